@@ -1,0 +1,184 @@
+"""Spans of many files into one request: gathered by bytes, by count, or by age.
+
+Blocks are compressed into the request as they come, so a batch is never held uncompressed: four
+megabytes of documents are about four hundred kilobytes here.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from isal import isal_zlib
+
+from shipper.ack import Span
+from shipper.budget import ByteBudget
+from shipper.clock import Clock
+from shipper.encode import Encoded, RefusedLine
+
+# Level 1 of ISA-L: measured at the tenth part of the size for a sixth of zlib's time.
+_GZIP_LEVEL = 1
+_GZIP_WINDOW = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The NDJSON of a request: an action line and a document line for each event."""
+
+    payload: bytes
+    gzip: bool
+    events: int
+
+    @classmethod
+    def of(cls, lines: list[bytes], *, gzip: bool) -> "Body":
+        """From action and document lines in turn, each with its newline."""
+        packer = _packer(gzip)
+        payload = packer.compress(b"".join(lines)) + packer.flush()
+        return cls(payload, gzip, len(lines) // 2)
+
+    def lines(self) -> list[bytes]:
+        """The action and document lines in turn, each with its newline."""
+        plain = isal_zlib.decompress(self.payload, _GZIP_WINDOW) if self.gzip else self.payload
+        return plain.splitlines(keepends=True)
+
+    def only(self, indexes: list[int]) -> "Body":
+        """The body of just these events."""
+        lines = self.lines()
+        chosen = [line for index in indexes for line in lines[2 * index : 2 * index + 2]]
+        return Body.of(chosen, gzip=self.gzip)
+
+
+@dataclass(slots=True)
+class Batch:
+    """A request's body, and what is done when the last of its events is."""
+
+    body: Body
+    spans: list[Span]
+    #: Lines that go to the dead letter file unsent.
+    refused: list[RefusedLine]
+    #: Lines that ended when they were encoded.
+    blank: int
+    dropped: int
+    #: What it takes of the byte budget.
+    held: int
+
+
+class Packer(Protocol):
+    """What makes a payload of pieces: as zlib's compressobj."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+class _Plain:
+    def compress(self, data: bytes, /) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
+
+
+def _packer(gzip: bool) -> Packer:
+    if not gzip:
+        return _Plain()
+    return isal_zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+
+
+@dataclass(slots=True)
+class _Open:
+    """The batch that is being filled."""
+
+    packer: Packer
+    opened_at: float
+    chunks: list[bytes] = field(default_factory=list)
+    raw_bytes: int = 0
+    events: int = 0
+    held: int = 0
+    blank: int = 0
+    dropped: int = 0
+    spans: list[Span] = field(default_factory=list)
+    refused: list[RefusedLine] = field(default_factory=list)
+
+
+class Batcher:
+    """Fills one batch at a time and hands full or old ones on."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        budget: ByteBudget,
+        submit: Callable[[Batch], Awaitable[None]],
+        *,
+        max_bytes: int,
+        max_events: int,
+        linger: float,
+        gzip: bool,
+    ) -> None:
+        """`max_bytes` (uncompressed) and `max_events` close a batch once it has reached them, and
+        `linger` seconds after its first event do. `submit` waits while too much is under way."""
+        self._clock = clock
+        self._budget = budget
+        self._submit = submit
+        self._max_bytes = max_bytes
+        self._max_events = max_events
+        self._linger = linger
+        self._gzip = gzip
+        self._open: _Open | None = None
+        self._begun = asyncio.Event()
+
+    async def add(self, encoded: Encoded, span: Span) -> None:
+        """Takes a block; returns when there is room for another one."""
+        batch = self._open
+        if batch is None:
+            batch = self._open = _Open(_packer(self._gzip), self._clock.monotonic())
+            self._begun.set()
+        held = 0
+        if encoded.body:
+            chunk = batch.packer.compress(encoded.body)
+            batch.chunks.append(chunk)
+            held = len(chunk)
+        held += sum(len(refused.line) for refused in encoded.refused)
+        batch.held += held
+        self._budget.hold(held)
+        batch.raw_bytes += len(encoded.body)
+        batch.events += encoded.events
+        batch.blank += encoded.blank
+        batch.dropped += encoded.dropped
+        batch.refused += encoded.refused
+        batch.spans.append(span)
+        if batch.raw_bytes >= self._max_bytes or batch.events >= self._max_events:
+            await self.flush()
+
+    async def flush(self) -> bool:
+        """Hands the open batch on; returns whether there was one."""
+        batch, self._open = self._open, None
+        self._begun.clear()
+        if batch is None:
+            return False
+        rest = batch.packer.flush()
+        self._budget.hold(len(rest))
+        batch.chunks.append(rest)
+        await self._submit(
+            Batch(
+                Body(b"".join(batch.chunks), self._gzip, batch.events),
+                batch.spans,
+                batch.refused,
+                batch.blank,
+                batch.dropped,
+                batch.held + len(rest),
+            )
+        )
+        return True
+
+    async def run(self) -> None:
+        """Hands on what has become old; until it is cancelled."""
+        while True:
+            await self._begun.wait()
+            batch = self._open
+            if batch is not None:
+                age = self._clock.monotonic() - batch.opened_at
+                await self._clock.sleep(max(0.0, self._linger - age))
+                if self._open is batch:
+                    await self.flush()

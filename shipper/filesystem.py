@@ -1,0 +1,109 @@
+"""The edge to the file system: every look at a watched log goes through a `FileSystem`.
+
+It exists so that a test can put a fault (EIO, EMFILE, EACCES) behind any of its calls, and so that
+there is one answer to "may this read block the event loop": a page that is in the cache is read at
+once (RWF_NOWAIT), anything else is read by a worker thread.
+"""
+
+import errno
+import glob
+import os
+import stat
+from dataclasses import dataclass
+
+from aiofiles.ospath import wrap
+
+#: File systems that live in memory: reading them never waits for a device, and they know no
+#: RWF_NOWAIT. /var/run, where Tetragon's older charts export to, is one.
+_MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
+
+_read_in_thread = wrap(os.preadv)
+
+
+@dataclass(frozen=True, slots=True)
+class Inode:
+    """What the kernel calls a file; used again for another one as soon as the first is gone."""
+
+    device: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What stat(2) says of a file."""
+
+    inode: Inode
+    size: int
+    #: Nanoseconds since the Unix epoch.
+    modified: int
+
+
+class FileSystem:
+    """The real one. Every method raises OSError as the system call below it does."""
+
+    def __init__(self) -> None:
+        self._nowait: dict[int, bool] = {}
+
+    def matches(self, pattern: str) -> list[str]:
+        """The paths that match a glob (`**` crosses directories), in no order."""
+        return glob.glob(pattern, recursive=True)
+
+    def list_directory(self, path: str) -> None:
+        """Raises what keeps the directory's entries from being seen: ENOENT, EACCES, ENOTDIR."""
+        with os.scandir(path) as entries:
+            next(entries, None)
+
+    def inode_of(self, path: str) -> Inode | None:
+        """Which file stands at that path, links followed; None if it is not a regular file."""
+        found = os.stat(path)
+        return _inode(found) if stat.S_ISREG(found.st_mode) else None
+
+    def open(self, path: str) -> int:
+        """A descriptor to read from. Never blocks on a FIFO, is not inherited by children."""
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def facts(self, descriptor: int) -> FileFacts:
+        found = os.fstat(descriptor)
+        return FileFacts(_inode(found), found.st_size, found.st_mtime_ns)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    async def read(
+        self, descriptor: int, device: int, buffer: bytearray | memoryview, offset: int
+    ) -> int:
+        """Reads into `buffer` from `offset` on; returns how many bytes, 0 at the end of the file.
+
+        Fewer bytes than asked for do not mean the end.
+        """
+        nowait = self._nowait.get(device)
+        if nowait is None:
+            nowait = self._nowait[device] = not _is_in_memory(device)
+        if not nowait:
+            return os.preadv(descriptor, [buffer], offset)
+        try:
+            return os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+        return int(await _read_in_thread(descriptor, [buffer], offset))
+
+
+def _inode(found: os.stat_result) -> Inode:
+    return Inode(found.st_dev, found.st_ino)
+
+
+def _is_in_memory(device: int) -> bool:
+    """Whether the file system of that device number is one of memory (proc_pid_mountinfo(5))."""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            for line in mounts:
+                before, _, after = line.partition(" - ")
+                if before.split(" ")[2] == wanted:
+                    return after.split(" ")[0] in _MEMORY_FILE_SYSTEMS
+    except OSError:
+        return False
+    return False

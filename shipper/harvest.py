@@ -1,0 +1,251 @@
+"""From files to batches: reads whoever has something, a block at a time and in turns, has it
+encoded, and hands it on. It waits for lines, for room in the byte budget, and for a slot to send;
+while it waits nothing is read, and that is the backpressure.
+"""
+
+import asyncio
+import errno
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from shipper.batch import Batcher
+from shipper.budget import ByteBudget
+from shipper.catalog import Catalog
+from shipper.clock import Clock
+from shipper.discovery import Scan, WakeUp, scan
+from shipper.encode import DocumentEncoder, Encoded, FileTemplate
+from shipper.filesystem import FileSystem
+from shipper.identity import Mark
+from shipper.logs import Log
+from shipper.metrics import Metrics
+from shipper.tail import Block, CutLine, NoLine, Rewritten, State, Tail
+
+#: How long reading goes on before other tasks have their turn, in seconds: long enough that turns
+#: cost nothing, short enough that answers and notifications do not wait.
+_TURN_SECONDS = 0.004
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedInput:
+    """One input: where its lines come from, and what is made of them."""
+
+    input_id: str
+    patterns: Sequence[str]
+    catalog: Catalog
+    encoder: DocumentEncoder
+    bell: WakeUp
+
+
+class Harvest:
+    """Reads the files of all inputs."""
+
+    def __init__(
+        self,
+        inputs: Sequence[FollowedInput],
+        *,
+        filesystem: FileSystem,
+        batcher: Batcher,
+        budget: ByteBudget,
+        clock: Clock,
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self._inputs = inputs
+        self._filesystem = filesystem
+        self._batcher = batcher
+        self._budget = budget
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+        self._queue: deque[tuple[FollowedInput, Tail]] = deque()
+        self._queued: set[Tail] = set()
+        self._something = asyncio.Event()
+        self._templates: dict[Tail, FileTemplate] = {}
+        self._missing: dict[str, frozenset[str]] = {}
+        self._sent_first = False
+        #: Lines that were read and have no outcome yet.
+        self.in_flight_events = 0
+
+    def ended(self, count: int) -> None:
+        """So many of the lines that were read have their outcome."""
+        self.in_flight_events -= count
+
+    async def run(self) -> None:
+        """Reads until it is cancelled. Wherever that happens, nothing is lost: what was read and
+        not handed on is read again by the next start."""
+        async with asyncio.TaskGroup() as tasks:
+            for source in self._inputs:
+                tasks.create_task(self._discover(source))
+            tasks.create_task(self._read_in_turns())
+
+    async def _discover(self, source: FollowedInput) -> None:
+        while True:
+            scan_due, modified = await source.bell.answer()
+            if scan_due:
+                self._scan(source)
+            else:
+                grown = (source.catalog.at(path) for path in modified)
+                self._enqueue(source, [tail for tail in grown if tail is not None])
+
+    def _scan(self, source: FollowedInput) -> None:
+        found = scan(self._filesystem, source.patterns)
+        self._report(source, found)
+        for error in source.catalog.apply(found):
+            self.report_error("a file cannot be opened; it is tried again", error)
+        self._enqueue(source, source.catalog.tails)
+        for farewell in source.catalog.let_go():
+            if farewell.lost:
+                self._metrics.count("shipper_lost_bytes_total", farewell.lost, "rewritten")
+                self._log.error(
+                    "a file was truncated or replaced before it was read to its end",
+                    path=farewell.path,
+                    read=farewell.size,
+                    lost_bytes=farewell.lost,
+                )
+            else:
+                self._log.info("a file is done", path=farewell.path, bytes=farewell.size)
+        for tail in self._templates.keys() - set(source.catalog.tails) - self._queued:
+            if tail.state is State.DONE:
+                del self._templates[tail]
+
+    def _enqueue(self, source: FollowedInput, tails: Iterable[Tail]) -> None:
+        for tail in tails:
+            if tail not in self._queued and tail.look():
+                self._queued.add(tail)
+                self._queue.append((source, tail))
+        if self._queue:
+            self._something.set()
+
+    async def _read_in_turns(self) -> None:
+        turn_ends = self._clock.monotonic() + _TURN_SECONDS
+        while True:
+            if not self._queue:
+                await self._at_end()
+                turn_ends = self._clock.monotonic() + _TURN_SECONDS
+            source, tail = self._queue.popleft()
+            self._queued.discard(tail)
+            await self._budget.room()
+            try:
+                more = await self._read(source, tail)
+            except OSError as error:
+                # The next scan or notification finds it behind and has it tried again.
+                error.filename = error.filename or tail.path
+                self.report_error("a file cannot be read; it is tried again", error)
+                more = None
+            if more is not None and more not in self._queued:
+                self._queued.add(more)
+                self._queue.append((source, more))
+            if self._clock.monotonic() >= turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = self._clock.monotonic() + _TURN_SECONDS
+
+    async def _at_end(self) -> None:
+        """Nothing is left to read for now."""
+        if not self._sent_first:
+            # The first request shows whether anything gets through: it does not wait for others.
+            self._sent_first = await self._batcher.flush()
+        while not self._queue:
+            self._something.clear()
+            await self._something.wait()
+
+    async def _read(self, source: FollowedInput, tail: Tail) -> Tail | None:
+        """One step; returns whom to read again soon."""
+        if tail.state is State.WAITING and not await self._begin(source, tail):
+            return None
+        final = source.catalog.is_final(tail)
+        match await tail.read(final=final):
+            case Block(data, end, mark):
+                encoded = source.encoder.encode(
+                    self._template(source, tail), tail.offset, data, self._clock.now()
+                )
+                await self._hand_on(source, tail, encoded, end, mark)
+                return tail
+            case CutLine(head, length, end, mark):
+                encoded = source.encoder.encode_cut(
+                    self._template(source, tail), tail.offset, head, length, self._clock.now()
+                )
+                self._log.warning(
+                    "a line is longer than max_line_bytes; its head is shipped",
+                    key="too_long",
+                    path=tail.path,
+                    offset=tail.offset,
+                    bytes=length,
+                )
+                lost = length - len(head)
+                self._metrics.count("shipper_lost_bytes_total", lost, "line_too_long")
+                await self._hand_on(source, tail, encoded, end, mark)
+                return tail
+            case Rewritten(why):
+                self._log.warning(
+                    "a file has new content; it is read from its beginning",
+                    path=tail.path,
+                    why=why,
+                    read=tail.offset,
+                )
+                self._metrics.count("shipper_files_rewritten_total", 1, source.input_id)
+                # A copy that was made of the old content may not be known yet.
+                source.bell.ring(scan=True)
+                return source.catalog.rewritten(tail)
+            case NoLine.LONG_LINE:
+                return tail
+            case NoLine.AT_END:
+                return None
+
+    async def _hand_on(
+        self, source: FollowedInput, tail: Tail, encoded: Encoded, end: int, mark: Mark
+    ) -> None:
+        size = end - tail.offset
+        span = tail.ledger.open(end, mark, self._clock.monotonic())
+        lines = encoded.lines
+        self.in_flight_events += lines
+        self._metrics.count("shipper_lines_read_total", lines, source.input_id)
+        self._metrics.count("shipper_bytes_read_total", size, source.input_id)
+        for problem, count in encoded.flagged.items():
+            self._metrics.count("shipper_events_flagged_total", count, problem)
+        await self._batcher.add(encoded, span)
+
+    async def _begin(self, source: FollowedInput, tail: Tail) -> bool:
+        start = await source.catalog.place(tail)
+        if start is None:
+            return False
+        self._log.info(
+            "a file is read", path=tail.path, offset=start.offset, size=tail.size, why=start.why
+        )
+        return True
+
+    def _template(self, source: FollowedInput, tail: Tail) -> FileTemplate:
+        template = self._templates.get(tail)
+        if template is None or template.path != tail.path:
+            template = source.encoder.template(tail.identity, tail.path, tail.inode)
+            self._templates[tail] = template
+        return template
+
+    def _report(self, source: FollowedInput, found: Scan) -> None:
+        for path, error in found.unreadable.items():
+            error.filename = error.filename or path
+            self.report_error("a path cannot be looked at; it is tried again", error)
+        before = self._missing.get(source.input_id, frozenset())
+        missing = frozenset(found.missing)
+        for directory in missing - before:
+            self._log.warning(
+                "a watched directory does not exist; it is waited for",
+                input=source.input_id,
+                directory=directory,
+                hint="Tetragon's charts up to 1.7 export to /var/run/cilium/tetragon, "
+                "later ones to /var/log/tetragon",
+            )
+        for directory in before - missing:
+            self._log.info("a watched directory is there now", directory=directory)
+        self._missing[source.input_id] = missing
+
+    def report_error(self, message: str, error: OSError) -> None:
+        """Logs and counts a failure of the file system that heals by itself, or by the operator."""
+        name = errno.errorcode.get(error.errno or 0, "other")
+        self._metrics.count("shipper_file_errors_total", 1, name)
+        self._log.warning(
+            message,
+            key=f"{name}:{error.filename}",
+            path=str(error.filename),
+            error=error.strerror or str(error),
+        )

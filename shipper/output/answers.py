@@ -1,0 +1,171 @@
+"""What an answer of `_bulk` means: pure functions from bytes to a verdict.
+
+The names of errors differ between Elasticsearch and OpenSearch (`document_parsing_exception`,
+`mapper_parsing_exception`), so decisions are made on the status numbers, which do not.
+
+| item status | outcome |
+|---|---|
+| 200, 201 | delivered |
+| 409 | already delivered: the id holds the line's checksum, so it is this very line |
+| 429, 5xx | again, this item only |
+| 401, 403, 404 | again: the cluster, not the event, is at fault (rights, a block, no such index) |
+| any other | dead letter |
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+
+
+class Outcome(Enum):
+    """What became of one event in one request."""
+
+    DELIVERED = "delivered"
+    ALREADY_DELIVERED = "already_delivered"
+    AGAIN = "again"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An event that Elasticsearch will never take."""
+
+    index: int
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The request was worked off, item by item."""
+
+    delivered: int
+    already_delivered: int
+    #: Which items have to be sent again, and the reasons (`item_429`, say) with how many of each.
+    again: list[int]
+    reasons: dict[str, int]
+    #: What the first of them was told, in words.
+    why_again: str
+    refused: list[Refusal]
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """Nothing was done: the body has to be cut into smaller ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The whole request has to be sent again; nobody knows what was done."""
+
+    #: A metric's label.
+    reason: str
+    #: In words.
+    why: str
+    #: Whether the credentials were refused.
+    unauthorised: bool = False
+
+
+Verdict = Taken | TooLarge | Again
+
+
+class _Error(msgspec.Struct):
+    type: str = ""
+    reason: str | None = None
+
+
+class _Result(msgspec.Struct):
+    status: int
+    error: _Error | None = None
+
+
+class _Item(msgspec.Struct):
+    create: _Result
+
+
+class _Summary(msgspec.Struct):
+    errors: bool
+    items: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Failure(msgspec.Struct):
+    error: _Error | str
+
+
+_decode_summary = msgspec.json.Decoder(_Summary).decode
+_decode_items = msgspec.json.Decoder(list[_Item]).decode
+_decode_failure = msgspec.json.Decoder(_Failure).decode
+
+#: How much of a foreign text goes into our own messages, in characters.
+_EXCERPT = 300
+
+
+def outcome_of(status: int) -> Outcome:
+    """What an item's status means."""
+    if 200 <= status < 300:
+        return Outcome.DELIVERED
+    if status == 409:
+        return Outcome.ALREADY_DELIVERED
+    if status in (401, 403, 404, 429) or status >= 500:
+        return Outcome.AGAIN
+    return Outcome.REFUSED
+
+
+def judge(status: int, body: bytes, events: int) -> Verdict:
+    """What the answer to a request of that many events means."""
+    if status == 413:
+        return TooLarge()
+    if status != 200:
+        return Again(
+            str(status),
+            f"HTTP {status}{_reason(body)}",
+            unauthorised=status in (401, 403),
+        )
+    try:
+        return _items(body, events)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        # Half an answer, a proxy's page: the request may well have been carried out.
+        return Again("garbage", f"the answer is not that of _bulk: {error}")
+
+
+def _items(body: bytes, events: int) -> Taken:
+    summary = _decode_summary(body)
+    listed = bytes(summary.items)
+    if not summary.errors and (not listed or listed.count(b'"status":201') == events):
+        # `errors: false` says that every item was carried out.
+        return Taken(events, 0, [], {}, "", [])
+    results = [item.create for item in _decode_items(listed)]
+    if len(results) != events:
+        raise ValueError(f"{len(results)} items for {events} events")
+    counts = dict.fromkeys(Outcome, 0)
+    again: list[int] = []
+    reasons: dict[str, int] = {}
+    why_again = ""
+    refused = []
+    for index, result in enumerate(results):
+        outcome = outcome_of(result.status)
+        counts[outcome] += 1
+        if outcome is Outcome.AGAIN:
+            label = f"item_{result.status}"
+            reasons[label] = reasons.get(label, 0) + 1
+            why_again = why_again or f"item status {result.status}{_words(result.error)}"
+            again.append(index)
+        elif outcome is Outcome.REFUSED:
+            refused.append(Refusal(index, result.status, _words(result.error).removeprefix(": ")))
+    delivered, already = counts[Outcome.DELIVERED], counts[Outcome.ALREADY_DELIVERED]
+    return Taken(delivered, already, again, reasons, why_again, refused)
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return _words(_decode_failure(body).error)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def _words(error: _Error | str | None) -> str:
+    if error is None:
+        return ""
+    text = error if isinstance(error, str) else f"{error.type}: {error.reason or ''}"
+    return f": {text[:_EXCERPT]}"

@@ -1,0 +1,251 @@
+"""One file, followed: blocks of whole lines at their offsets.
+
+    WAITING    no complete first line yet, so it is not known which file this is
+    READING    blocks are cut at their last newline; the rest waits for its own
+    SKIPPING   inside a line that is longer than allowed, looking for its end with bounded memory
+    DONE       the content was rewritten under us: what is under way still counts, nothing more is
+               read here (the new content is another file to us)
+
+Every read begins a little before the offset and compares these bytes with what they were, so a
+file that was truncated and written again is noticed before a byte of it is taken for the old one,
+even if it is longer by now.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from shipper.ack import Ledger
+from shipper.filesystem import FileSystem, Inode
+from shipper.identity import HEAD_BYTES, MARK_BYTES, NO_MARK, Identity, Mark, identity_of, mark_of
+from shipper.registry import RowId
+
+#: How much is read at once, in bytes. 64 to 256 KiB measured best: the lines stay in the cache.
+BLOCK_BYTES = 128 * 1024
+
+
+class State(Enum):
+    WAITING = "waiting"
+    READING = "reading"
+    SKIPPING = "skipping"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines, the last newline included."""
+
+    data: bytes
+    end: int
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class CutLine:
+    """A line that is longer than allowed: its head, and how long it is without its newline."""
+
+    head: bytes
+    length: int
+    end: int
+    mark: Mark
+
+
+class NoLine(Enum):
+    """There is no whole line to give."""
+
+    #: Nothing more before the file grows.
+    AT_END = "at_end"
+    #: Inside a long line; call again.
+    LONG_LINE = "long_line"
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """The content before the offset is not what it was; in words."""
+
+    why: str
+
+
+Reading = Block | CutLine | NoLine | Rewritten
+
+
+class ReadBuffer:
+    """What every tail reads into, one at a time, so that a block costs no fresh pages."""
+
+    def __init__(self, max_line_bytes: int) -> None:
+        self.max_line_bytes = max_line_bytes
+        #: A block can hold no line that is too long.
+        self.block_bytes = min(BLOCK_BYTES, max_line_bytes + 1)
+        self._small = bytearray(MARK_BYTES + self.block_bytes)
+
+    def of(self, count: int) -> bytearray:
+        """At least `count` bytes, of which the content is not defined."""
+        return self._small if count <= len(self._small) else bytearray(count)
+
+
+class Tail:
+    """A file that is followed through one descriptor, from its discovery until it is done."""
+
+    def __init__(
+        self, filesystem: FileSystem, buffer: ReadBuffer, path: str, inode: Inode, descriptor: int
+    ) -> None:
+        self._filesystem = filesystem
+        self._buffer = buffer
+        self._descriptor = descriptor
+        self._guard = b""
+        self._skipped_to = 0
+        # When the file was modified, and of which of its versions the guard was compared.
+        self._modified = self._compared = 0
+        self.path = path
+        self.inode = inode
+        self.state = State.WAITING
+        #: In bytes, when it was last looked at.
+        self.size = 0
+        self._seen_to = 0
+        #: Unix seconds since which no path leads to it (it is read to its end all the same).
+        self.gone: float | None = None
+        #: Which file it is, and how far it is acknowledged; both are set by `begin`.
+        self.identity = Identity("")
+        self.ledger = Ledger(0, NO_MARK, on_advance=lambda: None)
+
+    @property
+    def offset(self) -> int:
+        """Up to where it is read."""
+        return self.ledger.opened
+
+    @property
+    def unread(self) -> int:
+        """Bytes that are not read, as far as known."""
+        return 0 if self.state is State.DONE else max(0, self.size - self.offset)
+
+    @property
+    def missed(self) -> int:
+        """Bytes that were seen but not read: lost, if the content is another one now."""
+        return max(0, self._seen_to - self.offset)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that are not acknowledged, as far as known."""
+        return self.unread + self.offset - self.ledger.offset
+
+    def look(self) -> bool:
+        """Takes notice of the size; returns whether a read may find something new."""
+        if self.state is State.DONE:
+            return False
+        facts = self._filesystem.facts(self._descriptor)
+        self.size = facts.size
+        self._seen_to = max(self._seen_to, facts.size)
+        self._modified = facts.modified
+        return self.size != self.offset or self._modified != self._compared
+
+    async def identify(self, *, final: bool) -> Identity | None:
+        """Which file this is; None while its first line is not complete, unless that is `final`."""
+        self.look()
+        return identity_of(await self._bytes(0, HEAD_BYTES), final=final)
+
+    async def has_mark(self, offset: int, mark: Mark) -> bool:
+        """Whether the bytes before `offset` are those that `mark` was made of."""
+        self.look()
+        if self.size < offset:
+            return False
+        return mark_of(await self._bytes(offset - mark.length, mark.length)) == mark
+
+    async def begin(self, identity: Identity, ledger: Ledger) -> None:
+        """Goes on at the ledger's offset, where the mark was found to be right."""
+        self._guard = await self._bytes(ledger.offset - ledger.mark.length, ledger.mark.length)
+        self.identity, self.ledger = identity, ledger
+        self.state = State.READING
+
+    async def read(self, *, final: bool) -> Reading:
+        """The next lines. `final`: the file will not grow, so a last line needs no newline.
+
+        Raises OSError if the file cannot be read now.
+        """
+        if not self.look() or self.state is State.WAITING:
+            return NoLine.AT_END
+        if self.size < max(self.offset, self._skipped_to):
+            return self._rewritten(f"it has {self.size} bytes, and more were read")
+        if self.state is State.SKIPPING:
+            return await self._skip(final)
+        return await self._read_lines(final)
+
+    def close(self) -> None:
+        """Gives the descriptor back; nothing is read any more."""
+        if self._descriptor >= 0:
+            self._filesystem.close(self._descriptor)
+        self._descriptor = -1
+        self.state = State.DONE
+
+    async def _read_lines(self, final: bool) -> Reading:
+        wanted, limit, guard = self._buffer.block_bytes, self._buffer.max_line_bytes, self._guard
+        while True:
+            buffer = self._buffer.of(len(guard) + wanted)
+            with memoryview(buffer)[: len(guard) + wanted] as view:
+                count = await self._fill(view, self.offset - len(guard))
+                if count < len(guard) or view[: len(guard)] != guard:
+                    where = f"before offset {self.offset}"
+                    return self._rewritten(f"the bytes {where} are not what they were")
+                cut = buffer.rfind(b"\n", len(guard), count) + 1
+                self._compared = self._modified
+                if cut:
+                    data = bytes(view[len(guard) : cut])
+                    end = self.offset + len(data)
+                    # Nothing but the last bytes, also where a block is shorter than a mark.
+                    self._guard = bytes(view[max(0, cut - MARK_BYTES) : cut])
+                    return Block(data, end, mark_of(self._guard))
+            if count - len(guard) > limit:
+                self._skipped_to = self.offset + limit + 1
+                self.state = State.SKIPPING
+                return NoLine.LONG_LINE
+            if count < len(guard) + wanted:
+                return await self._read_rest(count - len(guard)) if final else NoLine.AT_END
+            wanted = min(4 * wanted, limit + 1)
+
+    async def _skip(self, final: bool) -> Reading:
+        block = await self._bytes(self._skipped_to, self._buffer.block_bytes)
+        newline = block.find(b"\n")
+        if newline < 0:
+            self._skipped_to += len(block)
+            if block:
+                return NoLine.LONG_LINE
+            if not final:
+                return NoLine.AT_END
+        line_end = self._skipped_to + max(newline, 0)
+        end = line_end + (newline >= 0)
+        head = await self._bytes(self.offset, self._buffer.max_line_bytes)
+        guard = await self._bytes(end - MARK_BYTES, MARK_BYTES)
+        if len(head) < self._buffer.max_line_bytes or len(guard) < MARK_BYTES:
+            return self._rewritten("it was cut while a long line was read")
+        length = line_end - self.offset
+        self._guard, self._skipped_to, self.state = guard, 0, State.READING
+        return CutLine(head, length, end, mark_of(guard))
+
+    async def _read_rest(self, count: int) -> Reading:
+        """The last line, which has no newline and will get none."""
+        rest = await self._bytes(self.offset, count)
+        if len(rest) < count:
+            return self._rewritten("it was cut while its last line was read")
+        self._guard = rest[-MARK_BYTES:]
+        return Block(rest + b"\n", self.offset + count, mark_of(rest))
+
+    def _rewritten(self, why: str) -> Rewritten:
+        self.close()
+        return Rewritten(why)
+
+    async def _bytes(self, offset: int, count: int) -> bytes:
+        """`count` bytes from `offset` on, fewer at the end of the file."""
+        buffer = bytearray(count)
+        with memoryview(buffer) as view:
+            return bytes(view[: await self._fill(view, offset)])
+
+    async def _fill(self, view: memoryview, offset: int) -> int:
+        """Reads until the view is full or the file ends: a read may give less than there is."""
+        done = 0
+        while done < len(view):
+            with view[done:] as rest:
+                count = await self._filesystem.read(
+                    self._descriptor, self.inode.device, rest, offset + done
+                )
+            if not count:
+                break
+            done += count
+        return done
