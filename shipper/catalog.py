@@ -84,7 +84,7 @@ class Catalog:
         self._forgotten: set[RowId] = set()
 
     @property
-    def tails(self) -> Iterable[Tail]:
+    def tails(self) -> tuple[Tail, ...]:
         """All files that are followed or have something under way."""
         return (*self._tails.values(), *self._retired)
 

@@ -7,21 +7,24 @@ any promise: kill -9 at any moment loses nothing either.
 
 import asyncio
 import contextlib
-import platform
+import functools
 import random
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from shipper import __version__
-from shipper.admin.status import FileStatus, Status
+from shipper.admin.view import View
 from shipper.batch import Batcher
 from shipper.budget import ByteBudget
 from shipper.catalog import Catalog
 from shipper.clock import Clock
-from shipper.config.model import Compression, Config, Ids, InputConfig
+from shipper.config.model import Compression, Config, Ids
 from shipper.discovery import Watch, WakeUp
+from shipper.documents import document_constants
 from shipper.encode import DocumentEncoder
 from shipper.errors import RegistryError
 from shipper.filesystem import FileSystem
@@ -33,10 +36,10 @@ from shipper.output.dead_letter import DeadLetterFile
 from shipper.output.hosts import Backoff, Hosts
 from shipper.output.transport import HttpTransport
 from shipper.registry import Registry
-from shipper.tail import ReadBuffer, Tail
+from shipper.tail import ReadBuffer
 
-#: The version of the Elastic Common Schema that the documents follow.
-_ECS_VERSION = "8.11.0"
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Daemon:
@@ -59,7 +62,8 @@ class Daemon:
         self._metrics = Metrics()
         self._budget = ByteBudget(config.memory.max_bytes)
         self._stop = asyncio.Event()
-        self._began = clock.monotonic()
+        # One thread: a commit whose waiter was cancelled is over before the next one begins.
+        self._disk = ThreadPoolExecutor(1, "registry")
         self._registry_trouble: str | None = None
 
     async def run(self) -> None:
@@ -69,12 +73,11 @@ class Daemon:
             RegistryError: the data directory cannot be used.
             OutputError: the TLS settings cannot be used.
         """
-        config = self._config
-        transport = HttpTransport(config.output, self._clock)
-        registry, aside = await asyncio.to_thread(Registry.open, Path(config.data_dir))
+        transport = HttpTransport(self._config.output, self._clock)
+        registry, aside = await self._on_disk(Registry.open, Path(self._config.data_dir))
         if aside is not None:
             self._log.error(
-                "the registry could not be read; a new one is begun, and the files are read from "
+                "the registry could not be read; a new one is begun and the files are read from "
                 "their beginning (what Elasticsearch has is not doubled)",
                 put_aside=aside,
             )
@@ -82,23 +85,21 @@ class Daemon:
             async with transport, asyncio.TaskGroup() as tasks:
                 await self._ship(registry, transport, tasks)
         finally:
-            await asyncio.to_thread(registry.close)
+            await self._on_disk(registry.close)
+            self._disk.shutdown()
 
     async def _ship(
         self, registry: Registry, transport: HttpTransport, tasks: asyncio.TaskGroup
     ) -> None:
-        config = self._config
-        output = config.output
+        config, output = self._config, self._config.output
         backoff = Backoff(output.backoff.initial, output.backoff.max)
         hosts = Hosts(output.hosts, backoff, self._clock, self._rng)
-        dead_letters = DeadLetterFile(
-            Path(config.data_dir, "dead-letter.ndjson"), config.dead_letter.max_bytes
-        )
+        letters = Path(config.data_dir, "dead-letter.ndjson")
         sender = BulkSender(
             transport=transport,
             hosts=hosts,
             backoff=backoff,
-            dead_letters=dead_letters,
+            dead_letters=DeadLetterFile(letters, config.dead_letter.max_bytes),
             budget=self._budget,
             clock=self._clock,
             rng=self._rng,
@@ -127,35 +128,34 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
         )
-        view = _View(self, inputs, harvest, sender, hosts)
+        view = View(
+            clock=self._clock,
+            inputs=inputs,
+            harvest=harvest,
+            sender=sender,
+            hosts=hosts,
+            budget=self._budget,
+            metrics=self._metrics,
+            registry_trouble=lambda: self._registry_trouble,
+        )
         view.publish()
         reading = [
+            *(tasks.create_task(watch.run()) for watch in self._watches(inputs, harvest)),
             tasks.create_task(harvest.run()),
             tasks.create_task(batcher.run()),
-            *(
-                tasks.create_task(self._watch(settings, source, harvest))
-                for settings, source in zip(config.inputs, inputs, strict=True)
-            ),
         ]
         serving = [
             tasks.create_task(sender.probe()),
             tasks.create_task(self._commit_regularly(registry, inputs)),
-            *([tasks.create_task(self._serve(view))] if config.admin.enabled else []),
         ]
+        if config.admin.enabled:
+            serving.append(tasks.create_task(self._serve(view)))
         with self._signals():
             self._log.info("shipper runs", version=__version__, data_dir=config.data_dir)
             await self._stop.wait()
             self._log.info("shipper stops: reading ends, what is under way is finished")
             await _cancel(reading)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(config.shutdown_timeout):
-                    await batcher.flush()
-                    await sender.drain()
-            if abandoned := sender.abandon():
-                self._log.warning(
-                    "requests were not finished in time; the next start sends them again",
-                    requests=abandoned,
-                )
+            await self._drain(batcher, sender)
             await _cancel(serving)
             await self._commit(registry, inputs)
             for source in inputs:
@@ -163,7 +163,7 @@ class Daemon:
             self._log.info("shipper ends", in_flight_events=harvest.in_flight_events)
 
     async def _inputs(self, registry: Registry) -> list[FollowedInput]:
-        remembered = await asyncio.to_thread(registry.load)
+        remembered = await self._on_disk(registry.load)
         ephemeral_id = str(uuid.uuid4())
         inputs = []
         for settings in self._config.inputs:
@@ -176,22 +176,35 @@ class Daemon:
                 new_row=registry.new_row,
             )
             encoder = DocumentEncoder(
-                document_constants(self._config, settings, registry.agent_id, ephemeral_id),
+                document_constants(
+                    self._config, settings, agent_id=registry.agent_id, ephemeral_id=ephemeral_id
+                ),
                 content_ids=self._config.output.ids is Ids.CONTENT,
                 on_invalid=settings.on_invalid,
             )
             inputs.append(FollowedInput(settings.id, settings.paths, catalog, encoder, WakeUp()))
         return inputs
 
-    async def _watch(
-        self, settings: InputConfig, source: FollowedInput, harvest: Harvest
-    ) -> None:
+    def _watches(self, inputs: Iterable[FollowedInput], harvest: Harvest) -> Iterator[Watch]:
         def report(directory: str, error: OSError) -> None:
             error.filename = directory
             harvest.report_error("a directory cannot be watched; it is scanned regularly", error)
 
-        interval = settings.scan_interval
-        await Watch(self._clock, source.patterns, interval, source.bell, report).run()
+        for settings, source in zip(self._config.inputs, inputs, strict=True):
+            interval = settings.scan_interval
+            yield Watch(self._clock, source.patterns, interval, source.bell, report)
+
+    async def _drain(self, batcher: Batcher, sender: BulkSender) -> None:
+        """Sends what is read, within the time that stopping may take."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._config.shutdown_timeout):
+                await batcher.flush()
+                await sender.drain()
+        if abandoned := sender.abandon():
+            self._log.warning(
+                "requests were not finished in time; the next start sends them again",
+                requests=abandoned,
+            )
 
     async def _commit_regularly(self, registry: Registry, inputs: list[FollowedInput]) -> None:
         while True:
@@ -199,27 +212,28 @@ class Daemon:
             await self._commit(registry, inputs)
 
     async def _commit(self, registry: Registry, inputs: list[FollowedInput]) -> None:
+        """Saves what changed; what cannot be saved is part of the next commit."""
         for source in inputs:
             changes = source.catalog.changes()
             if not changes.records and not changes.forgotten:
                 continue
             try:
-                await asyncio.to_thread(registry.save, changes.records, changes.forgotten)
+                await self._on_disk(registry.save, changes.records, changes.forgotten)
             except RegistryError as error:
                 source.catalog.failed(changes)
                 self._registry_trouble = str(error)
                 self._metrics.count("shipper_registry_commit_failures_total")
                 self._log.error("offsets could not be saved", key="registry", error=str(error))
             except asyncio.CancelledError:
-                # The thread goes on, and may or may not succeed: saving once more is harmless.
+                # The thread may or may not succeed: saving the same once more is harmless.
                 source.catalog.failed(changes)
                 raise
             else:
                 self._registry_trouble = None
                 self._metrics.count("shipper_registry_commits_total")
 
-    async def _serve(self, view: "_View") -> None:
-        # aiohttp's server side is a tenth of a second of imports: after the first lines are read.
+    async def _serve(self, view: View) -> None:
+        # aiohttp's server side takes a while to import: the first lines do not wait for it.
         from shipper.admin.server import AdminServer
 
         await AdminServer(
@@ -229,3 +243,34 @@ class Daemon:
             clock=self._clock,
             log=self._log,
         ).run()
+
+    async def _on_disk(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        bound = functools.partial(call, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._disk, bound)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first SIGTERM or SIGINT stops the daemon in order; a second one ends it at once."""
+        loop = asyncio.get_running_loop()
+        kinds = (signal.SIGTERM, signal.SIGINT)
+
+        def stop() -> None:
+            self._stop.set()
+            for kind in kinds:
+                loop.remove_signal_handler(kind)
+                signal.signal(kind, signal.SIG_DFL)
+
+        for kind in kinds:
+            loop.add_signal_handler(kind, stop)
+        try:
+            yield
+        finally:
+            for kind in kinds:
+                loop.remove_signal_handler(kind)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

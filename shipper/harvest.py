@@ -112,6 +112,7 @@ class Harvest:
     def _enqueue(self, source: FollowedInput, tails: Iterable[Tail]) -> None:
         for tail in tails:
             if tail not in self._queued and tail.look():
+                tail.unread_since = tail.unread_since or self._clock.monotonic()
                 self._queued.add(tail)
                 self._queue.append((source, tail))
         if self._queue:
@@ -196,7 +197,9 @@ class Harvest:
         self, source: FollowedInput, tail: Tail, encoded: Encoded, end: int, mark: Mark
     ) -> None:
         size = end - tail.offset
-        span = tail.ledger.open(end, mark, self._clock.monotonic())
+        now = self._clock.monotonic()
+        span = tail.ledger.open(end, mark, tail.unread_since or now)
+        tail.unread_since = now if tail.unread else None
         lines = encoded.lines
         self.in_flight_events += lines
         self._metrics.count("shipper_lines_read_total", lines, source.input_id)

@@ -101,6 +101,8 @@ class Tail:
         #: In bytes, when it was last looked at.
         self.size = 0
         self._seen_to = 0
+        #: Monotonic seconds since which unread bytes are known of; kept by who reads the file.
+        self.unread_since: float | None = None
         #: Unix seconds since which no path leads to it (it is read to its end all the same).
         self.gone: float | None = None
         #: Which file it is, and how far it is acknowledged; both are set by `begin`.
@@ -116,6 +118,11 @@ class Tail:
     def unread(self) -> int:
         """Bytes that are not read, as far as known."""
         return 0 if self.state is State.DONE else max(0, self.size - self.offset)
+
+    @property
+    def behind_since(self) -> float | None:
+        """Since when the oldest byte that is not acknowledged is known (monotonic seconds)."""
+        return self.ledger.oldest_read_at or (self.unread_since if self.unread else None)
 
     @property
     def missed(self) -> int:

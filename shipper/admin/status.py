@@ -3,7 +3,7 @@
 import msgspec
 
 
-class FileStatus(msgspec.Struct, frozen=True, rename=None):
+class FileStatus(msgspec.Struct, frozen=True):
     """One file that is followed."""
 
     input: str
@@ -26,11 +26,12 @@ class Status(msgspec.Struct, frozen=True):
     uptime_seconds: float
     hosts: tuple[str, ...]
     hosts_resting: tuple[str, ...]
+    lines_read: int
+    #: Lines by outcome since the start; with those in flight they add up to those read.
+    events: dict[str, int]
     in_flight_events: int
     in_flight_bytes: int
     in_flight_requests: int
     backlog_bytes: int
     oldest_unacknowledged_seconds: float
-    #: Lines by outcome since the start.
-    events: dict[str, int]
     files: tuple[FileStatus, ...]

@@ -70,7 +70,12 @@ class Hosts:
         host.rests_until = self._clock.monotonic() + rest
 
     @property
-    def resting(self) -> list[str]:
-        """The URLs that rest now."""
+    def urls(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(host.url for host in self._hosts)
+
+    @property
+    def resting(self) -> tuple[str, ...]:
+        """Those that rest now."""
         now = self._clock.monotonic()
-        return [host.url for host in self._hosts if host.rests_until > now]
+        return tuple(host.url for host in self._hosts if host.rests_until > now)

@@ -1,0 +1,108 @@
+"""The daemon's state as it looks from outside: the gauges, readiness, and /status."""
+
+import platform
+from collections.abc import Callable, Sequence
+
+from shipper import __version__
+from shipper.admin.status import FileStatus, Status
+from shipper.budget import ByteBudget
+from shipper.clock import Clock
+from shipper.harvest import FollowedInput, Harvest
+from shipper.metrics import Metrics
+from shipper.output.bulk import BulkSender
+from shipper.output.hosts import Hosts
+
+OUTCOMES = ("delivered", "already_delivered", "dead_letter", "dropped", "blank")
+
+
+class View:
+    """Looks at the stages when it is asked; changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        inputs: Sequence[FollowedInput],
+        harvest: Harvest,
+        sender: BulkSender,
+        hosts: Hosts,
+        budget: ByteBudget,
+        metrics: Metrics,
+        registry_trouble: Callable[[], str | None],
+    ) -> None:
+        """`registry_trouble`: why offsets cannot be saved at the moment, if they cannot."""
+        self._clock = clock
+        self._inputs = inputs
+        self._harvest = harvest
+        self._sender = sender
+        self._hosts = hosts
+        self._budget = budget
+        self._metrics = metrics
+        self._registry_trouble = registry_trouble
+        self._began = clock.monotonic()
+
+    def publish(self) -> None:
+        """Connects the gauges to the state."""
+        gauge = self._metrics.gauge
+        gauge("shipper_in_flight_events", lambda: self._harvest.in_flight_events)
+        gauge("shipper_in_flight_bytes", lambda: self._budget.held)
+        gauge("shipper_in_flight_requests", lambda: self._sender.requests)
+        gauge("shipper_oldest_unacknowledged_seconds", self._oldest)
+        gauge("shipper_ready", lambda: not self.troubles())
+        gauge("shipper_build_info", lambda: 1, __version__, platform.python_version())
+        for source in self._inputs:
+            self._publish_input(source)
+
+    def _publish_input(self, source: FollowedInput) -> None:
+        gauge, catalog = self._metrics.gauge, source.catalog
+        gauge("shipper_backlog_bytes", lambda: _backlog(source), source.input_id)
+        gauge("shipper_files_tracked", lambda: len(catalog.tails), source.input_id)
+
+    def troubles(self) -> tuple[str, ...]:
+        """Why lines cannot get through, or offsets not be saved; empty when all is well."""
+        troubles = (self._registry_trouble(), self._sender.trouble)
+        return tuple(trouble for trouble in troubles if trouble is not None)
+
+    def status(self) -> Status:
+        """All that /status shows."""
+        troubles = self.troubles()
+        value = self._metrics.value
+        return Status(
+            version=__version__,
+            ready=not troubles,
+            reasons=troubles,
+            uptime_seconds=round(self._clock.monotonic() - self._began, 3),
+            hosts=self._hosts.urls,
+            hosts_resting=self._hosts.resting,
+            lines_read=int(value("shipper_lines_read_total")),
+            events={name: int(value("shipper_events_total", name)) for name in OUTCOMES},
+            in_flight_events=self._harvest.in_flight_events,
+            in_flight_bytes=self._budget.held,
+            in_flight_requests=self._sender.requests,
+            backlog_bytes=sum(_backlog(source) for source in self._inputs),
+            oldest_unacknowledged_seconds=round(self._oldest(), 3),
+            files=tuple(
+                FileStatus(
+                    input=source.input_id,
+                    path=tail.path,
+                    identity=tail.identity,
+                    state=tail.state.value,
+                    size=tail.size,
+                    offset=tail.offset,
+                    acknowledged=tail.ledger.offset,
+                )
+                for source in self._inputs
+                for tail in source.catalog.tails
+            ),
+        )
+
+    def _oldest(self) -> float:
+        """Seconds since the oldest line that is not acknowledged was seen."""
+        now = self._clock.monotonic()
+        tails = [tail for source in self._inputs for tail in source.catalog.tails]
+        seen = [tail.behind_since for tail in tails if tail.behind_since is not None]
+        return max(0.0, now - min(seen)) if seen else 0.0
+
+
+def _backlog(source: FollowedInput) -> int:
+    return sum(tail.backlog for tail in source.catalog.tails)
