@@ -17,6 +17,7 @@ for argument in "$@"; do
     case $argument in -Doutput.directory=*) mkdir -p "${argument#*=}/jars" ;; esac
 done
 [ ! -e "$0.sleep" ] || sleep 0.5
+[ ! -e "$0.fail-once" ] || { rm "$0.fail-once"; exit 1; }
 [ ! -e "$0.fail" ]
 """
 
@@ -63,7 +64,16 @@ def test_builds_at_the_same_time_run_maven_once(maven: Path, tmp_path: Path) -> 
     assert runs(maven) == 1
 
 
-def test_a_build_that_fails_is_tried_again_and_shows_the_log(maven: Path, tmp_path: Path) -> None:
+def test_a_download_that_fails_once_is_asked_for_again(maven: Path, tmp_path: Path) -> None:
+    maven.with_name("mvn.fail-once").touch()
+    built = build.build("opensearch", tmp_path / "built")
+    assert runs(maven) == 2
+    assert "-U" in (built / "maven.log").read_text()
+
+
+def test_a_build_that_fails_twice_shows_the_log_and_is_made_the_next_time(
+    maven: Path, tmp_path: Path
+) -> None:
     maven.with_name("mvn.fail").touch()
     with pytest.raises(ServerError, match=r"(?s)could not build opensearch.*asked for -q -B"):
         build.build("opensearch", tmp_path / "built")

@@ -1,4 +1,4 @@
-"""The real servers start, restart and stop, and answer as the output's code takes for granted.
+"""The real servers answer `_bulk`, and what `shipper check` asks, as the shipper takes for granted.
 
 Where the two differ, or differ from what one would guess, a comment says what each one answers.
 """
@@ -7,124 +7,15 @@ from __future__ import annotations
 
 import gzip
 import http.client
-import json
-import signal
-import subprocess
-import sys
-import time
 import uuid
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.servers import SearchServer, ServerError
-from tests.servers.client import (
-    Answer,
-    count,
-    delete_data_stream,
-    put_data_stream_template,
-    refresh,
-    request,
-    search_all,
-)
-from tests.servers.fixtures import StartSearchServer
-from tests.servers.launcher import NAMES, free_port
+from tests.servers import SearchServer
+from tests.servers.bulk import FILTER, bulk, create, items, new_name
+from tests.servers.client import request
 
 pytestmark = pytest.mark.real_server
-
-TIME = "2026-01-01T00:00:00.123456789Z"
-FILTER = "filter_path=errors,items.*.status,items.*.error"
-
-
-def create(identifier: str, **document: object) -> str:
-    """Return the two lines of a create action; ``time`` replaces @timestamp."""
-    source = {"@timestamp": document.pop("time", TIME)} | document
-    action = json.dumps({"create": {"_id": identifier}})
-    return f"{action}\n{json.dumps(source)}\n"
-
-
-def bulk(server: SearchServer, data_stream: str, body: str, query: str = "") -> Answer:
-    """Return what a bulk request to the data stream is answered."""
-    return request(server.url, "POST", f"/{data_stream}/_bulk?{query}", body)
-
-
-def items(answer: Answer) -> list[dict[str, Any]]:
-    """Return the results of the actions, in their order."""
-    return [item["create"] for item in answer.expect(200).json()["items"]]
-
-
-def new_name() -> str:
-    """Return the name of a data stream that nobody has."""
-    return f"logs-cilium_tetragon.log-{uuid.uuid4().hex[:12]}"
-
-
-# The nodes themselves
-
-
-def test_a_node_says_its_version(search_server: SearchServer) -> None:
-    expected = {"elasticsearch": "8.15.3", "opensearch": "2.19.1"}
-    assert search_server.version == expected[search_server.name]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_node_starts_again_on_its_data_and_port_with_other_settings(
-    name: str, start_search_server: StartSearchServer
-) -> None:
-    large = create("large", message="x " * 1_500_000)
-    small = {"indexing_pressure.memory.limit": "2mb"}
-    first = start_search_server(name, settings=small)
-    put_data_stream_template(first.url, "restart", "restart")
-    assert items(bulk(first, "restart", create("kept")))[0]["status"] == 201
-
-    # The whole request, for its size. Elasticsearch: es_rejected_execution_exception.
-    refused = bulk(first, "restart", large).expect(429).json()
-    assert refused["error"]["type"].endswith("rejected_execution_exception")
-    assert refused["status"] == 429
-
-    first.stop()
-    assert not first.running
-    with pytest.raises(ConnectionRefusedError):
-        request(first.url, "GET", "/_cluster/health")
-
-    second = start_search_server(name, directory=first.directory, port=first.port)
-    assert second.url == first.url
-    assert items(bulk(second, "restart", create("kept")))[0]["status"] == 409
-    assert items(bulk(second, "restart", large))[0]["status"] == 201
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_node_that_does_not_start_is_an_error_with_its_output(
-    name: str, start_search_server: StartSearchServer
-) -> None:
-    with pytest.raises(ServerError, match=r"(?s)status 1.*no\.such\.setting"):
-        start_search_server(name, settings={"no.such.setting": "1"})
-
-
-def test_a_node_does_not_outlive_the_process_that_started_it(
-    real_server_tools: None, tmp_path: Path
-) -> None:
-    port = free_port()
-    arguments = ["elasticsearch", "--port", str(port), "--directory", str(tmp_path)]
-    command = [sys.executable, "-m", "tests.servers", *arguments]
-    root = Path(__file__).parents[1]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        assert any(f"http://127.0.0.1:{port}" in line for line in parent.stdout)
-        parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            request(f"http://127.0.0.1:{port}", "GET", "/_cluster/health")
-        except ConnectionRefusedError:
-            return
-        except (OSError, http.client.HTTPException):
-            pass  # in the middle of its end
-        time.sleep(0.05)
-    pytest.fail("the node is still there")
-
-
-# What the output relies on
 
 
 def test_a_known_id_is_an_item_409(search_server: SearchServer, data_stream: str) -> None:
@@ -392,28 +283,3 @@ def test_what_is_not_there_answers_400_or_405(search_server: SearchServer) -> No
         assert root.json()["version"]["distribution"] == "opensearch"
         assert asked == {"/_data_stream/none-such": 404, "/_security/_authenticate": 400}
     assert privileges == 400
-
-
-# The client of these tests
-
-
-def test_search_all_returns_more_than_one_search_can(
-    search_server: SearchServer, data_stream: str
-) -> None:
-    body = "".join(create(str(number), log={"offset": number}) for number in range(12_345))
-    assert not bulk(search_server, data_stream, body).expect(200).json()["errors"]
-    refresh(search_server.url, data_stream)
-    hits = search_all(search_server.url, data_stream)
-    assert {(hit["_id"], hit["_source"]["log"]["offset"]) for hit in hits} == {
-        (str(number), number) for number in range(12_345)
-    }
-    assert count(search_server.url, data_stream) == len(hits)
-
-
-def test_delete_data_stream_leaves_no_documents(
-    search_server: SearchServer, data_stream: str
-) -> None:
-    bulk(search_server, data_stream, create("a")).expect(200)
-    delete_data_stream(search_server.url, data_stream)
-    assert count(search_server.url, data_stream) == 0
-    assert items(bulk(search_server, data_stream, create("a")))[0]["status"] == 201
