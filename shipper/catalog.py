@@ -285,5 +285,3 @@ class Catalog:
                 self._dirty.add(record.row)
                 return f"another file, once {record.path}, had its inode"
         return "it is new"
-
-

@@ -23,7 +23,7 @@ from shipper.budget import ByteBudget
 from shipper.catalog import Catalog
 from shipper.clock import Clock
 from shipper.config.model import Compression, Config, Ids
-from shipper.discovery import Watch, WakeUp
+from shipper.discovery import WakeUp, Watch
 from shipper.documents import document_constants
 from shipper.encode import DocumentEncoder
 from shipper.errors import RegistryError
@@ -71,7 +71,7 @@ class Daemon:
 
         Raises:
             RegistryError: the data directory cannot be used.
-            OutputError: the TLS settings cannot be used.
+            ConfigError: the TLS settings cannot be used.
         """
         transport = HttpTransport(self._config.output, self._clock)
         registry, aside = await self._on_disk(Registry.open, Path(self._config.data_dir))

@@ -19,23 +19,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum
 from typing import Annotated
 
 import msgspec
 import orjson
 import xxhash
 
+from shipper.config.model import OnInvalid
 from shipper.filesystem import Inode
 from shipper.identity import Identity
-
-
-class OnInvalid(Enum):
-    """What happens to a line that is not a JSON object."""
-
-    SHIP = "ship"
-    DEAD_LETTER = "dead_letter"
-    DROP = "drop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +215,7 @@ class DocumentEncoder:
                 continue
             if look.invalid and self._on_invalid is OnInvalid.DEAD_LETTER:
                 document_id = f"{template.identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
-                refused.append(
-                    RefusedLine(template.path, offset, document_id, look.problem, line)
-                )
+                refused.append(RefusedLine(template.path, offset, document_id, look.problem, line))
                 continue
             if look.kind:
                 flagged[look.kind] += 1

@@ -11,7 +11,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from aiofiles.ospath import wrap
+from aiofiles.os import wrap
 
 #: File systems that live in memory: reading them never waits for a device, and they know no
 #: RWF_NOWAIT. /var/run, where Tetragon's older charts export to, is one.

@@ -17,7 +17,6 @@ from enum import Enum
 from shipper.ack import Ledger
 from shipper.filesystem import FileSystem, Inode
 from shipper.identity import HEAD_BYTES, MARK_BYTES, NO_MARK, Identity, Mark, identity_of, mark_of
-from shipper.registry import RowId
 
 #: How much is read at once, in bytes. 64 to 256 KiB measured best: the lines stay in the cache.
 BLOCK_BYTES = 128 * 1024

@@ -1,9 +1,9 @@
 """/metrics, /healthz, /readyz and /status over HTTP.
 
-    /healthz   200 while the event loop answers at all: for a liveness probe
-    /readyz    200 when lines can get through, else 503 and the reasons, a line each
-    /status    what is being done, as JSON
-    /metrics   for Prometheus
+/healthz   200 while the event loop answers at all: for a liveness probe
+/readyz    200 when lines can get through, else 503 and the reasons, a line each
+/status    what is being done, as JSON
+/metrics   for Prometheus
 """
 
 import asyncio

@@ -184,7 +184,8 @@ class BulkSender:
     async def _split(self, body: Body) -> None:
         """The body is too large for a host: half of it at a time, and one event is buried."""
         if body.events == 1:
-            reason = f"HTTP 413: the request is too large with this event alone ({len(body.payload)} bytes)"
+            size = len(body.payload)
+            reason = f"HTTP 413: the request is too large with this event alone ({size} bytes)"
             await self._bury_items(body, [Refusal(0, 413, reason)])
             return
         half = body.events // 2

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiofiles
 import msgspec
-from aiofiles.ospath import wrap
+from aiofiles.os import wrap
 
 from shipper.batch import Body
 from shipper.encode import RefusedLine
@@ -69,9 +69,7 @@ def letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
         line, raw = refused.line.decode(), b""
     except UnicodeDecodeError:
         line, raw = refused.line.decode("utf-8", "replace"), refused.line
-    return DeadLetter(
-        now, 0, refused.reason, refused.id, refused.path, refused.offset, line, raw
-    )
+    return DeadLetter(now, 0, refused.reason, refused.id, refused.path, refused.offset, line, raw)
 
 
 def letters_of_items(

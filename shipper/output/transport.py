@@ -2,7 +2,6 @@
 
 import email.utils
 import ssl
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,8 +12,8 @@ from yarl import URL
 from shipper import __version__
 from shipper.batch import Body
 from shipper.clock import Clock
-from shipper.config.model import OutputConfig, TlsConfig, TlsVerify
-from shipper.errors import OutputError
+from shipper.config.model import OutputConfig, TlsConfig, TlsVerify, header_values
+from shipper.errors import ConfigError, OutputError
 from shipper.output.credentials import Credentials
 from shipper.output.exchange import Answer, TransportError
 
@@ -37,7 +36,7 @@ class HttpTransport:
     def __init__(self, config: OutputConfig, clock: Clock) -> None:
         """
         Raises:
-            OutputError: the TLS settings cannot be used (no such CA file, say).
+            ConfigError: the TLS settings cannot be used (no such CA file, say).
         """
         self._clock = clock
         self._credentials = Credentials(config)
@@ -48,7 +47,7 @@ class HttpTransport:
         self._headers = {
             "Content-Type": "application/x-ndjson",
             "User-Agent": f"shipper/{__version__}",
-            **config.headers,
+            **header_values(config.headers),
         }
         uses_tls = any(host.startswith("https:") for host in config.hosts)
         self._tls: ssl.SSLContext | bool = tls_context(config.tls) if uses_tls else True
@@ -148,7 +147,7 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
     """The TLS settings of all connections.
 
     Raises:
-        OutputError: the CA cannot be read, or holds no certificate.
+        ConfigError: the CA cannot be read, or holds no certificate.
     """
     inline = "-----BEGIN" in config.ca
     try:
@@ -157,9 +156,9 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
             cadata=config.ca if inline else None,
         )
     except (OSError, ssl.SSLError) as error:
-        raise OutputError(
+        raise ConfigError(
             f"the CA cannot be used: {error}",
-            where="output.tls.ca" if inline else config.ca or str(Path(ssl.get_default_verify_paths().openssl_cafile)),
+            where="output.tls.ca" if inline or not config.ca else config.ca,
             what_to_do="give a file of PEM certificates that this user may read",
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -1,0 +1,8 @@
+"""`python -m shipper` is the command `shipper`."""
+
+import sys
+
+from shipper.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,318 @@
+"""`shipper check`: would it work? Looks at the files and asks each host, and says in words what is
+wrong and what to do. It writes no document and changes nothing.
+
+What a host does not let us see (an API key that may only write cannot look at templates) is said to
+be unknown, which is no failure.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import quote
+
+import msgspec
+
+from shipper.clock import Clock
+from shipper.config.model import Config, TlsVerify
+from shipper.discovery import scan
+from shipper.filesystem import FileSystem
+from shipper.output.exchange import Answer, TransportError
+from shipper.output.transport import HttpTransport
+
+#: For all questions to one host together, in seconds.
+_PATIENCE = 30.0
+
+
+class Result(Enum):
+    """What a check found."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    WRONG = "WRONG"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    subject: str
+    what: str
+    result: Result
+    detail: str = ""
+    what_to_do: str = ""
+
+
+async def check(config: Config, clock: Clock) -> list[Finding]:
+    """Everything that can be looked at without shipping.
+
+    Raises ConfigError if the TLS settings cannot be used.
+    """
+    findings = [*_check_files(config), _check_data_dir(Path(config.data_dir))]
+    async with HttpTransport(config.output, clock) as transport:
+        for host in config.output.hosts:
+            if host.startswith("https:") and config.output.tls.verify is TlsVerify.NONE:
+                findings.append(
+                    Finding(host, "certificate", Result.UNKNOWN, "it is not verified (tls.verify)")
+                )
+            inquiry = _Inquiry(config, transport, host)
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await inquiry.run()
+            except TimeoutError:
+                inquiry.wrong("answers", f"not within {_PATIENCE:g} s", "look at its load")
+            findings += inquiry.findings
+    return findings
+
+
+def report(name: str, findings: Sequence[Finding], stream: TextIO) -> int:
+    """Prints the findings on the configuration `name`; returns the exit code."""
+    stream.write(f"configuration {name}: ok\n")
+    subject = ""
+    for finding in findings:
+        if finding.subject != subject:
+            subject = finding.subject
+            stream.write(f"{subject}\n")
+        detail = f"  {finding.detail}" if finding.detail else ""
+        stream.write(f"  {finding.what:<12} {finding.result.value:<8}{detail}\n")
+        if finding.what_to_do:
+            stream.write(f"    -> {finding.what_to_do}\n")
+    wrong = sum(finding.result is Result.WRONG for finding in findings)
+    stream.write(f"{wrong} wrong\n" if wrong else "nothing wrong\n")
+    return 1 if wrong else 0
+
+
+def _check_files(config: Config) -> list[Finding]:
+    filesystem = FileSystem()
+    findings = []
+    for source in config.inputs:
+        subject = f"input {source.id}"
+        for pattern in source.paths:
+            found = scan(filesystem, [pattern])
+            unreadable = dict(found.unreadable)
+            for path in found.found.values():
+                try:
+                    filesystem.close(filesystem.open(path))
+                except OSError as error:
+                    unreadable[path] = error
+            for path, fault in unreadable.items():
+                detail = f"{path}: {fault.strerror}"
+                advice = "Tetragon writes its logs as root with mode 600: run as root, or change it"
+                findings.append(Finding(subject, "readable", Result.WRONG, detail, advice))
+            if found.missing:
+                detail = f"{found.missing[0]} does not exist yet; it will be waited for"
+                advice = (
+                    "Tetragon's charts up to 1.7 export to /var/run/cilium/tetragon, later ones "
+                    "to /var/log/tetragon"
+                )
+                findings.append(Finding(subject, "files", Result.UNKNOWN, detail, advice))
+            else:
+                detail = f"{pattern}: {len(found.found)} now"
+                findings.append(Finding(subject, "files", Result.OK, detail))
+    return findings
+
+
+def _check_data_dir(path: Path) -> Finding:
+    existing = path
+    while not existing.exists():
+        existing = existing.parent
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return Finding(f"data_dir {path}", "writable", Result.OK)
+    detail = f"{existing} is not a directory that this user may write to"
+    advice = "give it to this user, or set data_dir to another one"
+    return Finding(f"data_dir {path}", "writable", Result.WRONG, detail, advice)
+
+
+class _Inquiry:
+    """The questions to one host, in an order in which each makes sense after the one before."""
+
+    def __init__(self, config: Config, transport: HttpTransport, host: str) -> None:
+        self._output = config.output
+        self._transport = transport
+        self._host = host
+        self.findings: list[Finding] = []
+
+    def wrong(self, what: str, detail: str, what_to_do: str) -> None:
+        """Notes what has to be put right."""
+        self.findings.append(Finding(self._host, what, Result.WRONG, detail, what_to_do))
+
+    async def run(self) -> None:
+        """Asks until an answer makes the next question pointless."""
+        try:
+            if not await self._is_reached():
+                return
+            is_data_stream = await self._is_data_stream()
+            if is_data_stream is not False:
+                await self._may_write(is_data_stream is True)
+            if self._output.pipeline:
+                await self._has_pipeline()
+        except TransportError as error:
+            self.wrong("reachable", str(error), _ADVICE.get(error.reason, _ADVICE["connect"]))
+
+    async def _is_reached(self) -> bool:
+        answer = await self._ask("GET", "/")
+        if answer.status == 401:
+            given = self._output.username or self._output.api_key or self._output.api_key_file
+            self._ok("reachable")
+            self.wrong(
+                "known",
+                f"HTTP 401{_reason(answer)}",
+                "these credentials are not accepted: look at username, password and api_key"
+                if given
+                else "credentials are asked for: set username and password, or api_key",
+            )
+            return False
+        if answer.status >= 500 or answer.status == 429:
+            self.wrong("reachable", f"HTTP {answer.status}{_reason(answer)}", "look at the cluster")
+            return False
+        if 300 <= answer.status < 400:
+            self.wrong("reachable", f"HTTP {answer.status}", "give the URL that it redirects to")
+            return False
+        self._ok("reachable", _product(answer))
+        return True
+
+    async def _is_data_stream(self) -> bool | None:
+        """Whether it is there (True), will be made (None: or nobody knows), or cannot be (False)."""
+        name = self._output.data_stream
+        answer = await self._ask("GET", f"/_resolve/index/{name}*")
+        found = _json(answer) if answer.status == 200 else {}
+        if any(stream.get("name") == name for stream in found.get("data_streams", ())):
+            self._ok("data stream", name)
+            return True
+        if any(index.get("name") == name for index in found.get("indices", ())):
+            self.wrong(
+                "data stream",
+                f"{name} is a plain index, made while no template was there",
+                "install the template, move the documents away, and delete the index",
+            )
+            return False
+        return None if await self._has_template() else False
+
+    async def _has_template(self) -> bool:
+        name = self._output.data_stream
+        answer = await self._ask("POST", f"/_index_template/_simulate_index/{name}")
+        if answer.status in (401, 403):
+            self._unknown("template", "these credentials may not look at templates")
+            return True
+        if answer.status != 200:
+            self._unknown("template", f"HTTP {answer.status}{_reason(answer)}")
+            return True
+        if "template" in _json(answer):
+            self._ok("template", f"there is one for {name}; the first line makes the data stream")
+            return True
+        self.wrong(
+            "template",
+            f"there is none for {name}: a plain index would be made",
+            "install the Tetragon integration in Kibana (Integrations, Settings, Install assets), "
+            "or an index template with `data_stream` of your own",
+        )
+        return False
+
+    async def _may_write(self, is_there: bool) -> None:
+        name = self._output.data_stream
+        privileges = ["create_doc"] if is_there else ["create_doc", "auto_configure"]
+        question = {"index": [{"names": [name], "privileges": privileges}]}
+        answer = await self._ask("POST", "/_security/user/_has_privileges", question)
+        if answer.status == 200:
+            lacking = _lacking(_json(answer))
+            if not lacking:
+                self._ok("may write")
+                return
+            self.wrong(
+                "may write",
+                f"these credentials lack {', '.join(lacking)} on {name}",
+                "grant the privileges to the user's role or the API key",
+            )
+        elif is_there:
+            await self._try_to_write()
+        else:
+            self._unknown("may write", "this is known once the first line makes the data stream")
+
+    async def _try_to_write(self) -> None:
+        """Sends a document that no data stream takes, as it has no @timestamp: 400 is a yes."""
+        path = f"/{self._output.data_stream}/_bulk"
+        answer = await self._ask("POST", path, b'{"create":{}}\n{}\n')
+        items = _json(answer).get("items") or [{}]
+        status = items[0].get("create", {}).get("status", answer.status)
+        if status in (401, 403):
+            words = items[0].get("create", {}).get("error", {}).get("reason", "")
+            self.wrong(
+                "may write",
+                f"status {status}: {words}" if words else f"status {status}{_reason(answer)}",
+                "grant this user the right to create documents there; a write block shows here too",
+            )
+        elif status == 400:
+            self._ok("may write")
+        else:
+            self._unknown("may write", f"status {status}{_reason(answer)}")
+
+    async def _has_pipeline(self) -> None:
+        name = self._output.pipeline
+        answer = await self._ask("GET", f"/_ingest/pipeline/{quote(name, safe='')}")
+        if answer.status == 200:
+            self._ok("pipeline", name)
+        elif answer.status == 404:
+            self.wrong("pipeline", f"there is no {name}", "make it, or leave output.pipeline out")
+        else:
+            self._unknown("pipeline", f"HTTP {answer.status}{_reason(answer)}")
+
+    async def _ask(self, method: str, path: str, body: object = None) -> Answer:
+        data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        kind = "application/x-ndjson" if isinstance(body, bytes) else "application/json"
+        return await self._transport.request(
+            method, self._host + path, headers={"Content-Type": kind}, data=data
+        )
+
+    def _ok(self, what: str, detail: str = "") -> None:
+        self.findings.append(Finding(self._host, what, Result.OK, detail))
+
+    def _unknown(self, what: str, detail: str) -> None:
+        self.findings.append(Finding(self._host, what, Result.UNKNOWN, detail))
+
+
+_ADVICE = {
+    "tls": "set output.tls.ca to the CA of the cluster, and use the host name of its certificate",
+    "dns": "look at the name; a pod on the host's network knows no cluster service names unless "
+    "its dnsPolicy is ClusterFirstWithHostNet",
+    "connect": "look at the address and port, and whether a firewall is in between",
+    "timeout": "look at the address and port, and whether a firewall is in between",
+    "disconnected": "is it https, and the URL says http?",
+    "invalid_answer": "is it http, and the URL says https, or another service?",
+    "credentials": "let this user read the file, and see that it holds the secret",
+}
+
+
+def _json(answer: Answer) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(answer.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _reason(answer: Answer) -> str:
+    error = _json(answer).get("error")
+    words = error.get("reason") if isinstance(error, dict) else error
+    return f": {str(words)[:300]}" if words else ""
+
+
+def _product(answer: Answer) -> str:
+    version = _json(answer).get("version")
+    if not isinstance(version, dict):
+        return ""
+    name = "OpenSearch" if version.get("distribution") == "opensearch" else "Elasticsearch"
+    return f"{name} {version.get('number', '')}".strip()
+
+
+def _lacking(answer: dict[str, Any]) -> list[str]:
+    if answer.get("has_all_requested"):
+        return []
+    granted = [
+        rights for rights in (answer.get("index") or {}).values() if isinstance(rights, dict)
+    ]
+    return sorted({name for rights in granted for name, given in rights.items() if not given}) or [
+        "privileges"
+    ]

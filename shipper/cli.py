@@ -1,0 +1,188 @@
+"""The command line: arguments in, exit codes out.
+
+    0  done
+    2  the arguments or the configuration are wrong
+    1  anything else that went wrong
+
+Each command imports what it needs when it is run, so that `--help` is quick and `run` loads nothing
+that it has no use for.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from shipper import __version__
+from shipper.clock import SystemClock
+from shipper.config.load import PLACES, VARIABLE, find_config, load_config
+from shipper.config.model import Config, LoggingConfig
+from shipper.errors import ConfigError, ShipperError
+from shipper.logs import Log, LogFormat, StandardLogging
+
+_DESCRIPTION = (
+    "Ships Cilium Tetragon's logs to Elasticsearch and OpenSearch, each line exactly once."
+)
+
+_EPILOG = f"""\
+A first configuration:
+
+  inputs:
+    - id: tetragon
+      paths: [/var/run/cilium/tetragon/*.log]
+  output:
+    hosts: [https://es-1:9200]
+    api_key_file: /run/secrets/es-api-key
+
+It is looked for at -c FILE, ${VARIABLE}, {", ".join(PLACES)}. Every option with its default is in
+docs/configuration.md. Exit codes: 0, 2 for wrong arguments or a wrong configuration, 1 otherwise.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+    except ConfigError as error:
+        _complain(error)
+        return 2
+    except ShipperError as error:
+        _complain(error)
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read our output (`| head`) has enough; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "shipper",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"shipper {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser(
+        "run",
+        help="follow the files and ship them, until SIGTERM",
+        description="Follows the files and ships their lines until SIGTERM or Ctrl-C: then reading "
+        "stops, what is under way is finished, and the offsets are saved. A second signal ends it "
+        "at once; so does SIGKILL, and neither loses or doubles a line.",
+    )
+    _add_config(run)
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser(
+        "check",
+        help="is the configuration right; will Elasticsearch take the lines",
+        description="Validates the configuration, looks at the files, and asks each host: can it be "
+        "reached, is its certificate right, are we known, may we write to the data stream, is there "
+        "a template for it. Says what is wrong and what to do. Ships nothing.",
+    )
+    _add_config(check)
+    check.set_defaults(command=_check)
+
+    registry = commands.add_parser("registry", help="what is remembered of each file")
+    actions = registry.add_subparsers(title="actions", metavar="ACTION", required=True)
+    show = actions.add_parser(
+        "show",
+        help="print it, also beside a running daemon",
+        description="Prints each file that is remembered, and how far it is acknowledged.",
+    )
+    _add_config(show)
+    show.add_argument("--json", action="store_true", help="one object a line")
+    show.set_defaults(command=_show_registry)
+
+    demo = commands.add_parser(
+        "demo",
+        help="the real daemon on generated logs, with an audit at the end",
+        description="Writes Tetragon's logs and rotates them, ships them with the real daemon to an "
+        "embedded receiver, and counts what is lost or doubled. Exit code 1 if anything is.",
+    )
+    from shipper.demo import run as demo_run
+
+    demo_run.add_arguments(demo)
+    demo.set_defaults(command=demo_run.run)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", metavar="FILE", help="the configuration")
+
+
+def _load(options: argparse.Namespace) -> tuple[Path, Config]:
+    path = find_config(options.config, os.environ)
+    return path, load_config(path, os.environ)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from shipper.daemon import Daemon
+    from shipper.filesystem import FileSystem
+
+    path, config = _load(options)
+    clock = SystemClock()
+    log = Log(sys.stderr, clock, config.logging.level, config.logging.format)
+    logging.basicConfig(handlers=[StandardLogging(log)], level=logging.WARNING)
+    log.info("configuration read", file=str(path))
+    daemon = Daemon(config, clock=clock, filesystem=FileSystem(), rng=random.Random(), log=log)
+    try:
+        asyncio.run(daemon.run())
+    except ShipperError:
+        raise
+    except Exception as error:
+        log.error(
+            "shipper ends because of a fault in itself; started again, it goes on where it was",
+            trace="".join(traceback.format_exception(error)),
+        )
+        return 1
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from shipper.check import check, report
+
+    path, config = _load(options)
+    findings = asyncio.run(check(config, SystemClock()))
+    return report(str(path), findings, sys.stdout)
+
+
+def _show_registry(options: argparse.Namespace) -> int:
+    import msgspec
+
+    from shipper.registry import read_records
+
+    _, config = _load(options)
+    records = sorted(read_records(Path(config.data_dir)), key=lambda found: found.path)
+    if options.json:
+        for record in records:
+            sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
+        return 0
+    sys.stdout.write(f"{'ACKNOWLEDGED':>14}  {'STATE':<7}  {'IDENTITY':<16}  PATH\n")
+    for record in records:
+        state = "there" if record.gone is None else "gone"
+        sys.stdout.write(f"{record.offset:>14}  {state:<7}  {record.identity}  {record.path}\n")
+    return 0
+
+
+def _complain(error: ShipperError) -> None:
+    """For a person in words; for whoever collects logs, as one more line of the log."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"shipper: {error.where}{': ' if error.where else ''}{error.what}\n")
+        if error.what_to_do:
+            sys.stderr.write(f"  {error.what_to_do}\n")
+        return
+    log = Log(sys.stderr, SystemClock(), LoggingConfig().level, LogFormat.JSON)
+    log.error(error.what, where=error.where, what_to_do=error.what_to_do)

@@ -1,0 +1,1 @@
+"""The configuration: its types with their defaults, and how a file becomes one of them."""
