@@ -20,7 +20,7 @@ FILE_NAME = "tetragon.log"
 MAX_BYTES = 10_000_000
 BACKUPS = 5
 
-# Between the two writes of a line that is written in two, in seconds: time for a reader to see half.
+# Between the two writes of a line, in seconds: time for a reader to see half of it.
 _SPLIT_PAUSE = 0.002
 
 # How long the writer may sleep at once when it is ahead of its rate, in seconds.

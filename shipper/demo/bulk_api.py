@@ -1,0 +1,165 @@
+"""The server's side of Elasticsearch's `_bulk`, without a socket: bodies into actions, results into
+answers.
+
+Answers are those of Elasticsearch 8 for what a shipper asks (`create` alone, into a data stream),
+`filter_path` included; the tests hold them against the real server.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+import orjson
+
+#: What `GET /` answers.
+BANNER = {
+    "name": "receiver",
+    "cluster_name": "receiver",
+    "cluster_uuid": "k1N4mAyCTI2vVn0KyE2QvQ",
+    "version": {
+        "number": "8.15.3",
+        "build_flavor": "default",
+        "build_type": "tar",
+        "build_hash": "0000000000000000000000000000000000000000",
+        "build_date": "2024-10-09T22:08:00.328917561Z",
+        "build_snapshot": False,
+        "lucene_version": "9.11.1",
+        "minimum_wire_compatibility_version": "7.17.0",
+        "minimum_index_compatibility_version": "7.0.0",
+    },
+    "tagline": "You Know, for Search",
+}
+
+#: The `error.type` that goes with a status, of an item or of a whole request.
+ERROR_TYPES = {
+    400: "document_parsing_exception",
+    401: "security_exception",
+    403: "security_exception",
+    404: "index_not_found_exception",
+    409: "version_conflict_engine_exception",
+    413: "content_too_large_exception",
+    429: "es_rejected_execution_exception",
+    500: "internal_server_error",
+    503: "unavailable_shards_exception",
+}
+
+
+class BulkSyntaxError(ValueError):
+    """The body is not one of `_bulk`: the whole request is answered 400."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One document to be created."""
+
+    #: Empty if the server is to choose it.
+    id: str
+    #: As it was sent.
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """What became of one action."""
+
+    id: str
+    status: int
+    #: In words, where the status is that of an error.
+    reason: str = ""
+
+
+class _Target(msgspec.Struct):
+    id: str = msgspec.field(default="", name="_id")
+
+
+class _ActionLine(msgspec.Struct):
+    create: _Target
+
+
+_decode_action = msgspec.json.Decoder(_ActionLine).decode
+
+
+def parse_actions(body: bytes) -> list[Action]:
+    """The actions of a body, decompressed. Raises BulkSyntaxError."""
+    if not body.endswith(b"\n"):
+        raise BulkSyntaxError("The bulk request must be terminated by a newline [\\n]")
+    lines = body.split(b"\n")
+    lines.pop()
+    if len(lines) % 2:
+        raise BulkSyntaxError("an action has no document")
+    try:
+        return [
+            Action(_decode_action(lines[number]).create.id, lines[number + 1])
+            for number in range(0, len(lines), 2)
+        ]
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BulkSyntaxError(f"Malformed action/metadata line: {error}") from error
+
+
+def answer(results: Sequence[ItemResult], index: str, filter_path: str = "") -> bytes:
+    """The body of the answer with status 200, filtered as the request asked."""
+    whole = {
+        "errors": any(result.status >= 400 for result in results),
+        "took": 1,
+        "items": [{"create": _item(result, index)} for result in results],
+    }
+    if filter_path:
+        filtered = _only(whole, [path.split(".") for path in filter_path.split(",")])
+        return orjson.dumps(filtered or {})
+    return orjson.dumps(whole)
+
+
+def other_page(method: str, path: str) -> tuple[int, bytes]:
+    """Status and body of what is answered to all requests but `_bulk`."""
+    if path == "/" and method in ("GET", "HEAD"):
+        return 200, orjson.dumps(BANNER)
+    return 404, failure(404, f"no handler found for uri [{path}] and method [{method}]")
+
+
+def failure(status: int, reason: str) -> bytes:
+    """The body of an answer that refuses the whole request."""
+    error = {"type": ERROR_TYPES.get(status, "exception"), "reason": reason}
+    return orjson.dumps({"error": {"root_cause": [error], **error}, "status": status})
+
+
+def _item(result: ItemResult, index: str) -> dict[str, Any]:
+    if result.status < 400:
+        return {
+            "_index": f".ds-{index}-000001",
+            "_id": result.id,
+            "_version": 1,
+            "result": "created",
+            "_shards": {"total": 1, "successful": 1, "failed": 0},
+            "_seq_no": 0,
+            "_primary_term": 1,
+            "status": result.status,
+        }
+    return {
+        "_index": f".ds-{index}-000001",
+        "_id": result.id,
+        "status": result.status,
+        "error": {"type": ERROR_TYPES.get(result.status, "exception"), "reason": result.reason},
+    }
+
+
+def _only(value: Any, paths: Iterable[list[str]]) -> Any:
+    """What `filter_path` leaves of a value; None if that is nothing.
+
+    Elements of lists count as their list, and objects that would be empty are left out, which
+    shifts nothing as long as every item keeps its status.
+    """
+    if isinstance(value, list):
+        kept = [_only(element, paths) for element in value]
+        return [element for element in kept if element is not None] or None
+    if not isinstance(value, dict):
+        return None
+    result = {}
+    for key, inner in value.items():
+        rests = [path[1:] for path in paths if fnmatchcase(key, path[0])]
+        if [] in rests:
+            result[key] = inner
+        elif rests and (found := _only(inner, rests)) is not None:
+            result[key] = found
+    return result or None

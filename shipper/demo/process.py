@@ -1,0 +1,167 @@
+"""The real daemon as a process of ours: started with a configuration, killed, asked, ended.
+
+It is `python -m shipper run -c FILE`, as on a node. Its log goes to a file, which also keeps what
+it said before a SIGKILL.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+import shipper
+
+#: How long a question to the admin address may take, in seconds.
+_ASK_SECONDS = 10.0
+
+
+class MetricsPage:
+    """The samples of /metrics at one moment."""
+
+    def __init__(self, text: str) -> None:
+        self._samples: list[Sample] = [
+            sample for family in text_string_to_metric_families(text) for sample in family.samples
+        ]
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of the samples of that name whose labels include these; 0 if there is none."""
+        return sum(
+            sample.value
+            for sample in self._samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def by(self, name: str, label: str) -> dict[str, float]:
+        """The samples of that name by the value of one label."""
+        return {
+            sample.labels[label]: sample.value for sample in self._samples if sample.name == name
+        }
+
+    @property
+    def uncounted_lines(self) -> float:
+        """Lines read less those that have an outcome or are in flight: always 0."""
+        return (
+            self.value("shipper_lines_read_total")
+            - self.value("shipper_events_total")
+            - self.value("shipper_in_flight_events")
+        )
+
+
+class DaemonProcess:
+    """One daemon with one configuration; it may be started again and again."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        directory: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Writes `shipper.yml` into the directory; `shipper.log` will be there.
+
+        `config` needs `admin.listen`. `environment` is added to ours.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        self.config = config
+        self.config_path = directory / "shipper.yml"
+        self.log_path = directory / "shipper.log"
+        self._environment = {**os.environ, **(environment or {})}
+        # The checkout, or wherever else this very package is.
+        roots = [str(Path(shipper.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, roots))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.write_config(config)
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Another configuration, for the next start."""
+        self.config = config
+        self.config_path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{self.config['admin']['listen']}"
+
+    @property
+    def pid(self) -> int:
+        """Of the last start. Raises RuntimeError before the first."""
+        return self._started().pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Starts it; returns at once. Raises RuntimeError if it runs."""
+        if self.running:
+            raise RuntimeError("the daemon runs already")
+        command = [sys.executable, "-m", "shipper", "run", "-c", str(self.config_path)]
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                # Ctrl-C in the terminal is for whoever started us, and not for the daemon.
+                start_new_session=True,
+            )
+
+    def send(self, kind: signal.Signals) -> None:
+        """Sends a signal; nothing happens if the daemon has ended."""
+        self._started().send_signal(kind)
+
+    def wait(self, timeout: float) -> int:
+        """Its exit code, negative for a signal. Raises subprocess.TimeoutExpired (seconds)."""
+        return self._started().wait(timeout)
+
+    def kill(self) -> None:
+        """SIGKILL, and waits for the end. Nothing happens if it never ran or has ended."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page of the admin address. Raises OSError if it does not answer."""
+        opener = build_opener(ProxyHandler({}))
+        try:
+            with opener.open(self.admin_url + path, timeout=_ASK_SECONDS) as response:
+                return response.status, response.read().decode()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metrics(self) -> MetricsPage:
+        """What /metrics says now. Raises OSError if it does not answer."""
+        _, text = self.get("/metrics")
+        return MetricsPage(text)
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines that it wrote."""
+        try:
+            text = self.log_path.read_text(errors="replace")
+        except FileNotFoundError:
+            return "(no log)"
+        return "\n".join(text.splitlines()[-lines:]) or "(no log)"
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the daemon was not started")
+        return self._process
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

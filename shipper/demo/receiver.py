@@ -1,0 +1,97 @@
+"""The demo's stand-in for Elasticsearch: takes `_bulk` requests and keeps count of the lines.
+
+It knows which ids it has and answers 409 to them, as Elasticsearch does. Some answers it loses on
+purpose, after the request was carried out: a shipper without ids would double these lines.
+"""
+
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from shipper.demo import bulk_api
+from shipper.demo.audit import Audit, Lag, LineCounts
+from shipper.demo.bulk_api import BulkSyntaxError, ItemResult
+from shipper.demo.serving import ServerThread
+
+
+class EmbeddedReceiver:
+    """Serves while it is open; a context manager."""
+
+    def __init__(self, lose_every: int = 0) -> None:
+        """Every so-manieth answer is lost; 0: none."""
+        self._lose_every = lose_every
+        self._counts = LineCounts()
+        # The audit is asked for by another thread than the one that serves.
+        self._lock = threading.Lock()
+        self._server = ServerThread(self._handle)
+        self._requests = 0
+        self.answers_lost = 0
+        #: Documents that were there already when they were sent.
+        self.recognised = 0
+
+    def __enter__(self) -> Self:
+        self._server.listen()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def received(self) -> int:
+        """Lines that are there."""
+        return self._counts.received
+
+    def audit(self, written: int) -> Audit:
+        """What became of the lines 0 to `written` - 1."""
+        with self._lock:
+            return self._counts.audit(written)
+
+    def lag(self, written_at: Sequence[float]) -> Lag | None:
+        with self._lock:
+            return self._counts.lag(written_at)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if not request.path.endswith("/_bulk"):
+            return _respond(*bulk_api.other_page(request.method, request.path))
+        body = await request.read()
+        try:
+            actions = bulk_api.parse_actions(body)
+        except BulkSyntaxError as error:
+            return _respond(400, bulk_api.failure(400, str(error)))
+        with self._lock:
+            results = [self._create(action.id, action.document) for action in actions]
+        self._requests += 1
+        if self._lose_every and self._requests % self._lose_every == 0:
+            self.answers_lost += 1
+            if request.transport is not None:
+                request.transport.abort()
+        index = request.path.split("/")[1]
+        filter_path = request.query.get("filter_path", "")
+        return _respond(200, bulk_api.answer(results, index, filter_path))
+
+    def _create(self, document_id: str, document: bytes) -> ItemResult:
+        if self._counts.take(document_id, document):
+            return ItemResult(document_id, 201)
+        self.recognised += 1
+        return ItemResult(document_id, 409, "version conflict, document already exists")
+
+
+def _respond(status: int, body: bytes) -> web.Response:
+    return web.Response(
+        status=status,
+        body=body,
+        content_type="application/json",
+        headers={"X-Elastic-Product": "Elasticsearch"},
+    )

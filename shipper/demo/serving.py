@@ -1,0 +1,75 @@
+"""An HTTP server of aiohttp in a thread of its own, for code that is not asynchronous itself."""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+_T = TypeVar("_T")
+
+#: A bulk request may be this large when it is decompressed; bytes.
+_MAX_BODY = 1 << 30
+
+# How long to wait for what the thread is asked to do, in seconds.
+_PATIENCE = 30.0
+
+
+class ServerThread:
+    """Serves one handler on a port of the loopback interface; can stop listening and come back."""
+
+    def __init__(
+        self,
+        handler: Any,
+        *,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`handler` takes every request (`web.Request`) and returns a `web.StreamResponse`.
+
+        Port 0 is one that the system chooses; a later `listen` takes the same again.
+        """
+        self._handler = handler
+        self._tls = tls
+        self._runner: web.AppRunner | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
+        self._thread.start()
+        self.port = port
+
+    def listen(self) -> None:
+        """Takes connections. Raises OSError if the port is taken."""
+        self.call(self._listen())
+
+    def refuse(self) -> None:
+        """Cuts all connections and refuses new ones."""
+        self.call(self._refuse())
+
+    def close(self) -> None:
+        """Ends the thread; what is asked of it is left unanswered."""
+        self.refuse()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_PATIENCE)
+        self._loop.close()
+
+    def call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Runs a coroutine in the thread and returns what it does."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_PATIENCE)
+
+    async def _listen(self) -> None:
+        application = web.Application(client_max_size=_MAX_BODY)
+        application.router.add_route("*", "/{path:.*}", self._handler)
+        self._runner = web.AppRunner(
+            application, access_log=None, handle_signals=False, shutdown_timeout=0
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def _refuse(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._runner = None

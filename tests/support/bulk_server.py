@@ -1,0 +1,340 @@
+"""A `_bulk` server on loopback that keeps what it is sent, and misbehaves when it is told to.
+
+It runs in a thread of its own; every method may be called by the test at any time. What it is told
+comes first to last: `down`, `authorization`, `max_body_bytes`, the faults of `next` (one request
+each, in their order), those of `rates` (drawn from a seeded generator, so the same order of requests
+gives the same faults), and per item `refuse_items` and `item_rates`.
+
+    server.next(Status(503), LostAnswer())          the next two requests
+    server.rates[LostAnswer()] = 0.1                a tenth of the requests
+    server.item_rates[429] = 0.1                    a tenth of the items
+    server.refuse_items = Items(400, lambda document: "bad" in document["message"])
+    server.down(); ...; server.up()                 connection refused, then the same port again
+    server.wait_for(lambda: len(server.documents) == 3)
+
+A known `_id` is answered 409 and changes nothing, as Elasticsearch does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import orjson
+import trustme
+from aiohttp import web
+
+from shipper.demo import bulk_api
+from shipper.demo.audit import Audit, LineCounts
+from shipper.demo.bulk_api import Action, BulkSyntaxError, ItemResult
+from shipper.demo.serving import ServerThread
+from tests.servers.launcher import free_port
+from tests.support.faults import (
+    PATIENCE,
+    CutAnswer,
+    CutBefore,
+    Document,
+    Fault,
+    Garbage,
+    Gate,
+    Held,
+    Items,
+    LostAnswer,
+    Status,
+)
+
+NAMES = ("127.0.0.1", "localhost")
+"""Whom the server's certificate is for when not told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it came, and what it was answered."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    """Names in lower case."""
+    body_bytes: int
+    """As sent, compressed or not."""
+    ids: tuple[str, ...]
+    """Of the documents of a bulk request, in their order; empty for what was refused unread."""
+    status: int | None
+    """None where there was no whole answer."""
+    fault: Fault | None
+
+
+class BulkServer:
+    """Serves from the start until `close`; a context manager."""
+
+    def __init__(
+        self, *, seed: int = 0, tls: bool = False, tls_names: tuple[str, ...] = NAMES
+    ) -> None:
+        """``tls_names``: whom the certificate is for; ``ca_pem`` is whom it is from."""
+        self.documents: dict[str, Document] = {}
+        """By ``_id``, in the order of their arrival."""
+        self.requests: list[Request] = []
+        """Bulk requests that are over, in the order of their ends."""
+        self.other_requests: list[Request] = []
+        """All others, such as a probe's ``GET /``."""
+        self.rates: dict[Fault, float] = {}
+        self.item_rates: dict[int, float] = {}
+        self.refuse_items: Items | None = None
+        self.authorization: str | None = None
+        """The header that every request must carry; 401 without it."""
+        self.max_body_bytes: int | None = None
+        """A larger body, as sent, is refused with 413."""
+        self.pages: dict[str, tuple[int, object]] = {}
+        """Status and JSON for paths other than ``_bulk``, by ``GET /path``; else as Elasticsearch."""
+        self.ca_pem = b""
+        self._scripted: deque[Fault] = deque()
+        self._rng = random.Random(seed)
+        self._gates: list[Gate] = []
+        self._counts = LineCounts()
+        self._changed = threading.Condition()
+        self._tls = tls
+        # A port that no outgoing connection can be given while the server is down.
+        self._server = ServerThread(
+            self._handle, port=free_port(), tls=self._context(tls_names) if tls else None
+        )
+        self.up()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """The address, without a slash at the end."""
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._server.port}"
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    def up(self) -> None:
+        """Take connections (again, on the same port)."""
+        self._server.listen()
+
+    def down(self) -> None:
+        """Cut all connections, and refuse new ones."""
+        self._server.refuse()
+
+    def close(self) -> None:
+        """End the server's thread; answers that are still held are never given."""
+        for gate in self._gates:
+            gate.open()
+        self._server.close()
+
+    def next(self, *faults: Fault) -> None:
+        """Add faults for the requests to come, one each; what is left of earlier ones comes first.
+
+        Requests that are refused for their authorization or size use none up.
+        """
+        with self._changed:
+            self._scripted.extend(faults)
+
+    def heal(self) -> None:
+        """Forget all faults: scripted ones, rates, refused items, limits."""
+        with self._changed:
+            self._scripted.clear()
+            self.rates.clear()
+            self.item_rates.clear()
+            self.refuse_items = self.authorization = self.max_body_bytes = None
+
+    def wait_for(self, predicate: Callable[[], bool], timeout: float = PATIENCE) -> None:
+        """Return once the predicate is true; it is looked at after every request.
+
+        Raises AssertionError after ``timeout`` seconds, with what the server has by then.
+        """
+        with self._changed:
+            happened = self._changed.wait_for(predicate, timeout)
+            assert happened, f"not within {timeout:g} s: {self._summary()}"
+
+    def wait_for_lines(self, count: int, timeout: float = PATIENCE) -> None:
+        """Return once ``count`` different numbered lines are there."""
+        self.wait_for(lambda: self._counts.received >= count, timeout)
+
+    def audit(self, written: int) -> Audit:
+        """Say what became of the numbered lines 0 to ``written`` - 1."""
+        with self._changed:
+            return self._counts.audit(written)
+
+    def messages(self) -> list[str]:
+        """Return the ``message`` of every document, in the order of their arrival."""
+        with self._changed:
+            return [str(document["message"]) for document in self.documents.values()]
+
+    def _summary(self) -> str:
+        statuses = [request.status for request in self.requests[-10:]]
+        return f"{len(self.documents)} documents; the last requests were answered {statuses}"
+
+    def _context(self, names: tuple[str, ...]) -> ssl.SSLContext:
+        authority = trustme.CA()
+        self.ca_pem = authority.cert_pem.bytes()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*names).configure_cert(context)
+        return context
+
+    def write_ca(self, path: Path) -> Path:
+        """Write the authority's certificate to a file, and return it."""
+        path.write_bytes(self.ca_pem)
+        return path
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/_bulk"):
+            return await self._handle_bulk(request)
+        found = self.pages.get(f"{request.method} {request.path}")
+        if not self._authorized(request):
+            status, body = 401, bulk_api.failure(401, "unable to authenticate")
+        elif found is not None:
+            status, body = found[0], orjson.dumps(found[1])
+        else:
+            status, body = bulk_api.other_page(request.method, request.path)
+        self._log(request, self.other_requests, status)
+        return _json(status, body)
+
+    async def _handle_bulk(self, request: web.Request) -> web.StreamResponse:
+        size = request.content_length or 0
+        if not self._authorized(request):
+            return self._refuse(request, 401, "unable to authenticate")
+        if self.max_body_bytes is not None and size > self.max_body_bytes:
+            return self._refuse(request, 413, f"{size} bytes are too large")
+        body = await request.read()
+        fault = self._draw()
+        try:
+            actions = bulk_api.parse_actions(body)
+        except BulkSyntaxError as error:
+            return self._refuse(request, 400, str(error))
+        ids = tuple(action.id for action in actions)
+        match fault:
+            case Status():
+                self._log(request, self.requests, fault.status, ids, fault)
+                headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
+                refusal = bulk_api.failure(fault.status, "injected by the test")
+                return _json(fault.status, refusal if fault.body is None else fault.body, headers)
+            case CutBefore():
+                self._log(request, self.requests, None, ids, fault)
+                return _cut(request)
+        with self._changed:
+            results = [self._apply(action, fault) for action in actions]
+        answer = bulk_api.answer(
+            results, request.path.split("/")[1], request.query.get("filter_path", "")
+        )
+        match fault:
+            case LostAnswer():
+                self._log(request, self.requests, None, ids, fault)
+                return _cut(request)
+            case Garbage():
+                self._log(request, self.requests, 200, ids, fault)
+                return _json(200, fault.body)
+            case CutAnswer(framed=False):
+                self._log(request, self.requests, 200, ids, fault)
+                return _json(200, answer[: len(answer) // 2])
+            case CutAnswer():
+                self._log(request, self.requests, None, ids, fault)
+                return await _send_half(request, answer)
+            case Held():
+                self._gates.append(fault.gate)
+                await asyncio.to_thread(fault.gate.pass_through)
+        self._log(request, self.requests, 200, ids, fault)
+        return _json(200, answer)
+
+    def _authorized(self, request: web.Request) -> bool:
+        wanted = self.authorization
+        return wanted is None or request.headers.get("Authorization") == wanted
+
+    def _draw(self) -> Fault | None:
+        """Choose the fault of a request that could be carried out."""
+        with self._changed:
+            if self._scripted:
+                return self._scripted.popleft()
+            for fault, rate in self.rates.items():
+                if self._rng.random() < rate:
+                    return fault
+            return None
+
+    def _apply(self, action: Action, fault: Fault | None) -> ItemResult:
+        document = orjson.loads(action.document)
+        for refusal in (fault, self.refuse_items):
+            if isinstance(refusal, Items) and refusal.matches(document):
+                return ItemResult(action.id, refusal.status, refusal.reason)
+        for status, rate in self.item_rates.items():
+            if self._rng.random() < rate:
+                return ItemResult(action.id, status, "injected by the test")
+        document_id = action.id or uuid.uuid4().hex
+        if document_id in self.documents:
+            return ItemResult(document_id, 409, "version conflict, document already exists")
+        self.documents[document_id] = document
+        self._counts.take(document_id, action.document)
+        return ItemResult(document_id, 201)
+
+    def _refuse(self, request: web.Request, status: int, reason: str) -> web.Response:
+        self._log(request, self.requests, status)
+        return _json(status, bulk_api.failure(status, reason))
+
+    def _log(
+        self,
+        request: web.Request,
+        log: list[Request],
+        status: int | None,
+        ids: tuple[str, ...] = (),
+        fault: Fault | None = None,
+    ) -> None:
+        entry = Request(
+            method=request.method,
+            path=request.path,
+            query=dict(request.query),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body_bytes=request.content_length or 0,
+            ids=ids,
+            status=status,
+            fault=fault,
+        )
+        with self._changed:
+            log.append(entry)
+            self._changed.notify_all()
+
+
+def _json(status: int, body: bytes, headers: dict[str, str] | None = None) -> web.Response:
+    product = {"X-Elastic-Product": "Elasticsearch"}
+    return web.Response(
+        status=status,
+        body=body,
+        content_type="application/json",
+        headers=product | (headers or {}),
+    )
+
+
+def _cut(request: web.Request) -> web.Response:
+    """Cut the connection; what is returned has nowhere to go."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+async def _send_half(request: web.Request, answer: bytes) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = len(answer)
+    await response.prepare(request)
+    await response.write(answer[: len(answer) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response

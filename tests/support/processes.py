@@ -1,0 +1,141 @@
+"""The real daemon as a process, for tests: ``DaemonProcess`` with its log and its pages parsed.
+
+The configuration is the test's, laid over one in which nothing takes long (``QUICK``). Waiting is
+always for a condition, with a deadline, and what the daemon logged is part of every failure.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shipper.demo.process import DaemonProcess
+from tests.servers.launcher import free_port
+from tests.support.faults import PATIENCE
+
+QUICK: dict[str, Any] = {
+    "output": {
+        "bulk": {"linger": "20ms"},
+        "backoff": {"initial": "20ms", "max": "200ms"},
+        "timeout": "5s",
+    },
+    "registry": {"commit_interval": "50ms"},
+    "logging": {"format": "json"},
+    "shutdown_timeout": "5s",
+}
+"""What the tests' configurations begin with. Inputs get a ``scan_interval`` of 100 ms."""
+
+_LOOK_AGAIN = 0.02
+
+
+class ShipperProcess(DaemonProcess):
+    """One daemon with its configuration and its data directory; start, kill, start again."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        directory: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """``config`` is laid over ``QUICK``; data directory and admin port are its own."""
+        own = {
+            "data_dir": str(directory / "data"),
+            "admin": {"listen": f"127.0.0.1:{free_port()}"},
+        }
+        merged = overlay(overlay(QUICK, own), config)
+        merged["inputs"] = [{"scan_interval": "100ms", **each} for each in merged["inputs"]]
+        super().__init__(merged, directory, environment=environment)
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it; with ``wait``, return when it answers on its admin address.
+
+        Raises AssertionError when it ends or does not answer.
+        """
+        super().start()
+        if wait and self.config["admin"].get("enabled", True):
+            self.wait_until(self.alive, "the daemon answers on its admin address")
+
+    def sigterm(self) -> int:
+        """Ask it to stop, and return its exit code."""
+        self.send(signal.SIGTERM)
+        return self.wait(PATIENCE)
+
+    def kill9(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self.kill()
+
+    def alive(self) -> bool:
+        """Whether /healthz answers."""
+        try:
+            return self.get("/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def ready(self) -> bool:
+        """Whether /readyz says so."""
+        return self.get("/readyz")[0] == 200
+
+    def why_not_ready(self) -> str:
+        """What /readyz says."""
+        return self.get("/readyz")[1]
+
+    def status(self) -> dict[str, Any]:
+        """What /status says."""
+        parsed: dict[str, Any] = json.loads(self.get("/status")[1])
+        return parsed
+
+    def logs(self) -> list[dict[str, Any]]:
+        """What it logged in all its starts. Raises ValueError for a line that is not JSON.
+
+        A last line that a SIGKILL cut short is left out.
+        """
+        text = self.log_path.read_text() if self.log_path.exists() else ""
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+    def messages(self) -> list[str]:
+        """The ``message`` of each line that it logged."""
+        return [str(entry["message"]) for entry in self.logs()]
+
+    def wait_until_ready(self) -> None:
+        """Return when /readyz says so."""
+        self.wait_until(self.ready, "the daemon is ready")
+
+    def wait_until_idle(self) -> None:
+        """Return when all that it found is acknowledged: no backlog, nothing in flight."""
+
+        def idle() -> bool:
+            status = self.status()
+            return not (status["backlog_bytes"] or status["in_flight_events"])
+
+        self.wait_until(idle, "the daemon is idle")
+
+    def wait_until(
+        self, predicate: Callable[[], bool], what: str, timeout: float = PATIENCE
+    ) -> None:
+        """Return once the predicate is true; ``what`` says in words what is waited for.
+
+        Raises AssertionError, with the end of the log, when the daemon ends first or ``timeout``
+        seconds are over.
+        """
+        deadline = time.monotonic() + timeout
+        while self.running and time.monotonic() < deadline:
+            if predicate():
+                return
+            time.sleep(_LOOK_AGAIN)
+        why = f"within {timeout:g} s" if self.running else "before the daemon ended"
+        raise AssertionError(f"not {why}: {what}\n{self.log_tail()}")
+
+
+def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the values of ``top``; mappings in both are laid over one another."""
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = overlay(below or {}, value) if both else value
+    return merged
