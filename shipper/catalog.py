@@ -65,13 +65,16 @@ class Catalog:
         buffer: ReadBuffer,
         remembered: Iterable[FileRecord],
         new_row: Callable[[], RowId],
+        on_change: Callable[[], None],
     ) -> None:
-        """`remembered`: what the registry holds of this input."""
+        """`remembered`: what the registry holds of this input. `on_change` is called when
+        `changes` has something to tell."""
         self.input_id = input_id
         self._filesystem = filesystem
         self._clock = clock
         self._buffer = buffer
         self._new_row = new_row
+        self._on_change = on_change
         self._records = {record.row: record for record in remembered}
         # Both ways: the rows of the tails that are placed.
         self._rows: dict[Tail, RowId] = {}
@@ -128,7 +131,7 @@ class Catalog:
             return None
         row, start, mark = await self._place(tail, identity)
         self._rows[tail], self._held[row] = row, tail
-        ledger = Ledger(start.offset, mark, on_advance=lambda: self._dirty.add(row))
+        ledger = Ledger(start.offset, mark, on_advance=lambda: self._mark_dirty(row))
         await tail.begin(identity, ledger)
         self._touch(tail)
         return start
@@ -157,7 +160,7 @@ class Catalog:
             if row is not None:
                 del self._held[row]
                 self._records[row] = self._record(tail, row)
-                self._dirty.add(row)
+                self._mark_dirty(row)
         return farewells
 
     def _lost(self, tail: Tail) -> int:
@@ -220,15 +223,20 @@ class Catalog:
                 continue
             if record.gone is None:
                 self._records[row] = replace(record, gone=now)
-                self._dirty.add(row)
+                self._mark_dirty(row)
             elif now - record.gone > FORGET_AFTER:
                 del self._records[row]
                 self._dirty.discard(row)
                 self._forgotten.add(row)
+                self._on_change()
 
     def _touch(self, tail: Tail) -> None:
         if tail in self._rows:
-            self._dirty.add(self._rows[tail])
+            self._mark_dirty(self._rows[tail])
+
+    def _mark_dirty(self, row: RowId) -> None:
+        self._dirty.add(row)
+        self._on_change()
 
     def _record(self, tail: Tail, row: RowId) -> FileRecord:
         """What is to be remembered of a file. The inode of one that we closed says nothing."""
@@ -282,6 +290,6 @@ class Catalog:
             if record.inode == tail.inode and record.identity != identity:
                 # The kernel gave the inode of a file that is gone to this one.
                 self._records[record.row] = replace(record, inode=None)
-                self._dirty.add(record.row)
+                self._mark_dirty(record.row)
                 return f"another file, once {record.path}, had its inode"
         return "it is new"

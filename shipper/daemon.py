@@ -62,6 +62,8 @@ class Daemon:
         self._metrics = Metrics()
         self._budget = ByteBudget(config.memory.max_bytes)
         self._stop = asyncio.Event()
+        # There is something that the registry does not know yet.
+        self._unsaved = asyncio.Event()
         # One thread: a commit whose waiter was cancelled is over before the next one begins.
         self._disk = ThreadPoolExecutor(1, "registry")
         self._registry_trouble: str | None = None
@@ -174,6 +176,7 @@ class Daemon:
                 buffer=ReadBuffer(settings.max_line_bytes),
                 remembered=[record for record in remembered if record.input_id == settings.id],
                 new_row=registry.new_row,
+                on_change=self._unsaved.set,
             )
             encoder = DocumentEncoder(
                 document_constants(
@@ -207,9 +210,13 @@ class Daemon:
             )
 
     async def _commit_regularly(self, registry: Registry, inputs: list[FollowedInput]) -> None:
+        """At once when something changed, and then not before `commit_interval` is over: even a
+        life of a second leaves its trace, and an idle daemon does nothing."""
         while True:
-            await self._clock.sleep(self._config.registry.commit_interval)
+            await self._unsaved.wait()
+            self._unsaved.clear()
             await self._commit(registry, inputs)
+            await self._clock.sleep(self._config.registry.commit_interval)
 
     async def _commit(self, registry: Registry, inputs: list[FollowedInput]) -> None:
         """Saves what changed; what cannot be saved is part of the next commit."""
@@ -221,6 +228,7 @@ class Daemon:
                 await self._on_disk(registry.save, changes.records, changes.forgotten)
             except RegistryError as error:
                 source.catalog.failed(changes)
+                self._unsaved.set()
                 self._registry_trouble = str(error)
                 self._metrics.count("shipper_registry_commit_failures_total")
                 self._log.error("offsets could not be saved", key="registry", error=str(error))
