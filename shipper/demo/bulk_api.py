@@ -70,6 +70,12 @@ class ItemResult:
     reason: str = ""
 
 
+def no_timestamp(document_id: str) -> ItemResult:
+    """What a document without `@timestamp` is answered: no data stream takes it."""
+    reason = "data stream timestamp field [@timestamp] is missing"
+    return ItemResult(document_id, 400, reason)
+
+
 class _Target(msgspec.Struct):
     id: str = msgspec.field(default="", name="_id")
 
@@ -112,9 +118,19 @@ def answer(results: Sequence[ItemResult], index: str, filter_path: str = "") -> 
 
 
 def other_page(method: str, path: str) -> tuple[int, bytes]:
-    """Status and body of what is answered to all requests but `_bulk`."""
-    if path == "/" and method in ("GET", "HEAD"):
-        return 200, orjson.dumps(BANNER)
+    """Status and body of what is answered to all requests but `_bulk`.
+
+    Whatever data stream is asked for is there, and so is its template.
+    """
+    match method, path.strip("/").split("/"):
+        case "GET" | "HEAD", [""]:
+            return 200, orjson.dumps(BANNER)
+        case "GET", ["_resolve", "index", pattern]:
+            name = pattern.rstrip("*")
+            stream = {"name": name, "backing_indices": [_backing_index(name)]}
+            return 200, orjson.dumps({"indices": [], "aliases": [], "data_streams": [stream]})
+        case "POST", ["_index_template", "_simulate_index", _]:
+            return 200, orjson.dumps({"template": {"settings": {}, "mappings": {}, "aliases": {}}})
     return 404, failure(404, f"no handler found for uri [{path}] and method [{method}]")
 
 
@@ -124,10 +140,14 @@ def failure(status: int, reason: str) -> bytes:
     return orjson.dumps({"error": {"root_cause": [error], **error}, "status": status})
 
 
+def _backing_index(data_stream: str) -> str:
+    return f".ds-{data_stream}-000001"
+
+
 def _item(result: ItemResult, index: str) -> dict[str, Any]:
     if result.status < 400:
         return {
-            "_index": f".ds-{index}-000001",
+            "_index": _backing_index(index),
             "_id": result.id,
             "_version": 1,
             "result": "created",
@@ -137,7 +157,7 @@ def _item(result: ItemResult, index: str) -> dict[str, Any]:
             "status": result.status,
         }
     return {
-        "_index": f".ds-{index}-000001",
+        "_index": _backing_index(index),
         "_id": result.id,
         "status": result.status,
         "error": {"type": ERROR_TYPES.get(result.status, "exception"), "reason": result.reason},

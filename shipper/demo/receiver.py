@@ -5,6 +5,7 @@ purpose, after the request was carried out: a shipper without ids would double t
 """
 
 import threading
+import uuid
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -82,6 +83,9 @@ class EmbeddedReceiver:
         return _respond(200, bulk_api.answer(results, index, filter_path))
 
     def _create(self, document_id: str, document: bytes) -> ItemResult:
+        if b'"@timestamp":' not in document:
+            return bulk_api.no_timestamp(document_id)
+        document_id = document_id or uuid.uuid4().hex
         if self._counts.take(document_id, document):
             return ItemResult(document_id, 201)
         self.recognised += 1

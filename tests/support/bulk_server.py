@@ -279,6 +279,8 @@ class BulkServer:
         for status, rate in self.item_rates.items():
             if self._rng.random() < rate:
                 return ItemResult(action.id, status, "injected by the test")
+        if "@timestamp" not in document:
+            return bulk_api.no_timestamp(action.id)
         document_id = action.id or uuid.uuid4().hex
         if document_id in self.documents:
             return ItemResult(document_id, 409, "version conflict, document already exists")

@@ -35,10 +35,14 @@ def server() -> Iterator[BulkServer]:
         yield server
 
 
+def document(message: str) -> str:
+    """Return a document that a data stream takes."""
+    return json.dumps({"@timestamp": "2026-01-01T00:00:00Z", "message": message})
+
+
 def create(*ids: str) -> str:
     """Return the body that creates these documents; ``message`` is the id."""
-    lines = [f'{{"create":{{"_id":"{each}"}}}}\n{{"message":"{each}"}}\n' for each in ids]
-    return "".join(lines)
+    return "".join(f'{{"create":{{"_id":"{each}"}}}}\n{document(each)}\n' for each in ids)
 
 
 def post(server: BulkServer, body: str | bytes, query: str = "", **headers: str) -> Answer:
@@ -53,15 +57,20 @@ def statuses(answer: Answer) -> list[int]:
 
 def test_a_known_id_is_a_409_and_changes_nothing(server: BulkServer) -> None:
     assert statuses(post(server, create("a", "b"))) == [201, 201]
-    again = '{"create":{"_id":"b"}}\n{"message":"other"}\n' + create("c")
+    again = f'{{"create":{{"_id":"b"}}}}\n{document("other")}\n' + create("c")
     assert statuses(post(server, again)) == [409, 201]
     assert server.messages() == ["a", "b", "c"]
 
 
 def test_without_an_id_every_document_is_a_new_one(server: BulkServer) -> None:
-    body = '{"create":{}}\n{"message":"x"}\n' * 2
+    body = f'{{"create":{{}}}}\n{document("x")}\n' * 2
     assert statuses(post(server, body)) == [201, 201]
     assert server.messages() == ["x", "x"]
+
+
+def test_a_document_without_a_timestamp_is_a_400(server: BulkServer) -> None:
+    assert statuses(post(server, '{"create":{}}\n{"message":"x"}\n' + create("a"))) == [400, 201]
+    assert server.messages() == ["a"]
 
 
 def test_filter_path_leaves_statuses_and_errors_in_their_places(server: BulkServer) -> None:
@@ -211,7 +220,7 @@ def test_waiting_in_vain_says_what_is_there(server: BulkServer) -> None:
 
 def test_numbered_lines_are_audited_by_their_ids(server: BulkServer) -> None:
     for document_id, number in (("a", 0), ("b", 2), ("other", 2), ("c", 3)):
-        line = f'{{"message":"x --seq={number:09d}"}}'
+        line = document(f"x --seq={number:09d}")
         post(server, f'{{"create":{{"_id":"{document_id}"}}}}\n{line}\n')
     server.wait_for_lines(3)
     audit = server.audit(4)
