@@ -79,21 +79,20 @@ def faults(pod: Manifest, name: str, beside: Sequence[Manifest]) -> list[str]:
 
     ``beside``: the ConfigMaps and Secrets that the deployment has, in the pod's namespace.
     """
-    given = {(m["kind"], m["metadata"]["name"]) for m in beside}
-    found = [volume["name"] for volume in pod["volumes"]]
-    twice = [f"volume {volume} is there twice" for volume in found if found.count(volume) > 1]
-    return twice + [
-        *(
-            f"{path}: there is no volume {mount['name']}"
-            for path, mount in mounts(pod, name).items()
-            if mount["name"] not in found
-        ),
-        *(
-            f"{where}: there is no {kind} {wanted}"
-            for where, kind, wanted in _wanted(pod, name)
-            if (kind, wanted) not in given
-        ),
-    ]
+    return list(_faults(pod, name, beside))
+
+
+def _faults(pod: Manifest, name: str, beside: Sequence[Manifest]) -> Iterator[str]:
+    volumes = [volume["name"] for volume in pod["volumes"]]
+    for volume in sorted({each for each in volumes if volumes.count(each) > 1}):
+        yield f"volume {volume} is there twice"
+    for path, mount in mounts(pod, name).items():
+        if mount["name"] not in volumes:
+            yield f"{path}: there is no volume {mount['name']}"
+    given = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in beside}
+    for where, kind, wanted in _wanted(pod, name):
+        if (kind, wanted) not in given:
+            yield f"{where}: there is no {kind} {wanted}"
 
 
 def _wanted(pod: Manifest, name: str) -> Iterator[tuple[str, str, str]]:
@@ -116,19 +115,23 @@ def unmet(
 
     ``logs``: the directory that Tetragon exports to; the configuration has to watch it.
     """
+    return list(_unmet(config, pod, name, beside, logs))
+
+
+def _unmet(
+    config: Config, pod: Manifest, name: str, beside: Sequence[Manifest], logs: str
+) -> Iterator[str]:
     mounted = mounts(pod, name)
-    missing = []
     if not any(PurePosixPath(path).parent == PurePosixPath(logs) for path in watched(config)):
-        missing.append(f"{logs} is not watched")
+        yield f"{logs} is not watched"
     if "hostPath" not in mounted.get(logs, {}):
-        missing.append(f"{logs} is not a directory of the node")
+        yield f"{logs} is not a directory of the node"
     data = mounted.get(config.data_dir, {})
     if "hostPath" not in data or data.get("readOnly", False):
-        missing.append(f"{config.data_dir} is no directory of the node that can be written to")
+        yield f"{config.data_dir} is no directory of the node that can be written to"
     for file in (config.output.api_key_file, config.output.password_file, config.output.tls.ca):
         if file and not _is_given(PurePosixPath(file), mounted, beside):
-            missing.append(f"{file} is in no Secret")
-    return missing
+            yield f"{file} is in no Secret"
 
 
 def watched(config: Config) -> list[str]:
