@@ -50,6 +50,12 @@ class EmbeddedReceiver:
         return f"http://127.0.0.1:{self._server.port}"
 
     @property
+    def description(self) -> str:
+        if not self._lose_every:
+            return "an embedded receiver"
+        return f"an embedded receiver that loses one answer in {self._lose_every}"
+
+    @property
     def received(self) -> int:
         """Lines that are there."""
         return self._counts.received
@@ -62,6 +68,13 @@ class EmbeddedReceiver:
     def lag(self, written_at: Sequence[float]) -> Lag | None:
         with self._lock:
             return self._counts.lag(written_at)
+
+    def remarks(self) -> list[str]:
+        """What its lost answers and the kills led to."""
+        return [
+            f"{self.answers_lost:,} answers lost; {self.recognised:,} documents came again and "
+            "were known by their ids"
+        ]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if not request.path.endswith("/_bulk"):

@@ -50,7 +50,7 @@ def add_arguments(
         parser.add_argument(
             "--lose-answers",
             type=_count,
-            default=10,
+            default=5,
             metavar="N",
             help="lose every Nth answer after its request was carried out; 0: none "
             "(default: %(default)s)",

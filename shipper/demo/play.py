@@ -1,0 +1,285 @@
+"""The demo itself: writes, ships, kills, waits, and audits.
+
+A thread of ours writes the logs, the daemon is a process of its own, and where the lines go is the
+`Receiver`'s matter: the embedded one, or a real server that is asked for its documents in the end.
+Ctrl-C ends the writing, not the audit; a second one ends all.
+"""
+
+import contextlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from shipper.demo.audit import Audit, Lag
+from shipper.demo.display import DaemonReport, Display, Progress, Report
+from shipper.demo.generator import LogWriter
+from shipper.demo.process import DaemonProcess, free_port
+from shipper.demo.run import DemoOptions
+from shipper.errors import ConfigError, ShipperError
+
+#: A file is rotated after so many seconds of writing, and so many backups are kept: a daemon that
+#: is killed has some six seconds to come back before a line is deleted that it has not read.
+_ROTATE_SECONDS = 0.5
+_BACKUPS = 12
+_SMALLEST_FILE = 64_000
+_BYTES_PER_EVENT = 2_000
+
+_TICK = 0.1
+# Without a new line at the receiver for so long, what is missing is lost; seconds.
+_PATIENCE = 20.0
+# How long the daemon may take to see its last answers, and to stop; seconds.
+_CALM_SECONDS = 10.0
+_STOP_SECONDS = 20.0
+
+
+class Receiver(Protocol):
+    """Where the lines go, and who is asked in the end."""
+
+    @property
+    def url(self) -> str:
+        """For `output.hosts`."""
+
+    @property
+    def description(self) -> str:
+        """What it is, in a few words."""
+
+    @property
+    def received(self) -> int:
+        """Lines that are there so far."""
+
+    def audit(self, written: int) -> Audit:
+        """What became of the lines 0 to `written` - 1."""
+
+    def lag(self, written_at: Sequence[float]) -> Lag | None:
+        """From write (`time.monotonic`) to receipt; None if it does not know."""
+
+    def remarks(self) -> list[str]:
+        """What else it has to say."""
+
+
+class DaemonEndedError(ShipperError):
+    """The daemon ended by itself."""
+
+
+def play(options: DemoOptions, receiver: Receiver) -> int:
+    """Plays once; returns the exit code: 0 if every line arrived exactly once.
+
+    Raises:
+        ConfigError: the directory to keep the files in is not empty.
+        DaemonEndedError: the daemon ended by itself.
+        OSError: the logs cannot be written.
+    """
+    display = Display(sys.stdout)
+    with _directory(options.keep) as directory:
+        display.say(_programme(options, receiver))
+        report = _Play(options, receiver, directory, display).run()
+        display.report(report)
+        if options.keep is not None:
+            display.say(f"  the files are in {options.keep}")
+    return 0 if report.passed else 1
+
+
+class _Play:
+    """One run of the demo."""
+
+    def __init__(
+        self, options: DemoOptions, receiver: Receiver, directory: Path, display: Display
+    ) -> None:
+        self._options = options
+        self._receiver = receiver
+        self._display = display
+        logs = directory / "tetragon"
+        logs.mkdir()
+        self._writer = LogWriter(
+            logs,
+            random.Random(options.seed),
+            max_bytes=_file_bytes(options.rate),
+            backups=_BACKUPS,
+        )
+        self._daemon = DaemonProcess(_config(logs, receiver.url, directory), directory)
+        self._stop = threading.Event()
+        self._kills = 0
+        self._began = time.monotonic()
+        self._planned = _planned_seconds(options)
+
+    def run(self) -> Report:
+        """Everything in its order. Leaves no process and no thread behind."""
+        with ThreadPoolExecutor(1, "generator") as threads, self._signals():
+            try:
+                self._daemon.start()
+                writing = threads.submit(
+                    self._writer.run, self._options.rate, self._stop, self._options.events
+                )
+                self._watch_writing(writing)
+                last_receipt = self._wait_for_delivery()
+                daemon = self._end_daemon()
+                return self._report(last_receipt, daemon)
+            finally:
+                self._stop.set()
+                self._daemon.kill()
+                self._writer.close()
+
+    def _watch_writing(self, writing: Future[None]) -> None:
+        self._began = time.monotonic()
+        while not writing.done():
+            elapsed = time.monotonic() - self._began
+            if elapsed >= self._options.seconds:
+                self._stop.set()
+            next_kill = self._planned * (self._kills + 1) / (self._options.kills + 1)
+            if self._kills < self._options.kills and elapsed >= next_kill:
+                self._kill_daemon()
+            self._show()
+            wait([writing], _TICK)
+        writing.result()
+
+    def _kill_daemon(self) -> None:
+        self._must_run()
+        self._daemon.kill()
+        self._daemon.start()
+        self._kills += 1
+
+    def _wait_for_delivery(self) -> float:
+        """Returns when the last line arrived (`time.monotonic`), or the last that did."""
+        received, changed_at = self._receiver.received, time.monotonic()
+        while received < self._writer.written and time.monotonic() - changed_at < _PATIENCE:
+            self._show()
+            time.sleep(_TICK)
+            before, received = received, self._receiver.received
+            if received != before:
+                changed_at = time.monotonic()
+        return changed_at
+
+    def _end_daemon(self) -> DaemonReport:
+        """Asks it for its counters once its last answers are in, and stops it."""
+        deadline = time.monotonic() + _CALM_SECONDS
+        while True:
+            self._must_run()
+            with contextlib.suppress(OSError):  # it may be just starting
+                metrics = self._daemon.metrics()
+                busy = metrics.value("shipper_in_flight_events")
+                busy += metrics.value("shipper_backlog_bytes")
+                if not busy or time.monotonic() > deadline:
+                    break
+            if time.monotonic() > deadline + _CALM_SECONDS:
+                raise self._ended("it does not answer on its admin address")
+            time.sleep(_TICK)
+        self._daemon.send(signal.SIGTERM)
+        try:
+            code = self._daemon.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise self._ended(f"it has not stopped within {_STOP_SECONDS:g} s") from None
+        outcomes = metrics.by("shipper_events_total", "outcome")
+        return DaemonReport(
+            exit_code=code,
+            lines_read=int(metrics.value("shipper_lines_read_total")),
+            outcomes={name: int(count) for name, count in outcomes.items()},
+            uncounted=int(metrics.uncounted_lines),
+        )
+
+    def _report(self, last_receipt: float, daemon: DaemonReport) -> Report:
+        writer = self._writer
+        first_write = writer.written_at[0] if writer.written else last_receipt
+        return Report(
+            audit=self._receiver.audit(writer.written),
+            lag=self._receiver.lag(writer.written_at),
+            seconds=last_receipt - first_write,
+            bytes_written=writer.bytes_written,
+            rotations=writer.rotations,
+            backups_deleted=writer.backups_deleted,
+            kills=self._kills,
+            daemon=daemon,
+            remarks=self._receiver.remarks(),
+        )
+
+    def _show(self) -> None:
+        elapsed = time.monotonic() - self._began
+        delivered = self._receiver.received
+        self._display.progress(
+            Progress(
+                done=elapsed / self._planned,
+                seconds=elapsed,
+                # After the delivered ones: lines go on being written.
+                written=max(self._writer.written, delivered),
+                delivered=delivered,
+                rotations=self._writer.rotations,
+                kills=self._kills,
+            )
+        )
+
+    def _must_run(self) -> None:
+        if not self._daemon.running:
+            raise self._ended("it ended by itself")
+
+    def _ended(self, why: str) -> DaemonEndedError:
+        return DaemonEndedError(
+            f"{why}; the end of its log:\n{self._daemon.log_tail()}", where="daemon"
+        )
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first SIGINT or SIGTERM ends the writing, the second one the demo."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+            self._stop.set()
+
+        before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+
+
+def _config(logs: Path, url: str, directory: Path) -> dict[str, Any]:
+    """The daemon's defaults but for where things are, and a shorter rest after a lost answer."""
+    return {
+        "inputs": [{"id": "tetragon", "paths": [str(logs / "*.log")]}],
+        "data_dir": str(directory / "data"),
+        "output": {"hosts": [url], "backoff": {"initial": "100ms", "max": "2s"}},
+        "admin": {"listen": f"127.0.0.1:{free_port()}"},
+        "logging": {"format": "json"},
+    }
+
+
+@contextlib.contextmanager
+def _directory(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="shipper-demo-") as temporary:
+            yield Path(temporary)
+        return
+    keep.mkdir(parents=True, exist_ok=True)
+    if any(keep.iterdir()):
+        raise ConfigError("the directory is not empty", where=f"--keep {keep}")
+    yield keep.resolve()
+
+
+def _file_bytes(rate: float) -> int:
+    return max(_SMALLEST_FILE, int(rate * _BYTES_PER_EVENT * _ROTATE_SECONDS))
+
+
+def _planned_seconds(options: DemoOptions) -> float:
+    if options.events is None:
+        return options.seconds
+    return max(_TICK, min(options.seconds, options.events / options.rate))
+
+
+def _programme(options: DemoOptions, receiver: Receiver) -> str:
+    kills = {0: "never killed", 1: "killed once"}.get(
+        options.kills, f"killed {options.kills} times"
+    )
+    return (
+        f"{options.rate:,.0f} events/s for {_planned_seconds(options):.3g} s, rotated every "
+        f"{_file_bytes(options.rate) / 1e6:.1f} MB ({_BACKUPS} backups); the daemon is {kills} on "
+        f"the way\nto {receiver.description}\n"
+    )
