@@ -1,0 +1,177 @@
+"""`./dev bench`: runs everything, prints the table, and says which targets are met."""
+
+import argparse
+import http.client
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.contestants import Contestant, peers, shipper
+from benchmarks.corpus import write_corpus
+from benchmarks.measure import Cost, FailedRunError, cost_of, running
+from benchmarks.report import Idle, Row, report
+
+_IDLE_SECONDS = 20.0
+
+#: Where a checkout's neighbour may have the peers' binaries.
+_PEERS = Path(__file__).resolve().parents[2] / "shared" / "lab" / "peers"
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """The receiver, as it is asked from here."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def reset(self) -> None:
+        self._ask("POST", "/reset")
+
+    def events(self) -> int:
+        return int(json.loads(self._ask("GET", "/count"))["events"])
+
+    def first(self) -> float:
+        """CLOCK_MONOTONIC when the first request was answered; 0 before."""
+        return float(json.loads(self._ask("GET", "/count"))["first"])
+
+    def _ask(self, method: str, path: str) -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path)
+            return connection.getresponse().read()
+        finally:
+            connection.close()
+
+
+def main() -> int:
+    """Returns 1 if a target is missed, 2 if a run failed."""
+    options = _parser().parse_args()
+    with tempfile.TemporaryDirectory(prefix="shipper-bench-", dir=options.directory) as directory:
+        try:
+            return _run(options, Path(directory))
+        except FailedRunError as error:
+            sys.stderr.write(f"bench: {error}\n")
+            if options.keep:
+                shutil.copytree(directory, options.keep, dirs_exist_ok=True)
+            return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("--events", type=int, default=200_000, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--directory", help="for the log and the states (default: the system's)")
+    parser.add_argument("--keep", type=Path, help="copy logs and states there if a run fails")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        default=Path(os.environ.get("SHIPPER_PEERS", _PEERS)),
+        help="a directory with run-vector.sh and run-fluent-bit.sh",
+    )
+    return parser
+
+
+def _run(options: argparse.Namespace, directory: Path) -> int:
+    logs = directory / "logs"
+    logs.mkdir()
+    size = write_corpus(logs / "tetragon.log", options.events)
+    sys.stdout.write(f"{options.events} events, {size // options.events} bytes each on average\n")
+    rows: dict[str, list[Cost]] = {}
+    with _sink(directory / "receiver.log") as sink:
+        for number in range(options.rounds):
+            state = directory / f"round-{number}"
+            ours = shipper(logs, sink.url, state / "shipper", _free_address())
+            found = [ours, *peers(options.peers, logs, sink.url, state)]
+            # Interleaved: what else the machine does meanwhile meets all of them.
+            floor = (sys.executable, "-m", "benchmarks.floor", str(logs / "tetragon.log"))
+            rows.setdefault("floor", []).append(cost_of(floor, state / "floor.log"))
+            for contestant in found:
+                cost = _ship(contestant, sink, options.events, state / f"{contestant.name}.log")
+                rows.setdefault(contestant.name, []).append(cost)
+            _progress(f"round {number + 1} of {options.rounds} is done")
+        idle = _idle(sink, directory)
+    table = [_median(name, costs, options.events) for name, costs in rows.items()]
+    return report(table, idle, sys.stdout)
+
+
+def _ship(contestant: Contestant, sink: Sink, events: int, log: Path) -> Cost:
+    sink.reset()
+    with running(contestant.command, log) as process:
+        process.wait_until(lambda: sink.events() >= events, f"{contestant.name}: all received")
+        return process.stop()
+
+
+def _idle(sink: Sink, directory: Path) -> Idle:
+    """A node where nothing happens: how soon the first line is there, and what waiting costs."""
+    logs = directory / "idle-logs"
+    logs.mkdir()
+    write_corpus(logs / "tetragon.log", 100)
+    firsts, cpu = [], 0.0
+    for number in range(5):
+        sink.reset()
+        state = directory / f"idle-{number}"
+        contestant = shipper(logs, sink.url, state, _free_address())
+        with running(contestant.command, state / "log") as process:
+            process.wait_until(_seen(sink), "the first line is received", patience=30)
+            firsts.append(sink.first() - process.began)
+            if not number:
+                time.sleep(3)
+                before = process.cpu_seconds()
+                time.sleep(_IDLE_SECONDS)
+                cpu = (process.cpu_seconds() - before) / _IDLE_SECONDS
+            process.stop()
+    return Idle(statistics.median(firsts), cpu)
+
+
+def _seen(sink: Sink) -> Callable[[], bool]:
+    return lambda: sink.events() > 0
+
+
+def _median(name: str, costs: list[Cost], events: int) -> Row:
+    return Row(
+        name,
+        statistics.median(cost.cpu_seconds for cost in costs) / events,
+        statistics.median(events / cost.wall_seconds for cost in costs),
+        int(statistics.median(cost.peak_rss_bytes for cost in costs)),
+    )
+
+
+@contextmanager
+def _sink(log: Path) -> Iterator[Sink]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.receiver"], stdout=subprocess.PIPE, stderr=output
+        )
+    try:
+        assert process.stdout is not None
+        yield Sink(json.loads(process.stdout.readline())["port"])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def _progress(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

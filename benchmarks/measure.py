@@ -1,0 +1,123 @@
+"""What a process cost: its CPU time, its peak memory, from outside and to the end."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Nothing that is measured takes longer, in seconds.
+_PATIENCE = 300.0
+
+_STOP_SECONDS = 20.0
+
+
+class FailedRunError(Exception):
+    """A contestant ended before its time, or did not finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one run of a process took, its start included."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    peak_rss_bytes: int
+
+
+class Running:
+    """A process that is measured."""
+
+    def __init__(self, process: subprocess.Popen[bytes], began: float) -> None:
+        self._process = process
+        #: CLOCK_MONOTONIC when it was started.
+        self.began = began
+
+    def wait_until(self, done: Callable[[], bool], what: str, patience: float = _PATIENCE) -> None:
+        """Looks ten times a second. Raises FailedRunError if the process ends or time is over."""
+        while not done():
+            if self._process.poll() is not None:
+                raise FailedRunError(f"a process ended before {what}")
+            if time.monotonic() - self.began > patience:
+                raise FailedRunError(f"not {what} within {patience:g} s")
+            time.sleep(0.1)
+
+    def cpu_seconds(self) -> float:
+        """What it has used so far, all threads; exact to the nanosecond, unlike /proc/PID/stat."""
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        return sum(_schedstat(task) for task in tasks.iterdir()) / 1e9
+
+    def stop(self) -> Cost:
+        """Sends SIGTERM, waits for the end, and returns what all of it took."""
+        wall = time.monotonic() - self.began
+        # Not what wait4 calls maxrss: that counts the parent's memory before the exec as well.
+        peak = _peak_rss(self._process.pid)
+        if self._process.poll() is not None:
+            raise FailedRunError("a process ended by itself")
+        self._process.send_signal(signal.SIGTERM)
+        return self._end(wall, peak)
+
+    def _end(self, wall: float, peak: int) -> Cost:
+        deadline = time.monotonic() + _STOP_SECONDS
+        while True:
+            pid, _, usage = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                self._process.returncode = 0
+                return Cost(usage.ru_utime + usage.ru_stime, wall, peak)
+            if time.monotonic() > deadline:
+                self._process.kill()
+            time.sleep(0.02)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], log: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Starts a process; whatever happens, it is gone at the end. Its output goes to `log`."""
+    with log.open("wb") as output:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environ or {})},
+        )
+    try:
+        yield Running(process, began)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            process.wait()
+
+
+def cost_of(command: Sequence[str], log: Path) -> Cost:
+    """Runs a command to its own end."""
+    with log.open("wb") as output:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise FailedRunError(f"{command} ended with status {process.returncode}")
+    wall = time.monotonic() - began
+    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * 1024)
+
+
+def _schedstat(task: Path) -> int:
+    try:
+        return int((task / "schedstat").read_text().split()[0])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # The thread has ended since.
+
+
+def _peak_rss(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return 0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(found[0]) * 1024 if found else 0

@@ -1,0 +1,65 @@
+"""The table, and the targets: all are ratios, or bounds that no shared machine moves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+#: CPU per event, as a multiple of these contestants', at the most.
+_TARGETS = {"floor": 1.8, "vector": 0.45, "fluent-bit": 0.30}
+_HEAD = """
+| | CPU per event | shipper's CPU is | events/s | peak RSS |
+|---|---|---|---|---|
+"""
+
+_PEAK_RSS = 72 * 1024 * 1024
+_IDLE_CPU = 0.005
+_FIRST_SECONDS = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The medians of one contestant; whole processes, their start included."""
+
+    name: str
+    cpu_seconds_per_event: float
+    events_per_second: float
+    peak_rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Ours, when nothing happens."""
+
+    #: From the start of the process to the first request's arrival.
+    first_seconds: float
+    #: Of one core.
+    cpu: float
+
+
+def report(rows: Sequence[Row], idle: Idle, stream: TextIO) -> int:
+    """Prints everything; returns 1 if a target is missed, else 0."""
+    ours = next(row for row in rows if row.name == "shipper")
+    stream.write(_HEAD)
+    for row in rows:
+        ratio = ours.cpu_seconds_per_event / row.cpu_seconds_per_event
+        stream.write(
+            f"| {row.name} | {row.cpu_seconds_per_event * 1e6:.2f} µs | {ratio:.2f} times that "
+            f"| {row.events_per_second / 1000:.0f} k | {row.peak_rss_bytes / 2**20:.0f} MiB |\n"
+        )
+    stream.write("\n")
+    lines = [
+        (
+            f"CPU per event, times {row.name}'s",
+            ours.cpu_seconds_per_event / row.cpu_seconds_per_event,
+            _TARGETS[row.name],
+        )
+        for row in rows
+        if row.name in _TARGETS
+    ]
+    lines.append(("peak RSS, MiB", ours.peak_rss_bytes / 2**20, _PEAK_RSS / 2**20))
+    lines.append(("idle, % of a core", idle.cpu * 100, _IDLE_CPU * 100))
+    lines.append(("first line received, s after the start", idle.first_seconds, _FIRST_SECONDS))
+    for what, value, most in lines:
+        verdict = "met" if value <= most else "MISSED"
+        stream.write(f"{verdict:<7} {what}: {value:.2f} (at most {most:.2f})\n")
+    return int(any(value > most for _, value, most in lines))
