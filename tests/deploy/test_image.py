@@ -1,0 +1,126 @@
+"""The Dockerfile: what it promises stands in it, and its steps make a shipper that runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from shipper import __version__
+from tests.deploy.dockerfile import Build, DockerfileError, Step, parse, values
+from tests.deploy.manifests import ROOT
+
+
+@pytest.fixture(scope="module")
+def stages() -> list[list[Step]]:
+    """What precedes the first stage, the build, and the image."""
+    return parse((ROOT / "Dockerfile").read_text())
+
+
+@pytest.fixture(scope="module")
+def installed(stages: list[list[Step]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a file system after all steps; below it are /opt/shipper and /etc/shipper."""
+    root = tmp_path_factory.mktemp("image")
+    Build(ROOT, root).run(stages)
+    shutil.rmtree(root / "src")
+    return root
+
+
+def test_both_stages_stand_on_the_same_slim_python(stages: list[list[Step]]) -> None:
+    (base,) = values(stages[0], "ARG")
+    assert re.fullmatch(r"BASE=python:3\.1[1-9]-slim", base)
+    assert [values(stage, "FROM") for stage in stages[1:]] == [["${BASE} AS build"], ["${BASE}"]]
+
+
+def test_whatever_is_downloaded_is_a_wheel_with_a_known_hash(stages: list[list[Step]]) -> None:
+    steps = " && ".join(values(stages[1], "RUN"))
+    commands = [part for part in steps.split("&&") if re.search(r"\b(install|wheel)\b", part)]
+    assert len(commands) == 4
+    for command in commands:
+        locked = "--require-hashes --only-binary :all: -r" in command
+        assert locked or "--no-index --no-deps" in command, command
+
+
+def test_the_image_has_nothing_of_the_build_but_the_environment(stages: list[list[Step]]) -> None:
+    copied = [value for value in values(stages[2], "COPY") if "--from=" in value]
+    assert copied == ["--from=build /opt/shipper /opt/shipper"]
+    assert not any(re.search(r"\b(pip|apt|apt-get)\b", value) for value in values(stages[2], "RUN"))
+
+
+def test_the_image_runs_shipper_as_nobody_in_group_0(stages: list[list[Step]]) -> None:
+    image = stages[2]
+    assert values(image, "USER") == ["65534:0"]
+    assert [step.items() for step in image if step.name in {"ENTRYPOINT", "CMD"}] == [
+        ["shipper"],
+        ["run"],
+    ]
+    names = [step.name for step in image]
+    assert names.index("USER") > max(i for i, name in enumerate(names) if name == "RUN")
+
+
+def test_python_writes_nothing_and_holds_nothing_back(stages: list[list[Step]]) -> None:
+    (environment,) = values(stages[2], "ENV")
+    assert {"PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"} <= set(environment.split())
+
+
+def test_what_is_copied_is_not_ignored(stages: list[list[Step]]) -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in lines
+    kept = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    steps = [step for stage in stages for step in stage if step.name == "COPY"]
+    for step in steps:
+        if "--from=" not in step.value:
+            for source in step.paths()[0]:
+                path = Path(source)
+                assert {str(path), *map(str, path.parents)} & kept, source
+
+
+def test_the_steps_install_a_shipper_that_runs(installed: Path) -> None:
+    done = subprocess.run(
+        [installed / "opt/shipper/bin/shipper", "--version"],
+        cwd=installed,
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, f"shipper {__version__}\n"), done.stderr
+
+
+def test_the_image_has_no_pip_in_its_environment(installed: Path) -> None:
+    assert not list((installed / "opt/shipper").rglob("pip*"))
+
+
+def test_all_of_the_image_is_byte_compiled_already(installed: Path) -> None:
+    packages = next((installed / "opt/shipper/lib").glob("python*/site-packages"))
+    sources = list((packages / "shipper").rglob("*.py"))
+    assert sources
+    for source in sources:
+        assert list((source.parent / "__pycache__").glob(f"{source.stem}.*.pyc")), source
+
+
+def test_the_image_without_hosts_ends_with_what_to_set(installed: Path) -> None:
+    done = subprocess.run(
+        [
+            *[installed / "opt/shipper/bin/shipper", "run"],
+            *["-c", installed / "etc/shipper/shipper.yml"],
+        ],
+        cwd=installed,
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "set ELASTICSEARCH_HOSTS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_step_that_fails_is_shown_with_its_words(tmp_path: Path) -> None:
+    with pytest.raises(DockerfileError, match="no such luck"):
+        Build(tmp_path, tmp_path).run(parse("FROM base\nRUN echo no such luck; exit 3\n"))
