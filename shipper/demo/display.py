@@ -85,7 +85,8 @@ class Display:
     def progress(self, progress: Progress) -> None:
         """Shows how far it is: at once on a terminal, every two seconds elsewhere."""
         if self._live:
-            columns = os.get_terminal_size(self._stream.fileno()).columns
+            # A terminal that was never told its size says 0.
+            columns = os.get_terminal_size(self._stream.fileno()).columns or 80
             text = _bar(progress.done) + progress_text(progress)
             self._stream.write(f"{_CLEAR_LINE}{text[: columns - 1]}")
             self._stream.flush()

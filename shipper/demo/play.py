@@ -34,8 +34,10 @@ _SMALLEST_FILE = 64_000
 _BYTES_PER_EVENT = 2_000
 
 _TICK = 0.1
-# Without a new line at the receiver for so long, what is missing is lost; seconds.
+# Without a new line at the receiver for so long, what is missing is lost; seconds. The second is for
+# a daemon that says of itself that all is acknowledged.
 _PATIENCE = 20.0
+_IDLE_PATIENCE = 2.0
 # How long the daemon may take to see its last answers, and to stop; seconds.
 _CALM_SECONDS = 10.0
 _STOP_SECONDS = 20.0
@@ -66,8 +68,8 @@ class Receiver(Protocol):
         """What else it has to say."""
 
 
-class DaemonEndedError(ShipperError):
-    """The daemon ended by itself."""
+class DaemonFailedError(ShipperError):
+    """The daemon ended by itself, did not stop when told to, or does not answer."""
 
 
 def play(options: DemoOptions, receiver: Receiver) -> int:
@@ -75,7 +77,7 @@ def play(options: DemoOptions, receiver: Receiver) -> int:
 
     Raises:
         ConfigError: the directory to keep the files in is not empty.
-        DaemonEndedError: the daemon ended by itself.
+        DaemonFailedError: the daemon ended by itself, or does not stop.
         OSError: the logs cannot be written.
     """
     display = Display(sys.stdout)
@@ -137,12 +139,12 @@ class _Play:
             next_kill = self._planned * (self._kills + 1) / (self._options.kills + 1)
             if self._kills < self._options.kills and elapsed >= next_kill:
                 self._kill_daemon()
+            self._must_run()
             self._show()
             wait([writing], _TICK)
         writing.result()
 
     def _kill_daemon(self) -> None:
-        self._must_run()
         self._daemon.kill()
         self._daemon.start()
         self._kills += 1
@@ -150,33 +152,33 @@ class _Play:
     def _wait_for_delivery(self) -> float:
         """Returns when the last line arrived (`time.monotonic`), or the last that did."""
         received, changed_at = self._receiver.received, time.monotonic()
-        while received < self._writer.written and time.monotonic() - changed_at < _PATIENCE:
+        while received < self._writer.written:
+            self._must_run()
             self._show()
             time.sleep(_TICK)
             before, received = received, self._receiver.received
             if received != before:
                 changed_at = time.monotonic()
+            silence = time.monotonic() - changed_at
+            if silence > _PATIENCE or (silence > _IDLE_PATIENCE and self._is_idle()):
+                break
         return changed_at
 
     def _end_daemon(self) -> DaemonReport:
         """Asks it for its counters once its last answers are in, and stops it."""
         deadline = time.monotonic() + _CALM_SECONDS
-        while True:
+        while not self._is_idle() and time.monotonic() < deadline:
             self._must_run()
-            with contextlib.suppress(OSError):  # it may be just starting
-                metrics = self._daemon.metrics()
-                busy = metrics.value("shipper_in_flight_events")
-                busy += metrics.value("shipper_backlog_bytes")
-                if not busy or time.monotonic() > deadline:
-                    break
-            if time.monotonic() > deadline + _CALM_SECONDS:
-                raise self._ended("it does not answer on its admin address")
             time.sleep(_TICK)
+        try:
+            metrics = self._daemon.metrics()
+        except OSError as error:
+            raise self._failed(f"its counters cannot be read: {error}") from error
         self._daemon.send(signal.SIGTERM)
         try:
             code = self._daemon.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            raise self._ended(f"it has not stopped within {_STOP_SECONDS:g} s") from None
+            raise self._failed(f"it has not stopped within {_STOP_SECONDS:g} s") from None
         outcomes = metrics.by("shipper_events_total", "outcome")
         return DaemonReport(
             exit_code=code,
@@ -217,10 +219,20 @@ class _Play:
 
     def _must_run(self) -> None:
         if not self._daemon.running:
-            raise self._ended("it ended by itself")
+            raise self._failed("it ended by itself")
 
-    def _ended(self, why: str) -> DaemonEndedError:
-        return DaemonEndedError(
+    def _is_idle(self) -> bool:
+        """Whether the daemon says that all it knows of is acknowledged."""
+        try:
+            metrics = self._daemon.metrics()
+        except OSError:  # it is just starting, or busy with it
+            return False
+        return not (
+            metrics.value("shipper_in_flight_events") or metrics.value("shipper_backlog_bytes")
+        )
+
+    def _failed(self, why: str) -> DaemonFailedError:
+        return DaemonFailedError(
             f"{why}; the end of its log:\n{self._daemon.log_tail()}", where="daemon"
         )
 
