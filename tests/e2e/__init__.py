@@ -1,0 +1,1 @@
+"""Whole runs: real files, a real process, a real HTTP server."""
