@@ -1,0 +1,75 @@
+"""kill -9 at random moments, while files grow and rotate and answers are lost: each line once."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeShipper
+from tests.support.bulk_server import BulkServer
+from tests.support.faults import CutAnswer, CutBefore, Garbage, LostAnswer, Status
+from tests.support.logdir import LogDirectory
+
+RATE = 1500.0
+"""Lines a second."""
+
+
+def kill_again_and_again(
+    kills: int,
+    shipper: MakeShipper,
+    server: BulkServer,
+    directory: LogDirectory,
+    home: Path,
+) -> None:
+    """Ship with a daemon that is killed so many times; the audit has to be clean."""
+    config = {"inputs": [{"id": "tetragon", "paths": [directory.glob]}]}
+    rng = random.Random(kills)
+    for fault in (LostAnswer(), CutAnswer(), Garbage(), CutBefore(), Status(503)):
+        server.rates[fault] = 0.1
+    server.item_rates[429] = 0.05
+    stop = threading.Event()
+    writing = threading.Thread(target=directory.writer.run, args=(RATE, stop))
+    writing.start()
+    try:
+        for _ in range(kills):
+            process = shipper(config, directory=home)
+            process.start(wait=False)
+            # Anywhere between its first instruction and well under way.
+            time.sleep(rng.uniform(0.0, 1.0))
+            process.kill9()
+    finally:
+        stop.set()
+        writing.join()
+    last = shipper(config, directory=home)
+    last.start()
+    server.wait_for_lines(directory.written, timeout=60)
+    last.wait_until_idle()
+    audit = server.audit(directory.written)
+    assert audit.passed, audit
+    assert audit.written >= kills * 100
+    assert last.metrics().uncounted_lines == 0
+    assert not any("could not be read" in message for message in last.messages())
+    assert last.sigterm() == 0
+
+
+@pytest.fixture
+def rotating(tmp_path: Path) -> LogDirectory:
+    """A log that rotates every 150 lines or so; nothing is deleted."""
+    return LogDirectory(tmp_path / "rotating", seed=3, max_bytes=300_000, split_share=0.01)
+
+
+def test_every_line_arrives_once_although_the_daemon_is_killed_30_times(
+    shipper: MakeShipper, bulk_server: BulkServer, rotating: LogDirectory, tmp_path: Path
+) -> None:
+    kill_again_and_again(30, shipper, bulk_server, rotating, tmp_path / "daemon")
+
+
+@pytest.mark.long
+def test_every_line_arrives_once_although_the_daemon_is_killed_500_times(
+    shipper: MakeShipper, bulk_server: BulkServer, rotating: LogDirectory, tmp_path: Path
+) -> None:
+    kill_again_and_again(500, shipper, bulk_server, rotating, tmp_path / "daemon")
