@@ -68,17 +68,16 @@ class Receiver(Protocol):
         """What else it has to say."""
 
 
-class DaemonFailedError(ShipperError):
-    """The daemon ended by itself, did not stop when told to, or does not answer."""
+class DemoError(ShipperError):
+    """The demo cannot go on: the daemon ended by itself or does not stop, or the disk is full."""
 
 
 def play(options: DemoOptions, receiver: Receiver) -> int:
     """Plays once; returns the exit code: 0 if every line arrived exactly once.
 
     Raises:
-        ConfigError: the directory to keep the files in is not empty.
-        DaemonFailedError: the daemon ended by itself, or does not stop.
-        OSError: the logs cannot be written.
+        ConfigError: the directory to keep the files in is not empty, or cannot be made.
+        DemoError: the daemon ended by itself or does not stop, or the logs cannot be written.
     """
     display = Display(sys.stdout)
     with _directory(options.keep) as directory:
@@ -109,6 +108,7 @@ class _Play:
         )
         self._daemon = DaemonProcess(_config(logs, receiver.url, directory), directory)
         self._stop = threading.Event()
+        self._interrupted = False
         self._kills = 0
         self._began = time.monotonic()
         self._planned = _planned_seconds(options)
@@ -142,7 +142,12 @@ class _Play:
             self._must_run()
             self._show()
             wait([writing], _TICK)
-        writing.result()
+        try:
+            writing.result()
+        except OSError as error:
+            raise DemoError(
+                f"the logs cannot be written: {error}", where=str(self._writer.path)
+            ) from error
 
     def _kill_daemon(self) -> None:
         self._daemon.kill()
@@ -231,18 +236,17 @@ class _Play:
             metrics.value("shipper_in_flight_events") or metrics.value("shipper_backlog_bytes")
         )
 
-    def _failed(self, why: str) -> DaemonFailedError:
-        return DaemonFailedError(
-            f"{why}; the end of its log:\n{self._daemon.log_tail()}", where="daemon"
-        )
+    def _failed(self, why: str) -> DemoError:
+        return DemoError(f"{why}; the end of its log:\n{self._daemon.log_tail()}", where="daemon")
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         """The first SIGINT or SIGTERM ends the writing, the second one the demo."""
 
         def stop(number: int, frame: FrameType | None) -> None:
-            if self._stop.is_set():
+            if self._interrupted:
                 raise KeyboardInterrupt
+            self._interrupted = True
             self._stop.set()
 
         before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
@@ -270,8 +274,12 @@ def _directory(keep: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="shipper-demo-") as temporary:
             yield Path(temporary)
         return
-    keep.mkdir(parents=True, exist_ok=True)
-    if any(keep.iterdir()):
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        empty = not any(keep.iterdir())
+    except OSError as error:
+        raise ConfigError(str(error.strerror), where=f"--keep {keep}") from error
+    if not empty:
         raise ConfigError("the directory is not empty", where=f"--keep {keep}")
     yield keep.resolve()
 

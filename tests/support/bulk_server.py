@@ -129,6 +129,11 @@ class BulkServer:
     def port(self) -> int:
         return self._server.port
 
+    @property
+    def lines_received(self) -> int:
+        """How many different numbered lines are there."""
+        return self._counts.received
+
     def up(self) -> None:
         """Take connections (again, on the same port)."""
         self._server.listen()
@@ -181,6 +186,13 @@ class BulkServer:
         """Return the ``message`` of every document, in the order of their arrival."""
         with self._changed:
             return [str(document["message"]) for document in self.documents.values()]
+
+    def add_document(self, document_id: str, message: str) -> None:
+        """Store a document that no request brought."""
+        document = {"@timestamp": "2026-01-01T00:00:00Z", "message": message}
+        with self._changed:
+            self.documents[document_id] = document
+            self._counts.take(document_id, orjson.dumps(document))
 
     def _summary(self) -> str:
         statuses = [request.status for request in self.requests[-10:]]

@@ -112,15 +112,26 @@ def test_a_daemon_that_was_never_started_is_no_process(shipper: MakeShipper) -> 
         process.sigterm()
 
 
-def test_the_long_option_chooses_the_long_tests(tmp_path: Path) -> None:
-    (tmp_path / "test_some.py").write_text(
+def run_pytest(directory: Path, *options: str, path: str = os.defpath) -> str:
+    """Return what a run with our conftest says of a short and a long test."""
+    (directory / "test_some.py").write_text(
         "import pytest\n@pytest.mark.long\ndef test_long(): pass\ndef test_short(): pass\n"
     )
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", str(tmp_path)]
-    command += ["-c", str(root / "pyproject.toml"), "--rootdir", str(root)]
-    for option, expected in (([], "1 passed, 1 skipped"), (["--long"], "2 passed")):
-        done = subprocess.run(
-            [*command, *option], cwd=root, capture_output=True, text=True, check=True
-        )
-        assert expected in done.stdout
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", str(directory)]
+    command += ["-c", str(root / "pyproject.toml"), "--rootdir", str(root), *options]
+    environment = os.environ | {"PATH": path}
+    return subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_the_long_option_chooses_the_long_tests(tmp_path: Path) -> None:
+    assert "1 passed, 1 skipped" in run_pytest(tmp_path)
+    assert "2 passed" in run_pytest(tmp_path, "--long")
+
+
+def test_programs_that_are_missing_are_named_loudly(tmp_path: Path) -> None:
+    output = run_pytest(tmp_path, path=str(tmp_path))
+    assert "!! NOT EVERYTHING WAS TESTED !!" in output
+    assert "not installed: java, mvn, go; tests marked helm and real_server" in output
