@@ -104,11 +104,9 @@ def test_all_of_the_image_is_byte_compiled_already(installed: Path) -> None:
 
 
 def test_the_image_without_hosts_ends_with_what_to_set(installed: Path) -> None:
+    shipper, config = installed / "opt/shipper/bin/shipper", installed / "etc/shipper/shipper.yml"
     done = subprocess.run(
-        [
-            *[installed / "opt/shipper/bin/shipper", "run"],
-            *["-c", installed / "etc/shipper/shipper.yml"],
-        ],
+        [shipper, "run", "-c", config],
         cwd=installed,
         env={},
         capture_output=True,

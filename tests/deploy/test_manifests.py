@@ -61,3 +61,22 @@ def test_a_metric_that_is_named_is_one_that_the_daemon_has(path: Path) -> None:
 def test_an_image_that_is_named_has_this_version(path: Path) -> None:
     tags = re.findall(r"\bexample\.com/shipper:([\w.]+)|\bnewTag: (\S+)", path.read_text())
     assert {tag for found in tags for tag in found if tag} <= {__version__}
+
+
+def test_the_guide_names_every_file_that_is_there_for_a_user_and_no_other() -> None:
+    named = set(re.findall(r"deploy/[\w./-]*\w", GUIDE.read_text()))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    for path in DEPLOY.iterdir():
+        assert relative(path) in {name for each in named for name in (each, str(Path(each).parent))}
+
+
+def test_the_guide_has_the_variables_that_the_image_reads() -> None:
+    variable = r"\b(?:ELASTICSEARCH|SHIPPER)_[A-Z_]+"
+    read = set(re.findall(variable, (DEPLOY / "image" / "shipper.yml").read_text()))
+    assert set(re.findall(variable, GUIDE.read_text())) == read
+
+
+def test_the_guide_has_every_alert() -> None:
+    (rules,) = manifests.read(DEPLOY / "prometheus" / "rules.yaml")
+    alerts = [rule["alert"] for group in rules["spec"]["groups"] for rule in group["rules"]]
+    assert re.findall(r"^\| (Shipper\w+) \|", GUIDE.read_text(), re.MULTILINE) == alerts
