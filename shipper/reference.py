@@ -122,7 +122,7 @@ _WORDS: dict[object, str] = {
     Seconds: "duration",
     Secret: "text, kept out of logs",
     HostList: "URL, or list of them",
-    object: "anything",
+    typing.Any: "anything",
 }
 
 

@@ -35,6 +35,9 @@ _LARGEST = 1024 * 1024
 _REFERENCE = re.compile(r"\$(\$\{)|\$\{([^}]*)\}")
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)(?::(\??)(.*))?", re.DOTALL)
 
+#: What to do with text that YAML takes for something else.
+_QUOTE_IT = "put it in quotes"
+
 #: Keys and indexes from the top of the file.
 _Path = tuple[str | int, ...]
 
@@ -86,7 +89,10 @@ def parse_config(text: bytes, name: str, environ: Mapping[str, str]) -> Config:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}, line {mark.line + 1}" if mark else name
-        raise ConfigError(f"it is not YAML: {error.problem}", where=where) from error
+        problem, advice = _without_names(error.problem or "")
+        raise ConfigError(f"it is not YAML: {problem}", where=where, what_to_do=advice) from error
+    except yaml.reader.ReaderError as error:
+        raise ConfigError(f"it is not YAML: {error.reason}", where=name) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"it is not YAML: {error}", where=name) from error
     if not isinstance(root, yaml.MappingNode):
@@ -179,7 +185,8 @@ class _Document:
         try:
             return loader.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            raise self.error(f"it cannot be understood: {error}", path) from error
+            # What these say repeats the value, which may be a password.
+            raise self.error("it cannot be understood", path, _QUOTE_IT) from error
         finally:
             loader.dispose()
 
@@ -188,8 +195,9 @@ class _Document:
             return found[1]
         parsed = _NAME.fullmatch(found[2])
         if parsed is None:
+            # It is not repeated: it may be the middle of a password.
             raise self.error(
-                f"`{found[0]}` is not a variable",
+                "what follows ${ is not a variable",
                 path,
                 "write ${NAME}, ${NAME:default} or ${NAME:?message}; $${ is a ${ as such",
             )
@@ -210,6 +218,13 @@ class _Document:
 
 def _key(node: yaml.Node) -> str:
     return str(node.value) if isinstance(node, yaml.ScalarNode) else "(a key that is not text)"
+
+
+def _without_names(problem: str) -> tuple[str, str]:
+    """What YAML finds wrong, without the names it quotes, and what to do about those: a password
+    that begins with `*` or `!` is an alias or a tag to it. Names of its own begin with `<`."""
+    told, names = re.subn(r" '[^<'\\][^']+'", "", problem)
+    return told, "text that begins with * & or ! belongs in quotes" if names else ""
 
 
 def _dotted(path: Sequence[str | int]) -> str:
@@ -258,7 +273,7 @@ def _convert(kind: type, value: object) -> object:
         return kind.parse(value)
     if kind is Secret:
         if not isinstance(value, str):
-            raise ValueError("expected text: put it in quotes")
+            raise ValueError(f"expected text: {_QUOTE_IT}")
         return Secret(value)
     raise NotImplementedError(kind)
 
@@ -274,9 +289,9 @@ def _explain(document: _Document, error: msgspec.ValidationError) -> ConfigError
     path: _Path = ()
     if found:
         text = text[: found.start()]
+        # `[...]` is the value of some key: which, msgspec does not say.
         path = tuple(
-            name or (int(index) if index.isdigit() else 0)
-            for name, index in _STEP.findall(found[1])
+            name or int(index) for name, index in _STEP.findall(found[1]) if name or index.isdigit()
         )
     key, colon, rest = text.partition(": ")
     if colon and key.isidentifier():
@@ -287,7 +302,9 @@ def _explain(document: _Document, error: msgspec.ValidationError) -> ConfigError
     if isinstance(kind, type) and issubclass(kind, Enum):
         allowed = ", ".join(str(member.value) for member in kind)
         return document.error("there is no such value", path, f"one of: {allowed}")
-    advice = "put it in quotes" if text.startswith("Expected `str`, got `") else ""
+    advice = _QUOTE_IT if text.startswith("Expected `str`, got `") else ""
+    if text.endswith("got `null`"):
+        advice = "give it a value, or leave the key out"
     for theirs, ours in _WORDS.items():
         text = text.replace(f"`{theirs}`", ours)
     return document.error(text[:1].lower() + text[1:], path, advice)

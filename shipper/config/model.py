@@ -9,9 +9,10 @@ import os
 import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import orjson
 from msgspec import Meta, Struct, field
 
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
@@ -112,7 +113,7 @@ class InputConfig(Section, frozen=True):
         ),
     ] = Seconds(2)
     fields: Annotated[
-        dict[str, object], Meta(description="Anything of yours; each document has it at `fields`.")
+        dict[str, Any], Meta(description="Anything of yours; each document has it at `fields`.")
     ] = field(default_factory=dict)
     tags: Annotated[tuple[str, ...], Meta(description="Each document has them at `tags`.")] = ()
 
@@ -124,6 +125,10 @@ class InputConfig(Section, frozen=True):
             _require("\0" not in path, "paths", "a path cannot have a NUL character")
         _within("max_line_bytes", self.max_line_bytes, ByteSize(_KIB), ByteSize(64 * _MIB))
         _within("scan_interval", self.scan_interval, Seconds(0.05), Seconds(3600))
+        try:
+            orjson.dumps(self.fields)
+        except TypeError as error:
+            raise ValueError(f"fields: they cannot be written as JSON: {error}") from error
 
 
 class TlsConfig(Section, frozen=True):
@@ -236,9 +241,7 @@ class OutputConfig(Section, frozen=True):
     backoff: BackoffConfig = field(default_factory=BackoffConfig)
 
     def __post_init__(self) -> None:
-        _require(bool(self.hosts), "hosts", "is empty: give at least one URL")
-        for host in self.hosts:
-            _check_host(host)
+        _check_hosts(self.hosts)
         _require(
             _DATA_STREAM.fullmatch(self.data_stream) is not None,
             "data_stream",
@@ -332,7 +335,8 @@ class AdminConfig(Section, frozen=True):
     def __post_init__(self) -> None:
         host, colon, port = self.listen.rpartition(":")
         number = int(port) if port.isascii() and port.isdigit() else -1
-        good = bool(colon) and bool(host) and 0 < number < 65536
+        bracketed = host.startswith("[") and host.endswith("]")
+        good = bool(colon) and bool(host) and (bracketed or ":" not in host) and 0 < number < 65536
         _require(good, "listen", f"`{self.listen}` is not HOST:PORT, such as 127.0.0.1:9479")
 
 
@@ -389,24 +393,32 @@ def header_values(headers: Mapping[str, Secret]) -> dict[str, str]:
     return {name: value.reveal() for name, value in headers.items()}
 
 
+def _check_hosts(hosts: HostList) -> None:
+    _require(bool(hosts), "hosts", "is empty: give at least one URL")
+    # Looked at first, and in the text of all of them: no other fault may repeat a password, of which
+    # a comma may have made two entries.
+    _require(
+        not any("@" in host for host in hosts),
+        "hosts",
+        "a URL has credentials in it: use username and password, which are kept out of logs",
+    )
+    for host in hosts:
+        _check_host(host)
+
+
 def _check_host(host: str) -> None:
     try:
         url = urlsplit(host)
         port = url.port
     except ValueError as error:
-        # The URL is not repeated: it may hold a password.
-        raise ValueError(f"hosts: a URL of the list is not valid: {error}") from None
-    _require(
-        url.username is None and url.password is None,
-        "hosts",
-        "a URL has credentials in it: use username and password, which are kept out of logs",
-    )
+        raise ValueError(f"hosts: `{host}` is not a valid URL: {error}") from None
+    # A query may hold a token: it is not repeated.
+    _require("?" not in host and "#" not in host, "hosts", "a URL has a query or a fragment")
     _require(
         url.scheme in ("http", "https") and bool(url.hostname) and port != 0,
         "hosts",
         f"`{host}` is not a URL such as https://es-1:9200",
     )
-    _require(not url.query and not url.fragment, "hosts", f"`{host}` has a query or a fragment")
     _require(re.search(r"[\s\x7f]", host) is None, "hosts", f"`{host}` has white space in it")
 
 
