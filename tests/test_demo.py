@@ -155,6 +155,16 @@ def test_a_daemon_that_ends_by_itself_is_an_error_with_its_log(bulk_server: Bulk
         play(SHORT, Receiver(bulk_server, "no url"))
 
 
+def test_a_disk_that_is_full_is_said_in_words() -> None:
+    # Files of more than a thousand blocks cannot be written; the rotated ones would have 2 MB.
+    limited = ["sh", "-c", 'ulimit -f 1000; exec "$@"', "sh"]
+    command = [*limited, *COMMAND, "--rate", "2000", "--kill", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout
+    assert "the logs cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_directory_with_files_in_it_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     done = subprocess.run(
