@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from shipper.config.model import Config
@@ -38,6 +40,15 @@ def test_a_configuration_is_valid_and_watches_both_of_tetragons_directories(
     assert set(manifests.watched(config)) == LOGS
     assert config.data_dir == "/var/lib/shipper"
     assert config.output.data_stream == "logs-cilium_tetragon.log-default"
+
+
+@pytest.mark.parametrize("text", [SYSTEMD, config_map("sidecar"), config_map("daemonset")])
+def test_the_lines_for_a_ca_of_ones_own_work_without_their_marks(
+    load_text: LoadText, text: str
+) -> None:
+    marked = re.compile(r"^( *)# (tls:|  ca: )", re.MULTILINE)
+    config = load_text(marked.sub(r"\1\2", text), {})
+    assert config.output.tls.ca.endswith("/ca.crt")
 
 
 def test_every_configuration_in_deploy_is_among_those_that_are_tested() -> None:
