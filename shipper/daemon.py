@@ -22,7 +22,7 @@ from shipper.batch import Batcher
 from shipper.budget import ByteBudget
 from shipper.catalog import Catalog
 from shipper.clock import Clock
-from shipper.config.model import Compression, Config, Ids
+from shipper.config.model import Compression, Config, Ids, TlsVerify, uses_tls
 from shipper.discovery import WakeUp, Watch
 from shipper.documents import document_constants
 from shipper.encode import DocumentEncoder
@@ -94,6 +94,12 @@ class Daemon:
         self, registry: Registry, transport: HttpTransport, tasks: asyncio.TaskGroup
     ) -> None:
         config, output = self._config, self._config.output
+        if output.tls.verify is not TlsVerify.FULL and uses_tls(output):
+            self._log.warning(
+                "the servers' certificates are not verified in full",
+                verify=output.tls.verify.value,
+                hint="anybody in between can read what is sent; set output.tls.verify to full",
+            )
         backoff = Backoff(output.backoff.initial, output.backoff.max)
         hosts = Hosts(output.hosts, backoff, self._clock, self._rng)
         letters = Path(config.data_dir, "dead-letter.ndjson")

@@ -388,6 +388,11 @@ class Config(Section, frozen=True, kw_only=True):
         _within("shutdown_timeout", self.shutdown_timeout, Seconds(0), Seconds(3600))
 
 
+def uses_tls(output: OutputConfig) -> bool:
+    """Whether any host is spoken to over TLS."""
+    return any(host.startswith("https:") for host in output.hosts)
+
+
 def header_values(headers: Mapping[str, Secret]) -> dict[str, str]:
     """The headers as they are sent."""
     return {name: value.reveal() for name, value in headers.items()}

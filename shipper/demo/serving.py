@@ -50,6 +50,7 @@ class ServerThread:
     def close(self) -> None:
         """Ends the thread; what is asked of it is left unanswered."""
         self.refuse()
+        self.call(_end_all_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_PATIENCE)
         self._loop.close()
@@ -73,3 +74,14 @@ class ServerThread:
         if self._runner is not None:
             await self._runner.cleanup()
         self._runner = None
+
+
+async def _end_all_others() -> None:
+    """Ends what aiohttp knows nothing of: connections in the middle of being accepted."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    # A transport that is closed says so in the loop's next turn, and the one around it (TLS) then.
+    for _ in range(3):
+        await asyncio.sleep(0)

@@ -12,7 +12,7 @@ from yarl import URL
 from shipper import __version__
 from shipper.batch import Body
 from shipper.clock import Clock
-from shipper.config.model import OutputConfig, TlsConfig, TlsVerify, header_values
+from shipper.config.model import OutputConfig, TlsConfig, TlsVerify, header_values, uses_tls
 from shipper.errors import ConfigError, OutputError
 from shipper.output.credentials import Credentials
 from shipper.output.exchange import Answer, TransportError
@@ -49,8 +49,7 @@ class HttpTransport:
             "User-Agent": f"shipper/{__version__}",
             **header_values(config.headers),
         }
-        uses_tls = any(host.startswith("https:") for host in config.hosts)
-        self._tls: ssl.SSLContext | bool = tls_context(config.tls) if uses_tls else True
+        self._tls: ssl.SSLContext | bool = tls_context(config.tls) if uses_tls(config) else True
         self._timeout = aiohttp.ClientTimeout(total=config.timeout, connect=_CONNECT_SECONDS)
         self._connections = config.max_in_flight
         self._session: aiohttp.ClientSession | None = None

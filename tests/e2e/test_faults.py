@@ -34,7 +34,10 @@ def assert_all_there_once(process: ShipperProcess, server: BulkServer, lines: in
     process.wait_until_idle()
     audit = server.audit(lines)
     assert audit.passed, audit
-    assert process.metrics().uncounted_lines == 0
+    page = process.metrics()
+    events = page.by("shipper_events_total", "outcome")
+    assert events["delivered"] + events["already_delivered"] == lines, events
+    assert page.uncounted_lines == 0
 
 
 def retries(process: ShipperProcess) -> dict[str, float]:

@@ -1,0 +1,160 @@
+"""Credentials and certificates, and that no secret is shown anywhere."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeShipper
+from tests.support.bulk_server import BulkServer
+from tests.support.logdir import LogDirectory
+from tests.support.processes import ShipperProcess
+
+SECRET = 'pa,ss:w$rd "quoted" é'
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def assert_nothing_shows(secret: str, process: ShipperProcess) -> None:
+    """Neither the log nor any page has it, in any of its forms."""
+    shown = process.log_path.read_text()
+    for page in ("/metrics", "/status", "/readyz", "/healthz"):
+        shown += process.get(page)[1]
+    shown += Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
+    assert secret not in shown
+    assert base64.b64encode(secret.encode()).decode() not in shown
+    assert base64.b64encode(f"shipper:{secret}".encode()).decode() not in shown
+
+
+def test_a_password_may_have_any_character(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    bulk_server.authorization = basic("shipper", SECRET)
+    log_directory.write(10)
+    output = {"username": "shipper", "password": "${ES_PASSWORD}"}
+    process = shipper({"output": output}, environment={"ES_PASSWORD": SECRET})
+    process.start()
+    bulk_server.wait_for_lines(10)
+    assert_nothing_shows(SECRET, process)
+
+
+@pytest.mark.parametrize("key", ["id:key", base64.b64encode(b"id:key").decode()])
+def test_an_api_key_may_be_plain_or_encoded(
+    key: str, shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    bulk_server.authorization = "ApiKey " + base64.b64encode(b"id:key").decode()
+    log_directory.write(10)
+    process = shipper({"output": {"api_key": key}})
+    process.start()
+    bulk_server.wait_for_lines(10)
+    assert_nothing_shows(key, process)
+
+
+def test_a_secret_that_rotates_is_read_again(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("old-secret\n")
+    bulk_server.authorization = basic("shipper", "old-secret")
+    process = shipper({"output": {"username": "shipper", "password_file": str(file)}})
+    process.start()
+    log_directory.write(10)
+    bulk_server.wait_for_lines(10)
+
+    bulk_server.authorization = basic("shipper", "new-secret")
+    log_directory.write(10)
+    process.wait_until(lambda: not process.ready(), "it is refused")
+    assert "401" in process.why_not_ready()
+    assert process.metrics().value("shipper_bulk_requests_total", status="401") >= 1
+    # As Kubernetes does it: another file is put in its place.
+    new = tmp_path / "new"
+    new.write_text("new-secret\n")
+    new.rename(file)
+    bulk_server.wait_for_lines(20)
+    process.wait_until_ready()
+    process.wait_until_idle()
+    assert bulk_server.audit(20).passed
+    assert_nothing_shows("new-secret", process)
+    assert_nothing_shows("old-secret", process)
+
+
+def test_a_secret_that_is_not_there_yet_is_waited_for(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    file = tmp_path / "api-key"
+    bulk_server.authorization = "ApiKey aWQ6a2V5"
+    process = shipper({"output": {"api_key_file": str(file)}})
+    process.start()
+    log_directory.write(10)
+    process.wait_until(lambda: str(file) in process.why_not_ready(), "it says which file")
+    file.write_text("id:key")
+    bulk_server.wait_for_lines(10)
+    process.wait_until_ready()
+
+
+def test_a_server_of_the_given_authority_is_trusted(
+    shipper: MakeShipper, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    with BulkServer(tls=True) as server:
+        ca = server.write_ca(tmp_path / "ca.pem")
+        log_directory.write(10)
+        process = shipper({"output": {"hosts": [server.url], "tls": {"ca": str(ca)}}})
+        process.start()
+        server.wait_for_lines(10)
+
+
+@pytest.mark.parametrize(
+    ("verify", "names", "trusted"),
+    [
+        ("full", ("localhost", "127.0.0.1"), True),
+        ("full", ("elsewhere.example",), False),
+        ("certificate", ("elsewhere.example",), True),
+    ],
+)
+def test_the_name_of_a_server_counts_as_it_is_told(
+    verify: str,
+    names: tuple[str, ...],
+    trusted: bool,
+    shipper: MakeShipper,
+    log_directory: LogDirectory,
+    tmp_path: Path,
+) -> None:
+    with BulkServer(tls=True, tls_names=names) as server:
+        tls = {"ca": str(server.write_ca(tmp_path / "ca.pem")), "verify": verify}
+        log_directory.write(10)
+        process = shipper({"output": {"hosts": [server.url], "tls": tls}})
+        process.start()
+        if trusted:
+            server.wait_for_lines(10)
+        else:
+            process.wait_until(lambda: "TLS" in process.why_not_ready(), "it says why")
+            assert not server.documents
+
+
+def test_a_stranger_is_sent_nothing(shipper: MakeShipper, log_directory: LogDirectory) -> None:
+    with BulkServer(tls=True) as server:
+        log_directory.write(10)
+        process = shipper(
+            {"output": {"hosts": [server.url], "username": "shipper", "password": SECRET}}
+        )
+        process.start()
+        process.wait_until(lambda: "TLS" in process.why_not_ready(), "it says why")
+        assert not server.requests
+        assert not server.other_requests
+        assert_nothing_shows(SECRET, process)
+
+
+def test_verification_that_is_off_is_warned_of(
+    shipper: MakeShipper, log_directory: LogDirectory
+) -> None:
+    with BulkServer(tls=True, tls_names=("elsewhere.example",)) as server:
+        log_directory.write(10)
+        output = {"hosts": [server.url], "tls": {"verify": "none"}}
+        process = shipper({"output": output})
+        process.start()
+        server.wait_for_lines(10)
+        assert any("not verified" in message for message in process.messages())
