@@ -1,0 +1,1 @@
+"""Tests of the configuration: its file, its values, and the page about it."""

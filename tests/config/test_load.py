@@ -1,0 +1,592 @@
+"""A configuration is found, read, and where it is wrong, refused with the key, the line and advice."""
+
+from __future__ import annotations
+
+import socket
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from shipper.config.load import find_config, load_config, parse_config
+from shipper.config.model import (
+    Compression,
+    Config,
+    Format,
+    Ids,
+    OnInvalid,
+    Section,
+    TlsVerify,
+    header_values,
+)
+from shipper.config.units import HostList, Secret
+from shipper.errors import ConfigError
+from shipper.logs import Level, LogFormat
+
+LEAST = """\
+inputs:
+  - id: tetragon
+    paths: [/logs/*.log]
+output:
+  hosts: [http://es-1:9200]
+"""
+"""Five lines: what a test adds begins in line 6, at the top level or in `output`."""
+
+SECRET = "MARKER7secret"
+"""What no error and no repr may contain."""
+
+
+def load(text: str, **environ: str) -> Config:
+    return parse_config(text.encode(), "shipper.yml", environ)
+
+
+def refusal(text: str | bytes, **environ: str) -> ConfigError:
+    """Return the error that this configuration is refused with."""
+    data = text.encode() if isinstance(text, str) else text
+    with pytest.raises(ConfigError) as raised:
+        parse_config(data, "shipper.yml", environ)
+    return raised.value
+
+
+def in_input(line: str) -> str:
+    """Return a configuration whose input has this line too, as its line 3."""
+    return LEAST.replace("    paths", f"    {line}\n    paths")
+
+
+def in_output(lines: str) -> str:
+    return LEAST + "".join(f"  {line}\n" for line in lines.splitlines())
+
+
+class TestFinding:
+    def test_the_file_that_is_named_comes_first(self) -> None:
+        assert find_config("/a.yml", {"SHIPPER_CONFIG": "/b.yml"}) == Path("/a.yml")
+        assert find_config(None, {"SHIPPER_CONFIG": "/b.yml"}) == Path("/b.yml")
+
+    def test_the_usual_place_is_looked_at_when_none_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = tmp_path / "shipper.yml"
+        monkeypatch.setattr("shipper.config.load.PLACES", (str(place),))
+        with pytest.raises(ConfigError, match=r"there is no configuration .*-c FILE"):
+            find_config(None, {})
+        place.write_text(LEAST)
+        assert find_config(None, {}) == place
+
+
+class TestReading:
+    def test_a_file_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="cannot be read: No such file") as raised:
+            load_config(tmp_path / "no.yml", {})
+        assert raised.value.where == str(tmp_path / "no.yml")
+
+    def test_a_directory_is_no_configuration(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+            load_config(tmp_path, {})
+
+    def test_a_file_as_large_as_a_log_is_not_read_to_its_end(self, tmp_path: Path) -> None:
+        path = tmp_path / "shipper.yml"
+        path.write_bytes(b"#" * 1024**2 + b"\n")
+        with pytest.raises(ConfigError, match="more than 1048576 bytes"):
+            load_config(path, {})
+
+    def test_a_byte_order_mark_is_no_fault(self, tmp_path: Path) -> None:
+        path = tmp_path / "shipper.yml"
+        path.write_bytes(b"\xef\xbb\xbf" + LEAST.encode())
+        assert load_config(path, {}).inputs[0].id == "tetragon"
+
+    def test_the_least_configuration_has_the_defaults_of_the_page(self) -> None:
+        config = load(LEAST)
+        assert config.data_dir == "/var/lib/shipper"
+        assert config.output.bulk.max_bytes == 4 * 1024**2
+        assert config.output.timeout == 60.0
+        assert config.admin.listen == "127.0.0.1:9479"
+
+    def test_the_name_is_the_file_s_or_the_node_s_or_the_machine_s(self) -> None:
+        assert load(LEAST + "name: mine\n", NODE_NAME="node-1").name == "mine"
+        assert load(LEAST, NODE_NAME="node-1").name == "node-1"
+        assert load(LEAST).name == socket.gethostname()
+
+    def test_fields_hold_anything_that_json_can_say(self) -> None:
+        text = in_input("fields: {team: a, ports: [1, 2.5], nested: {on: true, none: ~}}")
+        assert load(text).inputs[0].fields == {
+            "team": "a",
+            "ports": [1, 2.5],
+            "nested": {"on": True, "none": None},
+        }
+
+    def test_a_date_is_the_text_that_was_written(self) -> None:
+        assert load(in_input("tags: [2026-11-24]")).inputs[0].tags == ("2026-11-24",)
+
+    def test_an_anchor_repeats_a_value(self) -> None:
+        text = LEAST.replace("[/logs/*.log]", "&logs [/logs/*.log]")
+        text = text.replace("output:", "  - id: second\n    paths: *logs\noutput:")
+        assert [source.paths for source in load(text).inputs] == [("/logs/*.log",)] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "line"),
+    [
+        (b"\xff\xfe", "it is not UTF-8", None),
+        (LEAST + "\tname: x\n", r"it is not YAML: found character '\t'", 6),
+        (in_output("timeout: a: b"), "it is not YAML: mapping values are not allowed here", 6),
+        (LEAST + "---\n" + LEAST, "it is not YAML: but found another document", 6),
+        (LEAST + 'name: "\0"\n', "it is not YAML: special characters are not allowed", None),
+        ("[" * 5000, "it is not YAML", None),
+        ("", "it has no keys", None),
+        ("# nothing\n", "it has no keys", None),
+        ("shipper\n", "it has no keys", None),
+        ("- inputs\n", "it has no keys", None),
+    ],
+)
+def test_what_is_no_yaml_mapping_is_refused(text: str | bytes, what: str, line: int | None) -> None:
+    error = refusal(text)
+    assert error.what.startswith(what)
+    assert error.where == (f"shipper.yml, line {line}" if line else "shipper.yml")
+
+
+#: The whole configuration, the line of the fault, what is said of it, and the advice.
+WRONG = {
+    "unknown key": (
+        LEAST + "loging: {}\n",
+        6,
+        "loging: there is no such key",
+        "did you mean `logging`?",
+    ),
+    "unknown key without a near one": (
+        in_output("bulk:\n  zzz: 1"),
+        7,
+        "output.bulk.zzz: there is no such key",
+        "the keys here are: max_bytes, max_events, linger",
+    ),
+    "several unknown keys": (
+        in_input("tagz: []") + "queue: 1\n",
+        3,
+        "inputs[0].tagz: there is no such key",
+        "did you mean `tags`?; also queue in line 7",
+    ),
+    "duplicate key": (
+        LEAST + "name: a\nname: b\n",
+        7,
+        "name: it is there twice",
+        "leave one of them",
+    ),
+    "merge key": (
+        LEAST + "logging: &x {level: info}\nadmin:\n  <<: *x\n",
+        8,
+        "admin.<<: merge keys are not supported",
+        "write the keys out",
+    ),
+    "contains itself": ("inputs: &a [*a]\n", 1, "inputs[0]: it contains itself", ""),
+    "no output": (
+        LEAST[: LEAST.index("output")],
+        1,
+        "the key `output` is missing",
+        "it has no default",
+    ),
+    "no paths": (
+        LEAST.replace("    paths: [/logs/*.log]\n", ""),
+        2,
+        "inputs[0]: the key `paths` is missing",
+        "it has no default",
+    ),
+    "no hosts": (
+        LEAST.replace("hosts: [http://es-1:9200]", "ids: auto"),
+        4,
+        "output: the key `hosts` is missing",
+        "it has no default",
+    ),
+    "empty list": (
+        LEAST.replace("[http://es-1:9200]", "[]"),
+        5,
+        "output.hosts: is empty: give at least one URL",
+        "",
+    ),
+    "number for text": (
+        LEAST + "name: 5\n",
+        6,
+        "name: expected text, got a whole number",
+        "put it in quotes",
+    ),
+    "nothing for a section": (
+        in_output("tls:"),
+        6,
+        "output.tls: expected keys with values, got nothing",
+        "give it a value, or leave the key out",
+    ),
+    "text for a list": (
+        in_input("tags: production"),
+        3,
+        "inputs[0].tags: expected a list, got text",
+        "",
+    ),
+    "keys for a list": (
+        "inputs: {id: a}\noutput: {hosts: a}\n",
+        1,
+        "inputs: expected a list, got keys with values",
+        "",
+    ),
+    "text for a truth value": (
+        LEAST + "admin: {enabled: maybe}\n",
+        6,
+        "admin.enabled: expected true or false, got text",
+        "",
+    ),
+    "fraction for a whole number": (
+        in_output("max_in_flight: 1.5"),
+        6,
+        "output.max_in_flight: expected a whole number, got a number",
+        "",
+    ),
+    "number for a secret": (
+        in_output("username: u\npassword: 12345"),
+        7,
+        "output.password: expected text: put it in quotes",
+        "",
+    ),
+    "number in a header": (
+        in_output("headers:\n  X-Tenant: 5"),
+        6,
+        "output.headers: expected text: put it in quotes",
+        "",
+    ),
+    "value that is not on the list": (
+        in_output("compression: lz4"),
+        6,
+        "output.compression: there is no such value",
+        "one of: gzip, none",
+    ),
+    "bytes in fields": (
+        in_input("fields: {a: !!binary aGk=}"),
+        3,
+        "inputs[0].fields: they cannot be written as JSON: Type is not JSON serializable: bytes",
+        "",
+    ),
+    "unit that is none": (
+        LEAST + "memory: {max_bytes: 4 parsecs}\n",
+        6,
+        "memory.max_bytes: `parsecs` is not a unit of size; those are B, KiB, MiB, GiB, KB, MB, GB",
+        "",
+    ),
+    "duration without a unit": (
+        in_output("timeout: 5"),
+        6,
+        "output.timeout: `5` has no unit; those are ms, s, m, h, d",
+        "",
+    ),
+    "size out of range": (
+        in_input("max_line_bytes: 1GiB"),
+        3,
+        "inputs[0].max_line_bytes: 1GiB is not between 1KiB and 64MiB",
+        "",
+    ),
+    "duration out of range": (
+        LEAST + "registry:\n  commit_interval: 2m\n",
+        7,
+        "registry.commit_interval: 2m is not between 50ms and 1m",
+        "",
+    ),
+    "number out of range": (
+        in_output("max_in_flight: 0"),
+        6,
+        "output.max_in_flight: 0 is not between 1 and 256",
+        "",
+    ),
+    "most below the least": (
+        in_output("backoff: {initial: 2s, max: 1s}"),
+        6,
+        "output.backoff.max: 1s is not between 2s and 1h",
+        "",
+    ),
+    "relative path": (
+        LEAST.replace("/logs/*", "logs/*"),
+        3,
+        "inputs[0].paths: `logs/*.log` is not absolute (begin it with /)",
+        "",
+    ),
+    "two inputs of one name": (
+        LEAST.replace("output:", "  - id: tetragon\n    paths: [/b]\noutput:"),
+        1,
+        "inputs: two have the id `tetragon`",
+        "",
+    ),
+    "data stream of two parts": (
+        in_output("data_stream: logs-tetragon"),
+        6,
+        "output.data_stream: `logs-tetragon` is not TYPE-DATASET-NAMESPACE in small letters, with "
+        "no other hyphens",
+        "",
+    ),
+    "pipeline with a query": (
+        in_output("pipeline: a&refresh=true"),
+        6,
+        "output.pipeline: is the name of a pipeline: no white space, and none of & ? # % /",
+        "",
+    ),
+    "host without a scheme": (
+        LEAST.replace("http://es-1:9200", "es-1:9200"),
+        5,
+        "output.hosts: `es-1:9200` is not a URL such as https://es-1:9200",
+        "",
+    ),
+    "port that is no number": (
+        LEAST.replace("9200", "92x"),
+        5,
+        "output.hosts: `http://es-1:92x` is not a valid URL: "
+        "Port could not be cast to integer value as '92x'",
+        "",
+    ),
+    "password without a user": (
+        in_output("password: a"),
+        6,
+        "output.password: without username",
+        "",
+    ),
+    "two passwords": (
+        in_output("username: u\npassword: a\npassword_file: /b"),
+        7,
+        "output.password: and password_file: give one",
+        "",
+    ),
+    "user and API key": (
+        in_output("username: u\npassword: a\napi_key: b"),
+        6,
+        "output.username: and an API key: give one of the two",
+        "",
+    ),
+    "header of ours": (
+        in_output("headers: {authorization: a}"),
+        6,
+        "output.headers: `authorization` is set by shipper itself",
+        "",
+    ),
+    "IPv6 address without brackets": (
+        LEAST + "admin: {listen: '::1'}\n",
+        6,
+        "admin.listen: `::1` is not HOST:PORT, such as 127.0.0.1:9479",
+        "",
+    ),
+    "key that is no text": (
+        LEAST + "? [a]\n: 1\n",
+        6,
+        "(a key that is not text): there is no such key",
+        "the keys here are: name, inputs, data_dir, output, dead_letter, memory, registry, admin, "
+        "logging, shutdown_timeout",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "what", "advice"), WRONG.values(), ids=WRONG)
+def test_a_fault_is_told_with_its_key_its_line_and_advice(
+    text: str, line: int, what: str, advice: str
+) -> None:
+    error = refusal(text)
+    assert error.what == what
+    assert error.where == f"shipper.yml, line {line}"
+    assert error.what_to_do == advice
+
+
+def test_a_configuration_of_filebeat_is_refused_in_words() -> None:
+    for text in ("filebeat.inputs:\n  - type: filestream\n", "filebeat:\n  inputs: []\n"):
+        error = refusal(text)
+        assert error.what == "it is a configuration of Filebeat"
+        assert "docs/configuration.md" in error.what_to_do
+
+
+class TestVariables:
+    @pytest.mark.parametrize(
+        "password",
+        ["a,b", "a: b", "{a}", "[x", "#no comment", "'\"", "$HOME $${ ${X}", "a\nb\n", "*a", " "],
+    )
+    def test_a_password_is_that_password_whatever_is_in_it(self, password: str) -> None:
+        text = in_output("username: u\npassword: ${PASSWORD}")
+        assert load(text, PASSWORD=password).output.password.reveal() == password
+
+    def test_a_variable_is_part_of_a_value(self) -> None:
+        text = LEAST.replace("http://es-1:9200", '"http://${HOST}:${PORT:9200}/${A.b}"')
+        config = load(text, **{"HOST": "es-7", "A.b": "x"})
+        assert config.output.hosts == HostList(["http://es-7:9200/x"])
+
+    def test_several_hosts_fit_into_one_variable(self) -> None:
+        text = LEAST.replace("[http://es-1:9200]", "${HOSTS}")
+        config = load(text, HOSTS="http://es-1:9200, http://es-2:9200/")
+        assert config.output.hosts == HostList(["http://es-1:9200", "http://es-2:9200"])
+
+    def test_numbers_sizes_durations_and_truth_come_from_variables(self) -> None:
+        text = in_output("max_in_flight: ${N}\ntimeout: ${T}\nbulk: {max_bytes: '${B}'}\n")
+        text += "admin: {enabled: '${ON}'}\n"
+        config = load(text, N="7", T="5s", B="2MiB", ON="false")
+        assert config.output.max_in_flight == 7
+        assert config.output.timeout == 5.0
+        assert config.output.bulk.max_bytes == 2 * 1024**2
+        assert config.admin.enabled is False
+
+    def test_a_number_from_a_variable_stays_text_where_text_belongs(self) -> None:
+        assert load(LEAST + "name: ${N}\n", N="007").name == "007"
+
+    def test_a_default_stands_in_for_what_is_not_set(self) -> None:
+        text = in_output("pipeline: ${P:mine}")
+        assert load(text).output.pipeline == "mine"
+        assert load(text, P="").output.pipeline == ""
+        assert load(in_output("pipeline: ${P:}")).output.pipeline == ""
+        assert load(LEAST + "name: '${N:a:b}'\n").name == "a:b"
+
+    def test_two_dollars_are_one_as_such(self) -> None:
+        assert load(LEAST + "name: $${NAME} $5\n").name == "${NAME} $5"
+
+    def test_a_value_that_a_variable_gives_is_not_substituted_again(self) -> None:
+        assert load(LEAST + "name: ${A}\n", A="${B}").name == "${B}"
+
+    @pytest.mark.parametrize(
+        ("written", "what", "advice"),
+        [
+            ("${NO}", "name: the variable NO is not set", "set it, or write ${NO:default}"),
+            ("${NO:?call it}", "name: call it", "set NO"),
+            ("${EMPTY:?call it}", "name: call it", "set EMPTY"),
+            ("${NO:?}", "name: the variable NO is not set", "set NO"),
+            (
+                "${}",
+                "name: what follows ${ is not a variable",
+                "write ${NAME}, ${NAME:default} or ${NAME:?message}; $${ is a ${ as such",
+            ),
+        ],
+    )
+    def test_a_variable_that_is_missing_is_told_with_its_line(
+        self, written: str, what: str, advice: str
+    ) -> None:
+        error = refusal(f"{LEAST}name: '{written}'\n", EMPTY="")
+        assert (error.what, error.what_to_do) == (what, advice)
+        assert error.where == "shipper.yml, line 6"
+
+    def test_a_number_from_a_variable_that_is_none_is_refused(self) -> None:
+        error = refusal(in_output("max_in_flight: ${N}"), N="many")
+        assert error.what == "output.max_in_flight: expected a whole number, got text"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        in_output(f"username: u\npassword: *{SECRET}"),
+        in_output(f"username: u\npassword: !{SECRET}"),
+        in_output(f"username: u\npassword: !{SECRET}!x"),
+        in_output(f"username: u\npassword: !!int {SECRET}"),
+        in_output(f"username: u\npassword: !!binary {SECRET}"),
+        in_output(f"username: u\npassword: &{SECRET}"),
+        in_output(f"username: u\npassword: a${{{SECRET}!}}"),
+        in_output(f"username: u\npassword: [{SECRET}]"),
+        in_output(f"username: u\npassword: a: {SECRET}"),
+        in_output(f"username: u\npassword: {SECRET}\npassword_file: /b"),
+        in_output(f"username: u\npassword: {SECRET}\napi_key: {SECRET}"),
+        in_output(f"password: {SECRET}"),
+        in_output(f"api_key: {SECRET}\napi_key: {SECRET}"),
+        in_output(f"api_key: {{{SECRET}: {SECRET}}}"),
+        in_output(f"headers: [{SECRET}]"),
+        in_output(f"headers: {{X-Key: [{SECRET}]}}"),
+        in_output(f'headers: {{X-Key: "{SECRET}\\n"}}'),
+        in_output(f"api_key: {SECRET}\ntimeout: never"),
+        LEAST.replace("http://es-1:9200", f"http://u:{SECRET}@es-1:9200"),
+        LEAST.replace("http://es-1:9200", f"u:{SECRET}@es-1:9200"),
+        LEAST.replace("http://es-1:9200", f"http://u:{SECRET}/x@es-1:9200"),
+        LEAST.replace("[http://es-1:9200]", f'"http://u:{SECRET},x@es-1:9200"'),
+        LEAST.replace("http://es-1:9200", f"http://es-1:9200/?token={SECRET}"),
+        LEAST.replace("http://es-1:9200", f"http://es-1:9200/#{SECRET}"),
+    ],
+)
+def test_a_secret_is_in_no_error(text: str) -> None:
+    error = refusal(text)
+    for shown in (str(error), repr(error), error.what_to_do):
+        assert SECRET not in shown
+
+
+def test_a_secret_is_in_no_repr_of_a_configuration() -> None:
+    user = load(in_output(f"username: u\npassword: {SECRET}\nheaders: {{X-Key: {SECRET}}}"))
+    key = load(in_output(f"api_key: {SECRET}"))
+    assert user.output.headers["X-Key"].reveal() == SECRET
+    assert key.output.api_key.reveal() == SECRET
+    for shown in (repr(user), str(user), repr(key), f"{key.output.api_key}"):
+        assert SECRET not in shown
+
+
+EVERY_OPTION = {
+    "name": ("node-7", "node-7"),
+    "inputs[].id": ("mine", "mine"),
+    "inputs[].paths": ("[/a, /b]", ("/a", "/b")),
+    "inputs[].format": ("raw", Format.RAW),
+    "inputs[].max_line_bytes": ("64KiB", 65536),
+    "inputs[].on_invalid": ("dead_letter", OnInvalid.DEAD_LETTER),
+    "inputs[].scan_interval": ("5s", 5.0),
+    "inputs[].fields": ("{team: a}", {"team": "a"}),
+    "inputs[].tags": ("[a, b]", ("a", "b")),
+    "data_dir": ("/data", "/data"),
+    "output.hosts": ("[https://a/es/, http://b:1]", ("https://a/es", "http://b:1")),
+    "output.data_stream": ("logs-mine.log-prod", "logs-mine.log-prod"),
+    "output.ids": ("auto", Ids.AUTO),
+    "output.pipeline": ("mine", "mine"),
+    "output.username": ("u", "u"),
+    "output.password": ("p", "p"),
+    "output.password_file": ("/p", "/p"),
+    "output.api_key": ("k", "k"),
+    "output.api_key_file": ("/k", "/k"),
+    "output.headers": ("{X-Tenant: a}", {"X-Tenant": "a"}),
+    "output.tls.ca": ("/ca.crt", "/ca.crt"),
+    "output.tls.verify": ("certificate", TlsVerify.CERTIFICATE),
+    "output.compression": ("none", Compression.NONE),
+    "output.bulk.max_bytes": ("1MB", 1_000_000),
+    "output.bulk.max_events": ("7", 7),
+    "output.bulk.linger": ("0", 0.0),
+    "output.max_in_flight": ("9", 9),
+    "output.timeout": ("1m", 60.0),
+    "output.backoff.initial": ("250ms", 0.25),
+    "output.backoff.max": ("1h", 3600.0),
+    "dead_letter.max_bytes": ("2MiB", 2 * 1024**2),
+    "memory.max_bytes": ("1GiB", 1024**3),
+    "registry.commit_interval": ("100ms", 0.1),
+    "admin.enabled": ("false", False),
+    "admin.listen": ("'[::1]:80'", "[::1]:80"),
+    "logging.level": ("error", Level.ERROR),
+    "logging.format": ("text", LogFormat.TEXT),
+    "shutdown_timeout": ("1s", 1.0),
+}
+"""What may be written, and what it is then."""
+
+NEEDED = {
+    "output.password": "  username: u\n",
+    "output.password_file": "  username: u\n",
+    "output.username": "  password: p\n",
+}
+"""The options that cannot stand alone."""
+
+
+def options(section: type[Section] = Config, prefix: str = "") -> Iterator[str]:
+    """Return the path of every option of the model."""
+    for found in msgspec.structs.fields(section):
+        kind = typing.get_args(found.type)[0] if typing.get_args(found.type) else found.type
+        if isinstance(kind, type) and issubclass(kind, Section):
+            is_list = typing.get_origin(found.type) is tuple
+            yield from options(kind, f"{prefix}{found.name}{'[]' if is_list else ''}.")
+        else:
+            yield f"{prefix}{found.name}"
+
+
+def test_every_option_of_the_model_is_among_those_that_are_tested() -> None:
+    assert list(EVERY_OPTION) == list(options())
+
+
+@pytest.mark.parametrize("path", EVERY_OPTION)
+def test_an_option_can_be_set(path: str) -> None:
+    written, expected = EVERY_OPTION[path]
+    content = yaml.safe_load(LEAST + NEEDED.get(path, ""))
+    section = content
+    *parents, name = path.split(".")
+    for parent in parents:
+        section = section["inputs"][0] if parent == "inputs[]" else section.setdefault(parent, {})
+    section[name] = yaml.safe_load(written)
+    found: Any = load(yaml.safe_dump(content))
+    for step in (*parents, name):
+        found = found.inputs[0] if step == "inputs[]" else getattr(found, step)
+    if path == "output.headers":
+        found = header_values(found)
+    assert (found.reveal() if isinstance(found, Secret) else found) == expected
