@@ -152,7 +152,7 @@ class DocumentEncoder:
         """The document of a line of `length` bytes of which only `head` is shipped."""
         text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
         event = _Event()
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             # The time is at the end of Tetragon's lines, and so cut off; a head that is JSON by
             # itself was followed by white space alone.
             event = _decode_event(head)
@@ -317,7 +317,7 @@ def _timestamp_of(value: msgspec.Raw) -> bytes | None:
     try:
         text = _decode_time(value)
         _decode_times(b"[%b]" % value)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     found = _TIME.fullmatch(text)
     if not found:
