@@ -1,0 +1,1 @@
+"""Tests of the way to Elasticsearch, from an answer's meaning to a connection that is cut."""
