@@ -1,4 +1,4 @@
-"""Helm, and configurations read by the daemon's own loader."""
+"""Helm, the installed image, and configurations read by the daemon's own loader."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 from shipper.config.load import load_config
 from shipper.config.model import Config
 from tests.deploy import helm
-from tests.deploy.manifests import Manifest, parse
+from tests.deploy.dockerfile import Build
+from tests.deploy.dockerfile import parse as parse_dockerfile
+from tests.deploy.manifests import ROOT, Manifest, parse
 
 LoadText = Callable[[str, Mapping[str, str]], Config]
 
@@ -52,3 +54,12 @@ def render(
         return parse(text)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the Dockerfile makes: a root with /opt/shipper and /etc/shipper, without the sources."""
+    root = tmp_path_factory.mktemp("image")
+    Build(ROOT, root).run(parse_dockerfile((ROOT / "Dockerfile").read_text()))
+    shutil.rmtree(root / "src")
+    return root

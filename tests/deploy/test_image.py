@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,15 +17,6 @@ from tests.deploy.manifests import ROOT
 def stages() -> list[list[Step]]:
     """What precedes the first stage, the build, and the image."""
     return parse((ROOT / "Dockerfile").read_text())
-
-
-@pytest.fixture(scope="module")
-def installed(stages: list[list[Step]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root of a file system after all steps; below it are /opt/shipper and /etc/shipper."""
-    root = tmp_path_factory.mktemp("image")
-    Build(ROOT, root).run(stages)
-    shutil.rmtree(root / "src")
-    return root
 
 
 def test_both_stages_stand_on_the_same_slim_python(stages: list[list[Step]]) -> None:

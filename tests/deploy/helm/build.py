@@ -46,7 +46,8 @@ def render(program: Path, chart: Path, values: Path, *, namespace: str, home: Pa
     ``home``: where helm may keep its own files. Raises HelmError with helm's words.
     """
     command = [str(program), "template", "tetragon", str(chart), "-n", namespace, "-f", str(values)]
-    environ = {**os.environ, "HELM_CACHE_HOME": str(home), "HELM_CONFIG_HOME": str(home)}
+    homes = ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")
+    environ = {**os.environ, **dict.fromkeys(homes, str(home))}
     done = subprocess.run(
         command, env=environ, capture_output=True, text=True, timeout=60, check=False
     )
