@@ -82,6 +82,10 @@ async def _end_all_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    # A TLS connection whose client went away in the handshake waits for its end of the shutdown:
+    # aiohttp has forgotten it, and asyncio has no public list.
+    for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
+        transport.abort()
     # A transport that is closed says so in the loop's next turn, and the one around it (TLS) then.
     for _ in range(3):
         await asyncio.sleep(0)
