@@ -94,8 +94,10 @@ def test_the_sidecars_pods_are_found_by_label_and_container(
     assert wanted.items() <= template["metadata"]["labels"].items()
     (endpoint,) = found["spec"]["podMetricsEndpoints"]
     (kept,) = (rule for rule in endpoint["relabelings"] if rule.get("action") == "keep")
-    # One target of a container without ports is what the monitor relies on.
-    assert "ports" not in manifests.container(template["spec"], kept["regex"])
+    sidecar = manifests.container(template["spec"], kept["regex"])
+    assert "/shipper:" in sidecar["image"]
+    # The monitor relies on the one target that Prometheus makes of a container without ports.
+    assert "ports" not in sidecar
 
 
 @pytest.mark.parametrize(
