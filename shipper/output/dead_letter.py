@@ -5,8 +5,9 @@ to the disk before the event counts as done, bounded: one file and its predecess
 """
 
 import asyncio
+import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +112,8 @@ class DeadLetterFile:
         self.path = path
         self._limit = max_bytes // 2
         self._turn = asyncio.Lock()
+        #: Lost by a `write` that then failed: the next one tells of it.
+        self._lost = 0
 
     async def write(self, letters: Sequence[DeadLetter]) -> Written:
         """Returns once the letters are on the disk.
@@ -118,18 +121,19 @@ class DeadLetterFile:
         Raises OSError if they could not be written; part of them may have been, and writing all of
         them again is right: a letter twice is better than none.
         """
-        data = b"".join([_encode(letter) + b"\n" for letter in letters])
         async with self._turn:
-            lost = await asyncio.to_thread(self._make_room, len(data))
-            async with aiofiles.open(self.path, "ab", opener=_private) as file:
-                await file.write(data)
-                await file.flush()
-                await _fsync(file.fileno())
+            for data in _pieces(letters, self._limit):
+                self._lost += await asyncio.to_thread(self._make_room, len(data))
+                async with aiofiles.open(self.path, "ab", opener=_private) as file:
+                    await file.write(data)
+                    await file.flush()
+                    await _fsync(file.fileno())
+            lost, self._lost = self._lost, 0
         return Written(lost)
 
     def _make_room(self, needed: int) -> int:
         try:
-            size = self.path.stat().st_size
+            size = _cut_half_letter(self.path)
         except FileNotFoundError:
             return 0
         if not size or size + needed <= self._limit:
@@ -138,6 +142,36 @@ class DeadLetterFile:
         lost = older.stat().st_size if older.exists() else 0
         self.path.replace(older)
         return lost
+
+
+def _pieces(letters: Sequence[DeadLetter], limit: int) -> Iterator[bytes]:
+    """The lines of the letters, in pieces of at most `limit` bytes; a larger letter is one alone."""
+    lines: list[bytes] = []
+    size = 0
+    for letter in letters:
+        line = _encode(letter) + b"\n"
+        if lines and size + len(line) > limit:
+            yield b"".join(lines)
+            lines, size = [], 0
+        lines.append(line)
+        size += len(line)
+    yield b"".join(lines)
+
+
+def _cut_half_letter(path: Path) -> int:
+    """Cuts off what a full disk, or a kill, left of a last letter; returns the size in bytes.
+
+    The event of that letter is not done, so its letter is written again.
+    """
+    with path.open("r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            return 0
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            whole = content.rfind(b"\n") + 1
+        if whole < size:
+            file.truncate(whole)
+        return whole
 
 
 def _private(path: str, flags: int) -> int:
