@@ -27,6 +27,9 @@ from shipper.output.dead_letter import (
 from shipper.output.exchange import Answer, Transport, TransportError
 from shipper.output.hosts import Backoff, Host, Hosts
 
+#: How long a host's Retry-After is heeded at the most, in seconds: an absurd one stops no delivery.
+_LONGEST_PAUSE = 300.0
+
 
 class BulkSender:
     """Sends batches, a bounded number at once."""
@@ -63,8 +66,14 @@ class BulkSender:
         self._deliveries: set[asyncio.Task[None]] = set()
         #: Requests that are at a host now.
         self.requests = 0
-        #: Why nothing gets through at the moment, in words; None if the last request did.
-        self.trouble: str | None = "no host has answered yet"
+        #: In words, if the last request did not get through, or letters cannot be written.
+        self._host_trouble: str | None = "no host has answered yet"
+        self._disk_trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why events cannot end at the moment, in words; None if nothing is wrong."""
+        return self._host_trouble or self._disk_trouble
 
     async def submit(self, batch: Batch) -> None:
         """Takes a batch; waits while as many as allowed are under way."""
@@ -91,17 +100,20 @@ class BulkSender:
     async def probe(self) -> None:
         """Asks a host whether it is there, until one is or a request got through."""
         failures = 0
-        while self.trouble is not None:
+        while self._host_trouble is not None:
             host = self._hosts.pick()
             try:
                 answer = await self._transport.probe(host.url)
             except TransportError as error:
                 self._failed(host, f"{host.url}: {error}")
             else:
-                if answer.status < 500 and answer.status not in (401, 403):
+                # An API key that may do nothing but write is answered 403 here: it is known.
+                if 200 <= answer.status < 300 or answer.status in (403, 404, 405):
                     self._succeeded(host)
                     return
                 self._failed(host, f"{host.url}: HTTP {answer.status}")
+                if answer.status == 401:
+                    self._transport.credentials_refused()
             failures += 1
             await self._clock.sleep(self._backoff.delay(failures, self._rng))
 
@@ -132,8 +144,14 @@ class BulkSender:
                 asked_to_wait = answer.retry_after
             match verdict:
                 case Taken():
-                    self._succeeded(host)
-                    failures = 0 if len(verdict.again) < body.events else failures
+                    if len(verdict.again) < body.events:
+                        failures = 0
+                        self._succeeded(host)
+                    else:
+                        # The host answers, and takes nothing: rights, a write block, a full queue.
+                        self._failed(host, f"{host.url}: {verdict.why_again}")
+                    if verdict.reasons.keys() & {"item_401", "item_403"}:
+                        self._transport.credentials_refused()
                     if not await self._settle(body, verdict):
                         return
                     body = body.only(verdict.again)
@@ -145,6 +163,7 @@ class BulkSender:
                         why=verdict.why_again,
                     )
                 case TooLarge():
+                    self._succeeded(host)
                     self._count_again("413")
                     await self._split(body)
                     return
@@ -155,7 +174,7 @@ class BulkSender:
                         self._transport.credentials_refused()
             failures += 1
             delay = self._backoff.delay(failures, self._rng)
-            await self._clock.sleep(max(delay, asked_to_wait))
+            await self._clock.sleep(max(delay, min(asked_to_wait, _LONGEST_PAUSE)))
 
     async def _post(self, host: Host, body: Body) -> Answer:
         self.requests += 1
@@ -211,7 +230,7 @@ class BulkSender:
                 written = await self._dead_letters.write(letters)
             except OSError as error:
                 failures += 1
-                self.trouble = f"the dead letter file cannot be written: {error}"
+                self._disk_trouble = f"the dead letter file cannot be written: {error}"
                 self._log.error(
                     "the dead letter file cannot be written; its events wait",
                     key="dead_letter",
@@ -220,6 +239,7 @@ class BulkSender:
                 )
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))
             else:
+                self._disk_trouble = None
                 self._metrics.count("shipper_lost_bytes_total", written.lost, "dead_letter_full")
                 self._end("dead_letter", len(letters))
                 return
@@ -232,12 +252,12 @@ class BulkSender:
         self._metrics.count("shipper_retries_total", count, reason)
 
     def _succeeded(self, host: Host) -> None:
-        if self.trouble is not None:
+        if self._host_trouble is not None:
             self._log.info("a host answers", host=host.url)
-        self.trouble = None
+        self._host_trouble = None
         self._hosts.succeeded(host)
 
     def _failed(self, host: Host, why: str) -> None:
-        self.trouble = why
+        self._host_trouble = why
         self._hosts.failed(host)
         self._log.warning("a request failed; it is made again", key="failed", why=why)
