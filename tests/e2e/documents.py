@@ -131,6 +131,7 @@ _AWKWARD = (
         _TIME,
         "not UTF-8",
     ),
+    Sample("a time that is not UTF-8", b'{"test":{},"time":"2026\xff"}', None, "not UTF-8"),
     Sample(
         "a surrogate",
         b'{"test":{"arg0":"\xed\xa0\x80"},"time":"%b"}' % _TIME.encode(),
@@ -138,6 +139,12 @@ _AWKWARD = (
         "not UTF-8",
     ),
     Sample("neither UTF-8 nor JSON", b"\x80\x81 garbage", None, _NOT_JSON),
+    Sample(
+        "too long and nested deeply",
+        b'{"a":' * MAX_LINE_BYTES,
+        None,
+        f"{5 * MAX_LINE_BYTES} bytes",
+    ),
     Sample("nested deeply", b'{"a":' * 2000 + b"1" + b"}" * 2000, None, "nested too deeply"),
     Sample(
         "too long",

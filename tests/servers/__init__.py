@@ -1,8 +1,8 @@
 """The real Elasticsearch and the real OpenSearch, built from Maven and started for tests.
 
 ``launcher`` starts and stops one node, ``build`` gets the servers' jars, ``client`` asks a node
-questions, ``bulk`` has the words of bulk requests, ``fixtures`` is the pytest plugin. A person
-starts one with::
+questions, ``stream`` is one data stream of it, ``bulk`` has the words of bulk requests,
+``fixtures`` is the pytest plugin. A person starts one with::
 
     python -m tests.servers elasticsearch --port 9200
 

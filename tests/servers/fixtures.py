@@ -1,7 +1,8 @@
 """The pytest plugin: real search servers as fixtures.
 
 ``elasticsearch_server`` and ``opensearch_server`` are one node each for the whole session: use a
-data stream name of your own (``data_stream``). ``search_server`` runs the test on both.
+data stream of your own (``data_stream`` is the name of one, ``stream`` answers questions).
+``search_server`` runs the test on both.
 ``start_search_server`` starts nodes of the test's own, for other settings and for restarts.
 """
 
@@ -17,6 +18,7 @@ import pytest
 
 from tests.servers import client
 from tests.servers.launcher import NAMES, SearchServer, missing_tools, start
+from tests.servers.stream import Stream
 
 
 class StartSearchServer(Protocol):
@@ -102,3 +104,9 @@ def data_stream(search_server: SearchServer) -> Iterator[str]:
     client.put_data_stream_template(search_server.url, name, name)
     yield name
     client.delete_data_stream(search_server.url, name)
+
+
+@pytest.fixture
+def stream(search_server: SearchServer, data_stream: str) -> Stream:
+    """The same as something that can be asked."""
+    return Stream(search_server, data_stream)
