@@ -55,7 +55,14 @@ class Credentials:
 
     def _make(self) -> str:
         config = self._config
-        api_key = self._secret(config.api_key.reveal(), config.api_key_file)
+        # No API key has white space; a Secret made with `echo` gives it a newline.
+        api_key = self._secret(config.api_key.reveal(), config.api_key_file).strip()
+        if not api_key.isprintable():
+            raise OutputError(
+                "the API key has a line break or another control character in it",
+                where=config.api_key_file or "output.api_key",
+                what_to_do="give the key alone",
+            )
         if api_key:
             # Elasticsearch shows an API key as `id:key` or already encoded; the header has the
             # encoded one, which has no colon.
