@@ -126,6 +126,9 @@ class Batcher:
         self._linger = linger
         self._gzip = gzip
         self._open: _Open | None = None
+        # Closed, and not handed on yet: who did that was cancelled, or waits for a slot.
+        self._closed: Batch | None = None
+        self._turn = asyncio.Lock()
         self._begun = asyncio.Event()
 
     async def add(self, encoded: Encoded, span: Span) -> None:
@@ -152,25 +155,37 @@ class Batcher:
             await self.flush()
 
     async def flush(self) -> bool:
-        """Hands the open batch on; returns whether there was one."""
-        batch, self._open = self._open, None
-        self._begun.clear()
-        if batch is None:
+        """Hands on what there is; returns whether there was anything.
+
+        Cancelled, it leaves the batch to the next call.
+        """
+        async with self._turn:
+            handed_on = await self._hand_on()
+            if self._open is not None:
+                self._closed, self._open = self._close(self._open), None
+                self._begun.clear()
+                handed_on = await self._hand_on()
+            return handed_on
+
+    async def _hand_on(self) -> bool:
+        if self._closed is None:
             return False
+        await self._submit(self._closed)
+        self._closed = None
+        return True
+
+    def _close(self, batch: _Open) -> Batch:
         rest = batch.packer.flush()
         self._budget.hold(len(rest))
         batch.chunks.append(rest)
-        await self._submit(
-            Batch(
-                Body(b"".join(batch.chunks), self._gzip, batch.events),
-                batch.spans,
-                batch.refused,
-                batch.blank,
-                batch.dropped,
-                batch.held + len(rest),
-            )
+        return Batch(
+            Body(b"".join(batch.chunks), self._gzip, batch.events),
+            batch.spans,
+            batch.refused,
+            batch.blank,
+            batch.dropped,
+            batch.held + len(rest),
         )
-        return True
 
     async def run(self) -> None:
         """Hands on what has become old; until it is cancelled."""
