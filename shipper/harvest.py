@@ -111,7 +111,8 @@ class Harvest:
 
     def _enqueue(self, source: FollowedInput, tails: Iterable[Tail]) -> None:
         for tail in tails:
-            if tail not in self._queued and tail.look():
+            # Looked at in any case: the backlog is to be right while reading stops, too.
+            if tail.look() and tail not in self._queued:
                 tail.unread_since = tail.unread_since or self._clock.monotonic()
                 self._queued.add(tail)
                 self._queue.append((source, tail))
