@@ -90,6 +90,8 @@ class Tail:
         self._filesystem = filesystem
         self._buffer = buffer
         self._descriptor = descriptor
+        # What it was identified by, as long as nothing is read; then the bytes before the offset.
+        self._head = b""
         self._guard = b""
         self._skipped_to = 0
         # When the file was modified, and of which of its versions the guard was compared.
@@ -146,7 +148,8 @@ class Tail:
     async def identify(self, *, final: bool) -> Identity | None:
         """Which file this is; None while its first line is not complete, unless that is `final`."""
         self.look()
-        return identity_of(await self._bytes(0, HEAD_BYTES), final=final)
+        self._head = await self._bytes(0, HEAD_BYTES)
+        return identity_of(self._head, final=final)
 
     async def has_mark(self, offset: int, mark: Mark) -> bool:
         """Whether the bytes before `offset` are those that `mark` was made of."""
@@ -170,6 +173,10 @@ class Tail:
             return NoLine.AT_END
         if self.size < max(self.offset, self._skipped_to):
             return self._rewritten(f"it has {self.size} bytes, and more were read")
+        if self.offset:
+            self._head = b""
+        elif await self._bytes(0, len(self._head)) != self._head:
+            return self._rewritten("it begins with another line than it did")
         if self.state is State.SKIPPING:
             return await self._skip(final)
         return await self._read_lines(final)
@@ -203,7 +210,8 @@ class Tail:
                 self.state = State.SKIPPING
                 return NoLine.LONG_LINE
             if count < len(guard) + wanted:
-                return await self._read_rest(count - len(guard)) if final else NoLine.AT_END
+                rest = count - len(guard)
+                return await self._read_rest(rest) if final and rest else NoLine.AT_END
             wanted = min(4 * wanted, limit + 1)
 
     async def _skip(self, final: bool) -> Reading:
@@ -217,13 +225,14 @@ class Tail:
                 return NoLine.AT_END
         line_end = self._skipped_to + max(newline, 0)
         end = line_end + (newline >= 0)
-        head = await self._bytes(self.offset, self._buffer.max_line_bytes)
+        before, limit = len(self._guard), self._buffer.max_line_bytes
+        head = await self._bytes(self.offset - before, before + limit)
         guard = await self._bytes(end - MARK_BYTES, MARK_BYTES)
-        if len(head) < self._buffer.max_line_bytes or len(guard) < MARK_BYTES:
+        if head[:before] != self._guard or len(head) < before + limit or len(guard) < MARK_BYTES:
             return self._rewritten("it was cut while a long line was read")
         length = line_end - self.offset
         self._guard, self._skipped_to, self.state = guard, 0, State.READING
-        return CutLine(head, length, end, mark_of(guard))
+        return CutLine(head[before:], length, end, mark_of(guard))
 
     async def _read_rest(self, count: int) -> Reading:
         """The last line, which has no newline and will get none."""
