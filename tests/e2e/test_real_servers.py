@@ -169,7 +169,7 @@ def writing(logs: LogDirectory) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_node_that_crashes_and_comes_back_loses_and_doubles_nothing(
+def test_a_machine_that_crashes_under_both_loses_and_doubles_nothing(
     name: str,
     start_search_server: StartSearchServer,
     log_directory: LogDirectory,
@@ -178,20 +178,25 @@ def test_a_node_that_crashes_and_comes_back_loses_and_doubles_nothing(
     node = start_search_server(name)
     stream = new_stream(node)
     daemon = shipper({"output": {**stream.output, "bulk": {"max_events": 50}}})
+    log_directory.write(3000)
     daemon.start()
-    log_directory.write(1000)
-    daemon.wait_until(lambda: stream.count() > 0, "the first documents are there")
+    daemon.wait_until(lambda: outcomes(daemon) != {}, "first lines are done")
     node.kill()
+    daemon.kill9()
+
+    # The daemon is back before the node, and alive when the node goes a second time.
+    daemon.start()
     log_directory.write(500)
     log_directory.rotate()
+    daemon.wait_until(lambda: node.url in daemon.why_not_ready(), "the daemon says what is away")
+    node = start_search_server(name, directory=node.directory, port=node.port)
+    daemon.wait_until(lambda: outcomes(daemon) != {}, "lines are shipped again", PATIENCE)
     log_directory.write(500)
-    daemon.wait_until(lambda: not daemon.ready(), "the daemon is not ready")
-    assert node.url in daemon.why_not_ready()
-
+    node.kill()
     start_search_server(name, directory=node.directory, port=node.port)
     daemon.wait_until(daemon.ready, "the daemon is ready again", PATIENCE)
-    ship(daemon, stream, 2000)
-    assert_shipped_once(stream, 2000)
+    ship(daemon, stream, 4000)
+    assert_shipped_once(stream, 4000)
 
 
 # Refusals
