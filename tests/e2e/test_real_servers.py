@@ -62,6 +62,11 @@ def outcomes(daemon: ShipperProcess) -> dict[str, float]:
     return {outcome: lines for outcome, lines in counted.items() if lines}
 
 
+def dead_letters(daemon: ShipperProcess) -> Path:
+    """Return the path of the file with what was refused for good."""
+    return Path(daemon.config["data_dir"], "dead-letter.ndjson")
+
+
 # Documents
 
 
@@ -229,8 +234,7 @@ def test_a_refused_document_is_a_dead_letter_and_the_others_are_delivered(
     assert daemon.sigterm() == 0
     assert_shipped_once(stream, 20)
 
-    file = Path(daemon.config["data_dir"], "dead-letter.ndjson")
-    letters = [json.loads(line) for line in file.read_text().splitlines()]
+    letters = [json.loads(line) for line in dead_letters(daemon).read_text().splitlines()]
     lines = bad.log.read_bytes().split(b"\n")
     assert [letter["line"].encode() for letter in letters] == lines[:-1]
     assert [letter["offset"] for letter in letters] == [
@@ -242,6 +246,34 @@ def test_a_refused_document_is_a_dead_letter_and_the_others_are_delivered(
         # Elasticsearch: document_parsing_exception; OpenSearch: mapper_parsing_exception.
         assert re.search(r"parsing_exception: .*field \[fields\.x\]", letter["reason"])
     stream.delete()
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        pytest.param("index.blocks.read_only_allow_delete", "item_429", id="disk full"),
+        pytest.param("index.blocks.write", "item_403", id="write block"),
+    ],
+)
+def test_lines_wait_while_the_data_stream_is_blocked(
+    stream: Stream, log_directory: LogDirectory, shipper: MakeShipper, block: str, reason: str
+) -> None:
+    daemon = shipper({"output": stream.output})
+    daemon.start()
+    log_directory.write(10)
+    daemon.wait_until(lambda: stream.count() >= 10, "the first documents are there")
+    stream.change_settings({block: True})
+    log_directory.write(10)
+    daemon.wait_until(
+        lambda: daemon.metrics().value("shipper_retries_total", reason=reason) >= 20,
+        "the lines are sent again",
+    )
+    assert not daemon.ready()
+    assert "blocked" in daemon.why_not_ready()
+    stream.change_settings({block: None})
+    ship(daemon, stream, 20)
+    assert_shipped_once(stream, 20)
+    assert not dead_letters(daemon).exists()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -41,6 +41,11 @@ class Stream:
             counts.take(f"{hit['_index']}/{hit['_id']}", hit["_source"]["message"].encode())
         return counts.audit(written)
 
+    def change_settings(self, settings: dict[str, object]) -> None:
+        """Change settings of the indices behind it; None puts one back to its default."""
+        path = f"/{self.name}/_settings"
+        client.request(self.server.url, "PUT", path, settings).expect(200)
+
     def delete(self) -> None:
         """Delete its documents, and itself where the server can do that."""
         client.delete_data_stream(self.server.url, self.name)
