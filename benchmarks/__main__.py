@@ -71,7 +71,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("--events", type=int, default=200_000, help="default: %(default)s")
+    parser.add_argument("--events", type=int, default=300_000, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--directory", help="for the log and the states (default: the system's)")
     parser.add_argument("--keep", type=Path, help="copy logs and states there if a run fails")
