@@ -1,0 +1,234 @@
+"""The world of a bulk sender without a network: hosts that answer by script, a clock that the test
+moves, and batches of numbered lines.
+
+    async with bulk_world(tmp_path) as world:
+        world.transport.script(answer(201, 429), answer(201))
+        await world.submit(batch := make_batch("a", "b"))
+        await world.finish()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import io
+import json
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from shipper.ack import Ledger
+from shipper.batch import Batch, Body
+from shipper.budget import ByteBudget
+from shipper.encode import RefusedLine
+from shipper.identity import Mark
+from shipper.logs import Level, Log, LogFormat
+from shipper.metrics import Metrics
+from shipper.output.bulk import BulkSender
+from shipper.output.dead_letter import DeadLetterFile
+from shipper.output.exchange import Answer, TransportError
+from shipper.output.hosts import Backoff, Hosts
+from tests.support.clock import ManualClock
+
+_P = ParamSpec("_P")
+
+BACKOFF = Backoff(initial=0.5, max=30.0)
+
+Reply = Answer | TransportError | Callable[[Body], Answer]
+"""What comes back for one request; a callable decides on the body."""
+
+
+def in_a_loop(test: Callable[_P, Coroutine[Any, Any, None]]) -> Callable[_P, None]:
+    """Run an asynchronous test."""
+
+    @functools.wraps(test)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
+def answer(*statuses: int, retry_after: float = 0.0) -> Answer:
+    """Return the answer with these items' statuses."""
+    items = [
+        {"create": {"status": status, **({"error": _error(status)} if status > 201 else {})}}
+        for status in statuses
+    ]
+    body = {"errors": any(status > 201 for status in statuses), "items": items}
+    return Answer(200, json.dumps(body).encode(), retry_after)
+
+
+def all_created(body: Body) -> Answer:
+    return answer(*[201] * body.events)
+
+
+def _error(status: int) -> dict[str, str]:
+    return {"type": f"error_{status}", "reason": "by the script"}
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One bulk request, as it came to a host."""
+
+    at: float
+    """Monotonic seconds."""
+    host: str
+    body: Body
+
+    @property
+    def messages(self) -> list[str]:
+        return [json.loads(line)["message"] for line in self.body.lines()[1::2]]
+
+
+class ScriptedTransport:
+    """Answers requests in turn with what the script says, and then with 201 for every item."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.posts: list[Post] = []
+        self.probes: list[str] = []
+        self.times_refused = 0
+        """How often it was told that the credentials were refused."""
+        self.gate = asyncio.Event()
+        """No answer is given while it is not set."""
+        self.gate.set()
+        self._clock = clock
+        self._replies: deque[Reply] = deque()
+
+    def script(self, *replies: Reply) -> None:
+        self._replies.extend(replies)
+
+    async def post(self, host: str, body: Body) -> Answer:
+        self.posts.append(Post(self._clock.monotonic(), host, body))
+        await self.gate.wait()
+        return self._reply(body)
+
+    async def probe(self, host: str) -> Answer:
+        self.probes.append(host)
+        return self._reply(Body(b"", gzip=False, events=0))
+
+    def credentials_refused(self) -> None:
+        self.times_refused += 1
+
+    def _reply(self, body: Body) -> Answer:
+        reply = self._replies.popleft() if self._replies else all_created
+        if isinstance(reply, TransportError):
+            raise reply
+        return reply if isinstance(reply, Answer) else reply(body)
+
+
+@dataclass(slots=True)
+class World:
+    """A sender, and all that it touches."""
+
+    sender: BulkSender
+    transport: ScriptedTransport
+    clock: ManualClock
+    budget: ByteBudget
+    metrics: Metrics
+    letters: Path
+    log: io.StringIO
+    ended: list[int] = field(default_factory=list)
+    """What `on_end` was told."""
+
+    async def submit(self, batch: Batch) -> None:
+        self.budget.hold(batch.held)
+        await self.sender.submit(batch)
+
+    async def finish(self) -> None:
+        """Return when every batch has ended; time passes as it has to."""
+        drain = asyncio.create_task(self.sender.drain())
+        while not drain.done():
+            await self.pass_seconds(0.5)
+
+    async def pass_seconds(self, seconds: float) -> None:
+        await self.clock.advance(seconds)
+        # Writes of dead letters are in a thread, whose time is not the clock's.
+        await asyncio.sleep(0.001)
+
+    async def wait_for(self, predicate: Callable[[], bool]) -> None:
+        """Return when it is true, which a thread will make it. Raises TimeoutError."""
+        async with asyncio.timeout(20):
+            while not predicate():  # noqa: ASYNC110 - a thread sets no event of this loop
+                await asyncio.sleep(0.001)
+
+    def trouble(self) -> str | None:
+        return self.sender.trouble
+
+    def events(self, outcome: str) -> float:
+        return self.metrics.value("shipper_events_total", outcome)
+
+    def retries(self, reason: str) -> float:
+        return self.metrics.value("shipper_retries_total", reason)
+
+    def logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+    def messages(self) -> list[str]:
+        return [str(entry["message"]) for entry in self.logged()]
+
+    def buried(self) -> list[dict[str, Any]]:
+        """Return the letters in the dead letter file."""
+        if not self.letters.exists():
+            return []
+        return [json.loads(line) for line in self.letters.read_text().splitlines()]
+
+
+@contextlib.asynccontextmanager
+async def bulk_world(
+    directory: Path, *hosts: str, seed: int = 1, max_in_flight: int = 4
+) -> AsyncIterator[World]:
+    """`directory` gets the dead letter file; one host, if none is named."""
+    clock, rng, metrics = ManualClock(), random.Random(seed), Metrics()
+    transport, budget, stream = ScriptedTransport(clock), ByteBudget(1 << 30), io.StringIO()
+    ended: list[int] = []
+    letters = directory / "dead-letter.ndjson"
+    async with asyncio.TaskGroup() as tasks:
+        sender = BulkSender(
+            transport=transport,
+            hosts=Hosts(hosts or ("http://es",), BACKOFF, clock, rng),
+            backoff=BACKOFF,
+            dead_letters=DeadLetterFile(letters, 1 << 20),
+            budget=budget,
+            clock=clock,
+            rng=rng,
+            metrics=metrics,
+            log=Log(stream, clock, Level.INFO, LogFormat.JSON),
+            max_in_flight=max_in_flight,
+            tasks=tasks,
+            on_end=ended.append,
+        )
+        yield World(sender, transport, clock, budget, metrics, letters, stream, ended)
+        sender.abandon()
+
+
+def make_batch(
+    *messages: str,
+    gzip: bool = True,
+    refused: tuple[str, ...] = (),
+    blank: int = 0,
+    dropped: int = 0,
+) -> Batch:
+    """Return a batch of these lines in a file of its own, held at 100 bytes."""
+    lines = []
+    for number, message in enumerate(messages):
+        lines.append(b'{"create":{"_id":"id-%d"}}\n' % number)
+        log = {"offset": number, "file": {"path": "/logs/a.log"}}
+        lines.append(json.dumps({"log": log, "message": message}).encode() + b"\n")
+    ledger = Ledger(0, Mark(0, ""), lambda: None)
+    return Batch(
+        body=Body.of(lines, gzip=gzip),
+        spans=[ledger.open(10, Mark(0, ""), 0.0), ledger.open(20, Mark(0, ""), 0.0)],
+        refused=[RefusedLine("/logs/a.log", 9, "id-9", "not JSON", r.encode()) for r in refused],
+        blank=blank,
+        dropped=dropped,
+        held=100,
+    )
+
+
+def is_done(batch: Batch) -> bool:
+    """Whether its bytes are acknowledged."""
+    return all(span.finished for span in batch.spans)
