@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from shipper.demo.audit import Audit, Lag, LineCounts
+from shipper.demo.audit import Audit, Lag
 from shipper.demo.play import play
 from shipper.demo.run import add_arguments, options_from
 from shipper.errors import ShipperError
 from tests.servers import client
 from tests.servers.launcher import NAMES, SearchServer, ServerError, missing_tools, start
+from tests.servers.stream import Stream
 
 DATA_STREAM = "logs-cilium_tetragon.log-default"
 RATE = 1_000.0
@@ -36,6 +37,7 @@ class RealServer:
 
     def __init__(self, server: SearchServer) -> None:
         self._server = server
+        self._stream = Stream(server, DATA_STREAM)
         self._counts: list[tuple[float, int]] = [(float("-inf"), 0)]
         """When the documents were counted (``time.monotonic``), and how many there were."""
         client.put_data_stream_template(server.url, "demo", DATA_STREAM)
@@ -52,19 +54,13 @@ class RealServer:
     def received(self) -> int:
         """Documents that are there, as of less than a second ago."""
         now = time.monotonic()
-        if now - self._counts[-1][0] >= ASK_AGAIN and self._refresh():
-            self._counts.append((now, client.count(self.url, DATA_STREAM)))
+        if now - self._counts[-1][0] >= ASK_AGAIN:
+            self._counts.append((now, self._stream.count()))
         return self._counts[-1][1]
 
     def audit(self, written: int) -> Audit:
         """Read all documents back and say what became of the lines 0 to ``written`` - 1."""
-        counts = LineCounts()
-        if self._refresh():
-            for hit in client.search_all(self.url, DATA_STREAM):
-                # An id is unique within one backing index alone.
-                document_id = f"{hit['_index']}/{hit['_id']}"
-                counts.take(document_id, hit["_source"]["message"].encode())
-        return counts.audit(written)
+        return self._stream.audit(written)
 
     def lag(self, written_at: Sequence[float]) -> Lag | None:
         """Take the age of the oldest line that was not there, whenever documents were counted.
@@ -74,13 +70,6 @@ class RealServer:
         behind = [now - written_at[count] for now, count in self._counts if count < len(written_at)]
         ages = [age for age in behind if age > 0]
         return Lag(statistics.median(ages), max(ages)) if ages else None
-
-    def _refresh(self) -> bool:
-        """Make documents visible to searches; False when there is no data stream yet."""
-        if not client.backing_indices(self.url, DATA_STREAM):
-            return False
-        client.refresh(self.url, DATA_STREAM)
-        return True
 
     def remarks(self) -> list[str]:
         indices = client.backing_indices(self.url, DATA_STREAM)
