@@ -9,6 +9,7 @@ all of it is acknowledged. What it remembers goes to the registry as `FileRecord
                                               +--- back again -----+
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -18,13 +19,10 @@ from shipper.discovery import Scan, is_hidden
 from shipper.filesystem import FileSystem, Inode
 from shipper.identity import NO_MARK, Identity, Mark
 from shipper.registry import FileRecord, RowId
-from shipper.tail import ReadBuffer, Tail
+from shipper.tail import ReadBuffer, Tail, Version
 
-#: How long a file that is gone stays known, in seconds: a copy or a restored backup of it that
-#: turns up meanwhile goes on where it ended.
-FORGET_AFTER = 24 * 3600.0
-
-#: How long a file must be gone before a last line without a newline counts as complete, in seconds.
+#: How long nothing may have been written before a file counts as quiet, in seconds: then a last line
+#: without a newline is complete, if the file is gone, and a file that is done needs no link.
 QUIET_AFTER = 5.0
 
 
@@ -66,16 +64,37 @@ class Catalog:
         remembered: Iterable[FileRecord],
         new_row: Callable[[], RowId],
         on_change: Callable[[], None],
+        forget_after: float = 3600.0,
+        ignore_older: float = 0.0,
+        start_at_end: bool = False,
     ) -> None:
         """`remembered`: what the registry holds of this input. `on_change` is called when
-        `changes` has something to tell."""
+        `changes` has something to tell. `forget_after`: seconds that a file that is gone stays
+        known: a copy or a backup of it that turns up meanwhile goes on where it ended.
+        `ignore_older`: a new file that was last written longer ago (seconds; 0: none is) is read
+        from its end, and with `start_at_end` so are all that the first scan finds, unless files
+        of this input are remembered."""
         self.input_id = input_id
         self._filesystem = filesystem
         self._clock = clock
         self._buffer = buffer
         self._new_row = new_row
         self._on_change = on_change
+        self._forget_after = forget_after
+        self._ignore_older = ignore_older
         self._records = {record.row: record for record in remembered}
+        self._start_at_end = start_at_end and not self._records
+        self._scanned = False
+        # The rows of the files that begin with the same line.
+        self._same: dict[Identity, set[RowId]] = {}
+        # What stood at an inode when it was saved.
+        self._at_inode: dict[Inode, RowId] = {}
+        for record in self._records.values():
+            self._same.setdefault(record.identity, set()).add(record.row)
+            if record.inode is not None:
+                self._at_inode[record.inode] = record.row
+        # Rows of files that are gone, in the order in which they are forgotten.
+        self._going = deque(sorted(self._records, key=lambda row: self._records[row].gone or 0.0))
         # Both ways: the rows of the tails that are placed.
         self._rows: dict[Tail, RowId] = {}
         self._held: dict[RowId, Tail] = {}
@@ -83,6 +102,10 @@ class Catalog:
         self._by_path: dict[str, Tail] = {}
         # Rewritten under us: nothing more is read of them, but something is under way.
         self._retired: set[Tail] = set()
+        # Which of its versions a file was last seen in, and since when (monotonic seconds).
+        self._versions: dict[Tail, tuple[Version, float]] = {}
+        # Of what the first scan found: where reading begins is decided by `start_at_end`.
+        self._first: set[Tail] = set()
         self._dirty: set[RowId] = set()
         self._forgotten: set[RowId] = set()
 
@@ -98,6 +121,7 @@ class Catalog:
     def apply(self, scan: Scan) -> list[OSError]:
         """Takes notice of a scan; returns what kept new files from being opened."""
         problems = []
+        known = set(self._tails)
         for inode, path in scan.found.items():
             tail = self._tails.get(inode)
             if tail is None:
@@ -117,12 +141,49 @@ class Catalog:
             if not is_hidden(tail.path, scan.unreadable):
                 tail.gone = self._clock.now()
                 self._touch(tail)
+        for tail in self._tails.values():
+            self._observe(tail)
+        if not self._scanned:
+            self._scanned = True
+            new = (tail for inode, tail in self._tails.items() if inode not in known)
+            self._first.update(new if self._start_at_end else ())
         self._forget()
         return problems
 
+    def adopt(self, inode: Inode, path: str, descriptor: int) -> Tail | None:
+        """Follows a file that no path leads to any more, and that was kept open or linked.
+
+        `path`: where it was once, unless the registry knows better. Returns None, and closes the
+        descriptor, if it is followed already.
+        """
+        if inode in self._tails:
+            self._filesystem.close(descriptor)
+            return None
+        row = self._at_inode.get(inode)
+        if row is not None:
+            path = self._records[row].path
+        tail = Tail(self._filesystem, self._buffer, path, inode, descriptor)
+        tail.gone = self._clock.now()
+        self._tails[inode] = tail
+        self._observe(tail)
+        return tail
+
+    def is_quiet(self, tail: Tail) -> bool:
+        """Whether nothing was written for QUIET_AFTER seconds, as far as was looked."""
+        return self._clock.monotonic() - self._observe(tail) >= QUIET_AFTER
+
     def is_final(self, tail: Tail) -> bool:
         """Whether a file will not grow any more: nobody can open it, and it stayed as it was."""
-        return tail.gone is not None and self._clock.now() - tail.gone >= QUIET_AFTER
+        return tail.gone is not None and self.is_quiet(tail)
+
+    def _observe(self, tail: Tail) -> float:
+        """Takes notice of what was written; returns since when nothing was (monotonic seconds)."""
+        tail.look()
+        seen = self._versions.get(tail)
+        version = tail.version
+        if seen is None or seen[0] != version:
+            seen = self._versions[tail] = version, self._clock.monotonic()
+        return seen[1]
 
     async def place(self, tail: Tail) -> Start | None:
         """Decides where a waiting file begins; None while it has no complete first line."""
@@ -131,6 +192,8 @@ class Catalog:
             return None
         row, start, mark = await self._place(tail, identity)
         self._rows[tail], self._held[row] = row, tail
+        self._same.setdefault(identity, set()).add(row)
+        self._first.discard(tail)
         ledger = Ledger(start.offset, mark, on_advance=lambda: self._mark_dirty(row))
         await tail.begin(identity, ledger)
         self._touch(tail)
@@ -147,6 +210,11 @@ class Catalog:
         except FileNotFoundError:
             return None
 
+    def give_up(self, tail: Tail) -> None:
+        """What is not read of a file never will be; what is under way still counts."""
+        tail.write_off()
+        self._retire(tail)
+
     def let_go(self) -> list[Farewell]:
         """Closes the files that are gone, read to their end and acknowledged."""
         for tail in list(self._tails.values()):
@@ -160,6 +228,7 @@ class Catalog:
             if row is not None:
                 del self._held[row]
                 self._records[row] = self._record(tail, row)
+                self._going.append(row)
                 self._mark_dirty(row)
         return farewells
 
@@ -213,22 +282,40 @@ class Catalog:
         tail.close()
         del self._tails[tail.inode]
         self._retired.add(tail)
+        self._versions.pop(tail, None)
+        self._first.discard(tail)
         self._touch(tail)
 
     def _forget(self) -> None:
         """Starts the time of files that were gone when we started, and ends that of old ones."""
         now = self._clock.now()
-        for row, record in list(self._records.items()):
-            if row in self._held:
-                continue
-            if record.gone is None:
+        while self._going:
+            row = self._going[0]
+            record = self._records.get(row)
+            if record is None or row in self._held:
+                self._going.popleft()
+            elif record.gone is None:
+                self._going.popleft()
+                self._going.append(row)
                 self._records[row] = replace(record, gone=now)
                 self._mark_dirty(row)
-            elif now - record.gone > FORGET_AFTER:
-                del self._records[row]
-                self._dirty.discard(row)
-                self._forgotten.add(row)
-                self._on_change()
+            elif now - record.gone > self._forget_after:
+                self._going.popleft()
+                self._drop(record)
+            else:
+                return
+
+    def _drop(self, record: FileRecord) -> None:
+        del self._records[record.row]
+        rows = self._same[record.identity]
+        rows.discard(record.row)
+        if not rows:
+            del self._same[record.identity]
+        if record.inode is not None and self._at_inode.get(record.inode) == record.row:
+            del self._at_inode[record.inode]
+        self._dirty.discard(record.row)
+        self._forgotten.add(record.row)
+        self._on_change()
 
     def _touch(self, tail: Tail) -> None:
         if tail in self._rows:
@@ -260,14 +347,8 @@ class Catalog:
         still there) if the bytes before its acknowledged offset are here too.
         """
         same = [
-            self._record(other, row)
-            for row, other in self._held.items()
-            if other.identity == identity
-        ]
-        same += [
-            record
-            for row, record in self._records.items()
-            if record.identity == identity and row not in self._held
+            self._record(self._held[row], row) if row in self._held else self._records[row]
+            for row in self._same.get(identity, ())
         ]
         # The one at this inode first, then the one that got furthest.
         same.sort(key=lambda record: (record.inode != tail.inode, -record.offset))
@@ -283,13 +364,26 @@ class Catalog:
                 reason = f"it is a copy of {record.path}"
                 return self._new_row(), Start(record.offset, reason), record.mark
             return record.row, Start(record.offset, "it is known"), record.mark
+        if skipped := self._why_skipped(tail):
+            end, mark = await tail.last_line_end()
+            return self._new_row(), Start(end, skipped), mark
         return self._new_row(), Start(0, why), NO_MARK
 
+    def _why_skipped(self, tail: Tail) -> str:
+        """Why what is in a new file is not shipped; empty if it is."""
+        if tail in self._first:
+            return "it was there before, and start_at is end"
+        age = self._clock.now() - tail.modified
+        if self._ignore_older and age > self._ignore_older:
+            return f"it was last written {age:.0f} s ago, which is longer than ignore_older"
+        return ""
+
     def _why_new(self, tail: Tail, identity: Identity) -> str:
-        for record in self._records.values():
-            if record.inode == tail.inode and record.identity != identity:
-                # The kernel gave the inode of a file that is gone to this one.
-                self._records[record.row] = replace(record, inode=None)
-                self._mark_dirty(record.row)
-                return f"another file, once {record.path}, had its inode"
-        return "it is new"
+        row = self._at_inode.pop(tail.inode, None)
+        record = self._records.get(row) if row is not None else None
+        if record is None or record.row in self._held or record.identity == identity:
+            return "it is new"
+        # The kernel gave the inode of a file that is gone to this one.
+        self._records[record.row] = replace(record, inode=None)
+        self._mark_dirty(record.row)
+        return f"another file, once {record.path}, had its inode"

@@ -5,6 +5,7 @@ there is one answer to "may this read block the event loop": a page that is in t
 once (RWF_NOWAIT), anything else is read by a worker thread.
 """
 
+import contextlib
 import errno
 import glob
 import os
@@ -65,6 +66,43 @@ class FileSystem:
     def facts(self, descriptor: int) -> FileFacts:
         found = os.fstat(descriptor)
         return FileFacts(_inode(found), found.st_size, found.st_mtime_ns)
+
+    def open_private(self, path: str, *, create: bool) -> int:
+        """A descriptor of a directory that is ours alone.
+
+        Raises PermissionError, in words, for one that another user could have put something into.
+        """
+        if create:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, 0o700)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        found = os.fstat(descriptor)
+        if found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o022:
+            return descriptor
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, "it belongs to another user, or others may write", path)
+
+    def list_private(self, directory: int) -> dict[str, Inode]:
+        """The regular files in an open directory, by name; those on another device are left out."""
+        device = os.fstat(directory).st_dev
+        files = {}
+        for name in os.listdir(directory):
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if stat.S_ISREG(found.st_mode) and found.st_dev == device:
+                files[name] = _inode(found)
+        return files
+
+    def open_in(self, directory: int, name: str) -> int:
+        """As `open`, of a file in an open directory; no symbolic link is followed."""
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+        return os.open(name, flags, dir_fd=directory)
+
+    def link(self, descriptor: int, directory: int, name: str) -> None:
+        """Gives an open file another name; whatever stands at its old name by now."""
+        os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=directory, follow_symlinks=True)
+
+    def unlink(self, directory: int, name: str) -> None:
+        os.unlink(name, dir_fd=directory)
 
     def close(self, descriptor: int) -> None:
         os.close(descriptor)

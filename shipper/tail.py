@@ -81,6 +81,14 @@ class ReadBuffer:
         return self._small if count <= len(self._small) else bytearray(count)
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What changes when a file is written to."""
+
+    size: int
+    modified: int
+
+
 class Tail:
     """A file that is followed through one descriptor, from its discovery until it is done."""
 
@@ -114,6 +122,21 @@ class Tail:
     def offset(self) -> int:
         """Up to where it is read."""
         return self.ledger.opened
+
+    @property
+    def version(self) -> Version:
+        """Which of its versions was looked at last."""
+        return Version(self.size, self._modified)
+
+    @property
+    def modified(self) -> float:
+        """When it was last written to (Unix seconds), as of the last look."""
+        return self._modified / 1e9
+
+    @property
+    def done_with(self) -> bool:
+        """Whether all of it that is known is read and acknowledged."""
+        return not self.unread and self.ledger.settled and self.state is not State.WAITING
 
     @property
     def unread(self) -> int:
@@ -180,6 +203,32 @@ class Tail:
         if self.state is State.SKIPPING:
             return await self._skip(final)
         return await self._read_lines(final)
+
+    async def last_line_end(self) -> tuple[int, Mark]:
+        """The offset after the last newline there is now, and its mark."""
+        self.look()
+        end, count = self.size, 0
+        while end:
+            count = min(end, self._buffer.block_bytes)
+            cut = (await self._bytes(end - count, count)).rfind(b"\n") + 1
+            if cut:
+                end += cut - count
+                break
+            end -= count
+        covered = min(end, MARK_BYTES)
+        return end, mark_of(await self._bytes(end - covered, covered))
+
+    async def count_unread(self) -> tuple[int, int]:
+        """How many bytes and lines are not read, the last one counted without its newline, too."""
+        self.look()
+        offset, lines, last = self.offset, 0, b"\n"
+        while block := await self._bytes(offset, self._buffer.block_bytes):
+            offset, lines, last = offset + len(block), lines + block.count(b"\n"), block[-1:]
+        return offset - self.offset, lines + (last != b"\n")
+
+    def write_off(self) -> None:
+        """What is not read never will be, and who gave it up has counted it."""
+        self._seen_to = self.offset
 
     def close(self) -> None:
         """Gives the descriptor back; nothing is read any more."""

@@ -37,6 +37,13 @@ class Format(Enum):
     RAW = "raw"
 
 
+class StartAt(Enum):
+    """Where reading begins in files that are there when an input is used for the first time."""
+
+    BEGINNING = "beginning"
+    END = "end"
+
+
 class Ids(Enum):
     """Where the documents' ids come from."""
 
@@ -84,6 +91,24 @@ class InputConfig(Section, frozen=True):
             "that does not exist yet is waited for."
         ),
     ]
+    exclude: Annotated[
+        tuple[str, ...],
+        Meta(description="Globs of files that `paths` match and that are left out all the same."),
+    ] = ()
+    start_at: Annotated[
+        StartAt,
+        Meta(
+            description="`end`: of the files that are there when this input is used for the first "
+            "time, only what is added is shipped. Files that come later are read as a whole."
+        ),
+    ] = StartAt.BEGINNING
+    ignore_older: Annotated[
+        Seconds,
+        Meta(
+            description="Of a file that is not known and was last written longer ago than this, only "
+            "what is added is shipped. `0`: off."
+        ),
+    ] = Seconds(0)
     format: Annotated[
         Format,
         Meta(
@@ -124,6 +149,9 @@ class InputConfig(Section, frozen=True):
             _require(os.path.isabs(path), "paths", f"`{path}` is not absolute (begin it with /)")
             _require("\0" not in path, "paths", "a path cannot have a NUL character")
         _within("max_line_bytes", self.max_line_bytes, ByteSize(_KIB), ByteSize(64 * _MIB))
+        for pattern in self.exclude:
+            _require(os.path.isabs(pattern), "exclude", f"`{pattern}` is not absolute")
+        _within("ignore_older", self.ignore_older, Seconds(0), Seconds(10 * 365 * 86400))
         _within("scan_interval", self.scan_interval, Seconds(0.05), Seconds(3600))
         try:
             orjson.dumps(self.fields)
@@ -305,6 +333,30 @@ class MemoryConfig(Section, frozen=True):
         _within("max_bytes", self.max_bytes, ByteSize(_MIB), ByteSize(64 * 1024**3))
 
 
+class RetentionConfig(Section, frozen=True):
+    """Files that are deleted before they are done: a hard link in `.shipper` beside the logs keeps
+    each until all of it is acknowledged."""
+
+    enabled: Annotated[
+        bool,
+        Meta(
+            description="Whether links are made. Without them a deleted file is read on through its "
+            "open descriptor, and what is left of it is lost if shipper is restarted meanwhile."
+        ),
+    ] = True
+    max_bytes: Annotated[
+        ByteSize,
+        Meta(
+            description="Of files that are deleted and not done. Past it the oldest are given up, "
+            "and `shipper_lost_bytes_total` and `shipper_lost_lines_total` say how much that was. "
+            "/var/run is memory on most nodes: so are the files that are kept there."
+        ),
+    ] = ByteSize(512 * _MIB)
+
+    def __post_init__(self) -> None:
+        _within("max_bytes", self.max_bytes, ByteSize(0), ByteSize(1024**4))
+
+
 class RegistryConfig(Section, frozen=True):
     """What is remembered of the files: `registry.db` in `data_dir`."""
 
@@ -315,9 +367,17 @@ class RegistryConfig(Section, frozen=True):
             "sent again after a crash, and not stored twice."
         ),
     ] = Seconds(1)
+    forget_after: Annotated[
+        Seconds,
+        Meta(
+            description="How long a file that is gone stays known. A copy or a backup of it that "
+            "turns up meanwhile goes on where it ended."
+        ),
+    ] = Seconds(3600)
 
     def __post_init__(self) -> None:
         _within("commit_interval", self.commit_interval, Seconds(0.05), Seconds(60))
+        _within("forget_after", self.forget_after, Seconds(1), Seconds(10 * 365 * 86400))
 
 
 class AdminConfig(Section, frozen=True):
@@ -371,6 +431,7 @@ class Config(Section, frozen=True, kw_only=True):
     output: OutputConfig
     dead_letter: DeadLetterConfig = field(default_factory=DeadLetterConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
