@@ -1,6 +1,7 @@
 """HTTP to the hosts: the one place that knows aiohttp's client."""
 
 import email.utils
+import os
 import ssl
 from types import TracebackType
 from typing import Any, Self
@@ -154,7 +155,8 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
             cafile=None if inline or not config.ca else config.ca,
             cadata=config.ca if inline else None,
         )
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, TypeError, ValueError) as error:
+        # OSError is the parent of ssl.SSLError; the others are for text that is not ASCII.
         raise ConfigError(
             f"the CA cannot be used: {error}",
             where="output.tls.ca" if inline or not config.ca else config.ca,
@@ -208,10 +210,11 @@ def _explain(error: Exception) -> tuple[str, str]:
         case aiohttp.ClientConnectorDNSError():
             return "dns", f"the host's name is not known: {error.os_error}"
         case aiohttp.ClientConnectorError():
-            return "connect", f"no connection: {error.os_error.strerror or error.os_error}"
+            number = error.os_error.errno
+            return "connect", f"no connection: {os.strerror(number) if number else error.os_error}"
         case TimeoutError():
             return "timeout", "no answer within the timeout"
-        case aiohttp.ServerDisconnectedError() | ConnectionError():
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
             return "disconnected", "the connection was cut before the answer"
         case aiohttp.ClientPayloadError():
             return "cut_answer", "the answer was cut short"

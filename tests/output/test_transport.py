@@ -1,0 +1,476 @@
+"""HTTP as it happens: real connections on loopback, to servers that answer well, badly or never."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import email.utils
+import gzip
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from shipper import __version__
+from shipper.batch import Body
+from shipper.config.model import OutputConfig, TlsConfig, TlsVerify
+from shipper.config.units import HostList, Seconds, Secret
+from shipper.errors import ConfigError
+from shipper.output.exchange import Answer, TransportError
+from shipper.output.transport import HttpTransport, tls_context
+from tests.output.fakes import in_a_loop
+from tests.servers.launcher import free_port
+from tests.support.clock import ManualClock
+
+LINES = [b'{"create":{}}\n', b'{"message":"' + b"x" * 2000 + b'"}\n']
+BODY = Body.of(LINES, gzip=True)
+
+_TLS_HANDSHAKE = b"\x16"
+"""The first byte of what a TLS client says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A request as it came over the wire."""
+
+    line: str
+    headers: dict[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+class WireServer:
+    """Answers each request with the same bytes and closes the connection."""
+
+    def __init__(self, answer: bytes | None, *, reset: bool = False) -> None:
+        """Without an answer it stays silent until the client has enough."""
+        self.heard: list[Heard] = []
+        self._answer = answer
+        self._reset = reset
+        self._serving: set[asyncio.Task[Any]] = set()
+
+    @contextlib.asynccontextmanager
+    async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+        """Serve, and give the URL."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
+        finally:
+            server.close()
+            await server.wait_closed()
+            await asyncio.gather(*self._serving)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            self.heard.append(await _hear(reader))
+            if self._answer is None:
+                await reader.read()
+            else:
+                writer.write(self._answer)
+                await writer.drain()
+        if self._reset:
+            # Closing with a linger time of 0 is a reset.
+            connection: socket.socket = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _hear(reader: asyncio.StreamReader) -> Heard:
+    first = await reader.readexactly(1)
+    if first == _TLS_HANDSHAKE:
+        return Heard("TLS", {}, b"")
+    head = (first + await reader.readuntil(b"\r\n\r\n")).decode()
+    line, *rest = head.rstrip("\r\n").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in rest)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Heard(line, headers, body)
+
+
+def response(status: str = "200 OK", body: bytes = b"{}", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def output(host: str, **settings: Any) -> OutputConfig:
+    return OutputConfig(HostList([host]), **settings)
+
+
+async def post(config: OutputConfig, body: Body = BODY) -> Answer:
+    async with HttpTransport(config, ManualClock()) as transport:
+        return await transport.post(config.hosts[0], body)
+
+
+async def failure(config: OutputConfig) -> TransportError:
+    with pytest.raises(TransportError) as raised:
+        await post(config)
+    return raised.value
+
+
+async def ask(answer: bytes, body: Body = BODY, path: str = "", **settings: Any) -> Heard:
+    """Post to a server that answers with these bytes; return what it heard."""
+    server = WireServer(answer)
+    async with server.listening() as url:
+        await post(output(url + path, **settings), body)
+    (heard,) = server.heard
+    return heard
+
+
+class TestRequests:
+    @in_a_loop
+    async def test_a_body_goes_to_bulk_of_the_data_stream_compressed(self) -> None:
+        heard = await ask(response())
+        assert heard.line == (
+            "POST /logs-cilium_tetragon.log-default/_bulk"
+            "?filter_path=errors,items.*.status,items.*.error HTTP/1.1"
+        )
+        assert heard.headers["content-type"] == "application/x-ndjson"
+        assert heard.headers["content-encoding"] == "gzip"
+        assert heard.headers["user-agent"] == f"shipper/{__version__}"
+        assert "authorization" not in heard.headers
+        assert gzip.decompress(heard.body) == b"".join(LINES)
+
+    @in_a_loop
+    async def test_an_uncompressed_body_says_nothing_of_gzip(self) -> None:
+        heard = await ask(response(), Body.of(LINES, gzip=False))
+        assert "content-encoding" not in heard.headers
+        assert heard.body == b"".join(LINES)
+
+    @in_a_loop
+    async def test_a_body_of_megabytes_arrives_whole(self) -> None:
+        lines = [b'{"create":{}}\n', b'"' + bytes(range(48, 58)) * 300_000 + b'"\n']
+        heard = await ask(response(), Body.of(lines, gzip=False))
+        assert heard.body == b"".join(lines)
+
+    @in_a_loop
+    async def test_a_path_prefix_a_pipeline_and_headers_are_added(self) -> None:
+        heard = await ask(
+            response(),
+            path="/proxy/es",
+            data_stream="logs-a.b-c",
+            pipeline="mine",
+            headers={"X-Tenant": Secret("one")},
+        )
+        assert heard.line == (
+            "POST /proxy/es/logs-a.b-c/_bulk"
+            "?filter_path=errors,items.*.status,items.*.error&pipeline=mine HTTP/1.1"
+        )
+        assert heard.headers["x-tenant"] == "one"
+
+    @in_a_loop
+    async def test_a_user_is_sent_as_basic_authentication_and_a_key_as_api_key(self) -> None:
+        user = await ask(response(), username="u", password=Secret("p:ä"))
+        assert user.headers["authorization"] == f"Basic {_base64('u:p:ä')}"
+        key = await ask(response(), api_key=Secret("id:key"))
+        assert key.headers["authorization"] == f"ApiKey {_base64('id:key')}"
+
+    @in_a_loop
+    async def test_a_probe_asks_for_the_root_page_with_the_credentials(self) -> None:
+        server = WireServer(response("403 Forbidden"))
+        async with server.listening() as url:
+            config = output(f"{url}/es", api_key=Secret("id:key"))
+            async with HttpTransport(config, ManualClock()) as transport:
+                answer = await transport.probe(config.hosts[0])
+        (heard,) = server.heard
+        assert answer.status == 403
+        assert heard.line == "GET /es/ HTTP/1.1"
+        assert heard.headers["authorization"].startswith("ApiKey ")
+
+    @in_a_loop
+    async def test_a_secret_that_cannot_be_read_sends_nothing(self, tmp_path: Path) -> None:
+        server = WireServer(response())
+        async with server.listening() as url:
+            error = await failure(output(url, api_key_file=str(tmp_path / "no")))
+        assert error.reason == "credentials"
+        assert "the file of the secret cannot be read" in str(error)
+        assert server.heard == []
+
+    @in_a_loop
+    async def test_refused_credentials_are_read_again_from_their_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        path.write_text("id:old")
+        server = WireServer(response("401 Unauthorized"))
+        async with server.listening() as url:
+            config = output(url, api_key_file=str(path))
+            async with HttpTransport(config, ManualClock()) as transport:
+                await transport.post(url, BODY)
+                path.write_text("id:newer")
+                transport.credentials_refused()
+                await transport.post(url, BODY)
+        sent = [heard.headers["authorization"] for heard in server.heard]
+        assert sent == [f"ApiKey {_base64('id:old')}", f"ApiKey {_base64('id:newer')}"]
+
+
+class TestAnswers:
+    @in_a_loop
+    async def test_status_and_body_are_handed_on_whatever_they_are(self) -> None:
+        for status in (200, 400, 401, 413, 429, 500, 503):
+            async with WireServer(response(f"{status} X", b"words")).listening() as url:
+                assert await post(output(url)) == Answer(status, b"words")
+
+    @in_a_loop
+    async def test_a_redirect_is_not_followed_and_takes_no_credentials_along(self) -> None:
+        other = WireServer(response())
+        async with other.listening() as elsewhere:
+            for status in ("301 Moved", "302 Found", "307 Temporary", "308 Permanent"):
+                moved = WireServer(response(status, b"", f"Location: {elsewhere}/"))
+                async with moved.listening() as url:
+                    answer = await post(output(url, api_key=Secret("id:key")))
+                assert answer.status == int(status[:3])
+                assert len(moved.heard) == 1
+        assert other.heard == []
+
+    @in_a_loop
+    async def test_a_cookie_is_not_sent_back(self) -> None:
+        server = WireServer(response("200 OK", b"{}", "Set-Cookie: a=b; Path=/"))
+        async with (
+            server.listening() as url,
+            HttpTransport(output(url), ManualClock()) as transport,
+        ):
+            await transport.post(url, BODY)
+            await transport.post(url, BODY)
+        assert all("cookie" not in heard.headers for heard in server.heard)
+
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [
+            ("0", 0.0),
+            ("7", 7.0),
+            ("120", 120.0),
+            ("9" * 400, float("inf")),
+            ("+90 s", 90.0),
+            ("-90 s", 0.0),
+            ("", 0.0),
+            ("-5", 0.0),
+            ("1.5", 0.0),
+            ("soon", 0.0),
+            ("Wed, 99 Foo 2026 00:00:00 GMT", 0.0),
+        ],
+    )
+    @in_a_loop
+    async def test_retry_after_is_seconds_or_a_date(self, value: str, seconds: float) -> None:
+        if value.endswith(" s"):
+            date = ManualClock().now() + int(value[:-2])
+            value = email.utils.formatdate(date, usegmt=True)
+        server = WireServer(response("429 Too Many", b"", f"Retry-After: {value}"))
+        async with server.listening() as url:
+            assert (await post(output(url))).retry_after == seconds
+
+    @in_a_loop
+    async def test_an_answer_may_be_as_large_as_its_events_explain(self) -> None:
+        many = Body.of([b"{}\n", b"{}\n"] * 1000, gzip=True)
+        async with WireServer(response("200 OK", b"x" * 2_000_000)).listening() as url:
+            assert len((await post(output(url), many)).body) == 2_000_000
+
+    @pytest.mark.parametrize("compressed", [False, True])
+    @in_a_loop
+    async def test_an_answer_without_end_is_not_read_to_its_end(self, compressed: bool) -> None:
+        endless = b"x" * 2_000_000
+        if compressed:
+            # Two kilobytes on the wire.
+            answer = response("200 OK", gzip.compress(endless), "Content-Encoding: gzip")
+        else:
+            answer = response("200 OK", endless)
+        async with WireServer(answer).listening() as url:
+            error = await failure(output(url))
+        assert error.reason == "invalid_answer"
+        assert "the answer has more than 264192 bytes" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "words"),
+    [
+        (b"", "disconnected", "the connection was cut before the answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-", "disconnected", "the connection was cut before"),
+        (response()[:-1], "cut_answer", "the answer was cut short"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}",
+            "cut_answer",
+            "the answer was cut short",
+        ),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "invalid_answer", "the answer is not HTTP as it should"),
+        (
+            response("200 OK", b"no gzip", "Content-Encoding: gzip"),
+            "cut_answer",
+            "the answer was cut short",
+        ),
+    ],
+)
+@in_a_loop
+async def test_an_answer_that_is_none_is_an_error_with_a_reason(
+    answer: bytes, reason: str, words: str
+) -> None:
+    async with WireServer(answer).listening() as url:
+        error = await failure(output(url))
+    assert error.reason == reason
+    assert str(error).startswith(words)
+
+
+@in_a_loop
+async def test_a_connection_that_is_reset_was_cut() -> None:
+    async with WireServer(b"", reset=True).listening() as url:
+        error = await failure(output(url))
+    assert error.reason == "disconnected"
+
+
+@in_a_loop
+async def test_a_port_that_nobody_listens_on() -> None:
+    error = await failure(output(f"http://127.0.0.1:{free_port()}"))
+    assert error.reason == "connect"
+    assert str(error) == "no connection: Connection refused"
+
+
+def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async def story() -> TransportError:
+        monkeypatch.setattr(socket, "getaddrinfo", fail)
+        return await failure(output("http://es.example:9200"))
+
+    error = asyncio.run(story())
+    assert error.reason == "dns"
+    assert "Name or service not known" in str(error)
+
+
+@in_a_loop
+async def test_a_server_that_never_answers_is_waited_for_until_the_timeout() -> None:
+    async with WireServer(None).listening() as url:
+        error = await failure(output(url, timeout=Seconds(0.2)))
+    assert error.reason == "timeout"
+    assert str(error) == "no answer within the timeout"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def serve(authority: trustme.CA) -> Callable[..., ssl.SSLContext]:
+    """The settings of a server whose certificate is for these names."""
+
+    def make(*names: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*names).configure_cert(context)
+        return context
+
+    return make
+
+
+@pytest.fixture
+def ca(authority: trustme.CA, tmp_path: Path) -> str:
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    return str(tmp_path / "ca.crt")
+
+
+class TestTls:
+    def test_a_server_is_verified_with_the_ca_from_a_file_or_inline(
+        self, authority: trustme.CA, ca: str, serve: Callable[..., ssl.SSLContext]
+    ) -> None:
+        async def story() -> None:
+            for given in (ca, authority.cert_pem.bytes().decode()):
+                async with WireServer(response()).listening(serve("127.0.0.1")) as url:
+                    assert (await post(output(url, tls=TlsConfig(ca=given)))).status == 200
+
+        asyncio.run(story())
+
+    @pytest.mark.parametrize(
+        ("verify", "names", "trusted", "problem"),
+        [
+            (TlsVerify.FULL, "127.0.0.1", False, "unable to get local issuer certificate"),
+            (TlsVerify.FULL, "es.example", True, "IP address mismatch"),
+            (TlsVerify.CERTIFICATE, "127.0.0.1", False, "unable to get local issuer certificate"),
+            (TlsVerify.CERTIFICATE, "es.example", True, None),
+            (TlsVerify.NONE, "es.example", False, None),
+        ],
+    )
+    def test_what_is_verified_is_what_the_option_says(
+        self,
+        ca: str,
+        serve: Callable[..., ssl.SSLContext],
+        verify: TlsVerify,
+        names: str,
+        trusted: bool,
+        problem: str | None,
+    ) -> None:
+        async def story() -> None:
+            server = WireServer(response())
+            async with server.listening(serve(names)) as url:
+                tls = TlsConfig(ca=ca if trusted else "", verify=verify)
+                config = output(url, tls=tls, api_key=Secret("id:key"))
+                if problem is None:
+                    assert (await post(config)).status == 200
+                    return
+                error = await failure(config)
+                assert error.reason == "tls"
+                assert problem in str(error)
+                # A server that is not trusted is told nothing.
+                assert server.heard == []
+
+        asyncio.run(story())
+
+    def test_a_server_that_speaks_no_tls(self, ca: str) -> None:
+        async def story() -> TransportError:
+            async with WireServer(response()).listening() as url:
+                address = url.replace("http:", "https:")
+                return await failure(output(address, tls=TlsConfig(ca=ca)))
+
+        assert asyncio.run(story()).reason == "tls"
+
+    def test_old_tls_is_not_spoken(self, ca: str) -> None:
+        assert tls_context(TlsConfig(ca=ca)).minimum_version is ssl.TLSVersion.TLSv1_2
+
+    @pytest.mark.parametrize("kind", ["missing", "directory", "empty", "no certificate"])
+    def test_a_ca_that_cannot_be_used_is_a_configuration_error(
+        self, tmp_path: Path, kind: str
+    ) -> None:
+        path = tmp_path / "ca.crt"
+        match kind:
+            case "directory":
+                path.mkdir()
+            case "empty":
+                path.touch()
+            case "no certificate":
+                path.write_text("-----KEY-----\n")
+        with pytest.raises(ConfigError, match="the CA cannot be used") as raised:
+            HttpTransport(output("https://es-1", tls=TlsConfig(ca=str(path))), ManualClock())
+        assert raised.value.where == str(path)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n",
+            "-----BEGIN CERTIFICATE-----\nä\n-----END CERTIFICATE-----\n",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        ],
+    )
+    def test_an_inline_ca_that_cannot_be_used_is_a_configuration_error(self, text: str) -> None:
+        with pytest.raises(ConfigError, match="the CA cannot be used") as raised:
+            tls_context(TlsConfig(ca=text))
+        assert raised.value.where == "output.tls.ca"
+
+    def test_without_https_no_ca_is_read(self, tmp_path: Path) -> None:
+        HttpTransport(output("http://es-1", tls=TlsConfig(ca=str(tmp_path / "no"))), ManualClock())
+
+
+def test_a_transport_outside_of_its_context_is_a_mistake() -> None:
+    transport = HttpTransport(output("http://es-1"), ManualClock())
+    with pytest.raises(RuntimeError, match="outside of its context"):
+        asyncio.run(transport.probe("http://es-1"))
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
