@@ -1,0 +1,131 @@
+"""The table of metrics keeps Prometheus's rules, and what is exposed is what the table says."""
+
+from __future__ import annotations
+
+import platform
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from shipper import __version__
+from shipper.metrics import METRICS, Kind, Metric, Metrics
+
+BY_NAME = pytest.mark.parametrize("metric", METRICS, ids=[metric.name for metric in METRICS])
+
+
+@BY_NAME
+def test_a_metric_has_a_name_of_the_trade(metric: Metric) -> None:
+    assert re.fullmatch(r"shipper(_[a-z]+)+", metric.name)
+    assert metric.name.endswith("_total") is (metric.kind is Kind.COUNTER)
+
+
+@BY_NAME
+def test_a_metric_is_explained_in_a_sentence(metric: Metric) -> None:
+    assert len(metric.help) > 20
+    assert metric.help.endswith(".")
+    assert "  " not in metric.help
+
+
+@BY_NAME
+def test_units_are_base_units_and_in_the_name(metric: Metric) -> None:
+    about_bytes = re.match(r"Bytes\b", metric.help) is not None
+    assert ("_bytes" in metric.name) is about_bytes
+    assert not re.search(r"milliseconds|minutes|kilobytes|_ms\b|_mb\b", metric.name)
+    if metric.kind is Kind.HISTOGRAM:
+        assert metric.name.endswith("_seconds")
+        assert list(metric.buckets) == sorted(set(metric.buckets))
+
+
+def test_no_name_is_there_twice() -> None:
+    names = [metric.name for metric in METRICS]
+    assert len(names) == len(set(names))
+
+
+def test_labels_are_few_and_none_can_grow_without_bound() -> None:
+    labels = {label for metric in METRICS for label in metric.labels}
+    assert labels == {
+        "input",
+        "outcome",
+        "problem",
+        "status",
+        "reason",
+        "error",
+        "version",
+        "python",
+    }
+
+
+def filled() -> Metrics:
+    """Metrics of which each has a value."""
+    metrics = Metrics()
+    for row in METRICS:
+        labels = [f'{label} "x"\n\\' for label in row.labels]
+        match row.kind:
+            case Kind.COUNTER:
+                metrics.count(row.name, 3, *labels)
+            case Kind.GAUGE:
+                metrics.gauge(row.name, lambda: 7.0, *labels)
+            case Kind.HISTOGRAM:
+                metrics.bulk_seconds.observe(0.2)
+    return metrics
+
+
+def test_every_row_is_exposed_with_its_kind_and_help_and_nothing_else_is() -> None:
+    families = list(text_string_to_metric_families(filled().exposition().decode()))
+    exposed = {family.name: (family.type, family.documentation) for family in families}
+    assert exposed == {
+        row.name.removesuffix("_total"): (row.kind.value, row.help) for row in METRICS
+    }
+    for family in families:
+        assert family.samples, family.name
+
+
+def test_what_alerts_are_made_on_is_there_from_the_start() -> None:
+    text = Metrics().exposition().decode()
+    for outcome in ("delivered", "already_delivered", "dead_letter", "dropped", "blank"):
+        assert f'shipper_events_total{{outcome="{outcome}"}} 0.0' in text
+    for reason in ("rewritten", "line_too_long", "dead_letter_full"):
+        assert f'shipper_lost_bytes_total{{reason="{reason}"}} 0.0' in text
+    assert "shipper_registry_commit_failures_total 0.0" in text
+    assert "_created" not in text
+
+
+def test_a_value_is_that_of_its_labels_or_the_sum_over_all() -> None:
+    metrics = Metrics()
+    metrics.count("shipper_lines_read_total", 2, "a")
+    metrics.count("shipper_lines_read_total", 3, "b")
+    assert metrics.value("shipper_lines_read_total", "a") == 2
+    assert metrics.value("shipper_lines_read_total") == 5
+    assert metrics.value("shipper_lines_read_total", "c") == 0
+
+
+def test_a_gauge_is_asked_when_it_is_scraped() -> None:
+    metrics, held = Metrics(), [1]
+    metrics.gauge("shipper_in_flight_bytes", lambda: held[0])
+    assert metrics.value("shipper_in_flight_bytes") == 1
+    held[0] = 9
+    assert b"shipper_in_flight_bytes 9.0" in metrics.exposition()
+
+
+def test_a_name_that_is_not_in_the_table_is_a_mistake() -> None:
+    metrics = Metrics()
+    with pytest.raises(KeyError):
+        metrics.count("shipper_other_total")
+    with pytest.raises(KeyError):
+        metrics.gauge("shipper_other", lambda: 1)
+
+
+def test_two_daemons_in_a_process_share_nothing() -> None:
+    one, other = Metrics(), Metrics()
+    one.count("shipper_bulk_bytes_total", 5)
+    assert other.value("shipper_bulk_bytes_total") == 0
+
+
+def test_build_information_is_in_labels() -> None:
+    metrics = Metrics()
+    metrics.gauge("shipper_build_info", lambda: 1, __version__, platform.python_version())
+    expected = (
+        f'shipper_build_info{{python="{platform.python_version()}",version="{__version__}"}} 1.0'
+    )
+    assert expected in metrics.exposition().decode()
