@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -188,6 +189,30 @@ def test_blocks_are_bounded(path: Path) -> None:
     assert len(follower.lines) == 10_000
 
 
+def test_a_read_begins_only_a_little_before_what_is_new(path: Path) -> None:
+    class Recording(FileSystem):
+        reads: ClassVar[list[int]] = []
+
+        async def read(
+            self, descriptor: int, device: int, buffer: bytearray | memoryview, offset: int
+        ) -> int:
+            self.reads.append(offset)
+            return await super().read(descriptor, device, buffer, offset)
+
+    filesystem = Recording()
+    path.write_bytes(b"first\n")
+    follower = Follower(path, filesystem=filesystem)
+    follower.begin()
+    follower.read()
+    for _ in range(50):
+        append(path, b"x" * 99 + b"\n")
+        end = follower.tail.offset
+        filesystem.reads.clear()
+        follower.read()
+        assert min(filesystem.reads) >= end - MARK_BYTES
+    assert len(follower.lines) == 51
+
+
 def test_a_line_of_several_blocks_is_one_line(path: Path) -> None:
     long = b"x" * (3 * BLOCK_BYTES)
     path.write_bytes(b"one\n" + long + b"\nthree\n")
@@ -295,6 +320,18 @@ def test_a_long_line_is_given_when_its_end_is_written(path: Path) -> None:
     follower.read()
     assert follower.lines == [Line(0, b"x" * LIMIT, 12_000), Line(12_001, b"next")]
     assert follower.tail.state is State.READING
+
+
+def test_a_line_just_as_long_as_allowed_is_whole_also_when_its_newline_comes_later(
+    path: Path,
+) -> None:
+    path.write_bytes(b"x" * LIMIT)
+    follower = Follower(path)
+    follower.begin()
+    assert follower.read() is NoLine.AT_END
+    append(path, b"\n")
+    assert follower.read() is NoLine.AT_END
+    assert follower.lines == [Line(0, b"x" * LIMIT)]
 
 
 def test_a_line_without_end_is_skipped_with_bounded_memory(path: Path) -> None:
