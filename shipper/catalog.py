@@ -39,6 +39,8 @@ class Farewell:
     """A file that is done with: how much of it was read, and how much is known to be lost."""
 
     path: str
+    #: None if another file stands at it by now.
+    inode: Inode | None
     size: int
     lost: int
 
@@ -170,6 +172,8 @@ class Catalog:
 
     def is_quiet(self, tail: Tail) -> bool:
         """Whether nothing was written for QUIET_AFTER seconds, as far as was looked."""
+        if tail.descriptor < 0:
+            return True
         return self._clock.monotonic() - self._observe(tail) >= QUIET_AFTER
 
     def is_final(self, tail: Tail) -> bool:
@@ -211,9 +215,12 @@ class Catalog:
             return None
 
     def give_up(self, tail: Tail) -> None:
-        """What is not read of a file never will be; what is under way still counts."""
-        tail.write_off()
+        """Closes a file that was stopped before its end; what is under way still counts."""
         self._retire(tail)
+
+    def remembered_paths(self) -> list[str]:
+        """Where the files were that are remembered."""
+        return [record.path for record in self._records.values()]
 
     def let_go(self) -> list[Farewell]:
         """Closes the files that are gone, read to their end and acknowledged."""
@@ -223,7 +230,7 @@ class Catalog:
         farewells = []
         for tail in [tail for tail in self._retired if tail.ledger.settled]:
             self._retired.discard(tail)
-            farewells.append(Farewell(tail.path, tail.offset, self._lost(tail)))
+            farewells.append(self._farewell(tail))
             row = self._rows.pop(tail, None)
             if row is not None:
                 del self._held[row]
@@ -231,6 +238,10 @@ class Catalog:
                 self._going.append(row)
                 self._mark_dirty(row)
         return farewells
+
+    def _farewell(self, tail: Tail) -> Farewell:
+        inode = None if tail.inode in self._tails else tail.inode
+        return Farewell(tail.path, inode, tail.offset, self._lost(tail))
 
     def _lost(self, tail: Tail) -> int:
         """What was rewritten before it was read, and is not in a copy either, in bytes."""

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import os
 import random
+import resource
 import signal
 import sys
 import traceback
@@ -136,6 +137,9 @@ def _run(options: argparse.Namespace) -> int:
     clock = SystemClock()
     log = Log(sys.stderr, clock, config.logging.level, config.logging.format)
     logging.basicConfig(handlers=[StandardLogging(log)], level=logging.WARNING)
+    # Each file that is followed takes a descriptor.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     log.info("configuration read", file=str(path))
     daemon = Daemon(config, clock=clock, filesystem=FileSystem(), rng=random.Random(), log=log)
     try:

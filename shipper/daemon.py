@@ -7,6 +7,7 @@ any promise: kill -9 at any moment loses nothing either.
 
 import asyncio
 import contextlib
+import errno
 import functools
 import random
 import signal
@@ -22,13 +23,14 @@ from shipper.batch import Batcher
 from shipper.budget import ByteBudget
 from shipper.catalog import Catalog
 from shipper.clock import Clock
-from shipper.config.model import Compression, Config, Ids, TlsVerify, uses_tls
+from shipper.config.model import Compression, Config, Ids, StartAt, TlsVerify, uses_tls
 from shipper.discovery import WakeUp, Watch
 from shipper.documents import document_constants
 from shipper.encode import DocumentEncoder
 from shipper.errors import RegistryError
 from shipper.filesystem import FileSystem
-from shipper.harvest import FollowedInput, Harvest
+from shipper.following import FollowedInput, Following
+from shipper.harvest import Harvest
 from shipper.logs import Log
 from shipper.metrics import Metrics
 from shipper.output.bulk import BulkSender
@@ -36,6 +38,7 @@ from shipper.output.dead_letter import DeadLetterFile
 from shipper.output.hosts import Backoff, Hosts
 from shipper.output.transport import HttpTransport
 from shipper.registry import Registry
+from shipper.retention import Retention
 from shipper.tail import ReadBuffer
 
 _P = ParamSpec("_P")
@@ -127,9 +130,16 @@ class Daemon:
             gzip=output.compression is Compression.GZIP,
         )
         inputs = await self._inputs(registry)
-        harvest = Harvest(
+        following = Following(
             inputs,
             filesystem=self._filesystem,
+            metrics=self._metrics,
+            log=self._log,
+            max_kept_bytes=config.retention.max_bytes,
+        )
+        harvest = Harvest(
+            inputs,
+            following=following,
             batcher=batcher,
             budget=self._budget,
             clock=self._clock,
@@ -140,6 +150,7 @@ class Daemon:
             clock=self._clock,
             inputs=inputs,
             harvest=harvest,
+            following=following,
             sender=sender,
             hosts=hosts,
             budget=self._budget,
@@ -148,7 +159,7 @@ class Daemon:
         )
         view.publish()
         reading = [
-            *(tasks.create_task(watch.run()) for watch in self._watches(inputs, harvest)),
+            *(tasks.create_task(watch.run()) for watch in self._watches(inputs, following)),
             tasks.create_task(harvest.run()),
             tasks.create_task(batcher.run()),
         ]
@@ -166,8 +177,7 @@ class Daemon:
             await self._drain(batcher, sender)
             await _cancel(serving)
             await self._commit(registry, inputs)
-            for source in inputs:
-                source.catalog.close()
+            following.close()
             self._log.info("shipper ends", in_flight_events=harvest.in_flight_events)
 
     async def _inputs(self, registry: Registry) -> list[FollowedInput]:
@@ -183,6 +193,9 @@ class Daemon:
                 remembered=[record for record in remembered if record.input_id == settings.id],
                 new_row=registry.new_row,
                 on_change=self._unsaved.set,
+                forget_after=self._config.registry.forget_after,
+                ignore_older=settings.ignore_older,
+                start_at_end=settings.start_at is StartAt.END,
             )
             encoder = DocumentEncoder(
                 document_constants(
@@ -191,13 +204,35 @@ class Daemon:
                 content_ids=self._config.output.ids is Ids.CONTENT,
                 on_invalid=settings.on_invalid,
             )
-            inputs.append(FollowedInput(settings.id, settings.paths, catalog, encoder, WakeUp()))
+            inputs.append(
+                FollowedInput(
+                    settings.id,
+                    settings.paths,
+                    catalog,
+                    encoder,
+                    WakeUp(),
+                    settings.exclude,
+                    self._retention(settings.id),
+                )
+            )
         return inputs
 
-    def _watches(self, inputs: Iterable[FollowedInput], harvest: Harvest) -> Iterator[Watch]:
+    def _retention(self, input_id: str) -> Retention | None:
+        if not self._config.retention.enabled:
+            return None
+
+        def report(message: str, error: OSError) -> None:
+            name = errno.errorcode.get(error.errno or 0, "other")
+            self._metrics.count("shipper_file_errors_total", 1, name)
+            self._log.warning(message, path=str(error.filename), error=error.strerror)
+
+        owner = f"{self._config.data_dir}\0{input_id}"
+        return Retention(self._filesystem, owner, report)
+
+    def _watches(self, inputs: Iterable[FollowedInput], following: Following) -> Iterator[Watch]:
         def report(directory: str, error: OSError) -> None:
             error.filename = directory
-            harvest.report_error("a directory cannot be watched; it is scanned regularly", error)
+            following.report_error("a directory cannot be watched; it is scanned regularly", error)
 
         for settings, source in zip(self._config.inputs, inputs, strict=True):
             interval = settings.scan_interval

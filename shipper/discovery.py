@@ -6,6 +6,7 @@ that is missed costs the seconds until the next periodic scan, never a line.
 """
 
 import asyncio
+import fnmatch
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -42,8 +43,11 @@ def directory_of(pattern: str) -> str:
     return "/".join(parts[:fixed]) or "/"
 
 
-def scan(filesystem: FileSystem, patterns: Sequence[str]) -> Scan:
-    """Evaluates the globs. Never raises OSError: what cannot be seen is said in the result."""
+def scan(filesystem: FileSystem, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Scan:
+    """Evaluates the globs; leaves out what `exclude` matches.
+
+    Never raises OSError: what cannot be seen is said in the result.
+    """
     result = Scan()
     for pattern in patterns:
         directory = directory_of(pattern)
@@ -58,6 +62,8 @@ def scan(filesystem: FileSystem, patterns: Sequence[str]) -> Scan:
             result.unreadable[directory] = error
             continue
         for path in paths:
+            if any(fnmatch.fnmatchcase(path, glob) for glob in exclude):
+                continue
             try:
                 inode = filesystem.inode_of(path)
             except FileNotFoundError:

@@ -4,37 +4,22 @@ while it waits nothing is read, and that is the backpressure.
 """
 
 import asyncio
-import errno
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from shipper.batch import Batcher
 from shipper.budget import ByteBudget
-from shipper.catalog import Catalog
 from shipper.clock import Clock
-from shipper.discovery import Scan, WakeUp, scan
-from shipper.encode import DocumentEncoder, Encoded, FileTemplate
-from shipper.filesystem import FileSystem
+from shipper.encode import Encoded, FileTemplate
+from shipper.following import FollowedInput, Following
 from shipper.identity import Mark
 from shipper.logs import Log
 from shipper.metrics import Metrics
-from shipper.tail import Block, CutLine, NoLine, Rewritten, State, Tail
+from shipper.tail import Block, CutLine, NoLine, Reading, Rewritten, State, Tail
 
 #: How long reading goes on before other tasks have their turn, in seconds: long enough that turns
 #: cost nothing, short enough that answers and notifications do not wait.
 _TURN_SECONDS = 0.004
-
-
-@dataclass(frozen=True, slots=True)
-class FollowedInput:
-    """One input: where its lines come from, and what is made of them."""
-
-    input_id: str
-    patterns: Sequence[str]
-    catalog: Catalog
-    encoder: DocumentEncoder
-    bell: WakeUp
 
 
 class Harvest:
@@ -44,7 +29,7 @@ class Harvest:
         self,
         inputs: Sequence[FollowedInput],
         *,
-        filesystem: FileSystem,
+        following: Following,
         batcher: Batcher,
         budget: ByteBudget,
         clock: Clock,
@@ -52,7 +37,7 @@ class Harvest:
         log: Log,
     ) -> None:
         self._inputs = inputs
-        self._filesystem = filesystem
+        self._following = following
         self._batcher = batcher
         self._budget = budget
         self._clock = clock
@@ -62,7 +47,6 @@ class Harvest:
         self._queued: set[Tail] = set()
         self._something = asyncio.Event()
         self._templates: dict[Tail, FileTemplate] = {}
-        self._missing: dict[str, frozenset[str]] = {}
         self._sent_first = False
         #: Lines that were read and have no outcome yet.
         self.in_flight_events = 0
@@ -83,31 +67,12 @@ class Harvest:
         while True:
             scan_due, modified = await source.bell.answer()
             if scan_due:
-                self._scan(source)
+                await self._following.scan(source)
+                self._enqueue(source, source.catalog.tails)
+                self._forget_templates()
             else:
-                grown = (source.catalog.at(path) for path in modified)
+                grown = [source.catalog.at(path) for path in modified]
                 self._enqueue(source, [tail for tail in grown if tail is not None])
-
-    def _scan(self, source: FollowedInput) -> None:
-        found = scan(self._filesystem, source.patterns)
-        self._report(source, found)
-        for error in source.catalog.apply(found):
-            self.report_error("a file cannot be opened; it is tried again", error)
-        self._enqueue(source, source.catalog.tails)
-        for farewell in source.catalog.let_go():
-            if farewell.lost:
-                self._metrics.count("shipper_lost_bytes_total", farewell.lost, "rewritten")
-                self._log.error(
-                    "a file was truncated or replaced before it was read to its end",
-                    path=farewell.path,
-                    read=farewell.size,
-                    lost_bytes=farewell.lost,
-                )
-            else:
-                self._log.info("a file is done", path=farewell.path, bytes=farewell.size)
-        for tail in self._templates.keys() - set(source.catalog.tails) - self._queued:
-            if tail.state is State.DONE:
-                del self._templates[tail]
 
     def _enqueue(self, source: FollowedInput, tails: Iterable[Tail]) -> None:
         for tail in tails:
@@ -116,6 +81,7 @@ class Harvest:
                 tail.unread_since = tail.unread_since or self._clock.monotonic()
                 self._queued.add(tail)
                 self._queue.append((source, tail))
+                self._following.keep(source, [tail])
         if self._queue:
             self._something.set()
 
@@ -133,7 +99,7 @@ class Harvest:
             except OSError as error:
                 # The next scan or notification finds it behind and has it tried again.
                 error.filename = error.filename or tail.path
-                self.report_error("a file cannot be read; it is tried again", error)
+                self._following.report_error("a file cannot be read; it is tried again", error)
                 more = None
             if more is not None and more not in self._queued:
                 self._queued.add(more)
@@ -153,10 +119,7 @@ class Harvest:
 
     async def _read(self, source: FollowedInput, tail: Tail) -> Tail | None:
         """One step; returns whom to read again soon."""
-        if tail.state is State.WAITING and not await self._begin(source, tail):
-            return None
-        final = source.catalog.is_final(tail)
-        match await tail.read(final=final):
+        match await self._next(source, tail):
             case Block(data, end, mark):
                 encoded = source.encoder.encode(
                     self._template(source, tail), tail.offset, data, self._clock.now()
@@ -194,6 +157,15 @@ class Harvest:
             case NoLine.AT_END:
                 return None
 
+    async def _next(self, source: FollowedInput, tail: Tail) -> Reading:
+        tail.busy = True
+        try:
+            if tail.state is State.WAITING and not await self._begin(source, tail):
+                return NoLine.AT_END
+            return await tail.read(final=source.catalog.is_final(tail))
+        finally:
+            tail.busy = False
+
     async def _hand_on(
         self, source: FollowedInput, tail: Tail, encoded: Encoded, end: int, mark: Mark
     ) -> None:
@@ -218,38 +190,14 @@ class Harvest:
         )
         return True
 
+    def _forget_templates(self) -> None:
+        for tail in self._templates.keys() - self._queued:
+            if tail.state is State.DONE:
+                del self._templates[tail]
+
     def _template(self, source: FollowedInput, tail: Tail) -> FileTemplate:
         template = self._templates.get(tail)
         if template is None or template.path != tail.path:
             template = source.encoder.template(tail.identity, tail.path, tail.inode)
             self._templates[tail] = template
         return template
-
-    def _report(self, source: FollowedInput, found: Scan) -> None:
-        for path, error in found.unreadable.items():
-            error.filename = error.filename or path
-            self.report_error("a path cannot be looked at; it is tried again", error)
-        before = self._missing.get(source.input_id, frozenset())
-        missing = frozenset(found.missing)
-        for directory in missing - before:
-            self._log.warning(
-                "a watched directory does not exist; it is waited for",
-                input=source.input_id,
-                directory=directory,
-                hint="Tetragon's charts up to 1.7 export to /var/run/cilium/tetragon, "
-                "later ones to /var/log/tetragon",
-            )
-        for directory in before - missing:
-            self._log.info("a watched directory is there now", directory=directory)
-        self._missing[source.input_id] = missing
-
-    def report_error(self, message: str, error: OSError) -> None:
-        """Logs and counts a failure of the file system that heals by itself, or by the operator."""
-        name = errno.errorcode.get(error.errno or 0, "other")
-        self._metrics.count("shipper_file_errors_total", 1, name)
-        self._log.warning(
-            message,
-            key=f"{name}:{error.filename}",
-            path=str(error.filename),
-            error=error.strerror or str(error),
-        )

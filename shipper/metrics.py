@@ -113,9 +113,25 @@ METRICS = (
         "shipper_lost_bytes_total",
         Kind.COUNTER,
         "Bytes that are in no document and no dead letter: rewritten (a file was cut before it was "
-        "read to its end), line_too_long (past max_line_bytes), dead_letter_full (the oldest dead "
+        "read to its end), retention (deleted files took more than retention.max_bytes), "
+        "line_too_long (past max_line_bytes), dead_letter_full (the oldest dead "
         "letters made room).",
         ("reason",),
+    ),
+    Metric(
+        "shipper_lost_lines_total",
+        Kind.COUNTER,
+        "Lines that are in no document and no dead letter, where they can be counted: retention "
+        "(deleted files took more than retention.max_bytes).",
+        ("reason",),
+    ),
+    Metric(
+        "shipper_kept_files",
+        Kind.GAUGE,
+        "Files that are deleted and not done; a link in .shipper or an open descriptor keeps them.",
+    ),
+    Metric(
+        "shipper_kept_bytes", Kind.GAUGE, "Bytes of these files; retention.max_bytes bounds them."
     ),
     Metric("shipper_registry_commits_total", Kind.COUNTER, "Commits of offsets to the registry."),
     Metric(
@@ -161,7 +177,8 @@ class Metrics:
         # What an alert is made on is there from the start, at 0.
         for outcome in ("delivered", "already_delivered", "dead_letter", "dropped", "blank"):
             self.count("shipper_events_total", 0, outcome)
-        for reason in ("rewritten", "line_too_long", "dead_letter_full"):
+        self.count("shipper_lost_lines_total", 0, "retention")
+        for reason in ("rewritten", "retention", "line_too_long", "dead_letter_full"):
             self.count("shipper_lost_bytes_total", 0, reason)
 
     def count(self, name: str, amount: float = 1, *labels: str) -> None:

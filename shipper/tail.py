@@ -112,6 +112,8 @@ class Tail:
         self._seen_to = 0
         #: Monotonic seconds since which unread bytes are known of; kept by who reads the file.
         self.unread_since: float | None = None
+        #: Whether somebody is in the middle of reading it.
+        self.busy = False
         #: Unix seconds since which no path leads to it (it is read to its end all the same).
         self.gone: float | None = None
         #: Which file it is, and how far it is acknowledged; both are set by `begin`.
@@ -136,7 +138,12 @@ class Tail:
     @property
     def done_with(self) -> bool:
         """Whether all of it that is known is read and acknowledged."""
-        return not self.unread and self.ledger.settled and self.state is not State.WAITING
+        return not self.unread and self.ledger.settled
+
+    @property
+    def descriptor(self) -> int:
+        """What it is read through; -1 once it is closed."""
+        return self._descriptor
 
     @property
     def unread(self) -> int:
@@ -226,8 +233,9 @@ class Tail:
             offset, lines, last = offset + len(block), lines + block.count(b"\n"), block[-1:]
         return offset - self.offset, lines + (last != b"\n")
 
-    def write_off(self) -> None:
-        """What is not read never will be, and who gave it up has counted it."""
+    def stop(self) -> None:
+        """Nothing is read any more, and what was not read is no loss that nobody counted."""
+        self.state = State.DONE
         self._seen_to = self.offset
 
     def close(self) -> None:

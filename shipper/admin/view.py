@@ -7,7 +7,8 @@ from shipper import __version__
 from shipper.admin.status import FileStatus, Status
 from shipper.budget import ByteBudget
 from shipper.clock import Clock
-from shipper.harvest import FollowedInput, Harvest
+from shipper.following import FollowedInput, Following
+from shipper.harvest import Harvest
 from shipper.metrics import Metrics
 from shipper.output.bulk import BulkSender
 from shipper.output.hosts import Hosts
@@ -24,6 +25,7 @@ class View:
         clock: Clock,
         inputs: Sequence[FollowedInput],
         harvest: Harvest,
+        following: Following,
         sender: BulkSender,
         hosts: Hosts,
         budget: ByteBudget,
@@ -34,6 +36,7 @@ class View:
         self._clock = clock
         self._inputs = inputs
         self._harvest = harvest
+        self._following = following
         self._sender = sender
         self._hosts = hosts
         self._budget = budget
@@ -50,6 +53,9 @@ class View:
         gauge("shipper_oldest_unacknowledged_seconds", self._oldest)
         gauge("shipper_ready", lambda: not self.troubles())
         gauge("shipper_build_info", lambda: 1, __version__, platform.python_version())
+        kept = self._following.kept
+        gauge("shipper_kept_files", lambda: len(kept()))
+        gauge("shipper_kept_bytes", lambda: sum(tail.size for _, tail in kept()))
         for source in self._inputs:
             self._publish_input(source)
 

@@ -1,0 +1,180 @@
+"""Which files an input follows at the moment: looks at its directories, keeps what would be deleted
+before it is done, gives up what is too much, and says goodbye to what is done.
+"""
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from shipper.catalog import Catalog, Farewell
+from shipper.discovery import Scan, WakeUp, directory_of, scan
+from shipper.encode import DocumentEncoder
+from shipper.filesystem import FileSystem
+from shipper.logs import Log
+from shipper.metrics import Metrics
+from shipper.retention import Retention
+from shipper.tail import Tail
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedInput:
+    """One input: where its lines come from, and what is made of them."""
+
+    input_id: str
+    patterns: Sequence[str]
+    catalog: Catalog
+    encoder: DocumentEncoder
+    bell: WakeUp
+    #: Globs of what is left out although `patterns` match it.
+    exclude: Sequence[str] = ()
+    #: None: nothing is kept by links.
+    retention: Retention | None = None
+
+
+class Following:
+    """Keeps the catalogs of all inputs as the disk is."""
+
+    def __init__(
+        self,
+        inputs: Sequence[FollowedInput],
+        *,
+        filesystem: FileSystem,
+        metrics: Metrics,
+        log: Log,
+        max_kept_bytes: int,
+    ) -> None:
+        """`max_kept_bytes`: of files that are deleted and not done."""
+        self._inputs = inputs
+        self._filesystem = filesystem
+        self._metrics = metrics
+        self._log = log
+        self._max_kept_bytes = max_kept_bytes
+        self._adopted: dict[str, set[str]] = {}
+        self._missing: dict[str, frozenset[str]] = {}
+
+    async def scan(self, source: FollowedInput) -> None:
+        """Looks at the input's directories now."""
+        found = scan(self._filesystem, source.patterns, source.exclude)
+        self._report(source, found)
+        for error in source.catalog.apply(found):
+            self.report_error("a file cannot be opened; it is tried again", error)
+        if source.retention is not None:
+            self._adopt(source, source.retention, found)
+            self.keep(source, source.catalog.tails)
+        await self._obey_quota()
+        for farewell in source.catalog.let_go():
+            self._part(source, farewell)
+
+    def keep(self, source: FollowedInput, tails: Iterable[Tail]) -> None:
+        """Has a link to each file that is not done or was written to lately, and to no other."""
+        if source.retention is None:
+            return
+        for tail in tails:
+            if tail.descriptor < 0:
+                continue
+            if tail.done_with and source.catalog.is_quiet(tail):
+                source.retention.release(tail.inode)
+            else:
+                source.retention.keep(tail.inode, tail.path, tail.descriptor)
+
+    def close(self) -> None:
+        """Closes all files; only those that are not done stay kept for the next start."""
+        for source in self._inputs:
+            if source.retention is not None:
+                for tail in source.catalog.tails:
+                    if tail.done_with:
+                        source.retention.release(tail.inode)
+                source.retention.close()
+            source.catalog.close()
+
+    def report_error(self, message: str, error: OSError) -> None:
+        """Logs and counts a failure of the file system that heals by itself, or by the operator."""
+        name = errno.errorcode.get(error.errno or 0, "other")
+        self._metrics.count("shipper_file_errors_total", 1, name)
+        self._log.warning(
+            message,
+            key=f"{name}:{error.filename}",
+            path=str(error.filename),
+            error=error.strerror or str(error),
+        )
+
+    def kept(self) -> list[tuple[FollowedInput, Tail]]:
+        """The files that are deleted and not done, the oldest first."""
+        kept = [
+            (source, tail)
+            for source in self._inputs
+            for tail in source.catalog.tails
+            if tail.gone is not None and tail.descriptor >= 0 and not tail.done_with
+        ]
+        return sorted(kept, key=lambda each: (each[1].modified, each[1].path))
+
+    def _adopt(self, source: FollowedInput, retention: Retention, found: Scan) -> None:
+        """Follows again what an earlier process kept, once for each directory."""
+        seen = self._adopted.get(source.input_id)
+        places = {os.path.dirname(path) for path in found.found.values()}
+        if seen is None:
+            seen = self._adopted[source.input_id] = set()
+            places.update(directory_of(pattern) for pattern in source.patterns)
+            places.update(os.path.dirname(path) for path in source.catalog.remembered_paths())
+        new = places - seen
+        seen |= new
+        for link in retention.adopt(sorted(new)):
+            if source.catalog.adopt(link.inode, link.path, link.descriptor) is not None:
+                self._log.info("a file that was deleted meanwhile was kept", path=link.path)
+
+    async def _obey_quota(self) -> None:
+        kept = self.kept()
+        excess = sum(tail.size for _, tail in kept) - self._max_kept_bytes
+        for source, tail in kept:
+            if excess <= 0:
+                return
+            if tail.busy:
+                continue  # In the middle of a read; the next scan is soon.
+            excess -= tail.size
+            tail.stop()
+            size, lines = await tail.count_unread()
+            source.catalog.give_up(tail)
+            if source.retention is not None:
+                source.retention.release(tail.inode)
+            self._metrics.count("shipper_lost_bytes_total", size, "retention")
+            self._metrics.count("shipper_lost_lines_total", lines, "retention")
+            self._log.error(
+                "a deleted file is given up: files that are not done take more than "
+                "retention.max_bytes",
+                path=tail.path,
+                lost_bytes=size,
+                lost_lines=lines,
+            )
+
+    def _part(self, source: FollowedInput, farewell: Farewell) -> None:
+        if source.retention is not None and farewell.inode is not None:
+            source.retention.release(farewell.inode)
+        if not farewell.lost:
+            self._log.info("a file is done", path=farewell.path, bytes=farewell.size)
+            return
+        self._metrics.count("shipper_lost_bytes_total", farewell.lost, "rewritten")
+        self._log.error(
+            "a file was truncated or replaced before it was read to its end",
+            path=farewell.path,
+            read=farewell.size,
+            lost_bytes=farewell.lost,
+        )
+
+    def _report(self, source: FollowedInput, found: Scan) -> None:
+        for path, error in found.unreadable.items():
+            error.filename = error.filename or path
+            self.report_error("a path cannot be looked at; it is tried again", error)
+        before = self._missing.get(source.input_id, frozenset())
+        missing = frozenset(found.missing)
+        for directory in missing - before:
+            self._log.warning(
+                "a watched directory does not exist; it is waited for",
+                input=source.input_id,
+                directory=directory,
+                hint="Tetragon's charts up to 1.7 export to /var/run/cilium/tetragon, "
+                "later ones to /var/log/tetragon",
+            )
+        for directory in before - missing:
+            self._log.info("a watched directory is there now", directory=directory)
+        self._missing[source.input_id] = missing
