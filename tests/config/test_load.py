@@ -20,6 +20,7 @@ from shipper.config.model import (
     Ids,
     OnInvalid,
     Section,
+    StartAt,
     TlsVerify,
     header_values,
 )
@@ -373,8 +374,8 @@ WRONG = {
         LEAST + "? [a]\n: 1\n",
         6,
         "(a key that is not text): there is no such key",
-        "the keys here are: name, inputs, data_dir, output, dead_letter, memory, registry, admin, "
-        "logging, shutdown_timeout",
+        "the keys here are: name, inputs, data_dir, output, dead_letter, memory, retention, "
+        "registry, admin, logging, shutdown_timeout",
     ),
 }
 
@@ -514,6 +515,9 @@ EVERY_OPTION = {
     "name": ("node-7", "node-7"),
     "inputs[].id": ("mine", "mine"),
     "inputs[].paths": ("[/a, /b]", ("/a", "/b")),
+    "inputs[].exclude": ("[/a/b]", ("/a/b",)),
+    "inputs[].start_at": ("end", StartAt.END),
+    "inputs[].ignore_older": ("1d", 86400.0),
     "inputs[].format": ("raw", Format.RAW),
     "inputs[].max_line_bytes": ("64KiB", 65536),
     "inputs[].on_invalid": ("dead_letter", OnInvalid.DEAD_LETTER),
@@ -543,7 +547,10 @@ EVERY_OPTION = {
     "output.backoff.max": ("1h", 3600.0),
     "dead_letter.max_bytes": ("2MiB", 2 * 1024**2),
     "memory.max_bytes": ("1GiB", 1024**3),
+    "retention.enabled": ("false", False),
+    "retention.max_bytes": ("0", 0),
     "registry.commit_interval": ("100ms", 0.1),
+    "registry.forget_after": ("1d", 86400.0),
     "admin.enabled": ("false", False),
     "admin.listen": ("'[::1]:80'", "[::1]:80"),
     "logging.level": ("error", Level.ERROR),
