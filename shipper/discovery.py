@@ -8,10 +8,12 @@ that is missed costs the seconds until the next periodic scan, never a line.
 import asyncio
 import fnmatch
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from watchfiles import Change, awatch
+from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from shipper.clock import Clock
 from shipper.filesystem import FileSystem, Inode
@@ -142,10 +144,10 @@ class Watch:
             if watched is not None:
                 try:
                     await self._watch(directory, recursive, watched)
-                except OSError as error:
+                except (OSError, WatchfilesRustInternalError) as error:
                     # The number of inotify watches is limited, and the directory may just have
                     # gone. The periodic scan serves until it can be watched.
-                    self._report(directory, error)
+                    self._report(directory, _numbered(error))
             await self._clock.sleep(self._interval)
 
     async def _watch(self, directory: str, recursive: bool, watched: int) -> None:
@@ -167,6 +169,14 @@ class Watch:
             if _inode_number(directory) != watched:
                 self._bell.ring(scan=True)
                 return
+
+
+def _numbered(error: Exception) -> OSError:
+    """The error with its number, which watchfiles has in the text, if at all."""
+    if isinstance(error, OSError) and error.errno:
+        return error
+    number = re.search(r"os error (\d+)", str(error))
+    return OSError(int(number[1]) if number else 0, str(error))
 
 
 def _inode_number(path: str) -> int | None:
