@@ -58,7 +58,7 @@ class AdminServer:
                         key="admin",
                         listen=self._listen,
                         error=error.strerror,
-                        hint="another process has it: set admin.listen to a free one",
+                        hint="set admin.listen to an address of this machine that is free",
                     )
                     await self._clock.sleep(_RETRY_SECONDS)
             self._log.info("the admin server listens", listen=self._listen)

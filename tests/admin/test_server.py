@@ -1,0 +1,187 @@
+"""The admin pages over HTTP, and an address that somebody else has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import aiohttp
+import msgspec
+import pytest
+
+from shipper.admin.server import AdminServer
+from shipper.admin.status import FileStatus, Status
+from shipper.logs import Level, Log, LogFormat
+from tests.output.fakes import in_a_loop
+from tests.servers.launcher import free_port
+from tests.support.clock import ManualClock, settle
+
+READY = Status(
+    version="1.2.3",
+    ready=True,
+    reasons=(),
+    uptime_seconds=12.5,
+    hosts=("http://a", "http://b"),
+    hosts_resting=("http://b",),
+    lines_read=10,
+    events={"delivered": 9},
+    in_flight_events=1,
+    in_flight_bytes=100,
+    in_flight_requests=1,
+    backlog_bytes=50,
+    oldest_unacknowledged_seconds=0.5,
+    files=(FileStatus("tetragon", "/logs/a.log", "0011", "open", 150, 150, 100),),
+)
+
+
+@dataclass(slots=True)
+class Pages:
+    """A running admin server, and what it shows."""
+
+    address: str
+    session: aiohttp.ClientSession
+    clock: ManualClock
+    log: io.StringIO
+    status: Status = READY
+    metrics: bytes = b"# HELP x y\nx 1.0\n"
+
+    async def get(self, path: str, method: str = "GET") -> tuple[int, str, str]:
+        """Return status, content type and body of an answer."""
+        async with self.session.request(method, f"http://{self.address}{path}") as answer:
+            return answer.status, answer.headers["Content-Type"], await answer.text()
+
+    async def can_connect(self) -> bool:
+        try:
+            await self.get("/healthz")
+        except aiohttp.ClientConnectionError:
+            return False
+        return True
+
+    def logged(self) -> list[dict[str, str]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+@contextlib.asynccontextmanager
+async def admin_pages(address: str = "") -> AsyncIterator[Pages]:
+    """Serve at the address, or at a free one; a server that is to wait for it does so."""
+    address = address or f"127.0.0.1:{free_port()}"
+    clock, stream = ManualClock(), io.StringIO()
+    async with aiohttp.ClientSession() as session:
+        pages = Pages(address, session, clock, stream)
+        server = AdminServer(
+            address,
+            status=lambda: pages.status,
+            metrics=lambda: pages.metrics,
+            clock=clock,
+            log=Log(stream, clock, Level.INFO, LogFormat.JSON),
+        )
+        running = asyncio.create_task(server.run())
+        await settle()
+        yield pages
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        assert not await pages.can_connect()
+
+
+@in_a_loop
+async def test_metrics_are_served_for_prometheus() -> None:
+    async with admin_pages() as pages:
+        status, kind, body = await pages.get("/metrics")
+        assert (status, body) == (200, "# HELP x y\nx 1.0\n")
+        assert kind == "text/plain; version=0.0.4; charset=utf-8"
+
+
+@in_a_loop
+async def test_health_is_that_the_process_answers_whatever_else_is_wrong() -> None:
+    async with admin_pages() as pages:
+        pages.status = msgspec.structs.replace(READY, ready=False, reasons=("x",))
+        assert (await pages.get("/healthz"))[::2] == (200, "alive\n")
+
+
+@in_a_loop
+async def test_readiness_says_why_not_a_reason_a_line() -> None:
+    async with admin_pages() as pages:
+        assert (await pages.get("/readyz"))[::2] == (200, "ready\n")
+        reasons = ("registry.db: disk full", "http://a: no connection")
+        pages.status = msgspec.structs.replace(READY, ready=False, reasons=reasons)
+        status, _, body = await pages.get("/readyz")
+        assert (status, body) == (503, "registry.db: disk full\nhttp://a: no connection\n")
+        pages.status = READY
+        assert (await pages.get("/readyz"))[0] == 200
+
+
+@in_a_loop
+async def test_the_status_is_json() -> None:
+    async with admin_pages() as pages:
+        status, kind, body = await pages.get("/status")
+        assert (status, kind.partition(";")[0]) == (200, "application/json")
+        assert msgspec.json.decode(body, type=Status) == READY
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/metrics/x", 404),
+        ("POST", "/status", 405),
+        ("PUT", "/readyz", 405),
+        ("DELETE", "/metrics", 405),
+    ],
+)
+@in_a_loop
+async def test_there_is_nothing_else_and_nothing_can_be_changed(
+    method: str, path: str, status: int
+) -> None:
+    async with admin_pages() as pages:
+        assert (await pages.get(path, method))[0] == status
+
+
+@in_a_loop
+async def test_an_address_that_is_taken_is_logged_and_tried_again_until_it_is_free() -> None:
+    port = free_port()
+    taken = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port)
+    async with admin_pages(f"127.0.0.1:{port}") as pages:
+        (entry,) = pages.logged()
+        assert entry["level"] == "error"
+        assert entry["message"] == "the admin address cannot be listened on; it is tried again"
+        assert entry["listen"] == pages.address
+        assert "address already in use" in entry["error"].lower()
+        await pages.clock.advance(40)
+        assert "the admin server listens" not in [entry["message"] for entry in pages.logged()]
+
+        taken.close()
+        await taken.wait_closed()
+        await pages.clock.advance(20)
+        assert pages.logged()[-1]["message"] == "the admin server listens"
+        assert await pages.can_connect()
+
+
+@in_a_loop
+async def test_an_address_of_another_machine_is_logged_in_words_that_fit() -> None:
+    async with admin_pages("192.0.2.1:9479") as pages:
+        (entry,) = pages.logged()
+        assert "cannot assign requested address" in entry["error"].lower()
+        assert entry["hint"] == "set admin.listen to an address of this machine that is free"
+        # That nobody answers is looked at on loopback: nothing leaves this machine.
+        pages.address = f"127.0.0.1:{free_port()}"
+
+
+def has_ipv6_loopback() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6_loopback(), reason="this machine has no ::1")
+@in_a_loop
+async def test_an_address_of_ip_version_6_is_written_in_brackets() -> None:
+    async with admin_pages(f"[::1]:{free_port()}") as pages:
+        assert await pages.can_connect()

@@ -1,0 +1,141 @@
+"""What /status, /metrics and /readyz show of a daemon is what it is doing at that moment."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shipper import __version__
+from tests.conftest import MakeShipper
+from tests.support.bulk_server import BulkServer
+from tests.support.faults import Gate, Held, Items, Status
+from tests.support.logdir import LogDirectory
+from tests.support.processes import ShipperProcess
+
+
+@pytest.fixture
+def process(shipper: MakeShipper, log_directory: LogDirectory, tmp_path: Path) -> ShipperProcess:
+    """A daemon, not started, that drops what is not JSON and has a second input without files."""
+    inputs = [
+        {"id": "tetragon", "paths": [log_directory.glob], "on_invalid": "drop"},
+        {"id": "other", "paths": [str(tmp_path / "nowhere" / "*.log")]},
+    ]
+    return shipper({"inputs": inputs})
+
+
+def one_file(status: dict[str, Any]) -> dict[str, Any]:
+    """Return the only file of a status."""
+    (file,) = status["files"]
+    assert isinstance(file, dict)
+    return file
+
+
+def test_lines_on_their_way_are_shown_until_they_are_acknowledged(
+    process: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    gate = Gate()
+    bulk_server.next(Held(gate))
+    log_directory.write(3)
+    process.start()
+    gate.wait_until_reached()
+    size = log_directory.log.stat().st_size
+
+    status = process.status()
+    assert status["version"] == __version__
+    assert status["lines_read"] == status["in_flight_events"] == 3
+    assert status["in_flight_requests"] == 1
+    assert status["in_flight_bytes"] > 0
+    assert status["backlog_bytes"] == size
+    assert status["oldest_unacknowledged_seconds"] >= 0
+    assert status["hosts"] == [bulk_server.url]
+    assert status["hosts_resting"] == []
+    file = one_file(status)
+    assert (file["input"], file["path"]) == ("tetragon", str(log_directory.log))
+    assert (file["size"], file["offset"], file["acknowledged"]) == (size, size, 0)
+    metrics = process.metrics()
+    assert metrics.value("shipper_in_flight_events") == 3
+    assert metrics.value("shipper_backlog_bytes", input="tetragon") == size
+    assert metrics.by("shipper_files_tracked", "input") == {"tetragon": 1, "other": 0}
+
+    gate.open()
+    process.wait_until_idle()
+    status = process.status()
+    assert status["events"]["delivered"] == 3
+    assert status["in_flight_bytes"] == status["in_flight_requests"] == 0
+    assert status["oldest_unacknowledged_seconds"] == 0
+    assert one_file(status)["acknowledged"] == size
+    assert process.metrics().value("shipper_backlog_bytes", input="tetragon") == 0
+
+
+def test_each_line_read_has_one_outcome(
+    process: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    bulk_server.refuse_items = Items(400, lambda document: "refused" in document["message"])
+    log_directory.write(4)
+    log_directory.append(b'\n{"a":"refused"}\nnot JSON\n\r\n')
+    process.start()
+    process.wait_until(lambda: process.status()["lines_read"] == 8, "all lines are read")
+    process.wait_until_idle()
+    status = process.status()
+    assert status["events"] == {
+        "delivered": 4,
+        "already_delivered": 0,
+        "dead_letter": 1,
+        "dropped": 1,
+        "blank": 2,
+    }
+    assert sum(status["events"].values()) == status["lines_read"]
+
+
+def test_a_daemon_is_ready_while_requests_get_through_and_says_why_when_not(
+    process: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    process.start()
+    process.wait_until_ready()
+    assert process.metrics().value("shipper_ready") == 1
+    assert (process.status()["ready"], process.status()["reasons"]) == (True, [])
+
+    bulk_server.rates[Status(503)] = 1.0
+    log_directory.write(1)
+    process.wait_until(lambda: not process.ready(), "a request has failed")
+    assert process.why_not_ready().startswith(f"{bulk_server.url}: HTTP 503")
+    assert process.metrics().value("shipper_ready") == 0
+    assert process.status()["hosts_resting"] in ([], [bulk_server.url])
+
+    bulk_server.heal()
+    process.wait_until_ready()
+    assert process.metrics().value("shipper_ready") == 1
+
+
+def test_a_host_that_is_away_from_the_start_is_a_reason(
+    process: ShipperProcess, bulk_server: BulkServer
+) -> None:
+    bulk_server.down()
+    process.start()
+    process.wait_until(lambda: "refused" in process.why_not_ready(), "it was probed")
+    assert process.why_not_ready() == f"{bulk_server.url}: no connection: Connection refused\n"
+    bulk_server.up()
+    process.wait_until_ready()
+
+
+def test_credentials_without_the_right_to_write_are_a_reason(
+    process: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    """Elasticsearch answers such a request with 200, and each of its items with 403."""
+    bulk_server.refuse_items = Items(403, reason="action [indices:data/write] is unauthorized")
+    log_directory.write(2)
+    process.start()
+    process.wait_until(lambda: "403" in process.why_not_ready(), "the items were refused")
+    assert "is unauthorized" in process.why_not_ready()
+    bulk_server.heal()
+    bulk_server.wait_for_lines(2)
+    process.wait_until_ready()
+
+
+def test_what_runs_is_in_the_labels(process: ShipperProcess) -> None:
+    process.start()
+    labels = {"version": __version__, "python": platform.python_version()}
+    assert process.metrics().value("shipper_build_info", **labels) == 1
