@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -266,6 +267,7 @@ def test_a_directory_that_appears_or_is_replaced_is_watched_then(tmp_path: Path)
 @contextmanager
 def no_more_descriptors() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    gc.collect()  # Or descriptors of earlier tests are closed meanwhile.
     lowest_free = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest_free)
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
@@ -282,8 +284,8 @@ def test_a_directory_that_cannot_be_watched_is_reported_and_scanned_all_the_same
 
     async def run() -> None:
         # What is imported at the first use is there before descriptors are short.
-        async for _ in awatch(tmp_path, rust_timeout=1, yield_on_timeout=True):
-            break
+        async with aclosing(awatch(tmp_path, rust_timeout=1, yield_on_timeout=True)) as changes:
+            await anext(changes)
         bell = WakeUp()
         patterns = [f"{tmp_path}/*.log"]
         watch = Watch(SystemClock(), patterns, 0.05, bell, lambda *report: reports.append(report))
