@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.command(options)
+        # Now, and not at exit: a reader that has gone is noticed here.
+        sys.stdout.flush()
     except ConfigError as error:
         _complain(error)
         return 2

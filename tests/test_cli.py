@@ -360,8 +360,14 @@ class TestRegistry:
         reading, writing = os.pipe()
         os.close(reading)
         command = [sys.executable, "-m", "shipper", "registry", "show", *form, "-c", remembered]
+        buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
         done = subprocess.run(
-            command, stdout=writing, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
+            command,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+            env=buffered,
         )
         os.close(writing)
         assert (done.returncode, done.stderr) == (1, b"")
