@@ -19,7 +19,7 @@ from shipper.discovery import Scan, is_hidden
 from shipper.filesystem import FileSystem, Inode
 from shipper.identity import NO_MARK, Identity, Mark
 from shipper.registry import FileRecord, RowId
-from shipper.tail import ReadBuffer, Tail, Version
+from shipper.tail import ReadBuffer, State, Tail, Version
 
 #: How long nothing may have been written before a file counts as quiet, in seconds: then a last line
 #: without a newline is complete, if the file is gone, and a file that is done needs no link.
@@ -228,7 +228,10 @@ class Catalog:
             if tail.gone is not None and not tail.look() and tail.ledger.settled:
                 self._retire(tail)
         farewells = []
+        unplaced = any(tail.state is State.WAITING and tail.unread for tail in self._tails.values())
         for tail in [tail for tail in self._retired if tail.ledger.settled]:
+            if tail.missed and unplaced:
+                continue  # One of them may be a copy that has what is missing here.
             self._retired.discard(tail)
             farewells.append(self._farewell(tail))
             row = self._rows.pop(tail, None)
@@ -246,10 +249,13 @@ class Catalog:
     def _lost(self, tail: Tail) -> int:
         """What was rewritten before it was read, and is not in a copy either, in bytes."""
         end = tail.offset + tail.missed
-        copied = any(
-            other.identity == tail.identity and other.size >= end for other in self._tails.values()
-        )
-        return 0 if copied else tail.missed
+        for row in self._same.get(tail.identity, ()):
+            other = self._held.get(row)
+            if other is None and self._records[row].offset >= end:
+                return 0
+            if other is not None and other is not tail and other.size >= end:
+                return 0
+        return tail.missed
 
     def changes(self) -> Changes:
         """What changed since the last call. Hand it to `failed` if it could not be saved."""

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
@@ -201,6 +202,13 @@ class _Inquiry:
             self._unknown("template", f"HTTP {answer.status}{_reason(answer)}")
             return True
         if "template" in _json(answer):
+            if not await self._makes_data_stream():
+                self.wrong(
+                    "template",
+                    f"the one for {name} has no `data_stream`: a plain index would be made",
+                    'add `"data_stream": {}` to it, or install one of higher priority that has it',
+                )
+                return False
             self._ok("template", f"there is one for {name}; the first line makes the data stream")
             return True
         self.wrong(
@@ -210,6 +218,21 @@ class _Inquiry:
             "or an index template with `data_stream` of your own",
         )
         return False
+
+    async def _makes_data_stream(self) -> bool:
+        """Whether the template that wins makes a data stream; True where nobody lets us know.
+
+        What is simulated does not say so.
+        """
+        name = self._output.data_stream
+        answer = await self._ask("GET", "/_index_template")
+        templates = [
+            found["index_template"]
+            for found in _json(answer).get("index_templates", ())
+            if any(fnmatchcase(name, glob) for glob in found["index_template"]["index_patterns"])
+        ]
+        winner = max(templates, key=lambda found: found.get("priority", 0), default=None)
+        return winner is None or "data_stream" in winner
 
     async def _may_write(self, is_there: bool) -> None:
         name = self._output.data_stream

@@ -9,9 +9,11 @@ The names of errors differ between Elasticsearch and OpenSearch (`document_parsi
 | 409 | already delivered: the id holds the line's checksum, so it is this very line |
 | 429, 5xx | again, this item only |
 | 401, 403, 404 | again: the cluster, not the event, is at fault (rights, a block, no such index) |
+| 400, as the pipeline does not exist | again: so is every event, until somebody makes it |
 | any other | dead letter |
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -97,6 +99,9 @@ _decode_summary = msgspec.json.Decoder(_Summary).decode
 _decode_items = msgspec.json.Decoder(list[_Item]).decode
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 
+#: The words of Elasticsearch 8 and OpenSearch 2; no type of error says it.
+_NO_PIPELINE = re.compile(r"pipeline with id \[.*\] does not exist")
+
 #: How much of a foreign text goes into our own messages, in characters.
 _EXCERPT = 300
 
@@ -144,7 +149,7 @@ def _items(body: bytes, events: int) -> Taken:
     why_again = ""
     refused = []
     for index, result in enumerate(results):
-        outcome = outcome_of(result.status)
+        outcome = Outcome.AGAIN if _lacks_pipeline(result) else outcome_of(result.status)
         counts[outcome] += 1
         if outcome is Outcome.AGAIN:
             label = f"item_{result.status}"
@@ -155,6 +160,17 @@ def _items(body: bytes, events: int) -> Taken:
             refused.append(Refusal(index, result.status, _words(result.error).removeprefix(": ")))
     delivered, already = counts[Outcome.DELIVERED], counts[Outcome.ALREADY_DELIVERED]
     return Taken(delivered, already, again, reasons, why_again, refused)
+
+
+def _lacks_pipeline(result: _Result) -> bool:
+    """A pipeline that is not there is an item 400 for every event: the cluster is at fault."""
+    error = result.error
+    return (
+        result.status == 400
+        and error is not None
+        and error.type == "illegal_argument_exception"
+        and _NO_PIPELINE.fullmatch(error.reason or "") is not None
+    )
 
 
 def _reason(body: bytes) -> str:

@@ -277,6 +277,26 @@ def test_lines_wait_while_the_data_stream_is_blocked(
     assert not dead_letters(daemon).exists()
 
 
+def test_lines_wait_while_the_pipeline_does_not_exist(
+    stream: Stream, log_directory: LogDirectory, shipper: MakeShipper
+) -> None:
+    log_directory.write(10)
+    daemon = shipper({"output": {**stream.output, "pipeline": stream.name}})
+    daemon.start()
+    daemon.wait_until(
+        lambda: daemon.metrics().value("shipper_retries_total", reason="item_400") >= 20,
+        "the lines are sent again",
+    )
+    assert not daemon.ready()
+    assert f"pipeline with id [{stream.name}] does not exist" in daemon.why_not_ready()
+    path = f"/_ingest/pipeline/{stream.name}"
+    client.request(stream.server.url, "PUT", path, {"processors": []}).expect(200)
+    ship(daemon, stream, 10)
+    assert_shipped_once(stream, 10)
+    assert not dead_letters(daemon).exists()
+    client.request(stream.server.url, "DELETE", path).expect(200)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_node_under_pressure_gets_everything_in_the_end(
     name: str,

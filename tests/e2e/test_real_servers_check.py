@@ -85,3 +85,16 @@ def test_check_says_that_the_data_stream_is_a_plain_index(
     client.request(search_server.url, "DELETE", f"/{stream.name}").expect(200)
     assert (done.returncode, done.stderr) == (1, "")
     assert re.search(rf"data stream +WRONG +{stream.name} is a plain index", done.stdout)
+
+
+def test_check_says_that_the_template_makes_no_data_stream(
+    search_server: SearchServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    stream = Stream(search_server, new_name())
+    template = {"index_patterns": [stream.name], "priority": 500, "template": {}}
+    path = f"/_index_template/{stream.name}"
+    client.request(search_server.url, "PUT", path, template).expect(200)
+    done = check(tmp_path, log_directory, stream.output)
+    client.request(search_server.url, "DELETE", path).expect(200)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert re.search(r"template +WRONG .*data.stream", done.stdout)

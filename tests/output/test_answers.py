@@ -172,3 +172,20 @@ def test_a_request_that_was_not_taken_is_sent_again_and_says_why(
 
 def test_a_request_that_is_too_large_is_to_be_cut() -> None:
     assert judge(413, b"whatever", 3) == TooLarge()
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        ("pipeline with id [logs] does not exist", {"item_400": 1}),
+        ("a message that says: pipeline with id [logs] does not exist!", {}),
+        ("mapper [x] cannot be changed", {}),
+    ],
+)
+def test_a_pipeline_that_does_not_exist_is_no_fault_of_the_event(
+    reason: str, outcome: dict[str, int]
+) -> None:
+    error = {"type": "illegal_argument_exception", "reason": reason}
+    taken = judge(200, answer(item(400, error)), 1)
+    assert isinstance(taken, Taken)
+    assert taken.reasons == outcome
