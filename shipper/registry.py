@@ -42,8 +42,9 @@ CREATE TABLE files (
 ) STRICT;
 CREATE TABLE properties (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
+# A path may be of any bytes, which Python's text cannot hand over as they are.
 _SAVE = """
-INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO files VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (row) DO UPDATE SET
     path = excluded.path, device = excluded.device, inode = excluded.inode,
     offset = excluded.offset, mark_length = excluded.mark_length,
@@ -135,7 +136,7 @@ class Registry:
             (
                 record.row,
                 record.input_id,
-                record.path,
+                os.fsencode(record.path),
                 record.identity,
                 record.inode.device if record.inode else None,
                 record.inode.number if record.inode else None,
@@ -178,6 +179,7 @@ def read_records(directory: Path) -> list[FileRecord]:
         with contextlib.closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         ) as connection:
+            connection.text_factory = os.fsdecode
             return _load(connection)
     except sqlite3.Error as error:
         raise RegistryError(
@@ -219,8 +221,11 @@ def _load(connection: sqlite3.Connection) -> list[FileRecord]:
 def _open_database(path: Path, lock: int) -> tuple[Registry, str | None]:
     try:
         return Registry(*_connect(path, lock)), None
-    except (sqlite3.DatabaseError, _UnknownVersionError) as error:
-        if isinstance(error, sqlite3.OperationalError):
+    except (sqlite3.DatabaseError, _UnusableError) as error:
+        # SQLITE_ERROR: its tables are not ours.
+        if isinstance(error, sqlite3.OperationalError) and (
+            error.sqlite_errorcode != sqlite3.SQLITE_ERROR
+        ):
             # The disk is full, say, or read-only: nothing is wrong with the file.
             raise RegistryError(
                 f"the registry cannot be opened: {error}",
@@ -231,23 +236,27 @@ def _open_database(path: Path, lock: int) -> tuple[Registry, str | None]:
     return Registry(*_connect(path, lock)), aside
 
 
-class _UnknownVersionError(Exception):
-    """The registry was written by a later shipper."""
+class _UnusableError(Exception):
+    """The registry was written by a later shipper, or is damaged somewhere."""
 
 
 def _connect(path: Path, lock: int) -> tuple[sqlite3.Connection, int, str]:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    connection.text_factory = os.fsdecode
     try:
         version = _single(connection, "PRAGMA user_version")
         if version > _SCHEMA_VERSION:
-            raise _UnknownVersionError
+            raise _UnusableError
         connection.execute("PRAGMA journal_mode = WAL")
         # In WAL mode NORMAL survives any crash of the process, and a power cut loses commits but
         # never the file (sqlite.org/pragma.html#pragma_synchronous).
         connection.execute("PRAGMA synchronous = NORMAL")
         if version == 0:
             connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
-        connection.execute("SELECT 1 FROM files LIMIT 1")
+        # All of it, now: damage that shows later would end the daemon.
+        if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise _UnusableError
+        connection.execute(f"SELECT {_COLUMNS} FROM files LIMIT 1")
         connection.execute(
             "INSERT OR IGNORE INTO properties VALUES ('agent.id', ?)", (str(uuid.uuid4()),)
         )
