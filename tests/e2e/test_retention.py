@@ -1,0 +1,201 @@
+"""Elasticsearch is away, files rotate away meanwhile, and the daemon is killed: nothing is lost, or
+what is lost is counted to the line."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from shipper.retention import DIRECTORY
+from tests.conftest import MakeShipper
+from tests.support.bulk_server import BulkServer
+from tests.support.logdir import LogDirectory
+from tests.support.processes import ShipperProcess
+
+KEEP = 3
+"""Backups: the fourth rotation deletes the first."""
+
+
+@pytest.fixture
+def rotating(tmp_path: Path) -> Iterator[LogDirectory]:
+    """A log of which each file holds a hundred lines or so, and of which few backups are left."""
+    directory = LogDirectory(tmp_path / "rotating", seed=5, max_bytes=200_000, backups=KEEP)
+    yield directory
+    directory.close()
+
+
+def following(directory: LogDirectory, **options: object) -> dict[str, object]:
+    return {"inputs": [{"id": "tetragon", "paths": [directory.glob]}], **options}
+
+
+def links(directory: LogDirectory) -> list[str]:
+    place = directory.path / DIRECTORY
+    return os.listdir(place) if place.exists() else []
+
+
+def lost(process: ShipperProcess) -> tuple[float, float]:
+    """Bytes and lines."""
+    page = process.metrics()
+    return (
+        page.value("shipper_lost_bytes_total", reason="retention"),
+        page.value("shipper_lost_lines_total", reason="retention"),
+    )
+
+
+def has_deleted(directory: LogDirectory, count: int) -> bool:
+    return directory.writer.backups_deleted >= count
+
+
+def follows(process: ShipperProcess, path: Path) -> bool:
+    return any(file["path"] == str(path) for file in process.status()["files"])
+
+
+@contextmanager
+def being_written(directory: LogDirectory, rate: float) -> Iterator[None]:
+    """Has lines written all the while."""
+    stop = threading.Event()
+    writing = threading.Thread(target=directory.writer.run, args=(rate, stop))
+    writing.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        writing.join()
+
+
+def test_files_that_are_deleted_in_an_outage_are_kept_across_two_kills(
+    shipper: MakeShipper, bulk_server: BulkServer, rotating: LogDirectory, tmp_path: Path
+) -> None:
+    bulk_server.down()
+    config = following(rotating)
+    process = shipper(config, directory=tmp_path / "daemon")
+    process.start()
+    # A file lives two seconds: long enough for a restart.
+    with being_written(rotating, 200):
+        for deleted in (4, 10):
+            process.wait_until(partial(has_deleted, rotating, deleted), "files are deleted")
+            process.kill9()
+            process = shipper(config, directory=tmp_path / "daemon")
+            process.start()
+        process.wait_until(partial(has_deleted, rotating, 14), "files are deleted")
+    assert process.metrics().value("shipper_kept_files") > 5
+    bulk_server.up()
+    bulk_server.wait_for_lines(rotating.written, timeout=60)
+    process.wait_until_idle()
+    audit = bulk_server.audit(rotating.written)
+    assert audit.passed, audit
+    assert lost(process) == (0, 0)
+    process.wait_until(lambda: not links(rotating), "what is done needs no link", timeout=30)
+    assert process.metrics().value("shipper_kept_bytes") == 0
+
+
+def test_copies_of_a_log_that_is_truncated_in_an_outage_are_kept(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    log_directory.write(100)
+    process = shipper(directory=tmp_path / "daemon")
+    process.start()
+    bulk_server.wait_for_lines(100)
+    bulk_server.down()
+    for number in range(6):
+        log_directory.write(100)
+        copy = log_directory.copy_and_truncate()
+        process.wait_until(partial(follows, process, copy), "the copy is followed")
+        log_directory.delete(copy)
+        if number == 3:
+            process.kill9()
+            process = shipper(directory=tmp_path / "daemon")
+            process.start()
+    log_directory.write(10)
+    bulk_server.up()
+    bulk_server.wait_for_lines(710)
+    process.wait_until_idle()
+    assert bulk_server.audit(710).passed
+    process.wait_until(lambda: not links(log_directory), "no link is left", timeout=30)
+
+
+def test_what_does_not_fit_the_quota_is_lost_and_counted_to_the_line(
+    shipper: MakeShipper, bulk_server: BulkServer, rotating: LogDirectory
+) -> None:
+    bulk_server.down()
+    process = shipper(
+        following(
+            rotating,
+            retention={"max_bytes": "500KB"},
+            output={"bulk": {"max_events": 20}, "max_in_flight": 1},
+        )
+    )
+    process.start()
+    with being_written(rotating, 400):
+        process.wait_until(lambda: lost(process)[1] > 300, "files are given up", timeout=40)
+    bulk_server.up()
+    process.wait_until_idle()
+    audit = bulk_server.audit(rotating.written)
+    assert (audit.doubled, audit.strange) == (0, 0)
+    assert audit.lost == lost(process)[1] > 0
+    assert process.metrics().uncounted_lines == 0
+    errors = [entry for entry in process.logs() if entry["level"] == "error"]
+    assert sum(int(entry["lost_lines"]) for entry in errors) == audit.lost
+
+
+def test_without_links_a_deleted_file_is_read_on_as_long_as_the_daemon_runs(
+    shipper: MakeShipper, bulk_server: BulkServer, rotating: LogDirectory
+) -> None:
+    bulk_server.down()
+    process = shipper(following(rotating, retention={"enabled": False}))
+    process.start()
+    with being_written(rotating, 400):
+        process.wait_until(partial(has_deleted, rotating, 5), "files are deleted")
+    assert links(rotating) == []
+    bulk_server.up()
+    bulk_server.wait_for_lines(rotating.written, timeout=60)
+    assert bulk_server.audit(rotating.written).passed
+
+
+def test_a_stop_leaves_links_only_to_what_is_not_done(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    log_directory.write(50)
+    process = shipper(directory=tmp_path / "daemon")
+    process.start()
+    bulk_server.wait_for_lines(50)
+    process.wait_until_idle()
+    log_directory.rotate()
+    bulk_server.down()
+    log_directory.write(50)
+    process.wait_until(lambda: process.status()["in_flight_events"] == 50, "it is read")
+    assert process.sigterm() == 0
+    assert len(links(log_directory)) == 1
+    log_directory.delete()
+
+    bulk_server.up()
+    again = shipper(directory=tmp_path / "daemon")
+    again.start()
+    bulk_server.wait_for_lines(100)
+    again.wait_until_idle()
+    assert bulk_server.audit(100).passed
+    again.wait_until(lambda: not links(log_directory), "no link is left", timeout=30)
+
+
+def test_the_documents_of_a_kept_file_have_the_path_that_it_had(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    bulk_server.down()
+    process = shipper(directory=tmp_path / "daemon")
+    process.start()
+    log_directory.write(5)
+    process.wait_until(lambda: process.status()["in_flight_events"] == 5, "it is read")
+    process.kill9()
+    log_directory.delete()
+    bulk_server.up()
+    again = shipper(directory=tmp_path / "daemon")
+    again.start()
+    bulk_server.wait_for_lines(5)
+    paths = {each["log"]["file"]["path"] for each in bulk_server.documents.values()}
+    assert paths == {str(log_directory.log)}
