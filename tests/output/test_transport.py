@@ -235,13 +235,13 @@ class TestAnswers:
     @in_a_loop
     async def test_a_cookie_is_not_sent_back(self) -> None:
         server = WireServer(response("200 OK", b"{}", "Set-Cookie: a=b; Path=/"))
-        async with (
-            server.listening() as url,
-            HttpTransport(output(url), ManualClock()) as transport,
-        ):
-            await transport.post(url, BODY)
-            await transport.post(url, BODY)
-        assert all("cookie" not in heard.headers for heard in server.heard)
+        async with server.listening() as url:
+            # A cookie of an address would not be kept in any case.
+            named = url.replace("127.0.0.1", "localhost")
+            async with HttpTransport(output(named), ManualClock()) as transport:
+                await transport.post(named, BODY)
+                await transport.post(named, BODY)
+        assert ["cookie" in heard.headers for heard in server.heard] == [False, False]
 
     @pytest.mark.parametrize(
         ("value", "seconds"),
