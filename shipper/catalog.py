@@ -195,11 +195,12 @@ class Catalog:
         if identity is None:
             return None
         row, start, mark = await self._place(tail, identity)
+        ledger = Ledger(start.offset, mark, on_advance=lambda: self._mark_dirty(row))
+        await tail.begin(identity, ledger)
+        # Only now: where the file could not be read, it is placed another time.
         self._rows[tail], self._held[row] = row, tail
         self._same.setdefault(identity, set()).add(row)
         self._first.discard(tail)
-        ledger = Ledger(start.offset, mark, on_advance=lambda: self._mark_dirty(row))
-        await tail.begin(identity, ledger)
         self._touch(tail)
         return start
 

@@ -169,7 +169,10 @@ class Tail:
         """Takes notice of the size; returns whether a read may find something new."""
         if self.state is State.DONE:
             return False
-        facts = self._filesystem.facts(self._descriptor)
+        try:
+            facts = self._filesystem.facts(self._descriptor)
+        except OSError:
+            return True  # Whoever reads it next meets the same trouble, and reports it.
         self.size = facts.size
         self._seen_to = max(self._seen_to, facts.size)
         self._modified = facts.modified
@@ -184,7 +187,7 @@ class Tail:
     async def has_mark(self, offset: int, mark: Mark) -> bool:
         """Whether the bytes before `offset` are those that `mark` was made of."""
         self.look()
-        if self.size < offset:
+        if not mark.length <= offset <= self.size:
             return False
         return mark_of(await self._bytes(offset - mark.length, mark.length)) == mark
 
