@@ -498,6 +498,9 @@ def test_a_mark_is_looked_for_where_it_was_made(path: Path) -> None:
     assert not has(1000, content[:999] + b"?")
     assert not has(len(content) + 1, content + b"x")
     assert asyncio.run(tail.has_mark(0, NO_MARK))
+    # A damaged registry may say anything.
+    assert not has(-1, b"")
+    assert not has(2, content[:3])
     assert mark_of(content[:1000]).length == MARK_BYTES
 
 
