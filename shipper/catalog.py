@@ -152,8 +152,10 @@ class Catalog:
         self._forget()
         return problems
 
-    def adopt(self, inode: Inode, path: str, descriptor: int) -> Tail | None:
-        """Follows a file that no path leads to any more, and that was kept open or linked.
+    def adopt(
+        self, inode: Inode, path: str, descriptor: int, *, unpacked: bool = False
+    ) -> Tail | None:
+        """Follows a file that no path leads to: one that was kept, or `unpacked` from a gzip.
 
         `path`: where it was once, unless the registry knows better. Returns None, and closes the
         descriptor, if it is followed already.
@@ -166,9 +168,28 @@ class Catalog:
             path = self._records[row].path
         tail = Tail(self._filesystem, self._buffer, path, inode, descriptor)
         tail.gone = self._clock.now()
+        tail.unpacked = unpacked
         self._tails[inode] = tail
         self._observe(tail)
         return tail
+
+    @property
+    def has_unplaced(self) -> bool:
+        """Whether there is a file of which it is not known yet which one it is."""
+        return any(tail.state is State.WAITING and tail.unread for tail in self._tails.values())
+
+    def is_being_read(self, identity: Identity) -> bool:
+        """Whether a file with that first line is followed."""
+        held = (self._held.get(row) for row in self._same.get(identity, ()))
+        return any(tail is not None and tail.descriptor >= 0 for tail in held)
+
+    def has_done(self, identity: Identity, length: int) -> bool:
+        """Whether a file that began like this was done at that length, which is modulo 2**32."""
+        return any(
+            self._records[row].offset % 2**32 == length
+            for row in self._same.get(identity, ())
+            if row not in self._held
+        )
 
     def is_quiet(self, tail: Tail) -> bool:
         """Whether nothing was written for QUIET_AFTER seconds, as far as was looked."""
@@ -229,7 +250,7 @@ class Catalog:
             if tail.gone is not None and not tail.look() and tail.ledger.settled:
                 self._retire(tail)
         farewells = []
-        unplaced = any(tail.state is State.WAITING and tail.unread for tail in self._tails.values())
+        unplaced = self.has_unplaced
         for tail in [tail for tail in self._retired if tail.ledger.settled]:
             if tail.missed and unplaced:
                 continue  # One of them may be a copy that has what is missing here.

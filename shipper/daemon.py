@@ -23,7 +23,8 @@ from shipper.batch import Batcher
 from shipper.budget import ByteBudget
 from shipper.catalog import Catalog
 from shipper.clock import Clock
-from shipper.config.model import Compression, Config, Ids, StartAt, TlsVerify, uses_tls
+from shipper.compressed import SUFFIX, CompressedLogs
+from shipper.config.model import Compression, Config, Ids, InputConfig, StartAt, TlsVerify, uses_tls
 from shipper.discovery import WakeUp, Watch
 from shipper.documents import document_constants
 from shipper.encode import DocumentEncoder
@@ -211,11 +212,26 @@ class Daemon:
                     catalog,
                     encoder,
                     WakeUp(),
-                    settings.exclude,
-                    self._retention(settings.id),
+                    # A gzip is no text: what is in it is read by `compressed`.
+                    exclude=(*settings.exclude, f"*{SUFFIX}"),
+                    retention=self._retention(settings.id),
+                    compressed=self._compressed(settings, catalog),
                 )
             )
         return inputs
+
+    def _compressed(self, settings: InputConfig, catalog: Catalog) -> CompressedLogs | None:
+        if not settings.compressed:
+            return None
+        return CompressedLogs(
+            settings.paths,
+            catalog,
+            exclude=settings.exclude,
+            filesystem=self._filesystem,
+            clock=self._clock,
+            log=self._log,
+            directory=Path(self._config.data_dir),
+        )
 
     def _retention(self, input_id: str) -> Retention | None:
         if not self._config.retention.enabled:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from shipper.catalog import Catalog, Farewell
+from shipper.compressed import CompressedLogs
 from shipper.discovery import Scan, WakeUp, directory_of, scan
 from shipper.encode import DocumentEncoder
 from shipper.filesystem import FileSystem
@@ -30,6 +31,8 @@ class FollowedInput:
     exclude: Sequence[str] = ()
     #: None: nothing is kept by links.
     retention: Retention | None = None
+    #: None: gzips are not looked at.
+    compressed: CompressedLogs | None = None
 
 
 class Following:
@@ -65,13 +68,19 @@ class Following:
         await self._obey_quota()
         for farewell in source.catalog.let_go():
             self._part(source, farewell)
+        if source.compressed is not None:
+            try:
+                await source.compressed.look()
+            except OSError as error:
+                error.filename = error.filename or source.input_id
+                self.report_error("a compressed log cannot be read; it is tried again", error)
 
     def keep(self, source: FollowedInput, tails: Iterable[Tail]) -> None:
         """Has a link to each file that is not done or was written to lately, and to no other."""
         if source.retention is None:
             return
         for tail in tails:
-            if tail.descriptor < 0:
+            if tail.descriptor < 0 or tail.unpacked:
                 continue
             if tail.done_with and source.catalog.is_quiet(tail):
                 source.retention.release(tail.inode)
@@ -105,7 +114,8 @@ class Following:
             (source, tail)
             for source in self._inputs
             for tail in source.catalog.tails
-            if tail.gone is not None and tail.descriptor >= 0 and not tail.done_with
+            if tail.gone is not None and tail.descriptor >= 0
+            if not tail.unpacked and not tail.done_with
         ]
         return sorted(kept, key=lambda each: (each[1].modified, each[1].path))
 

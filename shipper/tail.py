@@ -112,6 +112,8 @@ class Tail:
         self._seen_to = 0
         #: Monotonic seconds since which unread bytes are known of; kept by who reads the file.
         self.unread_since: float | None = None
+        #: Whether it was unpacked from a gzip: nobody can delete or write to it.
+        self.unpacked = False
         #: Whether somebody is in the middle of reading it.
         self.busy = False
         #: Unix seconds since which no path leads to it (it is read to its end all the same).

@@ -95,6 +95,13 @@ class InputConfig(Section, frozen=True):
         tuple[str, ...],
         Meta(description="Globs of files that `paths` match and that are left out all the same."),
     ] = ()
+    compressed: Annotated[
+        bool,
+        Meta(
+            description="Whether `NAME.gz` is read where the file NAME, which `paths` match, went "
+            "before it was done (Tetragon's `exportFileCompress`). It is unpacked into `data_dir`."
+        ),
+    ] = True
     start_at: Annotated[
         StartAt,
         Meta(

@@ -1,0 +1,126 @@
+"""Rotated logs that were compressed while nobody looked: carried on at the right line."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+from tests.conftest import MakeShipper
+from tests.support.bulk_server import BulkServer
+from tests.support.logdir import LogDirectory
+from tests.support.processes import ShipperProcess
+
+
+def compress(path: Path) -> Path:
+    """Do as lumberjack does: make NAME.gz, then delete NAME."""
+    packed = path.with_name(f"{path.name}.gz")
+    with gzip.GzipFile(packed, "wb", mtime=0) as file:
+        file.write(path.read_bytes())
+    path.unlink()
+    return packed
+
+
+def lines_read(process: ShipperProcess) -> float:
+    return process.metrics().value("shipper_lines_read_total", input="tetragon")
+
+
+def test_what_was_compressed_while_the_daemon_was_down_is_carried_on(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    process = shipper(directory=tmp_path / "daemon")
+    process.start()
+    log_directory.write(100)
+    bulk_server.wait_for_lines(100)
+    process.wait_until_idle()
+    assert process.sigterm() == 0
+
+    log_directory.write(50)
+    first = log_directory.rotate()
+    log_directory.write(30)
+    second = log_directory.rotate()
+    compress(first)
+    compress(second)
+    log_directory.write(20)
+    again = shipper(directory=tmp_path / "daemon")
+    again.start()
+    bulk_server.wait_for_lines(200)
+    again.wait_until_idle()
+    assert bulk_server.audit(200).passed
+    # Of the first file only what was not acknowledged.
+    assert lines_read(again) == 100
+    assert again.metrics().uncounted_lines == 0
+
+
+def test_what_was_done_is_not_read_again_when_it_is_compressed(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    process = shipper(directory=tmp_path / "daemon")
+    process.start()
+    log_directory.write(100)
+    bulk_server.wait_for_lines(100)
+    rotated = log_directory.rotate()
+    log_directory.write(10)
+    bulk_server.wait_for_lines(110)
+    process.wait_until_idle()
+    compress(rotated)
+    process.wait_until(lambda: "a file is done" in process.messages(), "the plain one is let go")
+    process.kill9()
+    again = shipper(directory=tmp_path / "daemon")
+    again.start()
+    log_directory.write(1)
+    bulk_server.wait_for_lines(111)
+    again.wait_until_idle()
+    assert lines_read(again) == 1
+
+
+def test_of_a_gzip_that_is_cut_what_is_sound_is_shipped(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    log_directory.write(400)
+    rotated = log_directory.rotate()
+    content = rotated.read_bytes()
+    packed = compress(rotated)
+    packed.write_bytes(packed.read_bytes()[:-2000])
+    process = shipper()
+    process.start()
+    process.wait_until(
+        lambda: any("is not whole" in message for message in process.messages()), "it is said"
+    )
+    process.wait_until_idle()
+    bulk_server.wait_for(lambda: len(bulk_server.documents) > 10)
+    process.wait_until_idle()
+    messages = bulk_server.messages()
+    lines = content.decode().splitlines()
+    assert messages[:-1] == lines[: len(messages) - 1]
+    assert lines[len(messages) - 1].startswith(messages[-1])
+
+
+def test_a_gzip_beside_its_log_is_left_alone(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    log_directory.write(50)
+    rotated = log_directory.rotate()
+    content = rotated.read_bytes()
+    compress(rotated)
+    rotated.write_bytes(content)
+    process = shipper()
+    process.start()
+    bulk_server.wait_for_lines(50)
+    log_directory.write(10)
+    bulk_server.wait_for_lines(60)
+    process.wait_until_idle()
+    assert lines_read(process) == 60
+
+
+def test_gzips_can_be_left_out(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    log_directory.write(50)
+    compress(log_directory.rotate())
+    log_directory.write(10)
+    inputs = [{"id": "tetragon", "paths": [f"{log_directory.path}/*"], "compressed": False}]
+    process = shipper({"inputs": inputs})
+    process.start()
+    bulk_server.wait_for_lines(10)
+    process.wait_until_idle()
+    assert lines_read(process) == 10
