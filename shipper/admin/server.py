@@ -57,7 +57,7 @@ class AdminServer:
                         "the admin address cannot be listened on; it is tried again",
                         key="admin",
                         listen=self._listen,
-                        error=error.strerror,
+                        error=error.strerror or str(error),
                         hint="set admin.listen to an address of this machine that is free",
                     )
                     await self._clock.sleep(_RETRY_SECONDS)

@@ -166,7 +166,7 @@ async def test_an_address_that_is_taken_is_logged_and_tried_again_until_it_is_fr
 async def test_an_address_of_another_machine_is_logged_in_words_that_fit() -> None:
     async with admin_pages("192.0.2.1:9479") as pages:
         (entry,) = pages.logged()
-        assert "cannot assign requested address" in entry["error"].lower()
+        assert "192.0.2.1" in entry["error"]
         assert entry["hint"] == "set admin.listen to an address of this machine that is free"
         # That nobody answers is looked at on loopback: nothing leaves this machine.
         pages.address = f"127.0.0.1:{free_port()}"
