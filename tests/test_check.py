@@ -234,6 +234,45 @@ class TestDataStream:
         assert "may write" not in found
 
     @pytest.mark.parametrize(
+        ("templates", "result"),
+        [
+            ([("logs-*-*", 100, True)], Result.OK),
+            ([("logs-*-*", 100, False)], Result.WRONG),
+            ([("logs-*-*", 100, True), ("logs-cilium*", 200, False)], Result.WRONG),
+            ([("logs-*-*", 100, False), ("logs-cilium*", 200, True)], Result.OK),
+            ([("metrics-*", 900, False), ("logs-*-*", 100, True)], Result.OK),
+            ([], Result.OK),
+        ],
+    )
+    def test_the_template_that_wins_has_to_make_a_data_stream(
+        self,
+        config: Config,
+        bulk_server: BulkServer,
+        templates: list[tuple[str, int, bool]],
+        result: Result,
+    ) -> None:
+        bulk_server.pages["GET /_index_template"] = (
+            200,
+            {
+                "index_templates": [
+                    {
+                        "name": glob,
+                        "index_template": {
+                            "index_patterns": [glob],
+                            "priority": priority,
+                            **({"data_stream": {}} if makes_data_stream else {}),
+                        },
+                    }
+                    for glob, priority, makes_data_stream in templates
+                ]
+            },
+        )
+        found = findings(config)["template"]
+        assert found.result is result
+        if result is Result.WRONG:
+            assert "has no `data_stream`" in found.detail
+
+    @pytest.mark.parametrize(
         ("status", "detail"),
         [
             (401, "these credentials may not look at templates"),
