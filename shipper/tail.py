@@ -159,7 +159,7 @@ class Tail:
 
     @property
     def missed(self) -> int:
-        """Bytes that were seen but not read: lost, if the content is another one now."""
+        """Bytes that were seen of this content and not read: lost, if it is another one now."""
         return max(0, self._seen_to - self.offset)
 
     @property
@@ -176,7 +176,8 @@ class Tail:
         except OSError:
             return True  # Whoever reads it next meets the same trouble, and reports it.
         self.size = facts.size
-        self._seen_to = max(self._seen_to, facts.size)
+        if facts.size > max(self._seen_to, self.offset) and self._is_the_same():
+            self._seen_to = facts.size
         self._modified = facts.modified
         return self.size != self.offset or self._modified != self._compared
 
@@ -303,6 +304,18 @@ class Tail:
             return self._rewritten("it was cut while its last line was read")
         self._guard = rest[-MARK_BYTES:]
         return Block(rest + b"\n", self.offset + count, mark_of(rest))
+
+    def _is_the_same(self) -> bool:
+        """Whether what grew is the content that is followed, and not another one in its place."""
+        known, start = (
+            (self._guard, self.offset - len(self._guard)) if self._guard else (self._head, 0)
+        )
+        try:
+            return (
+                bool(known) and self._filesystem.peek(self._descriptor, len(known), start) == known
+            )
+        except OSError:
+            return False  # It is known when it can be read again.
 
     def _rewritten(self, why: str) -> Rewritten:
         self.close()
