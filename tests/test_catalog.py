@@ -320,6 +320,27 @@ def test_a_copy_of_a_known_file_goes_on_where_that_is_acknowledged(tmp_path: Pat
     run(story, tmp_path)
 
 
+def test_of_several_known_files_with_the_same_lines_the_one_that_got_furthest_counts(
+    tmp_path: Path,
+) -> None:
+    async def story(world: World) -> None:
+        names = ["a.log", "b.log", "c.log"]
+        for name, content in zip(
+            names, (b"one\n", b"one\ntwo\nthree\n", b"one\ntwo\n"), strict=True
+        ):
+            world.append(content, world.directory / name)
+        await world.read()
+        world.acknowledge()
+        world.restart()
+        for name in names:
+            (world.directory / name).rename(world.directory / f"{name}.away")
+        world.append(b"one\ntwo\nthree\nfour\n")
+        assert await world.read() == [Start(14, "it is known")]
+        assert world.lines == [b"four"]
+
+    run(story, tmp_path)
+
+
 def test_copy_and_truncate_reads_the_rest_in_the_copy_and_the_new_lines_in_the_log(
     tmp_path: Path,
 ) -> None:
@@ -336,6 +357,27 @@ def test_copy_and_truncate_reads_the_rest_in_the_copy_and_the_new_lines_in_the_l
         (farewell,) = world.catalog.let_go()
         # Nothing is lost: what the log had not given is in the copy.
         assert farewell == Farewell(str(world.log), None, 4, 0)
+
+    run(story, tmp_path)
+
+
+def test_what_is_cut_is_not_lost_if_a_copy_had_it_that_is_done_by_now(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        world.append(b"one\n")
+        await world.read()
+        copy = world.directory / "tetragon-copy.log"
+        world.append(b"one\ntwo\n", copy)
+        await world.read()
+        world.acknowledge()
+        copy.unlink()
+        world.scan()
+        assert [farewell.path for farewell in world.catalog.let_go()] == [str(copy)]
+        world.append(b"two\n")
+        world.scan()
+        world.rewrite(b"three\n")
+        await world.read()
+        world.acknowledge()
+        assert world.catalog.let_go() == [Farewell(str(world.log), None, 4, 0)]
 
     run(story, tmp_path)
 
@@ -389,6 +431,7 @@ def test_a_file_is_let_go_only_when_it_is_gone_and_read_and_acknowledged(tmp_pat
         assert world.catalog.let_go() == [], "it is not read"
         await world.read()
         assert world.catalog.let_go() == [], "it is not acknowledged"
+        assert tail.descriptor >= 0
         world.acknowledge()
         inode = tail.inode
         assert world.catalog.let_go() == [Farewell(str(world.log), inode, 8, 0)]
@@ -553,6 +596,9 @@ def test_what_could_not_be_saved_is_part_of_the_next_changes_as_it_is_then(tmp_p
         world.append(b"one\n")
         await world.read()
         world.acknowledge()
+        failed = world.catalog.changes()
+        assert [record.offset for record in failed.records] == [4]
+        world.catalog.failed(failed)
         failed = world.catalog.changes()
         assert [record.offset for record in failed.records] == [4]
         world.append(b"two\n")

@@ -91,7 +91,7 @@ def test_a_file_is_found_once_however_many_paths_lead_to_it(tmp_path: Path) -> N
     first.touch()
     os.link(first, second)
     (tmp_path / "c.log").symlink_to(first)
-    patterns = [f"{tmp_path}/*.log", f"{tmp_path}/b*", f"{tmp_path}/a.log"]
+    patterns = [f"{tmp_path}/*.log", f"{tmp_path}/a.log", f"{tmp_path}/b*"]
     assert scan(FileSystem(), patterns).found == {inode_of(first): str(first)}
 
 
