@@ -298,7 +298,8 @@ def test_nothing_is_read_while_the_byte_budget_is_taken(tmp_path: Path) -> None:
         # How far behind it is is known all the same.
         unread = tail.unread
         world.append(world.lines(1, first=count))
-        await world.scan()
+        world.bell.ring([str(world.log)])
+        await settle()
         assert tail.unread > unread
         # Room for one is room for one block.
         world.budget.release(world.batches[-1].held)
