@@ -229,11 +229,12 @@ class _Member:
         return piece
 
     def _take_until_damaged(self) -> bytes:
-        pieces = bytearray()
-        for taken in range(len(self.rest)):
-            try:
+        pieces, taken = bytearray(), 0
+        try:
+            # What earlier data gave may not all have been asked for yet.
+            pieces += self._inflater.decompress(b"")
+            for taken in range(len(self.rest)):
                 pieces += self._inflater.decompress(self.rest[taken : taken + 1])
-            except zlib.error:
-                self.rest = self.rest[taken:]
-                break
+        except zlib.error:
+            self.rest = self.rest[taken:]
         return bytes(pieces)

@@ -264,6 +264,21 @@ def test_a_changed_byte_anywhere_is_noticed_and_nothing_before_it_is_withheld(
     assert len(harmless) <= (8 if flip == 0x10 else 6)
 
 
+@pytest.mark.parametrize(("read", "piece"), [(1, 1), (2, 3)])
+def test_how_much_is_unpacked_at_once_changes_nothing(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, read: int, piece: int
+) -> None:
+    # So that damage meets every state that there can be between two pieces.
+    monkeypatch.setattr("shipper.archive._READ_BYTES", read)
+    monkeypatch.setattr("shipper.archive._PIECE_BYTES", piece)
+    packed = lumberjack(500 * b"a" + SMALL[:40])
+    for bit in range(8 * 10, 8 * len(packed)):
+        damaged = bytearray(packed)
+        damaged[bit // 8] ^= 1 << bit % 8
+        archive.write(damaged)
+        assert archive.unpack()[1] == before_damage(bytes(damaged))
+
+
 @pytest.mark.parametrize("place", [-8, -1], ids=["checksum", "length"])
 def test_a_wrong_trailer_takes_nothing_away(archive: Archive, place: int) -> None:
     damaged = bytearray(lumberjack(LARGE))
@@ -353,10 +368,11 @@ def test_a_bomb_costs_neither_memory_nor_disk(archive: Archive) -> None:
     assert peak < 2 * mib
 
 
-def test_a_full_disk_is_an_error_that_leaves_nothing(archive: Archive) -> None:
+@pytest.mark.parametrize("room", [0, 500_000, len(LARGE) - 1])
+def test_a_full_disk_is_an_error_that_leaves_nothing(archive: Archive, room: int) -> None:
     archive.write(lumberjack(LARGE))
     before = open_files()
-    with disk_that_is_full_after(500_000), pytest.raises(OSError, match="File too large"):
+    with disk_that_is_full_after(room), pytest.raises(OSError, match="File too large"):
         archive.unpack()
     assert open_files() == before
     assert list(archive.directory.iterdir()) == []
@@ -384,8 +400,11 @@ def test_a_read_error_is_the_system_calls_and_leaves_nothing(archive: Archive) -
 @pytest.mark.parametrize("full", [False, True], ids=["done", "failed"])
 def test_a_cancelled_call_leaves_nothing_open(archive: Archive, full: bool) -> None:
     archive.write(lumberjack(LARGE))
+    complaints = []
 
     async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
         with archive.opened() as source:
             task = asyncio.create_task(unpack(source, archive.directory, NO_LIMIT))
             await asyncio.sleep(0)
@@ -393,13 +412,14 @@ def test_a_cancelled_call_leaves_nothing_open(archive: Archive, full: bool) -> N
             with pytest.raises(asyncio.CancelledError):
                 await task
         # The thread works on, while its caller's descriptor is closed.
-        await asyncio.get_running_loop().shutdown_default_executor()
+        await loop.shutdown_default_executor()
         await asyncio.sleep(0)
 
     before = open_files()
     with disk_that_is_full_after(500_000 if full else NO_LIMIT):
         asyncio.run(run())
     assert open_files() == before
+    assert complaints == []
 
 
 def test_a_head_is_that_of_the_plain_file(archive: Archive) -> None:
@@ -407,6 +427,8 @@ def test_a_head_is_that_of_the_plain_file(archive: Archive) -> None:
         archive.write(write(LARGE))
         assert archive.head(HEAD_BYTES) == LARGE[:HEAD_BYTES]
         assert archive.head(1) == LARGE[:1]
+        archive.write(write(SMALL))
+        assert archive.head(len(SMALL) - 1) == SMALL[:-1]
         archive.write(write(b"short\n"))
         assert archive.head(HEAD_BYTES) == b"short\n"
 
