@@ -10,6 +10,7 @@ that it has no use for.
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -141,7 +142,10 @@ def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(handlers=[StandardLogging(log)], level=logging.WARNING)
     # Each file that is followed takes a descriptor.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # Where that is forbidden (a strict seccomp filter), fewer files can be followed; if they are too
+    # few, EMFILE says so.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     log.info("configuration read", file=str(path))
     daemon = Daemon(config, clock=clock, filesystem=FileSystem(), rng=random.Random(), log=log)
     try:

@@ -517,7 +517,6 @@ EVERY_OPTION = {
     "inputs[].paths": ("[/a, /b]", ("/a", "/b")),
     "inputs[].exclude": ("[/a/b]", ("/a/b",)),
     "inputs[].compressed": ("false", False),
-    "inputs[].compressed": ("false", False),
     "inputs[].start_at": ("end", StartAt.END),
     "inputs[].ignore_older": ("1d", 86400.0),
     "inputs[].format": ("raw", Format.RAW),

@@ -33,7 +33,7 @@ def monitor(name: str) -> Manifest:
 def test_there_is_an_alert_for_each_way_to_be_in_trouble(rules: list[Manifest]) -> None:
     watched = {name for rule in rules for name in re.findall(r"shipper_\w+", rule["expr"])}
     assert watched == {
-        "shipper_backlog_bytes",
+        "shipper_kept_bytes",
         "shipper_events_total",
         "shipper_file_errors_total",
         "shipper_lost_bytes_total",
