@@ -18,10 +18,13 @@ from pathlib import Path
 
 from benchmarks.contestants import Contestant, peers, shipper
 from benchmarks.corpus import write_corpus
-from benchmarks.measure import Cost, FailedRunError, cost_of, running
-from benchmarks.report import Idle, Row, report
+from benchmarks.measure import Cost, FailedRunError, Running, cost_of, running
+from benchmarks.report import Idle, Many, Row, report
 
 _IDLE_SECONDS = 20.0
+# Until files count as quiet, and their links are gone.
+_SETTLE_SECONDS = 8.0
+_MANY_FILES = 2_000
 
 #: Where a checkout's neighbour may have the peers' binaries.
 _PEERS = Path(__file__).resolve().parents[2] / "shared" / "lab" / "peers"
@@ -103,8 +106,9 @@ def _run(options: argparse.Namespace, directory: Path) -> int:
                 rows.setdefault(contestant.name, []).append(cost)
             _progress(f"round {number + 1} of {options.rounds} is done")
         idle = _idle(sink, directory)
+        many = _many(sink, directory, idle.rss_bytes)
     table = [_median(name, costs, options.events) for name, costs in rows.items()]
-    return report(table, idle, sys.stdout)
+    return report(table, idle, many, sys.stdout)
 
 
 def _ship(contestant: Contestant, sink: Sink, events: int, log: Path) -> Cost:
@@ -119,7 +123,7 @@ def _idle(sink: Sink, directory: Path) -> Idle:
     logs = directory / "idle-logs"
     logs.mkdir()
     write_corpus(logs / "tetragon.log", 100)
-    firsts, cpu = [], 0.0
+    firsts, cpu, rss = [], 0.0, 0
     for number in range(5):
         sink.reset()
         state = directory / f"idle-{number}"
@@ -128,12 +132,32 @@ def _idle(sink: Sink, directory: Path) -> Idle:
             process.wait_until(_seen(sink), "the first line is received", patience=30)
             firsts.append(sink.first() - process.began)
             if not number:
-                time.sleep(3)
-                before = process.cpu_seconds()
-                time.sleep(_IDLE_SECONDS)
-                cpu = (process.cpu_seconds() - before) / _IDLE_SECONDS
-            process.stop()
-    return Idle(statistics.median(firsts), cpu)
+                cpu = _cpu_while_waiting(process)
+            rss = process.stop().peak_rss_bytes
+    return Idle(statistics.median(firsts), cpu, rss)
+
+
+def _many(sink: Sink, directory: Path, rss_of_one: int) -> Many:
+    """A node with very many files, in which nothing happens."""
+    logs = directory / "many-logs"
+    logs.mkdir()
+    for number in range(_MANY_FILES):
+        (logs / f"{number}.log").write_bytes(b'{"number":%d}\n' % number)
+    sink.reset()
+    contestant = shipper(logs, sink.url, directory / "many", _free_address())
+    with running(contestant.command, directory / "many.log") as process:
+        process.wait_until(lambda: sink.events() >= _MANY_FILES, "all files are shipped")
+        cpu = _cpu_while_waiting(process)
+        rss = process.stop().peak_rss_bytes
+    return Many(_MANY_FILES, cpu, (rss - rss_of_one) // _MANY_FILES)
+
+
+def _cpu_while_waiting(process: Running) -> float:
+    """The share of a core that is used once everything has settled."""
+    time.sleep(_SETTLE_SECONDS)
+    before = process.cpu_seconds()
+    time.sleep(_IDLE_SECONDS)
+    return (process.cpu_seconds() - before) / _IDLE_SECONDS
 
 
 def _seen(sink: Sink) -> Callable[[], bool]:

@@ -192,23 +192,26 @@ class Catalog:
         )
 
     def is_quiet(self, tail: Tail) -> bool:
-        """Whether nothing was written for QUIET_AFTER seconds, as far as was looked."""
+        """Whether nothing was written for QUIET_AFTER seconds, as of the last scan."""
         if tail.descriptor < 0:
             return True
-        return self._clock.monotonic() - self._observe(tail) >= QUIET_AFTER
+        seen = self._versions.get(tail)
+        return seen is not None and self._clock.monotonic() - seen[1] >= QUIET_AFTER
 
     def is_final(self, tail: Tail) -> bool:
         """Whether a file will not grow any more: nobody can open it, and it stayed as it was."""
-        return tail.gone is not None and self.is_quiet(tail)
+        if tail.gone is None:
+            return False
+        self._observe(tail)
+        return self.is_quiet(tail)
 
-    def _observe(self, tail: Tail) -> float:
-        """Takes notice of what was written; returns since when nothing was (monotonic seconds)."""
+    def _observe(self, tail: Tail) -> None:
+        """Takes notice of what was written, and when."""
         tail.look()
         seen = self._versions.get(tail)
         version = tail.version
         if seen is None or seen[0] != version:
-            seen = self._versions[tail] = version, self._clock.monotonic()
-        return seen[1]
+            self._versions[tail] = version, self._clock.monotonic()
 
     async def place(self, tail: Tail) -> Start | None:
         """Decides where a waiting file begins; None while it has no complete first line."""

@@ -68,16 +68,16 @@ class Harvest:
             scan_due, modified = await source.bell.answer()
             if scan_due:
                 await self._following.scan(source)
-                self._enqueue(source, source.catalog.tails)
+                self._enqueue(source, source.catalog.tails)  # The scan has looked at them.
                 self._forget_templates()
             else:
+                # Looked at in any case: the backlog is to be right while reading stops, too.
                 grown = [source.catalog.at(path) for path in modified]
-                self._enqueue(source, [tail for tail in grown if tail is not None])
+                self._enqueue(source, [tail for tail in grown if tail is not None and tail.look()])
 
     def _enqueue(self, source: FollowedInput, tails: Iterable[Tail]) -> None:
         for tail in tails:
-            # Looked at in any case: the backlog is to be right while reading stops, too.
-            if tail.look() and tail not in self._queued:
+            if tail.has_news and tail not in self._queued:
                 tail.unread_since = tail.unread_since or self._clock.monotonic()
                 self._queued.add(tail)
                 self._queue.append((source, tail))

@@ -110,6 +110,8 @@ class Tail:
         #: In bytes, when it was last looked at.
         self.size = 0
         self._seen_to = 0
+        # Whether the last look failed.
+        self._blind = False
         #: Monotonic seconds since which unread bytes are known of; kept by who reads the file.
         self.unread_since: float | None = None
         #: Whether it was unpacked from a gzip: nobody can delete or write to it.
@@ -174,12 +176,21 @@ class Tail:
         try:
             facts = self._filesystem.facts(self._descriptor)
         except OSError:
-            return True  # Whoever reads it next meets the same trouble, and reports it.
+            # Whoever reads it next meets the same trouble, and reports it.
+            self._blind = True
+            return True
+        self._blind = False
         self.size = facts.size
         if facts.size > max(self._seen_to, self.offset) and self._is_the_same():
             self._seen_to = facts.size
         self._modified = facts.modified
-        return self.size != self.offset or self._modified != self._compared
+        return self.has_news
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a read may find something new, as of the last look."""
+        changed = self.size != self.offset or self._modified != self._compared
+        return (changed or self._blind) and self.state is not State.DONE
 
     async def identify(self, *, final: bool) -> Identity | None:
         """Which file this is; None while its first line is not complete, unless that is `final`."""
