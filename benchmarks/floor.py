@@ -13,6 +13,8 @@ import msgspec
 import orjson
 from isal import isal_zlib
 
+from shipper.allocator import keep_freed_memory
+
 BLOCK_BYTES = 128 * 1024
 _BODY_BYTES = 4 * 1024 * 1024
 
@@ -45,4 +47,5 @@ def run(path: str) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.stdout.write(f"{run(sys.argv[1])}\n")

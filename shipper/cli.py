@@ -133,9 +133,11 @@ def _load(options: argparse.Namespace) -> tuple[Path, Config]:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from shipper.allocator import keep_freed_memory
     from shipper.daemon import Daemon
     from shipper.filesystem import FileSystem
 
+    keep_freed_memory()
     path, config = _load(options)
     clock = SystemClock()
     log = Log(sys.stderr, clock, config.logging.level, config.logging.format)

@@ -1,0 +1,36 @@
+"""The allocator's setting has the effect that it is there for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource
+from shipper.allocator import keep_freed_memory
+
+if {keep}:
+    print(keep_freed_memory())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(200):
+    block = [b"x" * 2048 for _ in range(300)]
+    del block
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def run(keep: bool) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(keep=keep)], capture_output=True, check=True
+    )
+    return done.stdout.decode().split()
+
+
+def test_memory_that_is_freed_is_not_faulted_in_again() -> None:
+    kept, faults = run(keep=True)
+    if kept == "False":
+        pytest.skip("this C library has no such setting")
+    [usual] = run(keep=False)
+    assert int(faults) < int(usual) / 4
