@@ -144,10 +144,11 @@ class Watch:
             if watched is not None:
                 try:
                     await self._watch(directory, recursive, watched)
-                except (OSError, WatchfilesRustInternalError) as error:
-                    # The number of inotify watches is limited, and the directory may just have
-                    # gone. The periodic scan serves until it can be watched.
-                    self._report(directory, _numbered(error))
+                except* (OSError, WatchfilesRustInternalError) as errors:
+                    # The number of inotify watches is limited, the directory may just have gone,
+                    # and watchfiles knows no names that are not UTF-8. The periodic scan serves
+                    # until it can be watched. (From the watching itself errors come in groups.)
+                    self._report(directory, _numbered(errors.exceptions[0]))
             await self._clock.sleep(self._interval)
 
     async def _watch(self, directory: str, recursive: bool, watched: int) -> None:

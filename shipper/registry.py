@@ -171,6 +171,8 @@ class Registry:
 def read_records(directory: Path) -> list[FileRecord]:
     """What the registry in `directory` remembers, without disturbing a daemon that uses it.
 
+    It is for showing: what is not UTF-8 in a path has replacement characters.
+
     Raises:
         RegistryError: there is none, or it cannot be read.
     """
@@ -179,7 +181,7 @@ def read_records(directory: Path) -> list[FileRecord]:
         with contextlib.closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         ) as connection:
-            connection.text_factory = os.fsdecode
+            connection.text_factory = lambda text: text.decode("utf-8", "replace")
             return _load(connection)
     except sqlite3.Error as error:
         raise RegistryError(

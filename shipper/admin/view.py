@@ -1,5 +1,6 @@
 """The daemon's state as it looks from outside: the gauges, readiness, and /status."""
 
+import os
 import platform
 from collections.abc import Callable, Sequence
 
@@ -90,7 +91,8 @@ class View:
             files=tuple(
                 FileStatus(
                     input=source.input_id,
-                    path=tail.path,
+                    # The name of a file may be no text.
+                    path=os.fsencode(tail.path).decode("utf-8", "replace"),
                     identity=tail.identity,
                     state=tail.state.value,
                     size=tail.size,
