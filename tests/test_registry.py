@@ -272,6 +272,12 @@ def test_the_registry_can_be_read_beside_a_running_daemon(directory: Path) -> No
     assert read_records(directory) == [record(1), record(2)]
 
 
+def test_a_path_that_is_not_utf8_is_shown_with_replacement_characters(directory: Path) -> None:
+    with opened(directory) as (registry, _):
+        registry.save([record(path="/logs/\udcff.log")])
+    assert [each.path for each in read_records(directory)] == ["/logs/\ufffd.log"]
+
+
 def test_reading_makes_nothing(directory: Path) -> None:
     directory.mkdir()
     with pytest.raises(RegistryError, match="cannot be read"):
