@@ -142,6 +142,8 @@ class Catalog:
                 continue
             if not is_hidden(tail.path, scan.unreadable):
                 tail.gone = self._clock.now()
+                # Who has it open may still finish its last line: the quiet time begins anew.
+                self._versions.pop(tail, None)
                 self._touch(tail)
         for tail in self._tails.values():
             self._observe(tail)
