@@ -659,3 +659,52 @@ def test_the_time_of_a_file_that_was_gone_at_the_start_begins_then(tmp_path: Pat
         assert world.saved == {}
 
     run(story, tmp_path)
+
+
+@pytest.mark.parametrize("jump", [86400.0 * 400, -86400.0 * 400], ids=["ahead", "back"])
+def test_a_clock_that_is_set_makes_no_half_line_complete_and_loses_no_file(
+    tmp_path: Path, jump: float
+) -> None:
+    async def story(world: World) -> None:
+        world.append(b"one\ntw")
+        await world.read()
+        with world.log.open("ab") as writer:
+            world.log.unlink()
+            await world.read()
+            world.clock.set_wall_clock(jump)
+            await world.read()
+            assert world.lines == [b"one"]
+            writer.write(b"o\n")
+            writer.flush()
+            await world.read()
+        assert world.lines == [b"one", b"two"]
+        world.acknowledge()
+        world.log.write_bytes(b"another\n")
+        await world.read()
+        world.acknowledge()
+        world.restart()
+        world.append(b"line\n")
+        await world.read()
+        assert world.lines == [b"line"]
+
+    run(story, tmp_path)
+
+
+def test_what_is_remembered_stays_bounded_however_often_a_log_rotates(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        most = 0
+        for number in range(300):
+            world.append(b"%d\n" % number)
+            await world.read()
+            world.acknowledge()
+            world.rotate().unlink()
+            # A rotation each minute, and an hour until a file is forgotten.
+            await world.clock.advance(60)
+            await world.read()
+            world.catalog.let_go()
+            world.commit()
+            most = max(most, len(world.saved))
+        assert most <= 65
+        assert len(world.catalog.remembered_paths()) <= 65
+
+    run(story, tmp_path)

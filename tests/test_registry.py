@@ -369,3 +369,16 @@ def test_a_registry_that_cannot_be_begun_on_a_full_disk_is_not_put_aside(directo
     with no_file_larger_than(1000), contextlib.suppress(RegistryError):
         Registry.open(directory.with_name("copy"))[0].close()
     assert loaded(directory.with_name("copy")) == [record()]
+
+
+def test_the_size_stays_bounded_over_a_hundred_thousand_rotations(directory: Path) -> None:
+    registry, _ = Registry.open(directory)
+    forgotten: list[RowId] = []
+    for _ in range(1_000):
+        rows = [registry.new_row() for _ in range(100)]
+        registry.save([record(row, offset=row) for row in rows], forgotten)
+        forgotten = rows
+    assert len(registry.load()) == 100
+    size = sum(path.stat().st_size for path in directory.iterdir())
+    registry.close()
+    assert size < 8 * 1024 * 1024

@@ -14,6 +14,7 @@ import pytest
 
 from shipper.retention import DIRECTORY
 from tests.conftest import MakeShipper
+from tests.e2e.test_compressed import compress
 from tests.support.bulk_server import BulkServer
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
@@ -199,3 +200,29 @@ def test_the_documents_of_a_kept_file_have_the_path_that_it_had(
     bulk_server.wait_for_lines(5)
     paths = {each["log"]["file"]["path"] for each in bulk_server.documents.values()}
     assert paths == {str(log_directory.log)}
+
+
+def test_rotated_files_that_are_compressed_in_an_outage_are_kept(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    bulk_server.down()
+    process = shipper(directory=tmp_path / "daemon")
+    process.start()
+    for number in range(6):
+        log_directory.write(100)
+        rotated = log_directory.rotate()
+        # Killed in the middle: what is rotated and compressed before the next start is found there.
+        if number == 3:
+            process.kill9()
+        else:
+            process.wait_until(partial(follows, process, rotated), "the rotated file is followed")
+        compress(rotated)
+        if number == 3:
+            process = shipper(directory=tmp_path / "daemon")
+            process.start()
+    log_directory.write(10)
+    bulk_server.up()
+    bulk_server.wait_for_lines(610)
+    process.wait_until_idle()
+    assert bulk_server.audit(610).passed
+    process.wait_until(lambda: not links(log_directory), "no link is left", timeout=30)

@@ -31,6 +31,10 @@ class ManualClock:
         """Unix seconds."""
         return self._time + self._epoch
 
+    def set_wall_clock(self, by: float) -> None:
+        """Have somebody set the machine's clock, so many seconds ahead or back."""
+        self._epoch += by
+
     async def sleep(self, seconds: float) -> None:
         """Wait until ``advance`` has passed the time; not at all, but for a turn, if it is over."""
         if seconds <= 0:
