@@ -9,9 +9,8 @@ all of it is acknowledged. What it remembers goes to the registry as `FileRecord
                                               +--- back again -----+
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from shipper.ack import Ledger
 from shipper.clock import Clock
@@ -19,6 +18,7 @@ from shipper.discovery import Scan, is_hidden
 from shipper.filesystem import FileSystem, Inode
 from shipper.identity import NO_MARK, Identity, Mark
 from shipper.registry import FileRecord, RowId
+from shipper.remembered import Changes, Remembered
 from shipper.tail import ReadBuffer, State, Tail, Version
 
 #: How long nothing may have been written before a file counts as quiet, in seconds: then a last line
@@ -43,14 +43,6 @@ class Farewell:
     inode: Inode | None
     size: int
     lost: int
-
-
-@dataclass(slots=True)
-class Changes:
-    """What the registry has to learn."""
-
-    records: list[FileRecord] = field(default_factory=list)
-    forgotten: list[RowId] = field(default_factory=list)
 
 
 class Catalog:
@@ -81,25 +73,12 @@ class Catalog:
         self._clock = clock
         self._buffer = buffer
         self._new_row = new_row
-        self._on_change = on_change
-        self._forget_after = forget_after
         self._ignore_older = ignore_older
-        self._records = {record.row: record for record in remembered}
-        self._start_at_end = start_at_end and not self._records
+        self._remembered = Remembered(
+            input_id, remembered, clock=clock, on_change=on_change, forget_after=forget_after
+        )
+        self._start_at_end = start_at_end and not self._remembered.paths
         self._scanned = False
-        # The rows of the files that begin with the same line.
-        self._same: dict[Identity, set[RowId]] = {}
-        # What stood at an inode when it was saved.
-        self._at_inode: dict[Inode, RowId] = {}
-        for record in self._records.values():
-            self._same.setdefault(record.identity, set()).add(record.row)
-            if record.inode is not None:
-                self._at_inode[record.inode] = record.row
-        # Rows of files that are gone, in the order in which they are forgotten.
-        self._going = deque(sorted(self._records, key=lambda row: self._records[row].gone or 0.0))
-        # Both ways: the rows of the tails that are placed.
-        self._rows: dict[Tail, RowId] = {}
-        self._held: dict[RowId, Tail] = {}
         self._tails: dict[Inode, Tail] = {}
         self._by_path: dict[str, Tail] = {}
         # Rewritten under us: nothing more is read of them, but something is under way.
@@ -108,8 +87,6 @@ class Catalog:
         self._versions: dict[Tail, tuple[Version, float]] = {}
         # Of what the first scan found: where reading begins is decided by `start_at_end`.
         self._first: set[Tail] = set()
-        self._dirty: set[RowId] = set()
-        self._forgotten: set[RowId] = set()
 
     @property
     def tails(self) -> tuple[Tail, ...]:
@@ -135,7 +112,7 @@ class Catalog:
                     problems.append(error)
             elif tail.path != path or tail.gone is not None:
                 tail.path, tail.gone = path, None
-                self._touch(tail)
+                self._remembered.touched(tail)
         self._by_path = {tail.path: tail for tail in self._tails.values()}
         for inode, tail in self._tails.items():
             if inode in scan.found or tail.gone is not None:
@@ -144,14 +121,14 @@ class Catalog:
                 tail.gone = self._clock.now()
                 # Who has it open may still finish its last line: the quiet time begins anew.
                 self._versions.pop(tail, None)
-                self._touch(tail)
+                self._remembered.touched(tail)
         for tail in self._tails.values():
             self._observe(tail)
         if not self._scanned:
             self._scanned = True
             new = (tail for inode, tail in self._tails.items() if inode not in known)
             self._first.update(new if self._start_at_end else ())
-        self._forget()
+        self._remembered.forget()
         return problems
 
     def adopt(
@@ -165,9 +142,7 @@ class Catalog:
         if inode in self._tails:
             self._filesystem.close(descriptor)
             return None
-        row = self._at_inode.get(inode)
-        if row is not None:
-            path = self._records[row].path
+        path = self._remembered.path_at(inode) or path
         tail = Tail(self._filesystem, self._buffer, path, inode, descriptor)
         tail.gone = self._clock.now()
         tail.unpacked = unpacked
@@ -182,15 +157,14 @@ class Catalog:
 
     def is_being_read(self, identity: Identity) -> bool:
         """Whether a file with that first line is followed."""
-        held = (self._held.get(row) for row in self._same.get(identity, ()))
-        return any(tail is not None and tail.descriptor >= 0 for tail in held)
+        holders = (self._remembered.holder(found.row) for found in self._remembered.like(identity))
+        return any(tail is not None and tail.descriptor >= 0 for tail in holders)
 
     def has_done(self, identity: Identity, length: int) -> bool:
         """Whether a file that began like this was done at that length, which is modulo 2**32."""
         return any(
-            self._records[row].offset % 2**32 == length
-            for row in self._same.get(identity, ())
-            if row not in self._held
+            found.offset % 2**32 == length and self._remembered.holder(found.row) is None
+            for found in self._remembered.like(identity)
         )
 
     def is_quiet(self, tail: Tail) -> bool:
@@ -221,13 +195,11 @@ class Catalog:
         if identity is None:
             return None
         row, start, mark = await self._place(tail, identity)
-        ledger = Ledger(start.offset, mark, on_advance=lambda: self._mark_dirty(row))
+        ledger = Ledger(start.offset, mark, on_advance=lambda: self._remembered.changed(row))
         await tail.begin(identity, ledger)
         # Only now: where the file could not be read, it is placed another time.
-        self._rows[tail], self._held[row] = row, tail
-        self._same.setdefault(identity, set()).add(row)
+        self._remembered.hold(row, tail)
         self._first.discard(tail)
-        self._touch(tail)
         return start
 
     def rewritten(self, tail: Tail) -> Tail | None:
@@ -247,7 +219,7 @@ class Catalog:
 
     def remembered_paths(self) -> list[str]:
         """Where the files were that are remembered."""
-        return [record.path for record in self._records.values()]
+        return self._remembered.paths
 
     def let_go(self) -> list[Farewell]:
         """Closes the files that are gone, read to their end and acknowledged."""
@@ -261,12 +233,7 @@ class Catalog:
                 continue  # One of them may be a copy that has what is missing here.
             self._retired.discard(tail)
             farewells.append(self._farewell(tail))
-            row = self._rows.pop(tail, None)
-            if row is not None:
-                del self._held[row]
-                self._records[row] = self._record(tail, row)
-                self._going.append(row)
-                self._mark_dirty(row)
+            self._remembered.let_go(tail)
         return farewells
 
     def _farewell(self, tail: Tail) -> Farewell:
@@ -276,9 +243,9 @@ class Catalog:
     def _lost(self, tail: Tail) -> int:
         """What was rewritten before it was read, and is not in a copy either, in bytes."""
         end = tail.offset + tail.missed
-        for row in self._same.get(tail.identity, ()):
-            other = self._held.get(row)
-            if other is None and self._records[row].offset >= end:
+        for found in self._remembered.like(tail.identity):
+            other = self._remembered.holder(found.row)
+            if other is None and found.offset >= end:
                 return 0
             if other is not None and other is not tail and other.size >= end:
                 return 0
@@ -286,19 +253,11 @@ class Catalog:
 
     def changes(self) -> Changes:
         """What changed since the last call. Hand it to `failed` if it could not be saved."""
-        changes = Changes()
-        for row in self._dirty:
-            if row in self._held:
-                self._records[row] = self._record(self._held[row], row)
-            changes.records.append(self._records[row])
-        changes.forgotten.extend(self._forgotten)
-        self._dirty, self._forgotten = set(), set()
-        return changes
+        return self._remembered.changes()
 
     def failed(self, changes: Changes) -> None:
         """These changes did not reach the registry: they are part of the next ones."""
-        self._dirty.update(record.row for record in changes.records if record.row in self._records)
-        self._forgotten.update(changes.forgotten)
+        self._remembered.failed(changes)
 
     def close(self) -> None:
         """Closes every file."""
@@ -328,61 +287,7 @@ class Catalog:
         self._retired.add(tail)
         self._versions.pop(tail, None)
         self._first.discard(tail)
-        self._touch(tail)
-
-    def _forget(self) -> None:
-        """Starts the time of files that were gone when we started, and ends that of old ones."""
-        now = self._clock.now()
-        while self._going:
-            row = self._going[0]
-            record = self._records.get(row)
-            if record is None or row in self._held:
-                self._going.popleft()
-            elif record.gone is None:
-                self._going.popleft()
-                self._going.append(row)
-                self._records[row] = replace(record, gone=now)
-                self._mark_dirty(row)
-            elif now - record.gone > self._forget_after:
-                self._going.popleft()
-                self._drop(record)
-            else:
-                return
-
-    def _drop(self, record: FileRecord) -> None:
-        del self._records[record.row]
-        rows = self._same[record.identity]
-        rows.discard(record.row)
-        if not rows:
-            del self._same[record.identity]
-        if record.inode is not None and self._at_inode.get(record.inode) == record.row:
-            del self._at_inode[record.inode]
-        self._dirty.discard(record.row)
-        self._forgotten.add(record.row)
-        self._on_change()
-
-    def _touch(self, tail: Tail) -> None:
-        if tail in self._rows:
-            self._mark_dirty(self._rows[tail])
-
-    def _mark_dirty(self, row: RowId) -> None:
-        self._dirty.add(row)
-        self._on_change()
-
-    def _record(self, tail: Tail, row: RowId) -> FileRecord:
-        """What is to be remembered of a file. The inode of one that we closed says nothing."""
-        followed = self._tails.get(tail.inode) is tail
-        return FileRecord(
-            row=row,
-            input_id=self.input_id,
-            path=tail.path,
-            identity=tail.identity,
-            inode=tail.inode if followed else None,
-            offset=tail.ledger.offset,
-            mark=tail.ledger.mark,
-            updated=self._clock.now(),
-            gone=tail.gone if followed else tail.gone or self._clock.now(),
-        )
+        self._remembered.touched(tail)
 
     async def _place(self, tail: Tail, identity: Identity) -> tuple[RowId, Start, Mark]:
         """The row, offset and mark of a file whose first line is known.
@@ -390,13 +295,11 @@ class Catalog:
         A remembered file with the same first line is this one (renamed, copied, restored, or simply
         still there) if the bytes before its acknowledged offset are here too.
         """
-        same = [
-            self._record(self._held[row], row) if row in self._held else self._records[row]
-            for row in self._same.get(identity, ())
-        ]
+        same = self._remembered.like(identity)
         # The one at this inode first, then the one that got furthest.
         same.sort(key=lambda record: (record.inode != tail.inode, -record.offset))
-        why = self._why_new(tail, identity)
+        before = self._remembered.take_inode(tail.inode, identity)
+        why = f"another file, once {before.path}, had its inode" if before else "it is new"
         for record in same:
             if not await tail.has_mark(record.offset, record.mark):
                 why = (
@@ -404,7 +307,7 @@ class Catalog:
                     "acknowledged, but is not the same up to there"
                 )
                 continue
-            if record.row in self._held:
+            if self._remembered.holder(record.row) is not None:
                 reason = f"it is a copy of {record.path}"
                 return self._new_row(), Start(record.offset, reason), record.mark
             return record.row, Start(record.offset, "it is known"), record.mark
@@ -421,13 +324,3 @@ class Catalog:
         if self._ignore_older and age > self._ignore_older:
             return f"it was last written {age:.0f} s ago, which is longer than ignore_older"
         return ""
-
-    def _why_new(self, tail: Tail, identity: Identity) -> str:
-        row = self._at_inode.pop(tail.inode, None)
-        record = self._records.get(row) if row is not None else None
-        if record is None or record.row in self._held or record.identity == identity:
-            return "it is new"
-        # The kernel gave the inode of a file that is gone to this one.
-        self._records[record.row] = replace(record, inode=None)
-        self._mark_dirty(record.row)
-        return f"another file, once {record.path}, had its inode"
