@@ -60,6 +60,7 @@ class Batch:
     #: Lines that ended when they were encoded.
     blank: int
     dropped: int
+    filtered: int
     #: What it takes of the byte budget.
     held: int
 
@@ -98,6 +99,7 @@ class _Open:
     held: int = 0
     blank: int = 0
     dropped: int = 0
+    filtered: int = 0
     spans: list[Span] = field(default_factory=list)
     refused: list[RefusedLine] = field(default_factory=list)
 
@@ -149,6 +151,7 @@ class Batcher:
         batch.events += encoded.events
         batch.blank += encoded.blank
         batch.dropped += encoded.dropped
+        batch.filtered += sum(encoded.filtered.values())
         batch.refused += encoded.refused
         batch.spans.append(span)
         if batch.raw_bytes >= self._max_bytes or batch.events >= self._max_events:
@@ -184,6 +187,7 @@ class Batcher:
             batch.refused,
             batch.blank,
             batch.dropped,
+            batch.filtered,
             batch.held + len(rest),
         )
 

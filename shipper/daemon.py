@@ -30,6 +30,7 @@ from shipper.documents import document_constants
 from shipper.encode import DocumentEncoder
 from shipper.errors import RegistryError
 from shipper.filesystem import FileSystem
+from shipper.filters import EventFilter, filter_of
 from shipper.following import FollowedInput, Following
 from shipper.harvest import Harvest
 from shipper.logs import Log
@@ -204,6 +205,7 @@ class Daemon:
                 ),
                 content_ids=self._config.output.ids is Ids.CONTENT,
                 on_invalid=settings.on_invalid,
+                events=self._event_filter(settings),
             )
             inputs.append(
                 FollowedInput(
@@ -219,6 +221,14 @@ class Daemon:
                 )
             )
         return inputs
+
+    def _event_filter(self, settings: InputConfig) -> EventFilter | None:
+        events = filter_of(settings.events)
+        if events:
+            # A rule that has matched nothing is seen to be there.
+            for rule in events.labels:
+                self._metrics.count("shipper_events_filtered_total", 0, settings.id, rule)
+        return events
 
     def _compressed(self, settings: InputConfig, catalog: Catalog) -> CompressedLogs | None:
         if not settings.compressed:

@@ -16,7 +16,7 @@ import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
@@ -27,6 +27,7 @@ import xxhash
 
 from shipper.config.model import OnInvalid
 from shipper.filesystem import Inode
+from shipper.filters import EventFilter, Run
 from shipper.identity import Identity
 
 
@@ -56,7 +57,7 @@ class RefusedLine:
 
 @dataclass(slots=True)
 class Encoded:
-    """What became of a block: every line of it is counted exactly once in the four numbers."""
+    """What became of a block: every line of it is counted exactly once."""
 
     body: bytes
     #: Documents in `body`.
@@ -65,13 +66,16 @@ class Encoded:
     blank: int = 0
     #: Lines that were dropped because the user said so (`on_invalid: drop`).
     dropped: int = 0
+    #: Events that are not shipped, by the rule of `inputs[].events` that says so.
+    filtered: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[RefusedLine, ...] = ()
     #: Of the documents, how many carry an `error.message`, by reason.
     flagged: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def lines(self) -> int:
-        return self.events + self.blank + self.dropped + len(self.refused)
+        unsent = self.blank + self.dropped + sum(self.filtered.values()) + len(self.refused)
+        return self.events + unsent
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -110,12 +114,19 @@ class DocumentEncoder:
     """
 
     def __init__(
-        self, constants: Mapping[str, object], *, content_ids: bool, on_invalid: OnInvalid
+        self,
+        constants: Mapping[str, object],
+        *,
+        content_ids: bool,
+        on_invalid: OnInvalid,
+        events: EventFilter | None = None,
     ) -> None:
-        """`constants`: what every document carries besides its time, its message and its log.*."""
+        """`constants`: what every document carries besides its time, its message and its log.*;
+        `events`: which events there are documents of, None for all."""
         self._constants = orjson.dumps(constants)[1:-1]
         self._content_ids = content_ids
         self._on_invalid = on_invalid
+        self._events = events
 
     def template(self, identity: Identity, path: str, inode: Inode) -> FileTemplate:
         """What `encode` needs to know of a file; to be made anew when its path changes."""
@@ -141,10 +152,18 @@ class DocumentEncoder:
 
         `now` (Unix seconds) is the `@timestamp` of lines that have no time of their own.
         """
+        lines = _lines(block)
+        sifted = self._events.sift(start, lines) if self._events else None
+        runs = sifted.runs if sifted else (Run(start, lines),)
         try:
-            return self._encode_ordinary(template, start, block)
+            if b"\r" in block:
+                raise _UnusualError
+            encoded = self._encode_ordinary(template, runs)
         except (msgspec.MsgspecError, ValueError, RecursionError, _UnusualError):
-            return self._encode_carefully(template, start, block, now)
+            encoded = self._encode_carefully(template, runs, now)
+        if sifted:
+            encoded.filtered = sifted.filtered
+        return encoded
 
     def encode_cut(
         self, template: FileTemplate, start: int, head: bytes, length: int, now: float
@@ -162,49 +181,45 @@ class DocumentEncoder:
         self._add(parts, template, start, head, text, timestamp, problem, cut=True)
         return Encoded(self._body(parts), 1, flagged={"too_long": 1})
 
-    def _encode_ordinary(self, template: FileTemplate, start: int, block: bytes) -> Encoded:
-        if b"\r" in block:
-            raise _UnusualError
+    def _encode_ordinary(self, template: FileTemplate, runs: Sequence[Run]) -> Encoded:
         decode, dumps, digest = _decode_event, orjson.dumps, xxhash.xxh3_64_hexdigest
         action, constants = template.action, template.constants
         parts: list[bytes | msgspec.Raw] = []
         extend = parts.extend
-        offset = start
-        lines = _lines(block)
-        for line in lines:
-            extend(
-                (
-                    action,
-                    b"%010x-" % offset,
-                    b'%b"}}\n{"@timestamp":' % digest(line).encode(),
-                    decode(line).time,
-                    b',"log":{"offset":%d' % offset,
-                    constants,
-                    dumps(line.decode()),
+        for run in runs:
+            offset = run.offset
+            for line in run.lines:
+                extend(
+                    (
+                        action,
+                        b"%010x-" % offset,
+                        b'%b"}}\n{"@timestamp":' % digest(line).encode(),
+                        decode(line).time,
+                        b',"log":{"offset":%d' % offset,
+                        constants,
+                        dumps(line.decode()),
+                    )
                 )
-            )
-            offset += len(line) + 1
+                offset += len(line) + 1
+        if not parts:
+            return Encoded(b"", 0)
         times = parts[_TIME_PART::_PARTS]
         joined = b",".join(times)
         if (
-            len(_decode_times(b"[%b]" % joined)) != len(lines)
-            or joined.count(b"T") != len(lines)
-            or joined.count(b'Z"') != len(lines)
+            len(_decode_times(b"[%b]" % joined)) != len(times)
+            or joined.count(b"T") != len(times)
+            or joined.count(b'Z"') != len(times)
             or max(map(len, times)) > _LONGEST_TIME
         ):
             raise _UnusualError
-        return Encoded(self._body(parts), len(lines))
+        return Encoded(self._body(parts), len(times))
 
-    def _encode_carefully(
-        self, template: FileTemplate, start: int, block: bytes, now: float
-    ) -> Encoded:
+    def _encode_carefully(self, template: FileTemplate, runs: Sequence[Run], now: float) -> Encoded:
         parts: list[bytes | msgspec.Raw] = []
         result = Encoded(b"", 0)
         flagged: Counter[str] = Counter()
         refused: list[RefusedLine] = []
-        end = start
-        for raw in _lines(block):
-            offset, end = end, end + len(raw) + 1
+        for offset, raw in _places(runs):
             line = raw.removesuffix(b"\r")
             if not line.strip():
                 result.blank += 1
@@ -272,6 +287,15 @@ def _lines(block: bytes) -> list[bytes]:
     if lines.pop():
         raise ValueError("a block must end with a newline")
     return lines
+
+
+def _places(runs: Iterable[Run]) -> Iterator[tuple[int, bytes]]:
+    """Each line with its offset."""
+    for run in runs:
+        offset = run.offset
+        for line in run.lines:
+            yield offset, line
+            offset += len(line) + 1
 
 
 @dataclass(frozen=True, slots=True)

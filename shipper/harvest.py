@@ -177,6 +177,8 @@ class Harvest:
         self.in_flight_events += lines
         self._metrics.count("shipper_lines_read_total", lines, source.input_id)
         self._metrics.count("shipper_bytes_read_total", size, source.input_id)
+        for rule, count in encoded.filtered.items():
+            self._metrics.count("shipper_events_filtered_total", count, source.input_id, rule)
         for problem, count in encoded.flagged.items():
             self._metrics.count("shipper_events_flagged_total", count, problem)
         await self._batcher.add(encoded, span)

@@ -31,6 +31,9 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
 
+#: How a line can end.
+OUTCOMES = ("delivered", "already_delivered", "dead_letter", "dropped", "filtered", "blank")
+
 METRICS = (
     Metric(
         "shipper_lines_read_total",
@@ -44,9 +47,16 @@ METRICS = (
         Kind.COUNTER,
         "Lines by how they ended: delivered (a document was made), already_delivered (it was there "
         "from before: an answer was lost, or we were killed), dead_letter (refused; it is in the "
-        "dead letter file), dropped (not a JSON object, and on_invalid is drop), blank (an empty "
-        "line).",
+        "dead letter file), dropped (not a JSON object, and on_invalid is drop), filtered (by a rule "
+        "of the input's events), blank (an empty line).",
         ("outcome",),
+    ),
+    Metric(
+        "shipper_events_filtered_total",
+        Kind.COUNTER,
+        "Events that were read and are not shipped, by the rule of the input's events: the name of "
+        "one in exclude, or include, where none of those matches.",
+        ("input", "rule"),
     ),
     Metric(
         "shipper_events_flagged_total",
@@ -175,7 +185,7 @@ class Metrics:
                     )
         self.bulk_seconds = self._histograms["shipper_bulk_request_duration_seconds"]
         # What an alert is made on is there from the start, at 0.
-        for outcome in ("delivered", "already_delivered", "dead_letter", "dropped", "blank"):
+        for outcome in OUTCOMES:
             self.count("shipper_events_total", 0, outcome)
         self.count("shipper_lost_lines_total", 0, "retention")
         for reason in ("rewritten", "retention", "line_too_long", "dead_letter_full"):

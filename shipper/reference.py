@@ -177,7 +177,8 @@ def _option_row(path: str, found: msgspec.structs.FieldInfo) -> str:
     if isinstance(kind, type) and issubclass(kind, Section):
         full = _join(path, found.name) + ("[]" if is_list else "")
         value = f"{'list of keys' if is_list else 'keys'}, see [`{full}`](#{_anchor(full)})"
-        default = "required" if found.required else "see there"
+        optional = "`[]`" if is_list else "see there"
+        default = "required" if found.required else optional
         meaning = inspect.getdoc(kind) or ""
     else:
         value = f"list of {_words(kind)}" if is_list else _words(kind)

@@ -50,6 +50,7 @@ def test_labels_are_few_and_none_can_grow_without_bound() -> None:
         "problem",
         "status",
         "reason",
+        "rule",
         "error",
         "version",
         "python",
@@ -83,7 +84,8 @@ def test_every_row_is_exposed_with_its_kind_and_help_and_nothing_else_is() -> No
 
 def test_what_alerts_are_made_on_is_there_from_the_start() -> None:
     text = Metrics().exposition().decode()
-    for outcome in ("delivered", "already_delivered", "dead_letter", "dropped", "blank"):
+    outcomes = ("delivered", "already_delivered", "dead_letter", "dropped", "filtered", "blank")
+    for outcome in outcomes:
         assert f'shipper_events_total{{outcome="{outcome}"}} 0.0' in text
     for reason in ("rewritten", "line_too_long", "dead_letter_full"):
         assert f'shipper_lost_bytes_total{{reason="{reason}"}} 0.0' in text

@@ -10,11 +10,9 @@ from shipper.budget import ByteBudget
 from shipper.clock import Clock
 from shipper.following import FollowedInput, Following
 from shipper.harvest import Harvest
-from shipper.metrics import Metrics
+from shipper.metrics import OUTCOMES, Metrics
 from shipper.output.bulk import BulkSender
 from shipper.output.hosts import Hosts
-
-OUTCOMES = ("delivered", "already_delivered", "dead_letter", "dropped", "blank")
 
 
 class View:

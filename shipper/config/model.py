@@ -74,6 +74,70 @@ class OnInvalid(Enum):
     DROP = "drop"
 
 
+class EventRule(Section, frozen=True):
+    """A rule, which matches an event if each key that is given does, by any of its globs; one key
+    at least is given. What an event does not have (a process of the host has no pod) is the empty
+    text: `""` and `*` match it, `?*` does not."""
+
+    type: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Globs of its kind (`process_exec`, `process_exit`, `process_kprobe`, …). In "
+            "all of these, letters have their case, and `*` matches slashes too."
+        ),
+    ] = ()
+    namespace: Annotated[
+        tuple[str, ...], Meta(description="Globs of the pod's namespace, `process.pod.namespace`.")
+    ] = ()
+    pod: Annotated[
+        tuple[str, ...], Meta(description="Globs of the pod's name, `process.pod.name`.")
+    ] = ()
+    binary: Annotated[
+        tuple[str, ...], Meta(description="Globs of the program's path, `process.binary`.")
+    ] = ()
+
+    def __post_init__(self) -> None:
+        if not (self.type or self.namespace or self.pod or self.binary):
+            raise ValueError("it has no globs: give at least one of type, namespace, pod, binary")
+
+
+class ExcludeRule(EventRule, frozen=True):
+    """A rule as those in `include`, with a name."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="The label `rule` of `shipper_events_filtered_total`. If it is not set: "
+            "`exclude[0]` and so on."
+        ),
+    ] = ""
+
+
+class EventsConfig(Section, frozen=True):
+    """Which events are shipped: if there are rules in `include`, those that one of them matches, and
+    never those that one in `exclude` matches. No rule applies to a line that is not a JSON object,
+    is blank, is longer than `max_line_bytes`, is nested too deeply, or has something else than text
+    where a rule may look."""
+
+    include: tuple[EventRule, ...] = ()
+    exclude: tuple[ExcludeRule, ...] = ()
+
+    @property
+    def exclude_names(self) -> tuple[str, ...]:
+        """What the rules of `exclude` are called."""
+        return tuple(rule.name or f"exclude[{index}]" for index, rule in enumerate(self.exclude))
+
+    def __post_init__(self) -> None:
+        names = self.exclude_names
+        for name in names:
+            _require(names.count(name) == 1, "exclude", f"two rules have the name `{name}`")
+        _require(
+            "include" not in names,
+            "exclude",
+            "the name `include` stands for events that no rule of `include` matches",
+        )
+
+
 class InputConfig(Section, frozen=True):
     """Files that are followed, and how their lines are read."""
 
@@ -137,6 +201,7 @@ class InputConfig(Section, frozen=True):
             "`error.message`, write it to the dead letter file, or `drop` it. Each is counted."
         ),
     ] = OnInvalid.SHIP
+    events: EventsConfig = field(default_factory=EventsConfig)
     scan_interval: Annotated[
         Seconds,
         Meta(

@@ -124,6 +124,7 @@ class BulkSender:
             await self._send(batch.body)
         self._end("blank", batch.blank)
         self._end("dropped", batch.dropped)
+        self._end("filtered", batch.filtered)
         for span in batch.spans:
             span.finish()
         self._budget.release(batch.held)

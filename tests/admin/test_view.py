@@ -85,6 +85,7 @@ def test_each_line_read_has_one_outcome(
         "already_delivered": 0,
         "dead_letter": 1,
         "dropped": 1,
+        "filtered": 0,
         "blank": 2,
     }
     assert sum(status["events"].values()) == status["lines_read"]

@@ -169,6 +169,44 @@ WRONG = {
         "inputs[0].tagz: there is no such key",
         "did you mean `tags`?; also queue in line 7",
     ),
+    "unknown key of a rule": (
+        in_input("events: {exclude: [{types: [process_exit]}]}"),
+        3,
+        "inputs[0].events.exclude[0].types: there is no such key",
+        "did you mean `type`?",
+    ),
+    "name of a rule that is not counted": (
+        in_input("events: {include: [{name: a, type: [process_exec]}]}"),
+        3,
+        "inputs[0].events.include[0].name: there is no such key",
+        "did you mean `namespace`?",
+    ),
+    "rule without globs": (
+        in_input("events: {exclude: [{type: [test]}, {name: all}]}"),
+        3,
+        "inputs[0].events.exclude[1]: it has no globs: give at least one of type, namespace, pod, "
+        "binary",
+        "",
+    ),
+    "rule with a text for its globs": (
+        in_input("events: {include: [{type: process_exec}]}"),
+        3,
+        "inputs[0].events.include[0].type: expected a list, got text",
+        "",
+    ),
+    "two rules of one name": (
+        in_input("events: {exclude: [{type: [test], name: 'exclude[1]'}, {pod: [a]}]}"),
+        3,
+        "inputs[0].events.exclude: two rules have the name `exclude[1]`",
+        "",
+    ),
+    "rule with the name of another reason": (
+        in_input("events: {exclude: [{type: [test], name: include}]}"),
+        3,
+        "inputs[0].events.exclude: the name `include` stands for events that no rule of `include` "
+        "matches",
+        "",
+    ),
     "duplicate key": (
         LEAST + "name: a\nname: b\n",
         7,
@@ -522,6 +560,15 @@ EVERY_OPTION = {
     "inputs[].format": ("raw", Format.RAW),
     "inputs[].max_line_bytes": ("64KiB", 65536),
     "inputs[].on_invalid": ("dead_letter", OnInvalid.DEAD_LETTER),
+    "inputs[].events.include[].type": ("[process_*]", ("process_*",)),
+    "inputs[].events.include[].namespace": ("[a, '']", ("a", "")),
+    "inputs[].events.include[].pod": ("['*-0']", ("*-0",)),
+    "inputs[].events.include[].binary": ("[/bin/sh]", ("/bin/sh",)),
+    "inputs[].events.exclude[].type": ("[process_*]", ("process_*",)),
+    "inputs[].events.exclude[].namespace": ("[a, '']", ("a", "")),
+    "inputs[].events.exclude[].pod": ("['*-0']", ("*-0",)),
+    "inputs[].events.exclude[].binary": ("[/bin/sh]", ("/bin/sh",)),
+    "inputs[].events.exclude[].name": ("noise", "noise"),
     "inputs[].scan_interval": ("5s", 5.0),
     "inputs[].fields": ("{team: a}", {"team": "a"}),
     "inputs[].tags": ("[a, b]", ("a", "b")),
@@ -561,11 +608,12 @@ EVERY_OPTION = {
 """What may be written, and what it is then."""
 
 NEEDED = {
-    "output.password": "  username: u\n",
-    "output.password_file": "  username: u\n",
-    "output.username": "  password: p\n",
+    "output.password": {"username": "u"},
+    "output.password_file": {"username": "u"},
+    "output.username": {"password": "p"},
+    "inputs[].events.exclude[].name": {"type": ["process_exit"]},
 }
-"""The options that cannot stand alone."""
+"""The options that cannot stand alone, with what they need beside them."""
 
 
 def options(section: type[Section] = Config, prefix: str = "") -> Iterator[str]:
@@ -586,15 +634,17 @@ def test_every_option_of_the_model_is_among_those_that_are_tested() -> None:
 @pytest.mark.parametrize("path", EVERY_OPTION)
 def test_an_option_can_be_set(path: str) -> None:
     written, expected = EVERY_OPTION[path]
-    content = yaml.safe_load(LEAST + NEEDED.get(path, ""))
+    content = yaml.safe_load(LEAST)
     section = content
     *parents, name = path.split(".")
     for parent in parents:
-        section = section["inputs"][0] if parent == "inputs[]" else section.setdefault(parent, {})
-    section[name] = yaml.safe_load(written)
+        key = parent.removesuffix("[]")
+        section = section.setdefault(key, {}) if key == parent else section.setdefault(key, [{}])[0]
+    section.update(NEEDED.get(path, {}), **{name: yaml.safe_load(written)})
     found: Any = load(yaml.safe_dump(content))
     for step in (*parents, name):
-        found = found.inputs[0] if step == "inputs[]" else getattr(found, step)
+        key = step.removesuffix("[]")
+        found = getattr(found, key) if key == step else getattr(found, key)[0]
     if path == "output.headers":
         found = header_values(found)
     assert (found.reveal() if isinstance(found, Secret) else found) == expected

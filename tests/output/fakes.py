@@ -211,6 +211,7 @@ def make_batch(
     refused: tuple[str, ...] = (),
     blank: int = 0,
     dropped: int = 0,
+    filtered: int = 0,
 ) -> Batch:
     """Return a batch of these lines in a file of its own, held at 100 bytes."""
     lines = []
@@ -225,6 +226,7 @@ def make_batch(
         refused=[RefusedLine("/logs/a.log", 9, "id-9", "not JSON", r.encode()) for r in refused],
         blank=blank,
         dropped=dropped,
+        filtered=filtered,
         held=100,
     )
 

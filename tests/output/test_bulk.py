@@ -386,13 +386,14 @@ class TestDeadLetters:
     @in_a_loop
     async def test_lines_that_end_unsent_need_no_request(self, tmp_path: Path) -> None:
         async with bulk_world(tmp_path) as world:
-            batch = make_batch(refused=("x", "y"), blank=3, dropped=2)
+            batch = make_batch(refused=("x", "y"), blank=3, dropped=2, filtered=4)
             await world.submit(batch)
             await world.finish()
             assert world.transport.posts == []
             assert [letter["line"] for letter in world.buried()] == ["x", "y"]
-            assert [world.events(name) for name in ("dead_letter", "blank", "dropped")] == [2, 3, 2]
-            assert sum(world.ended) == 7
+            outcomes = ("dead_letter", "blank", "dropped", "filtered")
+            assert [world.events(name) for name in outcomes] == [2, 3, 2, 4]
+            assert sum(world.ended) == 11
             assert is_done(batch)
 
     @in_a_loop
