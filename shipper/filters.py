@@ -1,8 +1,7 @@
 """Which events an input ships: its rules, compiled once, asked line by line.
 
 Only what is understood is filtered. A line that is no JSON object, is nested too deeply, or has
-something else than text where a rule looks is evidence: it is kept, and `on_invalid` or Elasticsearch
-decides of it.
+something else than text where a rule may look is evidence: no rule applies to it.
 
 An event's kind is its first top-level key that is none of those which all events have, so kinds
 that a later Tetragon brings need no change here.
@@ -29,7 +28,7 @@ _NO_KINDS = frozenset({"node_name", "time", "aggregation_info", "cluster_name", 
 #: four rules it takes a third off the 3.5 µs of a line, with more rules more.
 _REMEMBERED = 1024
 
-#: Of longer lines, in bytes, no answer is: so all of them together take 8 MiB at the very most.
+#: For longer lines, in bytes, none is remembered: all of them together take 8 MiB at the very most.
 _LONG_LINE = 8192
 
 

@@ -195,11 +195,13 @@ def test_a_batch_knows_its_spans_and_what_ended_on_the_way() -> None:
 
     async def story() -> None:
         first = await world.add(Encoded(encoded(1).body, 1, blank=2, dropped=3))
-        second = await world.add(Encoded(b"", 0, blank=1, refused=(refused,)))
+        filtered = {"exclude[0]": 4, "include": 1}
+        second = await world.add(Encoded(b"", 0, blank=1, filtered=filtered, refused=(refused,)))
         assert await world.batcher.flush()
         (batch,) = world.batches
         assert batch.spans == [first, second]
-        assert (batch.blank, batch.dropped, batch.refused) == (3, 3, [refused])
+        assert (batch.blank, batch.dropped, batch.filtered) == (3, 3, 5)
+        assert batch.refused == [refused]
         assert batch.body.lines() == event(1)
 
     world.run(story)

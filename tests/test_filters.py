@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -315,10 +316,18 @@ def test_random_rules_decide_of_real_events_as_the_twin_does() -> None:
     assert min(seen.values()) > 100
 
 
-def test_a_line_that_is_too_long_to_be_remembered_is_decided_the_same() -> None:
+def test_memory_stays_bounded_however_many_and_long_the_names_are() -> None:
     events = made(exclude=[{"binary": ["/long/*"]}])
-    assert events.refusal(event(binary="/long/" + "x" * 100_000)) == "exclude[0]"
-    assert events.refusal(event(binary="/short/" + "x" * 100_000)) is None
+    held = []
+    tracemalloc.start()
+    for count, length in ((4_000, 4_000), (150, 100_000)):
+        for number in range(count):
+            name = f"{number}" + "x" * length
+            assert events.refusal(event(binary=f"/long/{name}")) == "exclude[0]"
+            assert events.refusal(event(binary=f"/short/{name}")) is None
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert max(held) < 8 * 1024**2
 
 
 # What is left of a block --------------------------------------------------------------------------
