@@ -15,7 +15,7 @@ from isal import isal_zlib
 
 from shipper.allocator import keep_freed_memory
 
-BLOCK_BYTES = 128 * 1024
+BLOCK_BYTES = 256 * 1024
 _BODY_BYTES = 4 * 1024 * 1024
 
 
