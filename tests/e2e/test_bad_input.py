@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sqlite3
 from pathlib import Path
 
@@ -173,3 +174,25 @@ def test_a_data_directory_that_has_no_room_stops_no_line(
     log_directory.write(1)
     bulk_server.wait_for_lines(21)
     assert again.metrics().value("shipper_lines_read_total", input="tetragon") == 1
+
+
+def test_too_many_open_files_is_said_and_heals(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    process = shipper()
+    process.start()
+    log_directory.write(1)
+    bulk_server.wait_for_lines(1)
+    few = len(list(Path(f"/proc/{process.pid}/fd").iterdir())) + 5
+    _, before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (few, before))
+    for number in range(50):
+        (log_directory.path / f"{number}.log").write_bytes(b'{"number":%d}\n' % number)
+    process.wait_until(
+        lambda: any(entry.get("error") == "Too many open files" for entry in process.logs()),
+        "it is said",
+    )
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (before, before))
+    bulk_server.wait_for(lambda: len(bulk_server.documents) == 51)
+    process.wait_until_idle()
+    assert outcomes(process) == {"delivered": 51}
