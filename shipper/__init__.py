@@ -1,3 +1,3 @@
-"""shipper: Cilium Tetragon logs into Elasticsearch and OpenSearch, nothing lost, nothing doubled."""
+"""shipper: Cilium Tetragon logs into Elasticsearch and OpenSearch, none lost, none doubled."""
 
 __version__ = "0.1.0"

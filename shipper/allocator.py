@@ -1,8 +1,9 @@
 """Has the C library keep freed memory for the next block, in place of giving it back to the kernel.
 
-glibc returns the top of the heap when more than 128 KiB of it are free, which is so after every block
-of lines, and the next block pays for the same pages again, one fault each. Measured: half of the
-daemon's page faults and of its system time, and up to half of an encoder's time that runs alone.
+glibc returns the top of the heap when more than 128 KiB of it are free, which is so after every
+block of lines, and the next block pays for the same pages again, one fault each. Measured: half of
+the daemon's page faults and of its system time, and up to half of an encoder's time that runs
+alone.
 """
 
 import ctypes
@@ -17,7 +18,8 @@ KEPT_BYTES = 8 * 1024 * 1024
 
 
 def keep_freed_memory() -> bool:
-    """Tells the allocator; returns False where it has no such setting (musl), and nothing is changed.
+    """Tells the allocator; returns False where it has no such setting (musl), and nothing is
+    changed.
 
     To be called before threads are started, and once is enough.
     """

@@ -1,8 +1,8 @@
 """Rotated logs that were compressed: what is in a gzip, as a file that is read like any other.
 
-A gzip cannot be read at an offset, so it is unpacked once, into an unnamed file that is gone with its
-descriptor. It may break off or be damaged anywhere: what comes before is given all the same, and how
-it ended is said. Memory is bounded, whatever the gzip holds.
+A gzip cannot be read at an offset, so it is unpacked once, into an unnamed file that is gone with
+its descriptor. It may break off or be damaged anywhere: what comes before is given all the same,
+and how it ended is said. Memory is bounded, whatever the gzip holds.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ class Ending(Enum):
     COMPLETE = "complete"
     #: Before its trailer: it is still being written, or whoever wrote it was interrupted.
     CUT = "cut"
-    #: Something is not what was written. Where that begins cannot be told: the lines before the place
-    #: where it showed may be wrong, too.
+    #: Something is not what was written. Where that begins cannot be told: the lines before the
+    #: place where it showed may be wrong, too.
     DAMAGED = "damaged"
     #: It holds more than is allowed.
     TOO_LARGE = "too_large"
@@ -64,11 +64,11 @@ async def unpack(source: int, directory: Path, limit: int) -> Unpacked:
     """Unpacks the gzip that is open as `source`, up to `limit` bytes, in a worker thread.
 
     The unnamed file is on the disk of `directory`. Raises OSError if the one cannot be read or the
-    other not be written (ENOSPC), and then leaves nothing behind. So does a cancelled call, though the
-    thread works on to its end.
+    other not be written (ENOSPC), and then leaves nothing behind. So does a cancelled call, though
+    the thread works on to its end.
     """
-    # The thread reads through a descriptor of its own: after a cancellation the caller's is closed, and
-    # its number may be another file's.
+    # The thread reads through a descriptor of its own: after a cancellation the caller's is closed,
+    # and its number may be another file's.
     own = os.dup(source)
     loop = asyncio.get_running_loop()
     try:
@@ -86,8 +86,8 @@ async def unpack(source: int, directory: Path, limit: int) -> Unpacked:
 def head(source: int, count: int) -> bytes:
     """The first `count` bytes of what is in a gzip, fewer if there are fewer (yet).
 
-    Empty if it is no gzip, or damaged among these bytes: such a head would be another file's. Blocks
-    for a read of 64 KiB, usually; raises OSError if it fails.
+    Empty if it is no gzip, or damaged among these bytes: such a head would be another file's.
+    Blocks for a read of 64 KiB, usually; raises OSError if it fails.
     """
     pieces, found = _Pieces(source, count), bytearray()
     for piece in pieces:
@@ -100,10 +100,12 @@ def head(source: int, count: int) -> bytes:
 def is_settled(*, plain_exists: bool, complete: bool, unchanged_for: float) -> bool:
     """Whether a gzip is what it is going to be.
 
-    `plain_exists`: the file that it is made from is still there. lumberjack, logrotate and gzip remove
-    that when the gzip is whole; what was left of an interrupted attempt is written anew from it.
-    `complete`: it ends with a trailer that is right. `unchanged_for`: for how many seconds we saw the
-    same size and time of modification; the time alone says nothing, since gzip sets it to the log's.
+    `plain_exists`: the file that it is made from is still there. lumberjack, logrotate and gzip
+    remove that when the gzip is whole; what was left of an interrupted attempt is written anew from
+    it.
+    `complete`: it ends with a trailer that is right. `unchanged_for`: for how many seconds we saw
+    the same size and time of modification; the time alone says nothing, since gzip sets it to the
+    log's.
     """
     return not plain_exists and (complete or unchanged_for >= SETTLED_AFTER)
 
@@ -202,8 +204,8 @@ class _Pieces:
 class _Member:
     """One member of a gzip (RFC 1952, section 2.2).
 
-    zlib, not isal, although that is twice as fast: a call that meets damage gives nothing of what it
-    had unpacked before, and only zlib's state can be copied, to go there again byte by byte.
+    zlib, not isal, although that is twice as fast: a call that meets damage gives nothing of what
+    it had unpacked before, and only zlib's state can be copied, to go there again byte by byte.
     """
 
     def __init__(self) -> None:

@@ -16,7 +16,8 @@ class ByteBudget:
     def hold(self, count: int) -> None:
         """Takes `count` bytes, at once: what has been read cannot be unread.
 
-        So the limit is exceeded by one block at the most, as long as every reader asks `room` first.
+        So the limit is exceeded by one block at the most, as long as every reader asks `room`
+        first.
         """
         self.held += count
         if self.held >= self.limit:

@@ -4,7 +4,7 @@ A scan says which inodes stand at which paths. The catalog makes tails of them, 
 goes on (`_place`), and lets go of a file only when no path leads to it, it is read to its end, and
 all of it is acknowledged. What it remembers goes to the registry as `FileRecord`s.
 
-    found -> WAITING (no first line yet) -> placed -> READING -> gone -> done, remembered for a while
+    found -> WAITING (no first line yet) -> placed -> READING -> gone -> done, remembered
                                               ^                    |
                                               +--- back again -----+
 """
@@ -21,8 +21,8 @@ from shipper.registry import FileRecord, RowId
 from shipper.remembered import Changes, Remembered
 from shipper.tail import ReadBuffer, State, Tail, Version
 
-#: How long nothing may have been written before a file counts as quiet, in seconds: then a last line
-#: without a newline is complete, if the file is gone, and a file that is done needs no link.
+#: How long nothing may have been written before a file counts as quiet, in seconds: then a last
+#: line without a newline is complete, if the file is gone, and a file that is done needs no link.
 QUIET_AFTER = 5.0
 
 

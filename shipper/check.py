@@ -176,7 +176,7 @@ class _Inquiry:
         return True
 
     async def _is_data_stream(self) -> bool | None:
-        """Whether it is there (True), will be made (None: or nobody knows), or cannot be (False)."""
+        """Whether it is there (True), will be made or nobody knows (None), or cannot be (False)."""
         name = self._output.data_stream
         answer = await self._ask("GET", f"/_resolve/index/{name}*")
         found = _json(answer) if answer.status == 200 else {}

@@ -92,9 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="is the configuration right; will Elasticsearch take the lines",
-        description="Validates the configuration, looks at the files, and asks each host: can it be "
-        "reached, is its certificate right, are we known, may we write to the data stream, is there "
-        "a template for it. Says what is wrong and what to do. Ships nothing.",
+        description="Validates the configuration, looks at the files, and asks each host: can it "
+        "be reached, is its certificate right, are we known, may we write to the data stream, is "
+        "there a template for it. Says what is wrong and what to do. Ships nothing.",
     )
     _add_config(check)
     check.set_defaults(command=_check)
@@ -113,8 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo",
         help="the real daemon on generated logs, with an audit at the end",
-        description="Writes Tetragon's logs and rotates them, ships them with the real daemon to an "
-        "embedded receiver, and counts what is lost or doubled. Exit code 1 if anything is.",
+        description="Writes Tetragon's logs and rotates them, ships them with the real daemon to "
+        "an embedded receiver, and counts what is lost or doubled. Exit code 1 if anything is.",
     )
     from shipper.demo import run as demo_run
 
@@ -144,8 +144,8 @@ def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(handlers=[StandardLogging(log)], level=logging.WARNING)
     # Each file that is followed takes a descriptor.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Where that is forbidden (a strict seccomp filter), fewer files can be followed; if they are too
-    # few, EMFILE says so.
+    # Where that is forbidden (a strict seccomp filter), fewer files can be followed; if they are
+    # too few, EMFILE says so.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     log.info("configuration read", file=str(path))

@@ -1,4 +1,5 @@
-"""Time as a dependency: what waits or stamps is handed a `Clock`, so that a test can hand it another."""
+"""Time as a dependency: what waits or stamps is handed a `Clock`, so that a test can hand it
+another."""
 
 import asyncio
 import time

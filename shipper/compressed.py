@@ -1,9 +1,9 @@
 """Rotated logs that were compressed: which gzips have to be read, and when.
 
 Tetragon's `exportFileCompress` makes `NAME.gz` of a rotated file and then deletes that. Mostly the
-file was done before, or is kept by its link. But what was rotated and compressed while nobody looked
-is in the gzip alone: it is unpacked, recognised by its content, and carried on at the offset that is
-acknowledged.
+file was done before, or is kept by its link. But what was rotated and compressed while nobody
+looked is in the gzip alone: it is unpacked, recognised by its content, and carried on at the offset
+that is acknowledged.
 """
 
 import os
@@ -139,6 +139,6 @@ class CompressedLogs:
 
 
 def _length(descriptor: int, size: int) -> int:
-    """The length of what is in a gzip of one member, modulo 2**32; what it is worth is seen later."""
+    """The length of what is in a gzip of one member, modulo 2**32, as the gzip says."""
     tail = os.pread(descriptor, _LENGTH_BYTES, max(0, size - _LENGTH_BYTES))
     return int.from_bytes(tail, "little")

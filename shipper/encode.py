@@ -98,8 +98,8 @@ _TIME = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
-# The fast loop adds these parts for each line: action, offset, checksum, time, log.offset, constants,
-# message.
+# The fast loop adds these parts for each line: action, offset, checksum, time, log.offset,
+# constants, message.
 _PARTS = 7
 _TIME_PART = 3
 
@@ -109,8 +109,8 @@ _AUTO_ID_ACTION = b'}\n{"create":{}}\n{"@timestamp":'
 class DocumentEncoder:
     """Makes documents of `format: raw` for one input.
 
-    `{"@timestamp":…,"log":{"offset":…,"file":{…}},…constants…,"message":…}`: the fields of Filebeat's
-    filestream, so that the Elastic integration's ingest pipeline finds what it expects.
+    `{"@timestamp":…,"log":{"offset":…,"file":{…}},…constants…,"message":…}`: the fields of
+    Filebeat's filestream, so that the Elastic integration's ingest pipeline finds what it expects.
     """
 
     def __init__(

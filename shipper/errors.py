@@ -11,7 +11,7 @@ class ShipperError(Exception):
     """An error that is shown to a person as it is; it carries no secret."""
 
     def __init__(self, what: str, *, where: str = "", what_to_do: str = "") -> None:
-        """`where`: a file and line, a key, a path. Both may be empty where there is nothing to say."""
+        """`where`: a file and line, a key, a path. Both may be empty."""
         super().__init__(what)
         self.what = what
         self.where = where

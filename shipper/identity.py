@@ -1,8 +1,9 @@
 """Which file is this: by its content, since names are changed and inodes are used again.
 
 A file's `Identity` is made from its first line (bounded), so that a renamed, copied or restored log
-keeps it. A `Mark` is a digest of the bytes just before an offset: a file is carried on there only if
-these bytes are what they were. Together they answer for rename, copy, truncation and inode reuse.
+keeps it. A `Mark` is a digest of the bytes just before an offset: a file is carried on there only
+if these bytes are what they were. Together they answer for rename, copy, truncation and inode
+reuse.
 """
 
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ def identity_of(head: bytes, *, final: bool = False) -> Identity | None:
     """The identity of a file that begins with `head` (its first HEAD_BYTES bytes, or all it has).
 
     None as long as there is no complete first line and less than HEAD_BYTES of it: such a file has
-    nothing to ship yet; `final` says that it will not grow. Blank lines at the beginning do not count,
-    or all files with one were one.
+    nothing to ship yet; `final` says that it will not grow. Blank lines at the beginning do not
+    count, or all files with one were one.
     """
     head = head[:HEAD_BYTES]
     begin = len(head) - len(head.lstrip(b"\r\n"))

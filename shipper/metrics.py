@@ -47,8 +47,8 @@ METRICS = (
         Kind.COUNTER,
         "Lines by how they ended: delivered (a document was made), already_delivered (it was there "
         "from before: an answer was lost, or we were killed), dead_letter (refused; it is in the "
-        "dead letter file), dropped (not a JSON object, and on_invalid is drop), filtered (by a rule "
-        "of the input's events), blank (an empty line).",
+        "dead letter file), dropped (not a JSON object, and on_invalid is drop), filtered (by a "
+        "rule of the input's events), blank (an empty line).",
         ("outcome",),
     ),
     Metric(

@@ -1,5 +1,6 @@
-"""What is remembered of an input's files: one record for each, whether it is followed at the moment,
-gone for a while, or known from before the start. Knows what changed since the registry was told.
+"""What is remembered of an input's files: one record for each, whether it is followed at the
+moment, gone for a while, or known from before the start. Knows what changed since the registry was
+told.
 
     remembered --hold--> held by a tail, which has the offset --let_go--> remembered, and going
                                                                            |
@@ -37,8 +38,8 @@ class Remembered:
         on_change: Callable[[], None],
         forget_after: float,
     ) -> None:
-        """`records`: what the registry holds of this input. `on_change` is called when `changes` has
-        something to tell. `forget_after`: seconds that a file that is gone stays known."""
+        """`records`: what the registry holds of this input. `on_change` is called when `changes`
+        has something to tell. `forget_after`: seconds that a file that is gone stays known."""
         self._input_id = input_id
         self._clock = clock
         self._on_change = on_change

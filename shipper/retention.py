@@ -1,5 +1,5 @@
-"""Keeps files from being deleted before they are done: a hard link of each, in a directory `.shipper`
-beside the logs.
+"""Keeps files from being deleted before they are done: a hard link of each, in a directory
+`.shipper` beside the logs.
 
 Tetragon deletes its backups by name, and asks nobody. A file that has another name lives on, costs
 no copy, and is there after a restart, too. The directory is beside the logs because a link cannot

@@ -18,8 +18,8 @@ from shipper.ack import Ledger
 from shipper.filesystem import FileSystem, Inode
 from shipper.identity import HEAD_BYTES, MARK_BYTES, NO_MARK, Identity, Mark, identity_of, mark_of
 
-#: How much is read at once, in bytes. Measured: 256 KiB takes a fifteenth less CPU than 128 KiB, and
-#: more gains nothing.
+#: How much is read at once, in bytes. Measured: 256 KiB takes a fifteenth less CPU than 128 KiB,
+#: and more gains nothing.
 BLOCK_BYTES = 256 * 1024
 
 

@@ -1,4 +1,4 @@
-"""Where each file goes on, and when it is done: across renames, restarts, copies, cuts and faults."""
+"""Where each file goes on, and when it is done: renames, restarts, copies, cuts and faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`shipper check` says of each thing that can be wrong what it is and what to do; it changes nothing."""
+"""`shipper check` says of each thing that can be wrong what it is and what to do; it changes
+nothing."""
 
 from __future__ import annotations
 

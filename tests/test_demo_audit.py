@@ -1,4 +1,4 @@
-"""The audit finds what is lost and what is doubled; the stand-in for Elasticsearch answers as it."""
+"""The audit finds what is lost and doubled; the stand-in for Elasticsearch answers as it."""
 
 from __future__ import annotations
 

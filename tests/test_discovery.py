@@ -199,7 +199,7 @@ def test_time_alone_is_a_reason_to_scan(tmp_path: Path) -> None:
 
 
 def watch_of(tmp_path: Path, interval: float, run: Callable[[WakeUp], Awaitable[None]]) -> None:
-    """Runs against a real watch of a real directory, with scans by time every `interval` seconds."""
+    """Runs against a real watch of a real directory, with scans every `interval` seconds."""
 
     async def all_of_it() -> None:
         bell = WakeUp()

@@ -1,4 +1,4 @@
-"""Which events are shipped: the rules one by one, and against a slow twin; what is left of a block."""
+"""Which events are shipped: the rules, against a slow twin; what is left of a block."""
 
 from __future__ import annotations
 

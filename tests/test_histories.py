@@ -1,9 +1,9 @@
 """Files that are followed, against a model: random things are done to a directory of logs, and what
 is read must be what was written.
 
-Each seed is a history: appends (half lines, blank ones, ones that are too long), rotation by rename,
-deletion, truncation, other content under the same inode, copies, scans, reads of a few steps,
-acknowledgements in any order, restarts from what is acknowledged. At its end:
+Each seed is a history: appends (half lines, blank ones, ones that are too long), rotation by
+rename, deletion, truncation, other content under the same inode, copies, scans, reads of a few
+steps, acknowledgements in any order, restarts from what is acknowledged. At its end:
 
 - every line that could be read was read;
 - every time that it was read it had the same identity and offset, and so the same `_id`;

@@ -1,4 +1,4 @@
-"""The log: JSON for machines, words for people, and a fault that repeats is not said all the time."""
+"""The log: JSON for machines, words for people; a fault that repeats is not said all the time."""
 
 from __future__ import annotations
 

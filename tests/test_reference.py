@@ -41,7 +41,8 @@ def test_an_example_is_a_configuration(example: str) -> None:
         "| `enabled` | `true` or `false` | `true` | Whether",
         "| `tags` | list of text | `[]` | Each document",
         "| `inputs` | list of keys, see [`inputs[]`](#inputs) | required | Files that",
-        "| `include` | list of keys, see [`inputs[].events.include[]`](#inputseventsinclude) | `[]` |",
+        "| `include` | list of keys, see [`inputs[].events.include[]`](#inputseventsinclude) "
+        "| `[]` |",
     ],
 )
 def test_an_option_has_its_values_its_default_and_its_meaning(row: str) -> None:

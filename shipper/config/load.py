@@ -1,5 +1,5 @@
-"""From a YAML file to a `Config`: finds the file, substitutes variables, checks everything, and says
-what is wrong with the key, its line, and the nearest name that is known.
+"""From a YAML file to a `Config`: finds the file, substitutes variables, checks everything, and
+says what is wrong with the key, its line, and the nearest name that is known.
 
 A variable's value is put in after the YAML was parsed, and stays text: a password with a comma, a
 colon, a quote or a dollar sign is that password.
@@ -43,7 +43,8 @@ _Path = tuple[str | int, ...]
 
 
 def find_config(named: str | None, environ: Mapping[str, str]) -> Path:
-    """The file to read: the one that is named, or that SHIPPER_CONFIG names, or the first in PLACES.
+    """The file to read: the one that is named, or that SHIPPER_CONFIG names, or the first in
+    PLACES.
 
     Raises ConfigError if none is named and none is in its place.
     """

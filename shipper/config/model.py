@@ -82,8 +82,8 @@ class EventRule(Section, frozen=True):
     type: Annotated[
         tuple[str, ...],
         Meta(
-            description="Globs of its kind (`process_exec`, `process_exit`, `process_kprobe`, …). In "
-            "all of these, letters have their case, and `*` matches slashes too."
+            description="Globs of its kind (`process_exec`, `process_exit`, `process_kprobe`, …). "
+            "In all of these, letters have their case, and `*` matches slashes too."
         ),
     ] = ()
     namespace: Annotated[
@@ -114,10 +114,10 @@ class ExcludeRule(EventRule, frozen=True):
 
 
 class EventsConfig(Section, frozen=True):
-    """Which events are shipped: if there are rules in `include`, those that one of them matches, and
-    never those that one in `exclude` matches. No rule applies to a line that is not a JSON object,
-    is blank, is longer than `max_line_bytes`, is nested too deeply, or has something else than text
-    where a rule may look."""
+    """Which events are shipped: if there are rules in `include`, those that one of them matches,
+    and never those that one in `exclude` matches. No rule applies to a line that is not a JSON
+    object, is blank, is longer than `max_line_bytes`, is nested too deeply, or has something else
+    than text where a rule may look."""
 
     include: tuple[EventRule, ...] = ()
     exclude: tuple[ExcludeRule, ...] = ()
@@ -176,8 +176,8 @@ class InputConfig(Section, frozen=True):
     ignore_older: Annotated[
         Seconds,
         Meta(
-            description="Of a file that is not known and was last written longer ago than this, only "
-            "what is added is shipped. `0`: off."
+            description="Of a file that is not known and was last written longer ago than this, "
+            "only what is added is shipped. `0`: off."
         ),
     ] = Seconds(0)
     format: Annotated[
@@ -412,8 +412,8 @@ class RetentionConfig(Section, frozen=True):
     enabled: Annotated[
         bool,
         Meta(
-            description="Whether links are made. Without them a deleted file is read on through its "
-            "open descriptor, and what is left of it is lost if shipper is restarted meanwhile."
+            description="Whether links are made. Without them a deleted file is read on through "
+            "its open descriptor, and what is left of it is lost if shipper is restarted meanwhile."
         ),
     ] = True
     max_bytes: Annotated[
@@ -533,8 +533,8 @@ def header_values(headers: Mapping[str, Secret]) -> dict[str, str]:
 
 def _check_hosts(hosts: HostList) -> None:
     _require(bool(hosts), "hosts", "is empty: give at least one URL")
-    # Looked at first, and in the text of all of them: no other fault may repeat a password, of which
-    # a comma may have made two entries.
+    # Looked at first, and in the text of all of them: no other fault may repeat a password, of
+    # which a comma may have made two entries.
     _require(
         not any("@" in host for host in hosts),
         "hosts",

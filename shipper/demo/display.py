@@ -1,4 +1,4 @@
-"""What the demo says: a live line on a terminal, plain lines elsewhere, and the audit at the end."""
+"""What the demo says: a live line on a terminal, plain lines elsewhere, the audit at the end."""
 
 import os
 import time

@@ -34,8 +34,8 @@ _SMALLEST_FILE = 64_000
 _BYTES_PER_EVENT = 2_000
 
 _TICK = 0.1
-# Without a new line at the receiver for so long, what is missing is lost; seconds. The second is for
-# a daemon that says of itself that all is acknowledged.
+# Without a new line at the receiver for so long, what is missing is lost; seconds. The second is
+# for a daemon that says of itself that all is acknowledged.
 _PATIENCE = 20.0
 _IDLE_PATIENCE = 2.0
 # How long the daemon may take to see its last answers, and to stop; seconds.

@@ -1,5 +1,5 @@
-"""`shipper demo`: its arguments. What it plays is imported when it is run: every other command loads
-this module too, and a daemon has no use for a generator and a receiver."""
+"""`shipper demo`: its arguments. What it plays is imported when it is run: every other command
+loads this module too, and a daemon has no use for a generator and a receiver."""
 
 import argparse
 from dataclasses import dataclass

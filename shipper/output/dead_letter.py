@@ -145,7 +145,7 @@ class DeadLetterFile:
 
 
 def _pieces(letters: Sequence[DeadLetter], limit: int) -> Iterator[bytes]:
-    """The lines of the letters, in pieces of at most `limit` bytes; a larger letter is one alone."""
+    """The lines of the letters, in pieces of at most `limit` bytes; a larger one is alone."""
     lines: list[bytes] = []
     size = 0
     for letter in letters:

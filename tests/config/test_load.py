@@ -1,4 +1,4 @@
-"""A configuration is found, read, and where it is wrong, refused with the key, the line and advice."""
+"""A configuration is found, read, and refused with the key, the line and advice if wrong."""
 
 from __future__ import annotations
 

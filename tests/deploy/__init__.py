@@ -1,1 +1,2 @@
-"""Is what stands in deploy/ true: as YAML, against the daemon's own types, and in Tetragon's charts."""
+"""Is what stands in deploy/ true: as YAML, against the daemon's own types, and in Tetragon's
+charts."""

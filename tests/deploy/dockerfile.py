@@ -2,8 +2,8 @@
 
 `Dockerfile.parse` knows what our Dockerfile uses: comments, continued lines, JSON or shell form.
 `Build` runs COPY and RUN of all stages in one directory that stands for the container's root. The
-absolute paths in PLACES are moved below it; everything else is this machine's, so a build shows that
-the steps work, not that the base image has what they need.
+absolute paths in PLACES are moved below it; everything else is this machine's, so a build shows
+that the steps work, not that the base image has what they need.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tetragon's real charts, rendered with our values: the sidecar is shipper, and has all it needs."""
+"""Tetragon's real charts with our values: the sidecar is shipper, and has all it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The systemd unit: it agrees with the configuration beside it, and systemd finds no fault in it."""
+"""The systemd unit agrees with the configuration beside it, and systemd finds no fault in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way in which a log can change under us; docs/files.md has the table that names these tests."""
+"""Every way in which a log can change under us; docs/files.md names these tests."""
 
 from __future__ import annotations
 

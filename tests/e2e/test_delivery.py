@@ -1,4 +1,5 @@
-"""Every line becomes one document: while files grow, rotate, are cut, and the daemon comes and goes."""
+"""Every line becomes one document: while files grow, rotate, are cut, and the daemon comes and
+goes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real daemon against the real Elasticsearch and OpenSearch; what it shipped is read by search."""
+"""The real daemon against the real Elasticsearch and OpenSearch, read back by search."""
 
 from __future__ import annotations
 

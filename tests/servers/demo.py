@@ -1,7 +1,8 @@
-"""The demo against a real server: ``python -m tests.servers.demo --server NAME``, or ``./dev demo``.
+"""The demo against a real server: ``python -m tests.servers.demo --server NAME``, or ``./dev
+demo``.
 
-The same play as ``shipper demo``. The audit reads every document back by search, so what it finds is
-what a user of the server would find.
+The same play as ``shipper demo``. The audit reads every document back by search, so what it finds
+is what a user of the server would find.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Stream:
         return sorted(client.search_all(self.server.url, self.name), key=lambda hit: hit["_id"])
 
     def audit(self, written: int) -> Audit:
-        """Read all documents back and say what became of the numbered lines 0 to ``written`` - 1."""
+        """Read all documents back; say what became of the numbered lines 0 to ``written`` - 1."""
         counts = LineCounts()
         for hit in self.hits():
             # An id is unique within one backing index alone.

@@ -2,8 +2,8 @@
 
 It runs in a thread of its own; every method may be called by the test at any time. What it is told
 comes first to last: `down`, `authorization`, `max_body_bytes`, the faults of `next` (one request
-each, in their order), those of `rates` (drawn from a seeded generator, so the same order of requests
-gives the same faults), and per item `refuse_items` and `item_rates`.
+each, in their order), those of `rates` (drawn from a seeded generator, so the same order of
+requests gives the same faults), and per item `refuse_items` and `item_rates`.
 
     server.next(Status(503), LostAnswer())          the next two requests
     server.rates[LostAnswer()] = 0.1                a tenth of the requests
@@ -95,7 +95,8 @@ class BulkServer:
         self.max_body_bytes: int | None = None
         """A larger body, as sent, is refused with 413."""
         self.pages: dict[str, tuple[int, object]] = {}
-        """Status and JSON for paths other than ``_bulk``, by ``GET /path``; else as Elasticsearch."""
+        """Status and JSON for paths other than ``_bulk``, by ``GET /path``; else as Elasticsearch.
+        """
         self.ca_pem = b""
         self._scripted: deque[Fault] = deque()
         self._rng = random.Random(seed)
