@@ -7,7 +7,6 @@ any promise: kill -9 at any moment loses nothing either.
 
 import asyncio
 import contextlib
-import errno
 import functools
 import random
 import signal
@@ -29,6 +28,7 @@ from shipper.discovery import WakeUp, Watch
 from shipper.documents import document_constants
 from shipper.encode import DocumentEncoder
 from shipper.errors import RegistryError
+from shipper.file_faults import FileFaults
 from shipper.filesystem import FileSystem
 from shipper.filters import EventFilter, filter_of
 from shipper.following import FollowedInput, Following
@@ -65,6 +65,7 @@ class Daemon:
         self._rng = rng
         self._log = log
         self._metrics = Metrics()
+        self._faults = FileFaults(self._metrics, log)
         self._budget = ByteBudget(config.memory.max_bytes)
         self._stop = asyncio.Event()
         # There is something that the registry does not know yet.
@@ -135,6 +136,7 @@ class Daemon:
         following = Following(
             inputs,
             filesystem=self._filesystem,
+            faults=self._faults,
             metrics=self._metrics,
             log=self._log,
             max_kept_bytes=config.retention.max_bytes,
@@ -142,6 +144,7 @@ class Daemon:
         harvest = Harvest(
             inputs,
             following=following,
+            faults=self._faults,
             batcher=batcher,
             budget=self._budget,
             clock=self._clock,
@@ -161,7 +164,7 @@ class Daemon:
         )
         view.publish()
         reading = [
-            *(tasks.create_task(watch.run()) for watch in self._watches(inputs, following)),
+            *(tasks.create_task(watch.run()) for watch in self._watches(inputs)),
             tasks.create_task(harvest.run()),
             tasks.create_task(batcher.run()),
         ]
@@ -246,19 +249,13 @@ class Daemon:
     def _retention(self, input_id: str) -> Retention | None:
         if not self._config.retention.enabled:
             return None
-
-        def report(message: str, error: OSError) -> None:
-            name = errno.errorcode.get(error.errno or 0, "other")
-            self._metrics.count("shipper_file_errors_total", 1, name)
-            self._log.warning(message, path=str(error.filename), error=error.strerror)
-
         owner = f"{self._config.data_dir}\0{input_id}"
-        return Retention(self._filesystem, owner, report)
+        return Retention(self._filesystem, owner, self._faults.report)
 
-    def _watches(self, inputs: Iterable[FollowedInput], following: Following) -> Iterator[Watch]:
+    def _watches(self, inputs: Iterable[FollowedInput]) -> Iterator[Watch]:
         def report(directory: str, error: OSError) -> None:
             error.filename = directory
-            following.report_error("a directory cannot be watched; it is scanned regularly", error)
+            self._faults.report("a directory cannot be watched; it is scanned regularly", error)
 
         for settings, source in zip(self._config.inputs, inputs, strict=True):
             interval = settings.scan_interval

@@ -2,7 +2,6 @@
 before it is done, gives up what is too much, and says goodbye to what is done.
 """
 
-import errno
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from shipper.catalog import Catalog, Farewell
 from shipper.compressed import CompressedLogs
 from shipper.discovery import Scan, WakeUp, directory_of, scan
 from shipper.encode import DocumentEncoder
+from shipper.file_faults import FileFaults
 from shipper.filesystem import FileSystem
 from shipper.logs import Log
 from shipper.metrics import Metrics
@@ -43,6 +43,7 @@ class Following:
         inputs: Sequence[FollowedInput],
         *,
         filesystem: FileSystem,
+        faults: FileFaults,
         metrics: Metrics,
         log: Log,
         max_kept_bytes: int,
@@ -50,6 +51,7 @@ class Following:
         """`max_kept_bytes`: of files that are deleted and not done."""
         self._inputs = inputs
         self._filesystem = filesystem
+        self._faults = faults
         self._metrics = metrics
         self._log = log
         self._max_kept_bytes = max_kept_bytes
@@ -61,7 +63,7 @@ class Following:
         found = scan(self._filesystem, source.patterns, source.exclude)
         self._report(source, found)
         for error in source.catalog.apply(found):
-            self.report_error("a file cannot be opened; it is tried again", error)
+            self._faults.report("a file cannot be opened; it is tried again", error)
         if source.retention is not None:
             self._adopt(source, source.retention, found)
             self.keep(source, source.catalog.tails)
@@ -73,7 +75,7 @@ class Following:
                 await source.compressed.look()
             except OSError as error:
                 error.filename = error.filename or source.input_id
-                self.report_error("a compressed log cannot be read; it is tried again", error)
+                self._faults.report("a compressed log cannot be read; it is tried again", error)
 
     def keep(self, source: FollowedInput, tails: Iterable[Tail]) -> None:
         """Has a link to each file that is not done or was written to lately, and to no other."""
@@ -92,21 +94,13 @@ class Following:
         for source in self._inputs:
             if source.retention is not None:
                 for tail in source.catalog.tails:
-                    if tail.done_with:
+                    # A closed one has left its inode to the content that is there now; an open one
+                    # may have grown since somebody looked.
+                    tail.look()
+                    if tail.descriptor >= 0 and tail.done_with:
                         source.retention.release(tail.inode)
                 source.retention.close()
             source.catalog.close()
-
-    def report_error(self, message: str, error: OSError) -> None:
-        """Logs and counts a failure of the file system that heals by itself, or by the operator."""
-        name = errno.errorcode.get(error.errno or 0, "other")
-        self._metrics.count("shipper_file_errors_total", 1, name)
-        self._log.warning(
-            message,
-            key=f"{name}:{error.filename}",
-            path=str(error.filename),
-            error=error.strerror or str(error),
-        )
 
     def kept(self) -> list[tuple[FollowedInput, Tail]]:
         """The files that are deleted and not done, the oldest first."""
@@ -127,11 +121,20 @@ class Following:
             seen = self._adopted[source.input_id] = set()
             places.update(directory_of(pattern) for pattern in source.patterns)
             places.update(os.path.dirname(path) for path in source.catalog.remembered_paths())
-        new = places - seen
-        seen |= new
-        for link in retention.adopt(sorted(new)):
-            if source.catalog.adopt(link.inode, link.path, link.descriptor) is not None:
-                self._log.info("a file that was deleted meanwhile was kept", path=link.path)
+        for place in sorted(places - seen):
+            try:
+                links = retention.adopt(place)
+            except FileNotFoundError:
+                seen.add(place)  # Nothing was ever kept there.
+                continue
+            except OSError as error:
+                error.filename = error.filename or place
+                self._faults.report("what was kept cannot be read; it is tried again", error)
+                continue
+            seen.add(place)
+            for link in links:
+                if source.catalog.adopt(link.inode, link.path, link.descriptor) is not None:
+                    self._log.info("a file that was deleted meanwhile was kept", path=link.path)
 
     async def _obey_quota(self) -> None:
         kept = self.kept()
@@ -143,7 +146,7 @@ class Following:
                 continue  # In the middle of a read; the next scan is soon.
             excess -= tail.size
             tail.stop()
-            size, lines = await tail.count_unread()
+            size, lines = await self._count_unread(tail)
             source.catalog.give_up(tail)
             if source.retention is not None:
                 source.retention.release(tail.inode)
@@ -156,6 +159,15 @@ class Following:
                 lost_bytes=size,
                 lost_lines=lines,
             )
+
+    async def _count_unread(self, tail: Tail) -> tuple[int, int]:
+        """Bytes and lines that are not read; the lines as far as they can be."""
+        try:
+            return await tail.count_unread()
+        except OSError as error:
+            error.filename = error.filename or tail.path
+            self._faults.report("the lines of a file that is given up cannot be counted", error)
+            return tail.size - tail.offset, 0
 
     def _part(self, source: FollowedInput, farewell: Farewell) -> None:
         if source.retention is not None and farewell.inode is not None:
@@ -174,7 +186,7 @@ class Following:
     def _report(self, source: FollowedInput, found: Scan) -> None:
         for path, error in found.unreadable.items():
             error.filename = error.filename or path
-            self.report_error("a path cannot be looked at; it is tried again", error)
+            self._faults.report("a path cannot be looked at; it is tried again", error)
         before = self._missing.get(source.input_id, frozenset())
         missing = frozenset(found.missing)
         for directory in missing - before:

@@ -11,6 +11,7 @@ from shipper.batch import Batcher
 from shipper.budget import ByteBudget
 from shipper.clock import Clock
 from shipper.encode import Encoded, FileTemplate
+from shipper.file_faults import FileFaults
 from shipper.following import FollowedInput, Following
 from shipper.identity import Mark
 from shipper.logs import Log
@@ -30,6 +31,7 @@ class Harvest:
         inputs: Sequence[FollowedInput],
         *,
         following: Following,
+        faults: FileFaults,
         batcher: Batcher,
         budget: ByteBudget,
         clock: Clock,
@@ -38,6 +40,7 @@ class Harvest:
     ) -> None:
         self._inputs = inputs
         self._following = following
+        self._faults = faults
         self._batcher = batcher
         self._budget = budget
         self._clock = clock
@@ -99,7 +102,7 @@ class Harvest:
             except OSError as error:
                 # The next scan or notification finds it behind and has it tried again.
                 error.filename = error.filename or tail.path
-                self._following.report_error("a file cannot be read; it is tried again", error)
+                self._faults.report("a file cannot be read; it is tried again", error)
                 more = None
             if more is not None and more not in self._queued:
                 self._queued.add(more)

@@ -10,7 +10,7 @@ directory has to be ours and closed to others, and is never reached through a sy
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import xxhash
@@ -95,25 +95,28 @@ class Retention:
             error.filename = link.name
             self._report("a link in .shipper cannot be removed", error)
 
-    def adopt(self, places: Iterable[str]) -> list[Kept]:
-        """Opens what earlier processes kept beside the logs in these directories."""
-        adopted = []
-        for place in places:
-            try:
-                directory = self._directory(place, create=False)
-                names = self._filesystem.list_private(directory)
-                for name, inode in sorted(names.items()):
-                    number, _, base = name.removeprefix(self._prefix).partition("-")
-                    if not name.startswith(self._prefix) or number != str(inode.number):
-                        continue
-                    descriptor = self._filesystem.open_in(directory, name)
-                    self._links[inode] = _Link(place, name)
-                    adopted.append(Kept(inode, os.path.join(place, base), descriptor))
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                self._tell(place, error)
-        return adopted
+    def adopt(self, place: str) -> list[Kept]:
+        """Opens what earlier processes kept beside the logs in a directory.
+
+        Raises OSError if that is not possible now, and then has adopted nothing; FileNotFoundError
+        if nothing was ever kept there.
+        """
+        directory = self._directory(place, create=False)
+        adopted: list[tuple[_Link, Kept]] = []
+        try:
+            for name, inode in sorted(self._filesystem.list_private(directory).items()):
+                number, _, base = name.removeprefix(self._prefix).partition("-")
+                if not name.startswith(self._prefix) or number != str(inode.number):
+                    continue
+                descriptor = self._filesystem.open_in(directory, name)
+                kept = Kept(inode, os.path.join(place, base), descriptor)
+                adopted.append((_Link(place, name), kept))
+        except OSError:
+            for _, kept in adopted:
+                self._filesystem.close(kept.descriptor)
+            raise
+        self._links.update({kept.inode: link for link, kept in adopted})
+        return [kept for _, kept in adopted]
 
     def close(self) -> None:
         """Leaves the links as they are, for the next start."""

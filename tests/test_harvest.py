@@ -20,6 +20,7 @@ from shipper.catalog import Catalog
 from shipper.config.model import OnInvalid
 from shipper.discovery import WakeUp
 from shipper.encode import DocumentEncoder
+from shipper.file_faults import FileFaults
 from shipper.filesystem import FileFacts, FileSystem
 from shipper.following import FollowedInput, Following
 from shipper.harvest import Harvest
@@ -114,10 +115,12 @@ class World:
             following=Following(
                 inputs,
                 filesystem=self.files,
+                faults=FileFaults(self.metrics, log),
                 metrics=self.metrics,
                 log=log,
                 max_kept_bytes=2**30,
             ),
+            faults=FileFaults(self.metrics, log),
             batcher=self.batcher,
             budget=self.budget,
             clock=self.clock,

@@ -14,11 +14,18 @@ from shipper.retention import DIRECTORY, Retention
 
 
 class Refusing(FileSystem):
-    """A file system that makes no links, for the reason that is given."""
+    """A file system that makes no links, for the reason that is given, or opens no more files."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int | None = None, *, opens_left: int = -1) -> None:
         super().__init__()
-        self.number: int | None = number
+        self.number = number
+        self.opens_left = opens_left
+
+    def open_in(self, directory: int, name: str) -> int:
+        if self.opens_left == 0:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        self.opens_left -= 1
+        return super().open_in(directory, name)
 
     def link(self, descriptor: int, directory: int, name: str) -> None:
         if self.number is not None:
@@ -88,7 +95,7 @@ def test_the_next_process_finds_what_was_kept(world: World) -> None:
     world.log.unlink()
 
     retention = world.retention()
-    [kept] = retention.adopt([str(world.log.parent)])
+    [kept] = retention.adopt(str(world.log.parent))
     assert (kept.inode, kept.path) == (world.inode, str(world.log))
     assert os.pread(kept.descriptor, 10, 0) == b"one\n"
     os.close(kept.descriptor)
@@ -101,7 +108,7 @@ def test_what_others_keep_is_left_alone(world: World) -> None:
     theirs = world.retention(owner="theirs")
     world.keep(theirs)
     retention = world.retention()
-    assert retention.adopt([str(world.log.parent)]) == []
+    assert retention.adopt(str(world.log.parent)) == []
     retention.release(world.inode)
     assert len(world.names()) == 1
     theirs.close()
@@ -172,7 +179,8 @@ def test_a_directory_of_another_user_is_not_used(world: World) -> None:
     os.chown(world.links, 12345, 12345)
     retention = world.retention()
     world.keep(retention)
-    assert retention.adopt([str(world.log.parent)]) == []
+    with pytest.raises(PermissionError):
+        retention.adopt(str(world.log.parent))
     assert world.names() == []
     retention.close()
 
@@ -200,7 +208,7 @@ def test_a_symbolic_link_among_the_links_is_not_followed(world: World, tmp_path:
     (world.links / f"{prefix}-{secret.stat().st_ino}-tetragon.log").symlink_to(secret)
     before.close()
     retention = world.retention()
-    kept = retention.adopt([str(world.log.parent)])
+    kept = retention.adopt(str(world.log.parent))
     assert [each.inode for each in kept] == [world.inode]
     for each in kept:
         os.close(each.descriptor)
@@ -214,5 +222,33 @@ def test_a_file_whose_name_claims_another_inode_is_not_adopted(world: World) -> 
     [name] = world.names()
     (world.links / name).rename(world.links / name.replace(str(world.inode.number), "1"))
     retention = world.retention()
-    assert retention.adopt([str(world.log.parent)]) == []
+    assert retention.adopt(str(world.log.parent)) == []
     retention.close()
+
+
+def test_what_cannot_be_opened_is_adopted_when_it_can_be(world: World) -> None:
+    before = world.retention()
+    world.keep(before)
+    second = world.log.with_name("second.log")
+    second.write_bytes(b"two\n")
+    with second.open("rb") as file:
+        found = os.fstat(file.fileno())
+        before.keep(Inode(found.st_dev, found.st_ino), str(second), file.fileno())
+    before.close()
+    filesystem = Refusing(opens_left=1)
+    retention = world.retention(filesystem)
+    with pytest.raises(OSError, match="Too many open files"):
+        retention.adopt(str(world.log.parent))
+    assert world.inode not in retention
+    filesystem.opens_left = -1
+    kept = retention.adopt(str(world.log.parent))
+    assert len(kept) == 2
+    for each in kept:
+        os.close(each.descriptor)
+    retention.close()
+
+
+def test_where_nothing_was_ever_kept_nothing_is_adopted(world: World) -> None:
+    with pytest.raises(FileNotFoundError):
+        world.retention().adopt(str(world.log.parent))
+    assert not world.links.exists()
