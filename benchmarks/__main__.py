@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from benchmarks.contestants import Contestant, peers, shipper
 from benchmarks.corpus import write_corpus
 from benchmarks.measure import Cost, FailedRunError, Running, cost_of, running
 from benchmarks.report import Idle, Many, Row, report
+from shipper.demo.process import free_port
 
 _IDLE_SECONDS = 20.0
 # Until files count as quiet, and their links are gone.
@@ -188,9 +188,7 @@ def _sink(log: Path) -> Iterator[Sink]:
 
 
 def _free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def _progress(text: str) -> None:

@@ -12,13 +12,25 @@ from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 from urllib.parse import quote
 
 import msgspec
+from msgspec import UNSET
 
+from shipper.check_answers import (
+    Items,
+    Privileges,
+    Resolved,
+    Root,
+    Simulated,
+    Templates,
+    parse,
+    reason,
+)
 from shipper.clock import Clock
-from shipper.config.model import Config, TlsVerify
+from shipper.config.model import Config
+from shipper.config.outputs import TlsVerify
 from shipper.discovery import scan
 from shipper.filesystem import FileSystem
 from shipper.output.exchange import Answer, TransportError
@@ -160,30 +172,30 @@ class _Inquiry:
             self._ok("reachable")
             self.wrong(
                 "known",
-                f"HTTP 401{_reason(answer)}",
+                f"HTTP 401{reason(answer)}",
                 "these credentials are not accepted: look at username, password and api_key"
                 if given
                 else "credentials are asked for: set username and password, or api_key",
             )
             return False
         if answer.status >= 500 or answer.status == 429:
-            self.wrong("reachable", f"HTTP {answer.status}{_reason(answer)}", "look at the cluster")
+            self.wrong("reachable", f"HTTP {answer.status}{reason(answer)}", "look at the cluster")
             return False
         if 300 <= answer.status < 400:
             self.wrong("reachable", f"HTTP {answer.status}", "give the URL that it redirects to")
             return False
-        self._ok("reachable", _product(answer))
+        self._ok("reachable", parse(answer, Root).product)
         return True
 
     async def _is_data_stream(self) -> bool | None:
         """Whether it is there (True), will be made or nobody knows (None), or cannot be (False)."""
         name = self._output.data_stream
         answer = await self._ask("GET", f"/_resolve/index/{name}*")
-        found = _json(answer) if answer.status == 200 else {}
-        if any(stream.get("name") == name for stream in found.get("data_streams", ())):
+        found = parse(answer, Resolved) if answer.status == 200 else Resolved()
+        if found.has_data_stream(name):
             self._ok("data stream", name)
             return True
-        if any(index.get("name") == name for index in found.get("indices", ())):
+        if found.has_index(name):
             self.wrong(
                 "data stream",
                 f"{name} is a plain index, made while no template was there",
@@ -199,9 +211,9 @@ class _Inquiry:
             self._unknown("template", "these credentials may not look at templates")
             return True
         if answer.status != 200:
-            self._unknown("template", f"HTTP {answer.status}{_reason(answer)}")
+            self._unknown("template", f"HTTP {answer.status}{reason(answer)}")
             return True
-        if "template" in _json(answer):
+        if parse(answer, Simulated).template is not UNSET:
             if not await self._makes_data_stream():
                 self.wrong(
                     "template",
@@ -227,12 +239,12 @@ class _Inquiry:
         name = self._output.data_stream
         answer = await self._ask("GET", "/_index_template")
         templates = [
-            found["index_template"]
-            for found in _json(answer).get("index_templates", ())
-            if any(fnmatchcase(name, glob) for glob in found["index_template"]["index_patterns"])
+            found.index_template
+            for found in parse(answer, Templates).index_templates
+            if any(fnmatchcase(name, glob) for glob in found.index_template.index_patterns)
         ]
-        winner = max(templates, key=lambda found: found.get("priority", 0), default=None)
-        return winner is None or "data_stream" in winner
+        winner = max(templates, key=lambda found: found.priority or 0, default=None)
+        return winner is None or winner.data_stream is not UNSET
 
     async def _may_write(self, is_there: bool) -> None:
         name = self._output.data_stream
@@ -240,7 +252,7 @@ class _Inquiry:
         question = {"index": [{"names": [name], "privileges": privileges}]}
         answer = await self._ask("POST", "/_security/user/_has_privileges", question)
         if answer.status == 200:
-            lacking = _lacking(_json(answer))
+            lacking = parse(answer, Privileges).lacking
             if not lacking:
                 self._ok("may write")
                 return
@@ -258,19 +270,17 @@ class _Inquiry:
         """Sends a document that no data stream takes, as it has no @timestamp: 400 is a yes."""
         path = f"/{self._output.data_stream}/_bulk"
         answer = await self._ask("POST", path, b'{"create":{}}\n{}\n')
-        items = _json(answer).get("items") or [{}]
-        status = items[0].get("create", {}).get("status", answer.status)
-        if status in (401, 403):
-            words = items[0].get("create", {}).get("error", {}).get("reason", "")
+        status, words = parse(answer, Items).only
+        if status in (401, 403) or answer.status in (401, 403):
             self.wrong(
                 "may write",
-                f"status {status}: {words}" if words else f"status {status}{_reason(answer)}",
+                f"status {status}: {words}" if words else f"HTTP {answer.status}{reason(answer)}",
                 "grant this user the right to create documents there; a write block shows here too",
             )
         elif status == 400:
             self._ok("may write")
         else:
-            self._unknown("may write", f"status {status}{_reason(answer)}")
+            self._unknown("may write", f"HTTP {answer.status}{reason(answer)}")
 
     async def _has_pipeline(self) -> None:
         name = self._output.pipeline
@@ -280,7 +290,7 @@ class _Inquiry:
         elif answer.status == 404:
             self.wrong("pipeline", f"there is no {name}", "make it, or leave output.pipeline out")
         else:
-            self._unknown("pipeline", f"HTTP {answer.status}{_reason(answer)}")
+            self._unknown("pipeline", f"HTTP {answer.status}{reason(answer)}")
 
     async def _ask(self, method: str, path: str, body: object = None) -> Answer:
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
@@ -306,36 +316,3 @@ _ADVICE = {
     "invalid_answer": "is it http, and the URL says https, or another service?",
     "credentials": "let this user read the file, and see that it holds the secret",
 }
-
-
-def _json(answer: Answer) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(answer.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _reason(answer: Answer) -> str:
-    error = _json(answer).get("error")
-    words = error.get("reason") if isinstance(error, dict) else error
-    return f": {str(words)[:300]}" if words else ""
-
-
-def _product(answer: Answer) -> str:
-    version = _json(answer).get("version")
-    if not isinstance(version, dict):
-        return ""
-    name = "OpenSearch" if version.get("distribution") == "opensearch" else "Elasticsearch"
-    return f"{name} {version.get('number', '')}".strip()
-
-
-def _lacking(answer: dict[str, Any]) -> list[str]:
-    if answer.get("has_all_requested"):
-        return []
-    granted = [
-        rights for rights in (answer.get("index") or {}).values() if isinstance(rights, dict)
-    ]
-    return sorted({name for rights in granted for name, given in rights.items() if not given}) or [
-        "privileges"
-    ]

@@ -23,7 +23,9 @@ from shipper.budget import ByteBudget
 from shipper.catalog import Catalog
 from shipper.clock import Clock
 from shipper.compressed import SUFFIX, CompressedLogs
-from shipper.config.model import Compression, Config, Ids, InputConfig, StartAt, TlsVerify, uses_tls
+from shipper.config.inputs import InputConfig, StartAt
+from shipper.config.model import Config
+from shipper.config.outputs import Compression, Ids, TlsVerify, uses_tls
 from shipper.discovery import WakeUp, Watch
 from shipper.documents import document_constants
 from shipper.encode import DocumentEncoder

@@ -2,7 +2,8 @@
 and those of the data stream that the Elastic integration expects."""
 
 from shipper import __version__
-from shipper.config.model import Config, InputConfig
+from shipper.config.inputs import InputConfig
+from shipper.config.model import Config
 
 #: The version of the Elastic Common Schema that the documents follow; the integration's pipeline
 #: sets the same.

@@ -4,7 +4,7 @@ Per line it validates the JSON and finds `time` in one pass (msgspec skips what 
 without building it), escapes the line as a JSON string (orjson), and takes its checksum (xxh3); all
 else of the document is rendered once a file. Working line by line on small objects beats working
 on whole blocks by half: a line stays in the nearest cache while four libraries look at it, where
-one call a block streams megabytes through fresh pages four times (`benchmarks micro` shows both).
+one call a block streams megabytes through fresh pages four times.
 
 A block in which anything is unusual raises in the fast loop and is done again by the careful one,
 which gives every line its own outcome. Both make the same document of an ordinary line; a test
@@ -25,7 +25,7 @@ import msgspec
 import orjson
 import xxhash
 
-from shipper.config.model import OnInvalid
+from shipper.config.inputs import OnInvalid
 from shipper.filesystem import Inode
 from shipper.filters import EventFilter, Run
 from shipper.identity import Identity

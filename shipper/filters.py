@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from shipper.config.model import EventRule, EventsConfig
+from shipper.config.inputs import EventRule, EventsConfig
 
 #: The label of events that none of the rules in `include` matches.
 NOT_INCLUDED = "include"

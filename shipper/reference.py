@@ -1,5 +1,5 @@
-"""The reference pages, made from what they are about: docs/configuration.md from the types in
-`config.model`, docs/metrics.md from the table in `metrics`.
+"""The reference pages, made from what they are about: docs/configuration.md from the types that
+`config.model` gathers, docs/metrics.md from the table in `metrics`.
 
 `python -m shipper.reference` writes them; with `--check` it writes nothing and ends with exit code
 1 if a page is out of date.
@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from shipper.config.load import PLACES, VARIABLE
-from shipper.config.model import Config, Section
+from shipper.config.model import Config
+from shipper.config.section import Section
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.metrics import METRICS, Metric
 

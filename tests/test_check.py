@@ -13,7 +13,9 @@ import pytest
 
 from shipper.check import Finding, Result, check, report
 from shipper.clock import SystemClock
-from shipper.config.model import Config, InputConfig, OutputConfig, TlsConfig, TlsVerify
+from shipper.config.inputs import InputConfig
+from shipper.config.model import Config
+from shipper.config.outputs import OutputConfig, TlsConfig, TlsVerify
 from shipper.config.units import HostList, Secret
 from shipper.demo import bulk_api
 from tests.servers.launcher import free_port
@@ -412,3 +414,39 @@ def test_the_server_of_these_tests_knows_the_pages_that_are_asked_for() -> None:
     """Else every finding here would be that of a 404."""
     for page in (ROOT, RESOLVE, SIMULATE):
         assert bulk_api.other_page(*page.split(" "))[0] == 200
+
+
+class TestOddAnswers:
+    @pytest.mark.parametrize(
+        "odd",
+        [None, [], "a page", {"data_streams": None}, {"data_streams": [None], "indices": [{}]}],
+        ids=str,
+    )
+    def test_what_is_no_answer_of_a_cluster_says_nothing_about_the_data_stream(
+        self, config: Config, bulk_server: BulkServer, odd: object
+    ) -> None:
+        bulk_server.pages[f"GET /_resolve/index/{STREAM}*"] = (200, odd)
+        found = findings(config)
+        assert "data stream" not in found
+
+    @pytest.mark.parametrize(
+        "odd", [None, {"index_templates": None}, {"index_templates": [{"index_template": 1}]}]
+    )
+    def test_templates_that_cannot_be_understood_are_no_failure(
+        self, config: Config, bulk_server: BulkServer, odd: object
+    ) -> None:
+        nothing: dict[str, list[object]] = {"data_streams": [], "indices": []}
+        bulk_server.pages[f"GET /_resolve/index/{STREAM}*"] = (200, nothing)
+        simulate = f"POST /_index_template/_simulate_index/{STREAM}"
+        bulk_server.pages[simulate] = (200, {"template": {}})
+        bulk_server.pages["GET /_index_template"] = (200, odd)
+        assert findings(config)["template"].result is Result.OK
+
+    @pytest.mark.parametrize("odd", [None, {"index": None}, {"index": {STREAM: [1]}}])
+    def test_privileges_that_cannot_be_understood_are_not_taken_for_granted(
+        self, config: Config, bulk_server: BulkServer, odd: object
+    ) -> None:
+        bulk_server.pages["POST /_security/user/_has_privileges"] = (200, odd)
+        found = findings(config)["may write"]
+        assert found.result is Result.WRONG
+        assert "privileges" in found.detail

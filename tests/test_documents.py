@@ -6,7 +6,9 @@ import orjson
 import pytest
 
 from shipper import __version__
-from shipper.config.model import Config, InputConfig, OutputConfig
+from shipper.config.inputs import InputConfig
+from shipper.config.model import Config
+from shipper.config.outputs import OutputConfig
 from shipper.config.units import HostList
 from shipper.documents import document_constants
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import xxhash
 
-from shipper.config.model import OnInvalid
+from shipper.config.inputs import OnInvalid
 from shipper.demo.events import KINDS, EventSource
 from shipper.encode import DocumentEncoder, Encoded, FileTemplate
 from shipper.filesystem import Inode

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from shipper.config.model import EventRule, EventsConfig, ExcludeRule, OnInvalid
+from shipper.config.inputs import EventRule, EventsConfig, ExcludeRule, OnInvalid
 from shipper.demo.events import KINDS, EventSource
 from shipper.encode import DocumentEncoder, Encoded
 from shipper.filesystem import Inode

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from shipper.catalog import Catalog
-from shipper.config.model import OnInvalid
+from shipper.config.inputs import OnInvalid
 from shipper.discovery import WakeUp
 from shipper.encode import DocumentEncoder
 from shipper.file_faults import FileFaults

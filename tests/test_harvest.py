@@ -17,7 +17,7 @@ import pytest
 from shipper.batch import Batch, Batcher
 from shipper.budget import ByteBudget
 from shipper.catalog import Catalog
-from shipper.config.model import OnInvalid
+from shipper.config.inputs import OnInvalid
 from shipper.discovery import WakeUp
 from shipper.encode import DocumentEncoder
 from shipper.file_faults import FileFaults

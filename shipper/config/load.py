@@ -18,7 +18,8 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from shipper.config.model import Config, Section
+from shipper.config.model import Config
+from shipper.config.section import Section
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.errors import ConfigError
 

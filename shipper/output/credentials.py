@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from shipper.config.model import OutputConfig
+from shipper.config.outputs import OutputConfig
 from shipper.errors import OutputError
 
 

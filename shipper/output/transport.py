@@ -13,7 +13,7 @@ from yarl import URL
 from shipper import __version__
 from shipper.batch import Body
 from shipper.clock import Clock
-from shipper.config.model import OutputConfig, TlsConfig, TlsVerify, header_values, uses_tls
+from shipper.config.outputs import OutputConfig, TlsConfig, TlsVerify, header_values, uses_tls
 from shipper.errors import ConfigError, OutputError
 from shipper.output.credentials import Credentials
 from shipper.output.exchange import Answer, TransportError

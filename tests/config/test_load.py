@@ -12,18 +12,11 @@ import msgspec
 import pytest
 import yaml
 
+from shipper.config.inputs import Format, OnInvalid, StartAt
 from shipper.config.load import find_config, load_config, parse_config
-from shipper.config.model import (
-    Compression,
-    Config,
-    Format,
-    Ids,
-    OnInvalid,
-    Section,
-    StartAt,
-    TlsVerify,
-    header_values,
-)
+from shipper.config.model import Config
+from shipper.config.outputs import Compression, Ids, TlsVerify, header_values
+from shipper.config.section import Section
 from shipper.config.units import HostList, Secret
 from shipper.errors import ConfigError
 from shipper.logs import Level, LogFormat

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shipper.config.model import OutputConfig
+from shipper.config.outputs import OutputConfig
 from shipper.config.units import HostList, Secret
 from shipper.errors import OutputError
 from shipper.output.credentials import Credentials

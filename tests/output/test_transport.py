@@ -20,7 +20,7 @@ import trustme
 
 from shipper import __version__
 from shipper.batch import Body
-from shipper.config.model import OutputConfig, TlsConfig, TlsVerify
+from shipper.config.outputs import OutputConfig, TlsConfig, TlsVerify
 from shipper.config.units import HostList, Seconds, Secret
 from shipper.errors import ConfigError
 from shipper.output.exchange import Answer, TransportError

@@ -1,0 +1,228 @@
+"""The options of the output: where to, as whom, and how."""
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from msgspec import Meta, field
+
+from shipper.config.section import Section, require, within
+from shipper.config.units import ByteSize, HostList, Seconds, Secret
+
+_KIB, _MIB = 1024, 1024**2
+
+#: https://www.elastic.co/docs/reference/ecs/ecs-data_stream: no part may hold a hyphen, capitals or
+#: what a file name may not.
+_DATA_STREAM = re.compile(r"[^-A-Z\\/*?\"<>|,#:\s]+(-[^-A-Z\\/*?\"<>|,#:\s]+){2}")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OUR_HEADERS = frozenset({"authorization", "content-encoding", "content-length", "content-type"})
+
+
+class Ids(Enum):
+    """Where the documents' ids come from."""
+
+    CONTENT = "content"
+    AUTO = "auto"
+
+
+class Compression(Enum):
+    """How request bodies are sent."""
+
+    GZIP = "gzip"
+    NONE = "none"
+
+
+class TlsVerify(Enum):
+    """What of a server's certificate has to be right."""
+
+    FULL = "full"
+    CERTIFICATE = "certificate"
+    NONE = "none"
+
+
+class TlsConfig(Section, frozen=True):
+    """How `https` hosts are verified. TLS 1.2 is the least."""
+
+    ca: Annotated[
+        str,
+        Meta(
+            description="A file of PEM certificates, or the PEM text itself, that servers' "
+            "certificates are checked with, in place of the system's."
+        ),
+    ] = ""
+    verify: Annotated[
+        TlsVerify,
+        Meta(
+            description="`full`: certificate and host name; `certificate`: any host name; `none`: "
+            "nothing is checked, and anybody in between can read and change what is sent."
+        ),
+    ] = TlsVerify.FULL
+
+
+class BulkConfig(Section, frozen=True):
+    """When a request is full. What comes first decides."""
+
+    max_bytes: Annotated[ByteSize, Meta(description="Bytes of documents, before compression.")] = (
+        ByteSize(4 * _MIB)
+    )
+    max_events: Annotated[int, Meta(description="Documents.")] = 2000
+    linger: Annotated[
+        Seconds,
+        Meta(
+            description="How long the first line of a request waits for others. Hundreds of nodes "
+            "should not send tiny requests."
+        ),
+    ] = Seconds(1)
+
+    def __post_init__(self) -> None:
+        within("max_bytes", self.max_bytes, ByteSize(_KIB), ByteSize(64 * _MIB))
+        within("max_events", self.max_events, 1, 100_000)
+        within("linger", self.linger, Seconds(0), Seconds(60))
+
+
+class BackoffConfig(Section, frozen=True):
+    """How long to wait before something is sent again: twice as long each time, and somewhere
+    between nothing and that by chance, so that many shippers do not come back at once."""
+
+    initial: Annotated[Seconds, Meta(description="At the most, the first time.")] = Seconds(0.5)
+    max: Annotated[Seconds, Meta(description="At the most, ever.")] = Seconds(30)
+
+    def __post_init__(self) -> None:
+        within("initial", self.initial, Seconds(0.001), Seconds(3600))
+        within("max", self.max, self.initial, Seconds(3600))
+
+
+class OutputConfig(Section, frozen=True):
+    """Elasticsearch or OpenSearch."""
+
+    hosts: Annotated[
+        HostList,
+        Meta(
+            description="URLs, with a path prefix if a proxy needs one. Requests go to them in "
+            "turn; one that fails rests, and the others serve. A text with commas is a list too."
+        ),
+    ]
+    data_stream: Annotated[
+        str,
+        Meta(
+            description="TYPE-DATASET-NAMESPACE. An index template for it has to be there: the "
+            "Elastic integration installs one."
+        ),
+    ] = "logs-cilium_tetragon.log-default"
+    ids: Annotated[
+        Ids,
+        Meta(
+            description="`content`: an id that the line's file, offset and checksum give, so that "
+            "a line that is sent twice is stored once. `auto`: Elasticsearch makes ids, which it "
+            "does somewhat faster; what is sent twice is then stored twice."
+        ),
+    ] = Ids.CONTENT
+    pipeline: Annotated[
+        str, Meta(description="An ingest pipeline, in place of the index's default one.")
+    ] = ""
+    username: Annotated[str, Meta(description="For basic authentication.")] = ""
+    password: Annotated[Secret, Meta(description="The password of `username`.")] = Secret()
+    password_file: Annotated[
+        str,
+        Meta(description="A file that holds the password; read again when it changes, and on 401."),
+    ] = ""
+    api_key: Annotated[
+        Secret, Meta(description="An API key, as `id:key` or encoded as Elasticsearch shows it.")
+    ] = Secret()
+    api_key_file: Annotated[
+        str,
+        Meta(description="A file that holds the API key; read again when it changes, and on 401."),
+    ] = ""
+    headers: Annotated[
+        dict[str, Secret], Meta(description="Further headers of each request, for a proxy's sake.")
+    ] = field(default_factory=dict)
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    compression: Annotated[
+        Compression,
+        Meta(description="`gzip` costs less CPU here than sending ten times as many bytes."),
+    ] = Compression.GZIP
+    bulk: BulkConfig = field(default_factory=BulkConfig)
+    max_in_flight: Annotated[int, Meta(description="Requests under way at the same time.")] = 4
+    timeout: Annotated[
+        Seconds,
+        Meta(description="For a whole request; then it is made again."),
+    ] = Seconds(60)
+    backoff: BackoffConfig = field(default_factory=BackoffConfig)
+
+    def __post_init__(self) -> None:
+        _check_hosts(self.hosts)
+        require(
+            _DATA_STREAM.fullmatch(self.data_stream) is not None,
+            "data_stream",
+            f"`{self.data_stream}` is not TYPE-DATASET-NAMESPACE in small letters, with no other "
+            "hyphens",
+        )
+        require(
+            re.search(r"[\s&?#%/]", self.pipeline) is None,
+            "pipeline",
+            "is the name of a pipeline: no white space, and none of & ? # % /",
+        )
+        self._check_credentials()
+        for name in self.headers:
+            require(_HEADER_NAME.fullmatch(name) is not None, "headers", f"`{name}` is not a name")
+            require(
+                name.lower() not in _OUR_HEADERS, "headers", f"`{name}` is set by shipper itself"
+            )
+            value = self.headers[name].reveal()
+            require(
+                value.isprintable(), "headers", f"the value of `{name}` has a control character"
+            )
+        within("max_in_flight", self.max_in_flight, 1, 256)
+        within("timeout", self.timeout, Seconds(0.1), Seconds(3600))
+
+    def _check_credentials(self) -> None:
+        password = bool(self.password) or bool(self.password_file)
+        api_key = bool(self.api_key) or bool(self.api_key_file)
+        require(not (self.username and api_key), "username", "and an API key: give one of the two")
+        require(
+            not (self.password and self.password_file), "password", "and password_file: give one"
+        )
+        require(not (self.api_key and self.api_key_file), "api_key", "and api_key_file: give one")
+        require(password or not self.username, "username", "without password or password_file")
+        require(not password or bool(self.username), "password", "without username")
+
+
+def uses_tls(output: OutputConfig) -> bool:
+    """Whether any host is spoken to over TLS."""
+    return any(host.startswith("https:") for host in output.hosts)
+
+
+def header_values(headers: Mapping[str, Secret]) -> dict[str, str]:
+    """The headers as they are sent."""
+    return {name: value.reveal() for name, value in headers.items()}
+
+
+def _check_hosts(hosts: HostList) -> None:
+    require(bool(hosts), "hosts", "is empty: give at least one URL")
+    # Looked at first, and in the text of all of them: no other fault may repeat a password, of
+    # which a comma may have made two entries.
+    require(
+        not any("@" in host for host in hosts),
+        "hosts",
+        "a URL has credentials in it: use username and password, which are kept out of logs",
+    )
+    for host in hosts:
+        _check_host(host)
+
+
+def _check_host(host: str) -> None:
+    try:
+        url = urlsplit(host)
+        port = url.port
+    except ValueError as error:
+        raise ValueError(f"hosts: `{host}` is not a valid URL: {error}") from None
+    # A query may hold a token: it is not repeated.
+    require("?" not in host and "#" not in host, "hosts", "a URL has a query or a fragment")
+    require(
+        url.scheme in ("http", "https") and bool(url.hostname) and port != 0,
+        "hosts",
+        f"`{host}` is not a URL such as https://es-1:9200",
+    )
+    require(re.search(r"[\s\x7f]", host) is None, "hosts", f"`{host}` has white space in it")
