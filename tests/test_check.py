@@ -425,7 +425,7 @@ class TestOddAnswers:
     def test_what_is_no_answer_of_a_cluster_says_nothing_about_the_data_stream(
         self, config: Config, bulk_server: BulkServer, odd: object
     ) -> None:
-        bulk_server.pages[f"GET /_resolve/index/{STREAM}*"] = (200, odd)
+        bulk_server.pages[RESOLVE] = (200, odd)
         found = findings(config)
         assert "data stream" not in found
 
@@ -436,9 +436,8 @@ class TestOddAnswers:
         self, config: Config, bulk_server: BulkServer, odd: object
     ) -> None:
         nothing: dict[str, list[object]] = {"data_streams": [], "indices": []}
-        bulk_server.pages[f"GET /_resolve/index/{STREAM}*"] = (200, nothing)
-        simulate = f"POST /_index_template/_simulate_index/{STREAM}"
-        bulk_server.pages[simulate] = (200, {"template": {}})
+        bulk_server.pages[RESOLVE] = (200, nothing)
+        bulk_server.pages[SIMULATE] = (200, {"template": {}})
         bulk_server.pages["GET /_index_template"] = (200, odd)
         assert findings(config)["template"].result is Result.OK
 
@@ -446,7 +445,7 @@ class TestOddAnswers:
     def test_privileges_that_cannot_be_understood_are_not_taken_for_granted(
         self, config: Config, bulk_server: BulkServer, odd: object
     ) -> None:
-        bulk_server.pages["POST /_security/user/_has_privileges"] = (200, odd)
+        bulk_server.pages[PRIVILEGES] = (200, odd)
         found = findings(config)["may write"]
         assert found.result is Result.WRONG
         assert "privileges" in found.detail
