@@ -34,6 +34,19 @@ class Compression(Enum):
     NONE = "none"
 
 
+class Concurrency(Enum):
+    """How many requests are under way at the same time."""
+
+    ADAPTIVE = "adaptive"
+    FIXED = "fixed"
+
+
+class OutputKind(Enum):
+    """Which destination it is."""
+
+    ELASTICSEARCH = "elasticsearch"
+
+
 class TlsVerify(Enum):
     """What of a server's certificate has to be right."""
 
@@ -144,12 +157,26 @@ class OutputConfig(Section, frozen=True):
         Meta(description="`gzip` costs less CPU here than sending ten times as many bytes."),
     ] = Compression.GZIP
     bulk: BulkConfig = field(default_factory=BulkConfig)
-    max_in_flight: Annotated[int, Meta(description="Requests under way at the same time.")] = 4
+    concurrency: Annotated[
+        Concurrency,
+        Meta(
+            description="`adaptive`: so many requests are under way as the cluster can take, which "
+            "its answers and their times tell, at most `max_in_flight`; `fixed`: that many, always."
+        ),
+    ] = Concurrency.ADAPTIVE
+    max_in_flight: Annotated[
+        int, Meta(description="Requests under way at the same time, at the most.")
+    ] = 16
     timeout: Annotated[
         Seconds,
         Meta(description="For a whole request; then it is made again."),
     ] = Seconds(60)
     backoff: BackoffConfig = field(default_factory=BackoffConfig)
+
+    @property
+    def kind(self) -> OutputKind:
+        """Which destination it is for."""
+        return OutputKind.ELASTICSEARCH
 
     def __post_init__(self) -> None:
         _check_hosts(self.hosts)

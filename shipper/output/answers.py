@@ -19,6 +19,9 @@ from enum import Enum
 
 import msgspec
 
+#: Of an error whose type is none, or no name.
+OTHER_TYPE = "other"
+
 
 class Outcome(Enum):
     """What became of one event in one request."""
@@ -36,6 +39,8 @@ class Refusal:
     index: int
     status: int
     reason: str
+    #: The kind of the error, as a metric's label.
+    type: str = OTHER_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ _decode_failure = msgspec.json.Decoder(_Failure).decode
 #: The words of Elasticsearch 8 and OpenSearch 2; no type of error says it.
 _NO_PIPELINE = re.compile(r"pipeline with id \[.*\] does not exist")
 
+_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
 #: How much of a foreign text goes into our own messages, in characters.
 _EXCERPT = 300
 
@@ -157,7 +164,8 @@ def _items(body: bytes, events: int) -> Taken:
             why_again = why_again or f"item status {result.status}{_words(result.error)}"
             again.append(index)
         elif outcome is Outcome.REFUSED:
-            refused.append(Refusal(index, result.status, _words(result.error).removeprefix(": ")))
+            words = _words(result.error).removeprefix(": ")
+            refused.append(Refusal(index, result.status, words, _type_of(result.error)))
     delivered, already = counts[Outcome.DELIVERED], counts[Outcome.ALREADY_DELIVERED]
     return Taken(delivered, already, again, reasons, why_again, refused)
 
@@ -171,6 +179,11 @@ def _lacks_pipeline(result: _Result) -> bool:
         and error.type == "illegal_argument_exception"
         and _NO_PIPELINE.fullmatch(error.reason or "") is not None
     )
+
+
+def _type_of(error: _Error | None) -> str:
+    """The type of an error, which becomes a label: nothing but a short name is taken."""
+    return error.type if error is not None and _TYPE.fullmatch(error.type) else OTHER_TYPE
 
 
 def _reason(body: bytes) -> str:

@@ -73,8 +73,8 @@ def test_each_item_has_an_outcome_of_its_own() -> None:
         reasons={"item_429": 2, "item_503": 1},
         why_again="item status 429: es_rejected_execution_exception: queue is full",
         refused=[
-            Refusal(3, 400, "document_parsing_exception: failed to parse field [pid]"),
-            Refusal(6, 400, "mapper_parsing_exception: failed to parse field [pid]"),
+            Refusal(3, 400, f"{PARSING['type']}: {PARSING['reason']}", PARSING["type"]),
+            Refusal(6, 400, f"{MAPPER['type']}: {MAPPER['reason']}", MAPPER["type"]),
         ],
     )
 
