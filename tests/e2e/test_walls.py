@@ -23,7 +23,7 @@ def dead_letters(process: ShipperProcess) -> Path:
 
 def ended(process: ShipperProcess, lines: int) -> bool:
     """Whether so many lines have their outcome."""
-    return sum(process.status()["events"].values()) == lines
+    return sum(process.metrics().by("shipper_events_total", "outcome").values()) == lines
 
 
 def ended_or_stopped(process: ShipperProcess, lines: int) -> bool:
