@@ -625,6 +625,27 @@ def test_one_encoder_goes_from_day_to_day_and_from_file_to_file() -> None:
     ]
 
 
+class OnlyFast(DocumentEncoder):
+    """Has no careful loop to fall back on, which would hide that every block is done twice."""
+
+    def _encode_carefully(self, *_: object) -> Encoded:
+        raise AssertionError("done again by the careful loop")
+
+
+@pytest.mark.parametrize("pattern", ["", "constant", DAILY, "tetragon-%{+yyyy.MM.dd.HH}"])
+def test_ordinary_blocks_are_done_by_the_fast_loop_whatever_the_index(pattern: str) -> None:
+    made = OnlyFast(
+        CONSTANTS,
+        content_ids=True,
+        on_invalid=OnInvalid.SHIP,
+        index=index_name(pattern) if pattern else None,
+    )
+    one_day = ordinary(random.Random(4), 50)
+    two_days = [timed(f'"2026-11-{day}T12:00:00Z"') for day in (24, 25)]
+    for lines in (one_day, two_days):
+        assert made.encode(template(made), 0, block_of(lines), NOW).events == len(lines)
+
+
 def test_a_line_without_a_time_of_its_own_goes_by_that_of_reading() -> None:
     assert indexes_of(encode(b"no JSON\n", index=DAILY)) == ["tetragon-2025.11.24"]
     made = encoder(index=DAILY)
