@@ -93,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
         "check",
         help="is the configuration right; will Elasticsearch take the lines",
         description="Validates the configuration, looks at the files, and asks each host: can it "
-        "be reached, is its certificate right, are we known, may we write to the data stream, is "
-        "there a template for it. Says what is wrong and what to do. Ships nothing.",
+        "be reached, is its certificate right, are we known, may we write to the data stream or "
+        "index, is there a template for it. Says what is wrong and what to do. Ships nothing.",
     )
     _add_config(check)
     check.set_defaults(command=_check)

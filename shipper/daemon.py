@@ -27,7 +27,7 @@ from shipper.config.inputs import InputConfig, StartAt
 from shipper.config.model import Config
 from shipper.config.outputs import Ids, TlsVerify, uses_tls
 from shipper.discovery import WakeUp, Watch
-from shipper.documents import document_constants
+from shipper.documents import document_constants, index_name, index_names
 from shipper.encode import DocumentEncoder
 from shipper.errors import RegistryError
 from shipper.file_faults import FileFaults
@@ -83,8 +83,9 @@ class Daemon:
 
         Raises:
             RegistryError: the data directory cannot be used.
-            ConfigError: the TLS settings cannot be used.
+            ConfigError: the TLS settings cannot be used, or `output.index` gives no name.
         """
+        index_names(self._config)
         output = self._config.output
         around = Surroundings(
             output=output,
@@ -214,13 +215,15 @@ class Daemon:
                 ignore_older=settings.ignore_older,
                 start_at_end=settings.start_at is StartAt.END,
             )
+            constants = document_constants(
+                self._config, settings, agent_id=registry.agent_id, ephemeral_id=ephemeral_id
+            )
             encoder = DocumentEncoder(
-                document_constants(
-                    self._config, settings, agent_id=registry.agent_id, ephemeral_id=ephemeral_id
-                ),
+                constants,
                 content_ids=self._config.output.ids is Ids.CONTENT,
                 on_invalid=settings.on_invalid,
                 events=self._event_filter(settings),
+                index=index_name(self._config, settings, constants),
             )
             inputs.append(
                 FollowedInput(

@@ -226,6 +226,21 @@ class TestRun:
         log_directory.write(1)
         bulk_server.wait_for_lines(1)
 
+    @pytest.mark.parametrize("command", ["run", "check"])
+    def test_an_index_that_cannot_be_is_said_before_anything_is_made(
+        self, tmp_path: Path, config: dict[str, Any], command: str
+    ) -> None:
+        config["output"]["index"] = "%{[fields.team]}-%{+yyyy.MM.dd}"
+        done = run(command, "-c", write(tmp_path, config))
+        assert done.returncode == 2
+        failed = json.loads(done.stderr.splitlines()[-1])
+        assert failed["where"] == "output.index"
+        assert failed["message"] == (
+            "it gives no index for the input `tetragon`: `fields.team` has no value: set it, or "
+            "write %{[fields.team]:default}"
+        )
+        assert not Path(config["data_dir"]).exists()
+
     def test_on_a_terminal_the_log_is_for_people(
         self, tmp_path: Path, config: dict[str, Any]
     ) -> None:

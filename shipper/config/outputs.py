@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, field
 
+from shipper.config.presets import Preset
 from shipper.config.section import Section, require, within
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
+from shipper.index_name import IndexPattern
 
 _KIB, _MIB = 1024, 1024**2
 
@@ -124,6 +126,13 @@ class OutputConfig(Section, frozen=True):
             "Elastic integration installs one."
         ),
     ] = "logs-cilium_tetragon.log-default"
+    index: Annotated[
+        str,
+        Meta(
+            description="Instead of the data stream: a plain index, or an alias that has one to "
+            "write to, such as `tetragon-%{+yyyy.MM.dd}`. See [there](#outputindex)."
+        ),
+    ] = ""
     ids: Annotated[
         Ids,
         Meta(
@@ -156,6 +165,13 @@ class OutputConfig(Section, frozen=True):
         Compression,
         Meta(description="`gzip` costs less CPU here than sending ten times as many bytes."),
     ] = Compression.GZIP
+    preset: Annotated[
+        Preset,
+        Meta(
+            description="Numbers that go together, for the options in [this table](#outputpreset); "
+            "one of these that is set wins over the preset."
+        ),
+    ] = Preset.BALANCED
     bulk: BulkConfig = field(default_factory=BulkConfig)
     concurrency: Annotated[
         Concurrency,
@@ -186,6 +202,10 @@ class OutputConfig(Section, frozen=True):
             f"`{self.data_stream}` is not TYPE-DATASET-NAMESPACE in small letters, with no other "
             "hyphens",
         )
+        try:
+            _ = self.target
+        except ValueError as error:
+            raise ValueError(f"index: {error}") from None
         require(
             re.search(r"[\s&?#%/]", self.pipeline) is None,
             "pipeline",
@@ -203,6 +223,17 @@ class OutputConfig(Section, frozen=True):
             )
         within("max_in_flight", self.max_in_flight, 1, 256)
         within("timeout", self.timeout, Seconds(0.1), Seconds(3600))
+
+    @property
+    def is_data_stream(self) -> bool:
+        """Whether documents go to `data_stream`; else they go to `index`."""
+        return not self.index
+
+    @property
+    def target(self) -> str:
+        """What stands in the path of a request: the data stream, or the index if it has but one
+        name. Empty if it has several: then each action names its own."""
+        return IndexPattern.parse(self.index).constant if self.index else self.data_stream
 
     def _check_credentials(self) -> None:
         password = bool(self.password) or bool(self.password_file)
