@@ -400,6 +400,8 @@ def test_a_line_that_is_no_object_is_shipped_refused_or_dropped_as_the_user_says
     assert document["error"]["message"] == refused.reason
     assert action["create"]["_id"] == refused.id
     assert refused.line == NOT_OBJECTS[name]
+    # What would have been sent is kept with it, but for the message, which is the line.
+    assert events_of(refused.unsent) == [(action, {**document, "message": ""})]
 
 
 @pytest.mark.parametrize("blank", [b"", b"\r", b" ", b"\t \r", b"\x0b\x0c"])
