@@ -1,5 +1,5 @@
-"""Dead letters as a user meets them: refused by a server, shown, and sent again by a process that is
-killed, beside a daemon that goes on.
+"""Dead letters as a user meets them: refused by a server, shown, and sent again by a process that
+is killed, beside a daemon that goes on.
 """
 
 from __future__ import annotations
