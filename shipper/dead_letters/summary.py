@@ -15,7 +15,8 @@ from shipper.output.dead_letter import DeadLetter
 _MOST_REASONS = 200
 
 _POSITION = re.compile(r"\[\d+:\d+\] ", re.ASCII)
-_PARTICULARS = re.compile(r"'[^']*(?:'|$)|\b\d+\b", re.ASCII)
+# The apostrophe of "field's" begins no quotation.
+_PARTICULARS = re.compile(r"(?<!\w)'.*?(?:'(?!\w)|$)|\b\d+\b", re.ASCII | re.DOTALL)
 
 _REASON_WIDTH = 160
 _LINE_WIDTH = 200
