@@ -11,6 +11,7 @@ that it has no use for.
 import argparse
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import random
@@ -75,7 +76,10 @@ def _parser() -> argparse.ArgumentParser:
         "shipper",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # Room for the longest name of a command beside what it is for.
+        formatter_class=functools.partial(
+            argparse.RawDescriptionHelpFormatter, max_help_position=28
+        ),
     )
     parser.add_argument("--version", action="version", version=f"shipper {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
