@@ -11,7 +11,6 @@ that it has no use for.
 import argparse
 import asyncio
 import contextlib
-import functools
 import logging
 import os
 import random
@@ -76,10 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "shipper",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        # Room for the longest name of a command beside what it is for.
-        formatter_class=functools.partial(
-            argparse.RawDescriptionHelpFormatter, max_help_position=28
-        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"shipper {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

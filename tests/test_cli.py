@@ -99,7 +99,8 @@ class TestArguments:
         done = run("--help")
         assert (done.returncode, done.stderr) == (0, "")
         for command in ("run", "check", "registry", "deadletter", "demo"):
-            assert re.search(rf"^    {command} ", done.stdout, re.MULTILINE)
+            # What it is for stands beside it, or below a name that is long.
+            assert re.search(rf"^    {command}(\n {{10,}}| +)\w", done.stdout, re.MULTILINE)
         assert "/etc/shipper/shipper.yml" in done.stdout
         assert "hosts: [https://es-1:9200]" in done.stdout
 
