@@ -37,7 +37,7 @@ from shipper.following import FollowedInput, Following
 from shipper.harvest import Harvest
 from shipper.logs import Log
 from shipper.metrics import Metrics
-from shipper.output.dead_letter import DeadLetterFile
+from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
 from shipper.output.deliveries import Deliveries
 from shipper.output.destination import Destination
 from shipper.output.destinations import Surroundings, destination
@@ -124,7 +124,7 @@ class Daemon:
                 verify=output.tls.verify.value,
                 hint="anybody in between can read what is sent; set output.tls.verify to full",
             )
-        letters = Path(config.data_dir, "dead-letter.ndjson")
+        letters = Path(config.data_dir, FILE_NAME)
         outcomes = Outcomes(
             dead_letters=DeadLetterFile(letters, config.dead_letter.max_bytes),
             backoff=around.backoff,

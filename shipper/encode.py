@@ -56,6 +56,9 @@ class RefusedLine:
     id: str
     reason: str
     line: bytes
+    #: The action and the document line that `on_invalid: ship` would have sent, with an empty
+    #: message: the line has it.
+    unsent: bytes = b""
 
 
 @dataclass(slots=True)
@@ -241,8 +244,7 @@ class DocumentEncoder:
                 result.dropped += 1
                 continue
             if look.invalid and self._on_invalid is OnInvalid.DEAD_LETTER:
-                document_id = f"{template.identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
-                refused.append(RefusedLine(template.path, offset, document_id, look.problem, line))
+                refused.append(self._refuse(template, offset, line, look, now))
                 continue
             if look.kind:
                 flagged[look.kind] += 1
@@ -253,6 +255,17 @@ class DocumentEncoder:
         result.refused = tuple(refused)
         result.flagged = flagged
         return result
+
+    def _refuse(
+        self, template: FileTemplate, offset: int, line: bytes, look: "_Look", now: float
+    ) -> RefusedLine:
+        parts: list[bytes | msgspec.Raw] = []
+        timestamp = look.timestamp or _stamp(now)
+        self._add(parts, template, offset, line, "", timestamp, look.problem)
+        document_id = content_id(template.identity, offset, line)
+        return RefusedLine(
+            template.path, offset, document_id, look.problem, line, self._body(parts)
+        )
 
     def _add(
         self,
@@ -319,6 +332,11 @@ class DocumentEncoder:
         parts[0] = bytes(parts[0])[2:]
         parts.append(b"}\n")
         return b"".join(parts)
+
+
+def content_id(identity: str, offset: int, line: bytes) -> str:
+    """The `_id` of a line's document: what the fast loop puts together from parts."""
+    return f"{identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
 
 
 class _UnusualError(Exception):

@@ -379,6 +379,8 @@ class TestDeadLetters:
                 "path": "/logs/a.log",
                 "offset": 1,
                 "line": "bad",
+                "type": "error_400",
+                "document": {"log": {"offset": 1, "file": {"path": "/logs/a.log"}}},
             }
             assert (world.events("delivered"), world.events("dead_letter")) == (2, 1)
             assert is_done(batch)
