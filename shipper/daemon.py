@@ -25,7 +25,8 @@ from shipper.clock import Clock
 from shipper.compressed import SUFFIX, CompressedLogs
 from shipper.config.inputs import InputConfig, StartAt
 from shipper.config.model import Config
-from shipper.config.outputs import Compression, Ids, TlsVerify, uses_tls
+from shipper.config.outputs import Compression, Ids, uses_tls
+from shipper.config.tls import TlsVerify
 from shipper.discovery import WakeUp, Watch
 from shipper.documents import document_constants
 from shipper.encode import DocumentEncoder
@@ -83,7 +84,7 @@ class Daemon:
             RegistryError: the data directory cannot be used.
             ConfigError: the TLS settings cannot be used.
         """
-        transport = HttpTransport(self._config.output, self._clock)
+        transport = HttpTransport(self._config.output, self._clock, log=self._log)
         registry, aside = await self._on_disk(Registry.open, Path(self._config.data_dir))
         if aside is not None:
             self._log.error(

@@ -15,7 +15,8 @@ from shipper.check import Finding, Result, check, report
 from shipper.clock import SystemClock
 from shipper.config.inputs import InputConfig
 from shipper.config.model import Config
-from shipper.config.outputs import OutputConfig, TlsConfig, TlsVerify
+from shipper.config.outputs import OutputConfig
+from shipper.config.tls import TlsConfig, TlsVerify
 from shipper.config.units import HostList, Secret
 from shipper.demo import bulk_api
 from tests.servers.launcher import free_port

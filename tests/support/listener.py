@@ -1,0 +1,87 @@
+"""Servers of blocking sockets in threads: unlike asyncio's, their TLS side says with an alert why
+it ends a handshake, as real servers do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from tests.support.faults import PATIENCE
+
+
+class Listener:
+    """Takes connections on loopback, each in a thread of its own; a context manager."""
+
+    def __init__(
+        self, serve: Callable[[socket.socket], None], *, address: str = "127.0.0.1"
+    ) -> None:
+        """``serve`` gets a connection; what it raises (OSError, ValueError) ends it, no more."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._serve = serve
+        self._socket = socket.create_server((address, 0), family=family)
+        self._connections: set[socket.socket] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more connections, and cut those that are there."""
+        with self._lock:
+            self._closed = True
+            connections = list(self._connections)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for connection in connections:
+            self.cut(connection)
+        self._thread.join(PATIENCE)
+
+    @staticmethod
+    def cut(connection: socket.socket) -> None:
+        """End a connection that a thread may be waiting on."""
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _accept(self) -> None:
+        threads = []
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                break
+            with self._lock:
+                if self._closed:
+                    connection.close()
+                    break
+                self._connections.add(connection)
+            thread = threading.Thread(target=self._run, args=(connection,), daemon=True)
+            thread.start()
+            threads.append(thread)
+        for thread in threads:
+            thread.join(PATIENCE)
+
+    def _run(self, connection: socket.socket) -> None:
+        try:
+            with connection, contextlib.suppress(OSError, ValueError):
+                self._serve(connection)
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
