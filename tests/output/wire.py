@@ -44,9 +44,10 @@ class WireServer:
         """Without an answer it stays silent until the client has enough; with `keep` connections
         are kept for further requests."""
         self.heard: list[Heard] = []
+        self.answer = answer
+        self.heard_one = asyncio.Event()
         self.connections = 0
         self._keep = keep
-        self._answer = answer
         self._reset = reset
         self._serving: set[asyncio.Task[Any]] = set()
 
@@ -73,10 +74,11 @@ class WireServer:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 self.heard.append(await _hear(reader))
-                if self._answer is None:
+                self.heard_one.set()
+                if self.answer is None:
                     await reader.read()
                     break
-                writer.write(self._answer)
+                writer.write(self.answer)
                 await writer.drain()
                 if not self._keep:
                     break

@@ -33,7 +33,7 @@ class ForwardProxy:
         self._status = status
         self._tls = tls
         self._to = to
-        self._listener = Listener(self._serve)
+        self._listener = Listener(self._serve, lambda: tls)
 
     @property
     def url(self) -> str:
@@ -49,33 +49,32 @@ class ForwardProxy:
         self._listener.close()
 
     def _serve(self, client: socket.socket) -> None:
-        if self._tls is not None:
-            client = self._tls.wrap_socket(client, server_side=True)
-        with client:
-            received = b""
-            while b"\r\n\r\n" not in received:
-                more = client.recv(65536)
-                if not more:
-                    return
-                received += more
-            head, _, rest = received.partition(b"\r\n\r\n")
-            self.heads.append(head.decode())
-            method, target, *_ = head.decode().split(" ")
-            wanted = self.authorization
-            if wanted is not None and f"proxy-authorization: {wanted}" not in _lower(head):
-                self._refuse(client, 407)
-            elif self._status is not None:
-                self._refuse(client, self._status)
-            elif method == "CONNECT":
-                self._tunnel(client, target, b"")
-            else:
-                url = urllib.parse.urlsplit(target)
-                path = target[len(f"{url.scheme}://{url.netloc}") :]
-                line = head.replace(target.encode(), path.encode(), 1)
-                self._tunnel(client, url.netloc, line + b"\r\n\r\n" + rest)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            more = client.recv(65536)
+            if not more:
+                return
+            received += more
+        head, _, rest = received.partition(b"\r\n\r\n")
+        self.heads.append(head.decode())
+        method, target, *_ = head.decode().split(" ")
+        wanted = self.authorization
+        if wanted is not None and f"proxy-authorization: {wanted}" not in _lower(head):
+            self._refuse(client, 407)
+        elif self._status is not None:
+            self._refuse(client, self._status)
+        elif method == "CONNECT":
+            self._tunnel(client, target, b"")
+        else:
+            url = urllib.parse.urlsplit(target)
+            path = target[len(f"{url.scheme}://{url.netloc}") :]
+            line = head.replace(target.encode(), path.encode(), 1)
+            self._tunnel(client, url.netloc, line + b"\r\n\r\n" + rest)
 
     def _refuse(self, client: socket.socket, status: int) -> None:
-        client.sendall(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())
+        client.sendall(
+            f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
 
     def _tunnel(self, client: socket.socket, target: str, first: bytes) -> None:
         host, _, port = target.rpartition(":")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -18,12 +19,15 @@ class Listener:
     """Takes connections on loopback, each in a thread of its own; a context manager."""
 
     def __init__(
-        self, serve: Callable[[socket.socket], None], *, address: str = "127.0.0.1"
+        self,
+        serve: Callable[[socket.socket], None],
+        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
     ) -> None:
-        """``serve`` gets a connection; what it raises (OSError, ValueError) ends it, no more."""
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        """``serve`` gets a connection, after its handshake where ``tls`` has settings for it; what
+        it raises (OSError, ValueError) ends it, no more."""
         self._serve = serve
-        self._socket = socket.create_server((address, 0), family=family)
+        self._tls = tls
+        self._socket = socket.create_server(("127.0.0.1", 0))
         self._connections: set[socket.socket] = set()
         self._closed = False
         self._lock = threading.Lock()
@@ -35,13 +39,18 @@ class Listener:
         """Take no more connections, and cut those that are there."""
         with self._lock:
             self._closed = True
-            connections = list(self._connections)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        self.cut_all()
+        self._thread.join(PATIENCE)
+
+    def cut_all(self) -> None:
+        """Cut the connections that are there, and take others."""
+        with self._lock:
+            connections = list(self._connections)
         for connection in connections:
             self.cut(connection)
-        self._thread.join(PATIENCE)
 
     @staticmethod
     def cut(connection: socket.socket) -> None:
@@ -80,8 +89,25 @@ class Listener:
 
     def _run(self, connection: socket.socket) -> None:
         try:
-            with connection, contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                if context := self._tls():
+                    connection = self._wrap(connection, context)
                 self._serve(connection)
         finally:
+            connection.close()
             with self._lock:
                 self._connections.discard(connection)
+
+    def _wrap(self, plain: socket.socket, context: ssl.SSLContext) -> socket.socket:
+        wrapped = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        with self._lock:
+            self._connections.discard(plain)
+            self._connections.add(wrapped)
+        try:
+            wrapped.do_handshake()
+        except OSError:
+            wrapped.close()
+            with self._lock:
+                self._connections.discard(wrapped)
+            raise
+        return wrapped

@@ -51,7 +51,7 @@ class TlsFront:
         """How many were completed."""
         self._node = node
         self._lock = threading.Lock()
-        self._listener = Listener(self._serve)
+        self._listener = Listener(self._serve, self._settings)
 
     @property
     def port(self) -> int:
@@ -70,17 +70,23 @@ class TlsFront:
     def close(self) -> None:
         self._listener.close()
 
-    def _serve(self, plain: socket.socket) -> None:
+    def cut(self) -> None:
+        """Cut all connections; new ones are taken."""
+        self._listener.cut_all()
+
+    def _settings(self) -> ssl.SSLContext:
         context = self.context
         context.sni_callback = lambda _, name, __: self.server_names.append(name)
-        with context.wrap_socket(plain, server_side=True) as connection:
-            with self._lock:
-                self.handshakes += 1
-            with connection.makefile("rb") as reader:
-                while self._answer(reader, connection):
-                    pass
+        return context
 
-    def _answer(self, reader: io.BufferedReader, connection: ssl.SSLSocket) -> bool:
+    def _serve(self, connection: socket.socket) -> None:
+        with self._lock:
+            self.handshakes += 1
+        with connection.makefile("rb") as reader:
+            while self._answer(reader, connection):
+                pass
+
+    def _answer(self, reader: io.BufferedReader, connection: socket.socket) -> bool:
         """Answer one request; False when the client has no more."""
         line = reader.readline(65536).decode().rstrip("\r\n")
         if not line:
