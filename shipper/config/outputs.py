@@ -78,7 +78,8 @@ class OutputConfig(Section, frozen=True):
         HostList,
         Meta(
             description="URLs, with a path prefix if a proxy needs one. Requests go to them in "
-            "turn; one that fails rests, and the others serve. A text with commas is a list too."
+            "turn; one that fails rests, and the others serve. A text with commas is a list too. "
+            "Required, unless `cloud_id` is set."
         ),
     ] = HostList()
     cloud_id: Annotated[

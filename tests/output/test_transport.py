@@ -6,6 +6,7 @@ import asyncio
 import base64
 import email.utils
 import gzip
+import io
 import socket
 import ssl
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from shipper.batch import Body
 from shipper.config.tls import TlsConfig, TlsVerify
 from shipper.config.units import Seconds, Secret
 from shipper.errors import ConfigError
+from shipper.logs import Level, Log, LogFormat
 from shipper.output.exchange import Answer, TransportError
 from shipper.output.tls import tls_context
 from shipper.output.transport import HttpTransport
@@ -122,6 +124,68 @@ class TestRequests:
                 await transport.post(url, BODY)
         sent = [heard.headers["authorization"] for heard in server.heard]
         assert sent == [f"ApiKey {_base64('id:old')}", f"ApiKey {_base64('id:newer')}"]
+
+
+class TestDataStreamsThatAreRequired:
+    @staticmethod
+    def older(heard: Heard) -> bytes:
+        """Answers as a server that does not know the parameter."""
+        if "require_data_stream" not in heard.line:
+            return response("200 OK", b"done")
+        words = "contains unrecognized parameter: [require_data_stream]"
+        body = '{"error":{"type":"illegal_argument_exception","reason":"request [/x/_bulk] %s"}}'
+        return response("400 Bad Request", (body % words).encode())
+
+    @in_a_loop
+    async def test_a_host_that_does_not_know_the_parameter_is_asked_once(self) -> None:
+        old, new = WireServer(self.older), WireServer(response("200 OK", b"new"))
+        async with (
+            old.listening() as older,
+            new.listening() as newer,
+            HttpTransport(output(older), ManualClock()) as transport,
+        ):
+            for _ in range(2):
+                assert await transport.post(older, BODY) == Answer(200, b"done")
+                assert await transport.post(newer, BODY) == Answer(200, b"new")
+        asked = ["require_data_stream=true" in heard.line for heard in old.heard]
+        assert asked == [True, False, False]
+        assert [heard.body for heard in old.heard] == [BODY.payload] * 3
+        assert all("require_data_stream=true" in heard.line for heard in new.heard)
+
+    @in_a_loop
+    async def test_any_other_400_is_handed_on(self) -> None:
+        server = WireServer(response("400 Bad Request", b"unrecognized parameter: [pipeline]"))
+        async with server.listening() as url:
+            assert (await post(output(url))).status == 400
+        assert len(server.heard) == 1
+
+
+class TestProducts:
+    @pytest.mark.parametrize(
+        ("answer", "warnings"),
+        [
+            (response("200 OK", b"{}"), 1),
+            (response("200 OK", b"a page"), 1),
+            (response("200 OK", b'{"version":{"distribution":"other"}}'), 1),
+            (response("200 OK", b"{}", "X-Elastic-Product: Elasticsearch"), 0),
+            (response("200 OK", b'{"version":{"distribution":"opensearch"}}'), 0),
+            # Who may do nothing but write does not see the root page.
+            (response("403 Forbidden", b"{}"), 0),
+        ],
+    )
+    @in_a_loop
+    async def test_a_host_that_is_something_else_is_warned_of_once(
+        self, answer: bytes, warnings: int
+    ) -> None:
+        clock, stream = ManualClock(), io.StringIO()
+        log = Log(stream, clock, Level.INFO, LogFormat.JSON)
+        async with (
+            WireServer(answer).listening() as url,
+            HttpTransport(output(url), clock, log=log) as transport,
+        ):
+            for _ in range(3):
+                await transport.probe(url)
+        assert stream.getvalue().count("does not say that it is Elasticsearch") == warnings
 
 
 class TestAnswers:

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,13 @@ class Heard:
 class WireServer:
     """Answers each request with the same bytes and closes the connection."""
 
-    def __init__(self, answer: bytes | None, *, reset: bool = False, keep: bool = False) -> None:
+    def __init__(
+        self,
+        answer: bytes | Callable[[Heard], bytes] | None,
+        *,
+        reset: bool = False,
+        keep: bool = False,
+    ) -> None:
         """Without an answer it stays silent until the client has enough; with `keep` connections
         are kept for further requests."""
         self.heard: list[Heard] = []
@@ -73,12 +79,13 @@ class WireServer:
         self.connections += 1
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                self.heard.append(await _hear(reader))
+                heard = await _hear(reader)
+                self.heard.append(heard)
                 self.heard_one.set()
                 if self.answer is None:
                     await reader.read()
                     break
-                writer.write(self.answer)
+                writer.write(self.answer(heard) if callable(self.answer) else self.answer)
                 await writer.drain()
                 if not self._keep:
                     break

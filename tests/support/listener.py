@@ -106,8 +106,18 @@ class Listener:
         try:
             wrapped.do_handshake()
         except OSError:
-            wrapped.close()
             with self._lock:
                 self._connections.discard(wrapped)
+            _end_after_alert(wrapped)
             raise
         return wrapped
+
+
+def _end_after_alert(wrapped: ssl.SSLSocket) -> None:
+    """Close when the client has had the alert: with something unread it would get a reset, which
+    overtakes it."""
+    with socket.socket(fileno=wrapped.detach()) as plain, contextlib.suppress(OSError):
+        plain.settimeout(PATIENCE)
+        plain.shutdown(socket.SHUT_WR)
+        while plain.recv(65536):
+            pass
