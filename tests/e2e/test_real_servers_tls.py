@@ -113,11 +113,11 @@ def test_what_is_not_right_is_said_and_what_is_right_ships_every_line_once(
             assert (fault, done.returncode) == (fault, 1)
             assert words in done.stdout
             assert "    -> " in done.stdout
-            daemon = shipper({"output": settings}, directory=tmp_path / fault)
+            daemon = shipper({"output": settings}, directory=tmp_path / f"daemon-{fault}")
             daemon.start()
             daemon.wait_until(lambda: words in whys(daemon), f"the log says {words}")  # noqa: B023
             assert words in daemon.why_not_ready()
-            assert daemon.sigterm() == 0
+            daemon.kill9()
         # Who is not known to be the right one is told nothing; who is has refused it.
         assert {request.status for request in front.received} <= {401}
         assert bool(front.received) == (fault == "password")
@@ -125,7 +125,7 @@ def test_what_is_not_right_is_said_and_what_is_right_ships_every_line_once(
 
     assert check(tmp_path, log_directory, output).returncode == 0
     # As the daemon would go on when somebody has put it right.
-    daemon = shipper({"output": output}, directory=tmp_path / "password")
+    daemon = shipper({"output": output}, directory=tmp_path / "daemon-password")
     daemon.start()
     daemon.wait_until(lambda: stream.count() >= 50, "all lines are there", PATIENCE)
     assert daemon.sigterm() == 0

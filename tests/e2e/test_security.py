@@ -237,7 +237,8 @@ def test_no_secret_is_shown_whatever_fails(
             f"http://{away}",
             f"https://{away}",
         ]
-        daemon = shipper({"output": output}, environment={"ES_SECRET": secret})
+        config = {"output": output, "shutdown_timeout": "100ms"}
+        daemon = shipper(config, environment={"ES_SECRET": secret})
         daemon.start()
         shown = ""
 

@@ -148,6 +148,12 @@ class TestTrust:
         assert is_ca(ssl.PEM_cert_to_DER_cert(authority.pem))
         assert not is_ca(ssl.PEM_cert_to_DER_cert(server))
 
+    def test_no_variable_has_the_keys_of_connections_written_to_a_file(
+        self, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+        assert not tls_context(TlsConfig(ca=authority.pem)).keylog_filename
+
 
 class TestChanges:
     def test_unchanged_files_are_not_read_again(self, authority: Authority, tmp_path: Path) -> None:
