@@ -25,7 +25,8 @@ from shipper.clock import Clock
 from shipper.compressed import SUFFIX, CompressedLogs
 from shipper.config.inputs import InputConfig, StartAt
 from shipper.config.model import Config
-from shipper.config.outputs import Ids, TlsVerify, uses_tls
+from shipper.config.outputs import Ids, uses_tls
+from shipper.config.tls import TlsVerify
 from shipper.discovery import WakeUp, Watch
 from shipper.documents import document_constants, index_name, index_names
 from shipper.encode import DocumentEncoder

@@ -7,9 +7,13 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from msgspec import Meta, field
+from msgspec.structs import force_setattr
 
+from shipper.config.cloud_id import host_of_cloud_id
 from shipper.config.presets import Preset
+from shipper.config.proxy import ProxyConfig
 from shipper.config.section import Section, require, within
+from shipper.config.tls import TlsConfig
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.index_name import IndexPattern
 
@@ -47,33 +51,6 @@ class OutputKind(Enum):
     """Which destination it is."""
 
     ELASTICSEARCH = "elasticsearch"
-
-
-class TlsVerify(Enum):
-    """What of a server's certificate has to be right."""
-
-    FULL = "full"
-    CERTIFICATE = "certificate"
-    NONE = "none"
-
-
-class TlsConfig(Section, frozen=True):
-    """How `https` hosts are verified. TLS 1.2 is the least."""
-
-    ca: Annotated[
-        str,
-        Meta(
-            description="A file of PEM certificates, or the PEM text itself, that servers' "
-            "certificates are checked with, in place of the system's."
-        ),
-    ] = ""
-    verify: Annotated[
-        TlsVerify,
-        Meta(
-            description="`full`: certificate and host name; `certificate`: any host name; `none`: "
-            "nothing is checked, and anybody in between can read and change what is sent."
-        ),
-    ] = TlsVerify.FULL
 
 
 class BulkConfig(Section, frozen=True):
@@ -116,9 +93,14 @@ class OutputConfig(Section, frozen=True):
         HostList,
         Meta(
             description="URLs, with a path prefix if a proxy needs one. Requests go to them in "
-            "turn; one that fails rests, and the others serve. A text with commas is a list too."
+            "turn; one that fails rests, and the others serve. A text with commas is a list too. "
+            "Required, unless `cloud_id` is set."
         ),
-    ]
+    ] = HostList()
+    cloud_id: Annotated[
+        str,
+        Meta(description="The Cloud ID of a deployment in Elastic Cloud, in place of `hosts`."),
+    ] = ""
     data_stream: Annotated[
         str,
         Meta(
@@ -157,10 +139,18 @@ class OutputConfig(Section, frozen=True):
         str,
         Meta(description="A file that holds the API key; read again when it changes, and on 401."),
     ] = ""
+    bearer_token: Annotated[
+        Secret, Meta(description="A token that is sent as `Authorization: Bearer`.")
+    ] = Secret()
+    bearer_token_file: Annotated[
+        str,
+        Meta(description="A file that holds the token; read again when it changes, and on 401."),
+    ] = ""
     headers: Annotated[
         dict[str, Secret], Meta(description="Further headers of each request, for a proxy's sake.")
     ] = field(default_factory=dict)
     tls: TlsConfig = field(default_factory=TlsConfig)
+    proxy: ProxyConfig = field(default_factory=ProxyConfig)
     compression: Annotated[
         Compression,
         Meta(description="`gzip` costs less CPU here than sending ten times as many bytes."),
@@ -195,6 +185,8 @@ class OutputConfig(Section, frozen=True):
         return OutputKind.ELASTICSEARCH
 
     def __post_init__(self) -> None:
+        if self.cloud_id:
+            self._resolve_cloud_id()
         _check_hosts(self.hosts)
         require(
             _DATA_STREAM.fullmatch(self.data_stream) is not None,
@@ -235,10 +227,28 @@ class OutputConfig(Section, frozen=True):
         name. Empty if it has several: then each action names its own."""
         return IndexPattern.parse(self.index).constant if self.index else self.data_stream
 
+    def _resolve_cloud_id(self) -> None:
+        """Has `hosts` say what the Cloud ID means: nobody else has to care which was given."""
+        try:
+            named = HostList([host_of_cloud_id(self.cloud_id)])
+        except ValueError as error:
+            raise ValueError(f"cloud_id: {error}") from None
+        # A copy of a section is checked once more, and has both.
+        require(self.hosts in ((), named), "cloud_id", "and hosts: give one of the two")
+        force_setattr(self, "hosts", named)
+
     def _check_credentials(self) -> None:
         password = bool(self.password) or bool(self.password_file)
         api_key = bool(self.api_key) or bool(self.api_key_file)
+        token = bool(self.bearer_token) or bool(self.bearer_token_file)
         require(not (self.username and api_key), "username", "and an API key: give one of the two")
+        require(not (token and self.username), "bearer_token", "and username: give one of the two")
+        require(not (token and api_key), "bearer_token", "and an API key: give one of the two")
+        require(
+            not (self.bearer_token and self.bearer_token_file),
+            "bearer_token",
+            "and bearer_token_file: give one",
+        )
         require(
             not (self.password and self.password_file), "password", "and password_file: give one"
         )
@@ -248,8 +258,8 @@ class OutputConfig(Section, frozen=True):
 
 
 def uses_tls(output: OutputConfig) -> bool:
-    """Whether any host is spoken to over TLS."""
-    return any(host.startswith("https:") for host in output.hosts)
+    """Whether any host, or the proxy, is spoken to over TLS."""
+    return any(url.startswith("https:") for url in (*output.hosts, output.proxy.url))
 
 
 def header_values(headers: Mapping[str, Secret]) -> dict[str, str]:
@@ -258,7 +268,7 @@ def header_values(headers: Mapping[str, Secret]) -> dict[str, str]:
 
 
 def _check_hosts(hosts: HostList) -> None:
-    require(bool(hosts), "hosts", "is empty: give at least one URL")
+    require(bool(hosts), "hosts", "is empty: give at least one URL, or cloud_id in its place")
     # Looked at first, and in the text of all of them: no other fault may repeat a password, of
     # which a comma may have made two entries.
     require(

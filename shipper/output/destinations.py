@@ -44,7 +44,7 @@ def destination(around: Surroundings) -> AbstractAsyncContextManager[Destination
 @asynccontextmanager
 async def _elasticsearch(around: Surroundings) -> AsyncIterator[Destination]:
     output = around.output
-    async with HttpTransport(output, around.clock) as transport:
+    async with HttpTransport(output, around.clock, log=around.log) as transport:
         yield BulkSender(
             transport=transport,
             hosts=Hosts(output.hosts, around.backoff, around.clock, around.rng),

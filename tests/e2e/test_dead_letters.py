@@ -29,6 +29,9 @@ PATIENCE = 60.0
 """Seconds; no command takes so long unless something is wrong."""
 
 
+WITNESS = '{"time":"2026-01-01T00:00:00Z","this":"is known"}'
+
+
 def command(daemon: ShipperProcess, *arguments: str) -> list[str]:
     """Return a command line with the daemon's configuration."""
     config = ["-c", str(daemon.config_path)]
@@ -94,11 +97,21 @@ def dead_letters(daemon: ShipperProcess) -> float:
 def bury(
     daemon: ShipperProcess, server: BulkServer, directory: LogDirectory, lines: int
 ) -> Refusing:
-    """Have a running daemon write that many dead letters; the server refuses all documents."""
-    refusing = Refusing(server, lambda document: True)
+    """Have a running daemon write that many dead letters; the server refuses all of them.
+
+    A line of another log is known already, or it would be a wall, which is waited for.
+    """
+    refusing = Refusing(server, lambda document: document["message"] != WITNESS)
     before = dead_letters(daemon)
     directory.write(lines)
+    server.wait_for(lambda: len(refusing.documents) == lines)
+    refuses = server.refuse_items
+    server.next(*[Items(409, lambda document: document["message"] == WITNESS)] * 100)
+    with (directory.path / "witness.log").open("a") as file:
+        file.write(f"{WITNESS}\n")
     daemon.wait_until(lambda: dead_letters(daemon) == before + lines, "they are refused")
+    server.heal()
+    server.refuse_items = refuses
     return refusing
 
 
