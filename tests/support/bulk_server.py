@@ -22,7 +22,7 @@ import random
 import ssl
 import threading
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,7 @@ from tests.support.faults import (
     Held,
     Items,
     LostAnswer,
+    Slow,
     Status,
 )
 
@@ -89,6 +90,8 @@ class BulkServer:
         """All others, such as a probe's ``GET /``."""
         self.rates: dict[Fault, float] = {}
         self.item_rates: dict[int, float] = {}
+        self.refused_items: Counter[int] = Counter()
+        """How many items were refused as the test had it, by status."""
         self.refuse_items: Items | None = None
         self.authorization: str | None = None
         """The header that every request must carry; 401 without it."""
@@ -267,6 +270,8 @@ class BulkServer:
             case Held():
                 self._gates.append(fault.gate)
                 await asyncio.to_thread(fault.gate.pass_through)
+            case Slow():
+                await asyncio.sleep(fault.seconds)
         self._log(request, self.requests, 200, ids, fault)
         return _json(200, answer)
 
@@ -288,9 +293,11 @@ class BulkServer:
         document = orjson.loads(action.document)
         for refusal in (fault, self.refuse_items):
             if isinstance(refusal, Items) and refusal.matches(document):
+                self.refused_items[refusal.status] += 1
                 return ItemResult(action.id, refusal.status, refusal.reason)
         for status, rate in self.item_rates.items():
             if self._rng.random() < rate:
+                self.refused_items[status] += 1
                 return ItemResult(action.id, status, "injected by the test")
         if "@timestamp" not in document:
             return bulk_api.no_timestamp(action.id)
