@@ -1,9 +1,9 @@
 """A `_bulk` server on loopback that keeps what it is sent, and misbehaves when it is told to.
 
 It runs in a thread of its own; every method may be called by the test at any time. What it is told
-comes first to last: `down`, `authorization`, `max_body_bytes`, the faults of `next` (one request
-each, in their order), those of `rates` (drawn from a seeded generator, so the same order of
-requests gives the same faults), and per item `refuse_items` and `item_rates`.
+comes first to last: `down`, `authorization`, `max_body_bytes`, `refuse_bodies`, the faults of
+`next` (one request each, in their order), those of `rates` (drawn from a seeded generator, so the
+same order of requests gives the same faults), and per item `refuse_items` and `item_rates`.
 
     server.next(Status(503), LostAnswer())          the next two requests
     server.rates[LostAnswer()] = 0.1                a tenth of the requests
@@ -97,6 +97,8 @@ class BulkServer:
         """The header that every request must carry; 401 without it."""
         self.max_body_bytes: int | None = None
         """A larger body, as sent, is refused with 413."""
+        self.refuse_bodies: tuple[bytes, int] | None = None
+        """Bodies that hold these bytes are answered that status, as by a firewall in between."""
         self.pages: dict[str, tuple[int, object]] = {}
         """Status and JSON for paths other than ``_bulk``, by ``GET /path``; else as Elasticsearch.
         """
@@ -167,6 +169,7 @@ class BulkServer:
             self.rates.clear()
             self.item_rates.clear()
             self.refuse_items = self.authorization = self.max_body_bytes = None
+            self.refuse_bodies = None
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Return once the predicate is true; it is looked at after every request.
@@ -234,6 +237,8 @@ class BulkServer:
         if self.max_body_bytes is not None and size > self.max_body_bytes:
             return self._refuse(request, 413, f"{size} bytes are too large")
         body = await request.read()
+        if self.refuse_bodies is not None and self.refuse_bodies[0] in body:
+            return self._refuse(request, self.refuse_bodies[1], "blocked by policy")
         fault = self._draw()
         try:
             actions = bulk_api.parse_actions(body)

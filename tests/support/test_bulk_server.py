@@ -197,6 +197,14 @@ def test_what_is_too_large_is_a_413_and_uses_no_scripted_fault_up(server: BulkSe
     assert post(server, create("a")).status == 503
 
 
+def test_bodies_are_refused_by_what_they_hold(server: BulkServer) -> None:
+    server.refuse_bodies = (b"attack", 406)
+    assert post(server, create("a", "attack")).status == 406
+    assert statuses(post(server, create("a"))) == [201]
+    server.heal()
+    assert statuses(post(server, create("attack"))) == [201]
+
+
 def test_without_the_right_authorization_everything_is_a_401(server: BulkServer) -> None:
     server.authorization = "Basic " + base64.b64encode(b"elastic:secret").decode()
     assert post(server, create("a")).status == 401
