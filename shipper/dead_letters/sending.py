@@ -75,10 +75,10 @@ class LetterSender:
                 case Taken():
                     why = f"{host.url}: {verdict.why_again}"
                     again = self._settle(sent, part, verdict)
-                case TooLarge():
+                case TooLarge(status):
                     why, again = "", []
                     if len(part) == 1:
-                        sent.refused.append(self._too_large(part[0]))
+                        sent.refused.append(self._too_large(part[0], status))
                     else:
                         half = len(part) // 2
                         parts += [part[half:], part[:half]]
@@ -128,7 +128,7 @@ class LetterSender:
         ]
         return [part[index] for index in taken.again]
 
-    def _too_large(self, sendable: Sendable) -> DeadLetter:
+    def _too_large(self, sendable: Sendable, status: int) -> DeadLetter:
         size = sum(map(len, sendable.lines))
-        reason = f"HTTP 413: the request is too large with this event alone ({size} bytes)"
-        return refused_again(sendable.letter, 413, reason, self._clock.now())
+        reason = f"HTTP {status}: the request is too large with this event alone ({size} bytes)"
+        return refused_again(sendable.letter, status, reason, self._clock.now())

@@ -68,7 +68,9 @@ class HttpTransport:
         self._log = log
         self._credentials = Credentials(config)
         self._proxies = Proxies(config.proxy, environ)
-        query = f"?filter_path={_FILTER}"
+        # The server is to give up waiting for a shard before we give up waiting for the server.
+        patience = max(1, int(config.timeout / 2))
+        query = f"?filter_path={_FILTER}&timeout={patience}s"
         if config.pipeline:
             query += f"&pipeline={config.pipeline}"
         target = f"/{quote(config.target, safe='')}" if config.target else ""

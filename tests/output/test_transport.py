@@ -46,7 +46,8 @@ class TestRequests:
         heard = await ask(response())
         assert heard.line == (
             "POST /logs-cilium_tetragon.log-default/_bulk"
-            "?filter_path=errors,items.*.status,items.*.error&require_data_stream=true HTTP/1.1"
+            "?filter_path=errors,items.*.status,items.*.error&timeout=30s"
+            "&require_data_stream=true HTTP/1.1"
         )
         assert heard.headers["content-type"] == "application/x-ndjson"
         assert heard.headers["content-encoding"] == "gzip"
@@ -77,7 +78,7 @@ class TestRequests:
         )
         assert heard.line == (
             "POST /proxy/es/logs-a.b-c/_bulk"
-            "?filter_path=errors,items.*.status,items.*.error&pipeline=mine"
+            "?filter_path=errors,items.*.status,items.*.error&timeout=30s&pipeline=mine"
             "&require_data_stream=true HTTP/1.1"
         )
         assert heard.headers["x-tenant"] == "one"
