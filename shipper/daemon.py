@@ -11,7 +11,7 @@ import functools
 import random
 import signal
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -25,7 +25,7 @@ from shipper.clock import Clock
 from shipper.compressed import SUFFIX, CompressedLogs
 from shipper.config.inputs import InputConfig, StartAt
 from shipper.config.model import Config
-from shipper.config.outputs import Ids, TlsVerify, uses_tls
+from shipper.config.outputs import Ids, OutputKind, TlsVerify, uses_tls
 from shipper.discovery import WakeUp, Watch
 from shipper.documents import document_constants
 from shipper.encode import DocumentEncoder
@@ -46,6 +46,13 @@ from shipper.output.outcomes import Outcomes
 from shipper.registry import Registry
 from shipper.retention import Retention
 from shipper.tail import ReadBuffer
+
+#: What reading everything again does to what an output has already.
+_DOUBLED: Mapping[OutputKind, str] = {
+    OutputKind.ELASTICSEARCH: "what Elasticsearch has is not doubled",
+    OutputKind.FILE: "what is at the end of the output file is not doubled; what is older is",
+    OutputKind.CONSOLE: "what was printed is printed again",
+}
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -84,6 +91,7 @@ class Daemon:
         Raises:
             RegistryError: the data directory cannot be used.
             ConfigError: the TLS settings cannot be used.
+            OutputError: nothing can be shipped any more, and it stopped in order.
         """
         output = self._config.output
         around = Surroundings(
@@ -94,12 +102,13 @@ class Daemon:
             rng=self._rng,
             metrics=self._metrics,
             log=self._log,
+            stop=self._stop.set,
         )
         registry, aside = await self._on_disk(Registry.open, Path(self._config.data_dir))
         if aside is not None:
             self._log.error(
                 "the registry could not be read; a new one is begun and the files are read from "
-                "their beginning (what Elasticsearch has is not doubled)",
+                f"their beginning ({_DOUBLED[output.kind]})",
                 put_aside=aside,
             )
         try:
