@@ -122,5 +122,5 @@ async def console(
         raise OutputError(
             printing.trouble,
             where="output.console",
-            what_to_do="started again, it goes on with the first event that was not printed",
+            what_to_do="started again, it prints what is not known to be printed",
         )
