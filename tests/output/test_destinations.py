@@ -188,7 +188,7 @@ async def test_every_event_is_there_and_ends_exactly_once(
     kind: OutputKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PLACES[kind](tmp_path, monkeypatch) as place:
-        async with world(place, tmp_path) as here:
+        async with world(place, tmp_path) as here, asyncio.timeout(20):
             await here.deliver(here.body("a", "b", "c"))
             await here.deliver(here.body("d"))
             assert place.messages() == ["a", "b", "c", "d"]
