@@ -33,7 +33,7 @@ from shipper.check_answers import (
 )
 from shipper.clock import Clock
 from shipper.config.model import Config
-from shipper.config.outputs import OutputConfig
+from shipper.config.outputs import OutputConfig, OutputKind
 from shipper.config.tls import TlsVerify
 from shipper.discovery import scan
 from shipper.documents import index_names
@@ -75,6 +75,8 @@ async def check(config: Config, clock: Clock) -> list[Finding]:
     # Each once, in the order of the inputs.
     indices += dict.fromkeys(name.at(today) for name in index_names(config))
     findings = [*_check_files(config), _check_data_dir(Path(config.data_dir))]
+    if config.output.kind is not OutputKind.ELASTICSEARCH:
+        return [*findings, _check_local_output(config.output)]
     async with HttpTransport(config.output, clock) as transport:
         for host in config.output.hosts:
             if host.startswith("https:") and config.output.tls.verify is TlsVerify.NONE:
@@ -147,6 +149,24 @@ def _check_data_dir(path: Path) -> Finding:
     detail = f"{existing} is not a directory that this user may write to"
     advice = "give it to this user, or set data_dir to another one"
     return Finding(f"data_dir {path}", "writable", Result.WRONG, detail, advice)
+
+
+def _check_local_output(output: OutputConfig) -> Finding:
+    """What can be said of a file, or standard output, without writing to it."""
+    if output.file is UNSET:
+        return Finding("output console", "printed", Result.OK)
+    path = Path(output.file.path)
+    subject = f"output {path}"
+    if not path.parent.is_dir():
+        detail, advice = f"{path.parent} is no directory", "make it, or mount what belongs there"
+        return Finding(subject, "writable", Result.WRONG, detail, advice)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        detail, advice = f"this user may not write to {path.parent}", "give it to this user"
+        return Finding(subject, "writable", Result.WRONG, detail, advice)
+    if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+        detail = "it is not a file that this user may read and write"
+        return Finding(subject, "writable", Result.WRONG, detail, "give output.file another path")
+    return Finding(subject, "writable", Result.OK)
 
 
 class _Inquiry:

@@ -36,7 +36,6 @@ def test_an_example_is_a_configuration(example: str) -> None:
     [
         "| `max_line_bytes` | size | `1MiB` | Of a line that is longer,",
         "| `hosts` | URL, or list of them | `[]` | URLs,",
-        "| `paths` | list of text | required | ",
         "| `verify` | `full`, `certificate`, `none` | `full` | `full`: certificate",
         '| `password` | text, kept out of logs | `""` | The password',
         "| `enabled` | `true` or `false` | `true` | Whether",

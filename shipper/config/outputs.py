@@ -1,15 +1,17 @@
 """The options of the output: where to, as whom, and how."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import force_setattr
 
 from shipper.config.cloud_id import host_of_cloud_id
+from shipper.config.file_output import ConsoleConfig, FileConfig
 from shipper.config.presets import Preset
 from shipper.config.proxy import ProxyConfig
 from shipper.config.section import Section, require, within
@@ -51,6 +53,15 @@ class OutputKind(Enum):
     """Which destination it is."""
 
     ELASTICSEARCH = "elasticsearch"
+    FILE = "file"
+    CONSOLE = "console"
+
+
+#: The keys that say which destination it is; those that are missing here belong to Elasticsearch.
+_OTHER_DESTINATIONS = (OutputKind.FILE.value, OutputKind.CONSOLE.value)
+
+#: What applies whichever destination it is. Everything else is Elasticsearch's alone.
+_FOR_ALL = frozenset({"data_stream", "ids", "bulk", "backoff"})
 
 
 class BulkConfig(Section, frozen=True):
@@ -87,14 +98,15 @@ class BackoffConfig(Section, frozen=True):
 
 
 class OutputConfig(Section, frozen=True):
-    """Elasticsearch or OpenSearch."""
+    """Elasticsearch or OpenSearch; or `file` or `console` in place of `hosts`, for which only
+    `data_stream`, `ids`, `bulk` and `backoff` may be set besides."""
 
     hosts: Annotated[
         HostList,
         Meta(
             description="URLs, with a path prefix if a proxy needs one. Requests go to them in "
             "turn; one that fails rests, and the others serve. A text with commas is a list too. "
-            "Required, unless `cloud_id` is set."
+            "Required, unless there is `cloud_id`, `file` or `console`."
         ),
     ] = HostList()
     cloud_id: Annotated[
@@ -178,16 +190,21 @@ class OutputConfig(Section, frozen=True):
         Meta(description="For a whole request; then it is made again."),
     ] = Seconds(60)
     backoff: BackoffConfig = field(default_factory=BackoffConfig)
+    file: FileConfig | UnsetType = UNSET
+    console: ConsoleConfig | UnsetType = UNSET
 
     @property
     def kind(self) -> OutputKind:
         """Which destination it is for."""
-        return OutputKind.ELASTICSEARCH
+        if self.file is not UNSET:
+            return OutputKind.FILE
+        return OutputKind.ELASTICSEARCH if self.console is UNSET else OutputKind.CONSOLE
 
     def __post_init__(self) -> None:
         if self.cloud_id:
             self._resolve_cloud_id()
-        _check_hosts(self.hosts)
+        if self.kind is OutputKind.ELASTICSEARCH:
+            _check_hosts(self.hosts)
         require(
             _DATA_STREAM.fullmatch(self.data_stream) is not None,
             "data_stream",
@@ -255,6 +272,36 @@ class OutputConfig(Section, frozen=True):
         require(not (self.api_key and self.api_key_file), "api_key", "and api_key_file: give one")
         require(password or not self.username, "username", "without password or password_file")
         require(not password or bool(self.username), "password", "without username")
+
+
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """A key that is wrong beside others, or missing among them."""
+
+    key: str
+    problem: str
+    what_to_do: str
+
+
+def misplaced(given: Collection[str]) -> Misplaced | None:
+    """What is wrong with this choice of keys of the output: no option is accepted and ignored."""
+    chosen = [key for key in _OTHER_DESTINATIONS if key in given]
+    clusters = [key for key in ("hosts", "cloud_id") if key in given]
+    if not chosen:
+        if clusters:
+            return None
+        advice = f"give it, or one of cloud_id, {', '.join(_OTHER_DESTINATIONS)}"
+        return Misplaced("", "the key `hosts` is missing", advice)
+    kind, *more = chosen
+    more = clusters + more
+    if more:
+        problem = f"and {kind}: there is one output"
+        return Misplaced(more[0], problem, f"give one of hosts, {', '.join(_OTHER_DESTINATIONS)}")
+    idle = [key for key in given if key not in _FOR_ALL and key != kind]
+    if not idle:
+        return None
+    others = f", and so {', '.join(idle[1:])}" if idle[1:] else ""
+    return Misplaced(idle[0], f"it has no effect beside `{kind}`", f"leave it out{others}")
 
 
 def uses_tls(output: OutputConfig) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 
 from shipper.clock import Clock
 from shipper.config.model import Config
-from shipper.config.outputs import Compression, OutputConfig
+from shipper.config.outputs import Compression, OutputConfig, OutputKind
 from shipper.config.units import Seconds
 from shipper.dead_letters.choice import Choice
 from shipper.dead_letters.files import (
@@ -59,6 +59,13 @@ async def replay(
         DeadLetterError: the files cannot be used, or another replay is under way.
         ConfigError: the TLS settings cannot be used.
     """
+    kind = config.output.kind
+    if kind is not OutputKind.ELASTICSEARCH:
+        raise DeadLetterError(
+            f"letters are sent to Elasticsearch or OpenSearch, and not to a {kind.value}",
+            where="output",
+            what_to_do="give a configuration with `hosts` and the same data_dir",
+        )
     path = Path(config.data_dir, FILE_NAME)
     if wanted.dry_run or owner_of(path) is None:
         _count(config, path, wanted, out, complain)

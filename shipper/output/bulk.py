@@ -25,7 +25,7 @@ from shipper.budget import ByteBudget
 from shipper.clock import Clock
 from shipper.logs import Log
 from shipper.metrics import Metrics
-from shipper.output.answers import Again, Refusal, Taken, TooLarge, Verdict, judge
+from shipper.output.answers import OTHER_TYPE, Again, Refusal, Taken, TooLarge, Verdict, judge
 from shipper.output.dead_letter import DeadLetter, letters_of_items
 from shipper.output.destination import Condition
 from shipper.output.exchange import Answer, Transport, TransportError
@@ -36,6 +36,9 @@ from shipper.output.wall import Guard, Ruling, Suspect
 
 #: How long a host's Retry-After is heeded at the most, in seconds: an absurd one stops no delivery.
 _LONGEST_PAUSE = 300.0
+
+#: So many types of errors have a label of their own: they are a server's words, and may be any.
+_MOST_TYPES = 50
 
 #: Reasons of `Again` that say that there is too much to do.
 _OVERLOAD = frozenset({"429", "503", "504", "timeout"})
@@ -114,6 +117,8 @@ class BulkSender:
         self._metrics = metrics
         self._log = log
         self._guard = Guard()
+        #: Of errors, as labels.
+        self._types: set[str] = set()
         #: Requests that are at a host now.
         self._requests = 0
 
@@ -339,7 +344,10 @@ class BulkSender:
         if not refusals:
             return ()
         for refusal in refusals:
-            self._metrics.count("shipper_refused_events_total", 1, refusal.type)
+            if len(self._types) < _MOST_TYPES:
+                self._types.add(refusal.type)
+            kind = refusal.type if refusal.type in self._types else OTHER_TYPE
+            self._metrics.count("shipper_refused_events_total", 1, kind)
         found = [(refusal.index, refusal.status, refusal.reason) for refusal in refusals]
         return tuple(letters_of_items(body, found, self._clock.now()))
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import yaml
 
+from shipper.config.file_output import FileFormat
 from shipper.config.inputs import Format, OnInvalid, StartAt
 from shipper.config.load import find_config, load_config, parse_config
 from shipper.config.model import Config
@@ -234,8 +235,58 @@ WRONG = {
     "no hosts": (
         LEAST.replace("hosts: [http://es-1:9200]", "ids: auto"),
         4,
-        "output.hosts: is empty: give at least one URL, or cloud_id in its place",
+        "output: the key `hosts` is missing",
+        "give it, or one of cloud_id, file, console",
+    ),
+    "two outputs": (
+        in_output("file: {path: /a}"),
+        5,
+        "output.hosts: and file: there is one output",
+        "give one of hosts, file, console",
+    ),
+    "two outputs without hosts": (
+        in_output("file: {path: /a}\nconsole: {}").replace("  hosts: [http://es-1:9200]\n", ""),
+        6,
+        "output.console: and file: there is one output",
+        "give one of hosts, file, console",
+    ),
+    "options of Elasticsearch beside a file": (
+        in_output("file: {path: /a}\ntimeout: 60s\npipeline: p").replace(
+            "  hosts: [http://es-1:9200]\n", ""
+        ),
+        6,
+        "output.timeout: it has no effect beside `file`",
+        "leave it out, and so pipeline",
+    ),
+    "options of Elasticsearch beside the console": (
+        LEAST.replace("hosts: [http://es-1:9200]", "console: {}\n  tls: {}"),
+        6,
+        "output.tls: it has no effect beside `console`",
+        "leave it out",
+    ),
+    "console without braces": (
+        LEAST.replace("hosts: [http://es-1:9200]", "console:"),
+        5,
+        "output.console: expected keys with values, got nothing",
+        "give it a value, or leave the key out",
+    ),
+    "file without a path": (
+        LEAST.replace("hosts: [http://es-1:9200]", "file: {}"),
+        5,
+        "output.file: the key `path` is missing",
+        "it has no default",
+    ),
+    "file with a path that is not absolute": (
+        LEAST.replace("hosts: [http://es-1:9200]", "file: {path: events.ndjson}"),
+        5,
+        "output.file.path: `events.ndjson` is not absolute",
         "",
+    ),
+    "file with a key that is not known": (
+        LEAST.replace("hosts: [http://es-1:9200]", "file: {path: /a, kep: 1}"),
+        5,
+        "output.file.kep: there is no such key",
+        "did you mean `keep`?",
     ),
     "empty list": (
         LEAST.replace("[http://es-1:9200]", "[]"),
@@ -761,6 +812,10 @@ EVERY_OPTION = {
     "output.timeout": ("1m", 60.0),
     "output.backoff.initial": ("250ms", 0.25),
     "output.backoff.max": ("1h", 3600.0),
+    "output.file.path": ("/a/events.ndjson", "/a/events.ndjson"),
+    "output.file.max_bytes": ("1GiB", 1024**3),
+    "output.file.keep": ("7", 7),
+    "output.file.format": ("bulk", FileFormat.BULK),
     "dead_letter.max_bytes": ("2MiB", 2 * 1024**2),
     "memory.max_bytes": ("1GiB", 1024**3),
     "retention.enabled": ("false", False),
@@ -787,6 +842,9 @@ NEEDED = {
     "output.proxy.password": {"url": "http://proxy:3128", "username": "u"},
     "output.proxy.password_file": {"url": "http://proxy:3128", "username": "u"},
     "inputs[].events.exclude[].name": {"type": ["process_exit"]},
+    "output.file.max_bytes": {"path": "/a"},
+    "output.file.keep": {"path": "/a"},
+    "output.file.format": {"path": "/a"},
 }
 """The options that cannot stand alone, with what they need beside them."""
 
@@ -812,6 +870,8 @@ def test_an_option_can_be_set(path: str) -> None:
     content = yaml.safe_load(LEAST)
     section = content
     *parents, name = path.split(".")
+    if parents[:2] == ["output", "file"]:
+        del content["output"]["hosts"]
     for parent in parents:
         key = parent.removesuffix("[]")
         section = section.setdefault(key, {}) if key == parent else section.setdefault(key, [{}])[0]

@@ -787,3 +787,18 @@ async def test_a_body_that_is_larger_than_what_a_node_takes_at_all_is_cut(tmp_pa
         assert world.events("delivered") == 4
         (letter,) = world.buried()
         assert letter["reason"].startswith("HTTP 429: the request is too large with this event")
+
+
+@in_a_loop
+async def test_labels_of_errors_have_a_bound_whatever_a_server_calls_them(tmp_path: Path) -> None:
+    async with bulk_world(tmp_path) as world:
+        for number in range(100):
+            error = {"type": f"error_no_{number}", "reason": "x"}
+            items = [{"create": {"status": 201}}, {"create": {"status": 400, "error": error}}]
+            body = json.dumps({"errors": True, "items": items}).encode()
+            world.transport.script(Answer(200, body))
+            await world.submit(make_batch("a", "b"))
+            await world.finish()
+        assert world.metrics.value("shipper_refused_events_total") == 100
+        assert world.metrics.value("shipper_refused_events_total", "error_no_0") == 1
+        assert world.metrics.value("shipper_refused_events_total", "other") == 50
