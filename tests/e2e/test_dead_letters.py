@@ -304,8 +304,7 @@ def _without_the_run(document: Document) -> Document:
 
 def test_a_console_is_no_place_to_replay_to(shipper: MakeShipper) -> None:
     daemon = shipper()
-    daemon.config["output"] = {"console": {}}
-    daemon.config_path.write_text(json.dumps(daemon.config))
+    daemon.write_config({**daemon.config, "output": {"console": {}}})
     done = run(daemon, "replay")
     assert done.returncode == 1
     assert "not to a console" in json.loads(done.stderr)["message"]
