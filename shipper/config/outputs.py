@@ -34,6 +34,13 @@ class Compression(Enum):
     NONE = "none"
 
 
+class Concurrency(Enum):
+    """What decides how many requests are under way."""
+
+    ADAPTIVE = "adaptive"
+    FIXED = "fixed"
+
+
 class TlsVerify(Enum):
     """What of a server's certificate has to be right."""
 
@@ -144,7 +151,16 @@ class OutputConfig(Section, frozen=True):
         Meta(description="`gzip` costs less CPU here than sending ten times as many bytes."),
     ] = Compression.GZIP
     bulk: BulkConfig = field(default_factory=BulkConfig)
-    max_in_flight: Annotated[int, Meta(description="Requests under way at the same time.")] = 4
+    concurrency: Annotated[
+        Concurrency,
+        Meta(
+            description="`adaptive`: as many requests at once as the cluster works off without "
+            "delay, by its answers and how long they take; `fixed`: always `max_in_flight`."
+        ),
+    ] = Concurrency.ADAPTIVE
+    max_in_flight: Annotated[
+        int, Meta(description="Requests under way at the same time, at the most.")
+    ] = 16
     timeout: Annotated[
         Seconds,
         Meta(description="For a whole request; then it is made again."),

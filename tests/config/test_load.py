@@ -15,7 +15,7 @@ import yaml
 from shipper.config.inputs import Format, OnInvalid, StartAt
 from shipper.config.load import find_config, load_config, parse_config
 from shipper.config.model import Config
-from shipper.config.outputs import Compression, Ids, TlsVerify, header_values
+from shipper.config.outputs import Compression, Concurrency, Ids, TlsVerify, header_values
 from shipper.config.section import Section
 from shipper.config.units import HostList, Secret
 from shipper.errors import ConfigError
@@ -582,6 +582,7 @@ EVERY_OPTION = {
     "output.bulk.max_bytes": ("1MB", 1_000_000),
     "output.bulk.max_events": ("7", 7),
     "output.bulk.linger": ("0", 0.0),
+    "output.concurrency": ("fixed", Concurrency.FIXED),
     "output.max_in_flight": ("9", 9),
     "output.timeout": ("1m", 60.0),
     "output.backoff.initial": ("250ms", 0.25),

@@ -1,0 +1,135 @@
+"""How many requests may be under way at once: a semaphore whose size the cluster's answers set.
+
+`Limiter` gives out permits in the order in which they are asked for; `Controller` does the sums.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+from shipper.clock import Clock
+
+
+class Feedback(Enum):
+    """What an answer says of the cluster's load."""
+
+    #: The request was worked off.
+    TAKEN = "taken"
+    #: The cluster has too much to do: 429 or 503, for the request or for items; or no answer in
+    #: time.
+    REJECTED = "rejected"
+    #: Says nothing of the load: no connection, 401, garbage.
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request, as its end is told to the controller. Times are monotonic seconds."""
+
+    sent_at: float
+    answered_at: float
+    #: How many were under way when it was sent, itself among them.
+    in_flight: int
+    #: How many documents it had.
+    events: int
+    feedback: Feedback
+
+
+class Controller:
+    """Additive increase, multiplicative decrease. No input, no output, no time of its own."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limit = float(min(2, most))
+        self._cut_at = 0.0
+
+    @property
+    def limit(self) -> int:
+        """How many may be under way now."""
+        return int(self._limit)
+
+    def add(self, sample: Sample) -> None:
+        """Learns from the end of a request."""
+        if sample.feedback is Feedback.REJECTED:
+            if sample.sent_at >= self._cut_at:
+                self._limit = max(1.0, self._limit / 2)
+                self._cut_at = sample.answered_at
+        elif sample.feedback is Feedback.TAKEN and sample.in_flight >= self.limit:
+            self._limit = min(float(self._most), self._limit + 1 / self._limit)
+
+
+class Permit:
+    """Leave to have one request under way."""
+
+    def __init__(self, limiter: "Limiter", sent_at: float, in_flight: int) -> None:
+        self._limiter = limiter
+        self._sent_at = sent_at
+        self._in_flight = in_flight
+        self._released = False
+
+    def release(self, feedback: Feedback, events: int) -> None:
+        """Gives it back, with what the answer says; `events` is how many documents it had.
+
+        Raises:
+            RuntimeError: it was given back before.
+        """
+        if self._released:
+            raise RuntimeError("a permit was released twice")
+        self._released = True
+        self._limiter._ended(self._sent_at, self._in_flight, feedback, events)
+
+
+class Limiter:
+    """Gives out permits, first come, first served."""
+
+    def __init__(self, clock: Clock, *, most: int, adaptive: bool) -> None:
+        """`most` is the limit if not `adaptive`, else what it never exceeds."""
+        self._clock = clock
+        self._most = most
+        self._controller = Controller(most) if adaptive else None
+        self._in_flight = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def limit(self) -> int:
+        """How many may be under way now."""
+        return self._controller.limit if self._controller is not None else self._most
+
+    @property
+    def in_flight(self) -> int:
+        """How many permits are out."""
+        return self._in_flight
+
+    async def acquire(self) -> Permit:
+        """Waits for its turn and for room. Cancelled, it has taken nothing."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                # It may be gone already: between the cancelling and this, others are let in.
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+            else:
+                # Its turn had come at the same moment, and is the next one's now.
+                self._in_flight -= 1
+                self._admit()
+            raise
+        return Permit(self, self._clock.monotonic(), self._in_flight)
+
+    def _ended(self, sent_at: float, in_flight: int, feedback: Feedback, events: int) -> None:
+        self._in_flight -= 1
+        if self._controller is not None:
+            now = self._clock.monotonic()
+            self._controller.add(Sample(sent_at, now, in_flight, events, feedback))
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._in_flight < self.limit:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._in_flight += 1
+                turn.set_result(None)
