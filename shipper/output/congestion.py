@@ -148,7 +148,8 @@ class Controller:
         self._drain_at = self._join_at = float("inf")
         #: The ratio of late, smoothed; 0 if none is known.
         self._late_ratio = 0.0
-        self._new_round(0.0)
+        # The first round begins with the first request, whatever the clock says then.
+        self._new_round(float("inf"))
 
     @property
     def limit(self) -> int:
@@ -160,6 +161,8 @@ class Controller:
         if sample.feedback is Feedback.FAILED or sample.sent_at < self._cut_at:
             return
         now = sample.answered_at
+        if self._began == float("inf"):
+            self._began = sample.sent_at
         if sample.feedback is Feedback.REJECTED:
             self._yield(sample.in_flight, now)
             return
