@@ -21,6 +21,9 @@ from shipper.encode import Encoded, RefusedLine
 _GZIP_LEVEL = 1
 _GZIP_WINDOW = 31
 
+#: What a batch takes besides its body and lines, in bytes: many small ones have a bound, too.
+BATCH_OVERHEAD = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Body:
@@ -61,8 +64,13 @@ class Batch:
     blank: int
     dropped: int
     filtered: int
-    #: What it takes of the byte budget.
+    #: What it takes of the byte budget: the body, refused lines, and BATCH_OVERHEAD.
     held: int
+
+    def take_body(self) -> Body:
+        """The body, which is the caller's alone from now on."""
+        body, self.body = self.body, Body(b"", self.body.gzip, 0)
+        return body
 
 
 class Packer(Protocol):
@@ -96,7 +104,7 @@ class _Open:
     chunks: list[bytes] = field(default_factory=list)
     raw_bytes: int = 0
     events: int = 0
-    held: int = 0
+    held: int = BATCH_OVERHEAD
     blank: int = 0
     dropped: int = 0
     filtered: int = 0
@@ -138,13 +146,14 @@ class Batcher:
         batch = self._open
         if batch is None:
             batch = self._open = _Open(_packer(self._gzip), self._clock.monotonic())
+            self._budget.hold(batch.held)
             self._begun.set()
         held = 0
         if encoded.body:
             chunk = batch.packer.compress(encoded.body)
             batch.chunks.append(chunk)
             held = len(chunk)
-        held += sum(len(refused.line) for refused in encoded.refused)
+        held += sum(len(refused.line) + len(refused.unsent) for refused in encoded.refused)
         batch.held += held
         self._budget.hold(held)
         batch.raw_bytes += len(encoded.body)

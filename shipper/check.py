@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,7 +25,9 @@ from shipper.check_answers import (
     Resolved,
     Root,
     Simulated,
+    Template,
     Templates,
+    has_write_index,
     parse,
     reason,
 )
@@ -32,6 +35,7 @@ from shipper.clock import Clock
 from shipper.config.model import Config
 from shipper.config.outputs import TlsVerify
 from shipper.discovery import scan
+from shipper.documents import index_names
 from shipper.filesystem import FileSystem
 from shipper.output.exchange import Answer, TransportError
 from shipper.output.transport import HttpTransport
@@ -62,8 +66,12 @@ class Finding:
 async def check(config: Config, clock: Clock) -> list[Finding]:
     """Everything that can be looked at without shipping.
 
-    Raises ConfigError if the TLS settings cannot be used.
+    Raises ConfigError if the TLS settings cannot be used, or `output.index` gives no name.
     """
+    today = datetime.fromtimestamp(clock.now(), UTC).isoformat()
+    indices = [config.output.target] if config.output.target else []
+    # Each once, in the order of the inputs.
+    indices += dict.fromkeys(name.at(today) for name in index_names(config))
     findings = [*_check_files(config), _check_data_dir(Path(config.data_dir))]
     async with HttpTransport(config.output, clock) as transport:
         for host in config.output.hosts:
@@ -71,7 +79,7 @@ async def check(config: Config, clock: Clock) -> list[Finding]:
                 findings.append(
                     Finding(host, "certificate", Result.UNKNOWN, "it is not verified (tls.verify)")
                 )
-            inquiry = _Inquiry(config, transport, host)
+            inquiry = _Inquiry(config, transport, host, indices)
             try:
                 async with asyncio.timeout(_PATIENCE):
                     await inquiry.run()
@@ -142,8 +150,12 @@ def _check_data_dir(path: Path) -> Finding:
 class _Inquiry:
     """The questions to one host, in an order in which each makes sense after the one before."""
 
-    def __init__(self, config: Config, transport: HttpTransport, host: str) -> None:
+    def __init__(
+        self, config: Config, transport: HttpTransport, host: str, indices: Sequence[str]
+    ) -> None:
+        """`indices`: where the lines of today go, unless that is a data stream."""
         self._output = config.output
+        self._indices = indices
         self._transport = transport
         self._host = host
         self.findings: list[Finding] = []
@@ -157,9 +169,18 @@ class _Inquiry:
         try:
             if not await self._is_reached():
                 return
-            is_data_stream = await self._is_data_stream()
-            if is_data_stream is not False:
-                await self._may_write(is_data_stream is True)
+            if self._output.is_data_stream:
+                name = self._output.data_stream
+                is_there = await self._is_data_stream()
+                if is_there is not False:
+                    # No data stream takes a document without a @timestamp.
+                    await self._may_write(name, is_there is True, b"{}")
+            else:
+                for name in self._indices:
+                    is_there = await self._is_index(name)
+                    if is_there is not False:
+                        # No index takes what is no JSON.
+                        await self._may_write(name, is_there is True, b"{")
             if self._output.pipeline:
                 await self._has_pipeline()
         except TransportError as error:
@@ -236,18 +257,66 @@ class _Inquiry:
 
         What is simulated does not say so.
         """
-        name = self._output.data_stream
+        winner = await self._template_of(self._output.data_stream)
+        return winner is None or winner.data_stream is not UNSET
+
+    async def _template_of(self, name: str) -> Template | None:
+        """The template that wins for a name; None if there is none or it is not shown."""
         answer = await self._ask("GET", "/_index_template")
         templates = [
             found.index_template
             for found in parse(answer, Templates).index_templates
             if any(fnmatchcase(name, glob) for glob in found.index_template.index_patterns)
         ]
-        winner = max(templates, key=lambda found: found.priority or 0, default=None)
-        return winner is None or winner.data_stream is not UNSET
+        return max(templates, key=lambda found: found.priority or 0, default=None)
 
-    async def _may_write(self, is_there: bool) -> None:
-        name = self._output.data_stream
+    async def _is_index(self, name: str) -> bool | None:
+        """As `_is_data_stream`, of a plain index or an alias."""
+        path = f"/_resolve/index/{quote(name, safe='')}*?expand_wildcards=all"
+        answer = await self._ask("GET", path)
+        if answer.status != 200:
+            self._unknown("index", f"HTTP {answer.status}{reason(answer)}")
+            return None
+        found = parse(answer, Resolved)
+        if found.has_data_stream(name):
+            self.wrong(
+                "index",
+                f"{name} is a data stream",
+                "name it in output.data_stream instead, or give output.index another name",
+            )
+            return False
+        if found.is_closed(name):
+            self.wrong("index", f"{name} is closed: lines for it wait", "open it")
+            return False
+        if found.has_index(name):
+            self._ok("index", name)
+            return True
+        if found.has_alias(name):
+            answer = await self._ask("GET", f"/_alias/{quote(name, safe='')}")
+            if has_write_index(answer, name) is False:
+                self.wrong(
+                    "index",
+                    f"{name} is an alias of several indices, and none is the one to write to",
+                    "set `is_write_index: true` for one of them",
+                )
+                return False
+            self._ok("index", f"{name}, an alias")
+            return True
+        template = await self._template_of(name)
+        if template is not None and template.data_stream is not UNSET:
+            self.wrong(
+                "index",
+                f"a template makes {name} a data stream",
+                "name it in output.data_stream instead, or give output.index a name that no "
+                "template with `data_stream` matches",
+            )
+            return False
+        by = "as its template says" if template else "by no template that we see"
+        self._ok("index", f"the first line makes {name}, {by}")
+        return None
+
+    async def _may_write(self, name: str, is_there: bool, untaken: bytes) -> None:
+        """`untaken`: a document that is refused with 400, by whom it reaches."""
         privileges = ["create_doc"] if is_there else ["create_doc", "auto_configure"]
         question = {"index": [{"names": [name], "privileges": privileges}]}
         answer = await self._ask("POST", "/_security/user/_has_privileges", question)
@@ -262,14 +331,15 @@ class _Inquiry:
                 "grant the privileges to the user's role or the API key",
             )
         elif is_there:
-            await self._try_to_write()
+            await self._try_to_write(name, untaken)
         else:
-            self._unknown("may write", "this is known once the first line makes the data stream")
+            made = "data stream" if self._output.is_data_stream else "index"
+            self._unknown("may write", f"this is known once the first line makes the {made}")
 
-    async def _try_to_write(self) -> None:
-        """Sends a document that no data stream takes, as it has no @timestamp: 400 is a yes."""
-        path = f"/{self._output.data_stream}/_bulk"
-        answer = await self._ask("POST", path, b'{"create":{}}\n{}\n')
+    async def _try_to_write(self, name: str, untaken: bytes) -> None:
+        """Sends a document that nobody takes: 400 is a yes."""
+        path = f"/{quote(name, safe='')}/_bulk"
+        answer = await self._ask("POST", path, b'{"create":{}}\n%b\n' % untaken)
         status, words = parse(answer, Items).only
         if status in (401, 403) or answer.status in (401, 403):
             self.wrong(

@@ -36,6 +36,7 @@ class Root(Struct):
 
 class _Named(Struct):
     name: str = ""
+    attributes: list[str] = field(default_factory=list)
 
 
 class Resolved(Struct):
@@ -43,12 +44,30 @@ class Resolved(Struct):
 
     data_streams: list[_Named] = field(default_factory=list)
     indices: list[_Named] = field(default_factory=list)
+    aliases: list[_Named] = field(default_factory=list)
 
     def has_data_stream(self, name: str) -> bool:
         return any(found.name == name for found in self.data_streams)
 
     def has_index(self, name: str) -> bool:
         return any(found.name == name for found in self.indices)
+
+    def has_alias(self, name: str) -> bool:
+        return any(found.name == name for found in self.aliases)
+
+    def is_closed(self, name: str) -> bool:
+        return any(found.name == name and "closed" in found.attributes for found in self.indices)
+
+
+class _Alias(Struct):
+    is_write_index: bool | None = None
+
+
+class _Aliased(Struct):
+    aliases: dict[str, _Alias] = field(default_factory=dict)
+
+
+_decode_aliased = msgspec.json.Decoder(dict[str, _Aliased]).decode
 
 
 class Simulated(Struct):
@@ -129,6 +148,24 @@ def parse(answer: Answer, kind: type[_T]) -> _T:
         return msgspec.json.decode(answer.body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return kind()
+
+
+def has_write_index(answer: Answer, alias: str) -> bool | None:
+    """Of `GET /_alias/ALIAS`: whether a document that is sent to it has an index to go to; None if
+    the answer does not say.
+
+    One index alone is the one to write to unless it says that it is not.
+    """
+    if answer.status != 200:
+        return None
+    try:
+        indices = _decode_aliased(answer.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    said = [
+        found.aliases[alias].is_write_index for found in indices.values() if alias in found.aliases
+    ]
+    return True in said or said == [None] if said else None
 
 
 def reason(answer: Answer) -> str:

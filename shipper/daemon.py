@@ -25,9 +25,9 @@ from shipper.clock import Clock
 from shipper.compressed import SUFFIX, CompressedLogs
 from shipper.config.inputs import InputConfig, StartAt
 from shipper.config.model import Config
-from shipper.config.outputs import Compression, Ids, TlsVerify, uses_tls
+from shipper.config.outputs import Ids, TlsVerify, uses_tls
 from shipper.discovery import WakeUp, Watch
-from shipper.documents import document_constants
+from shipper.documents import document_constants, index_name, index_names
 from shipper.encode import DocumentEncoder
 from shipper.errors import RegistryError
 from shipper.file_faults import FileFaults
@@ -37,10 +37,12 @@ from shipper.following import FollowedInput, Following
 from shipper.harvest import Harvest
 from shipper.logs import Log
 from shipper.metrics import Metrics
-from shipper.output.bulk import BulkSender
-from shipper.output.dead_letter import DeadLetterFile
-from shipper.output.hosts import Backoff, Hosts
-from shipper.output.transport import HttpTransport
+from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
+from shipper.output.deliveries import Deliveries
+from shipper.output.destination import Destination
+from shipper.output.destinations import Surroundings, destination
+from shipper.output.hosts import Backoff
+from shipper.output.outcomes import Outcomes
 from shipper.registry import Registry
 from shipper.retention import Retention
 from shipper.tail import ReadBuffer
@@ -81,9 +83,19 @@ class Daemon:
 
         Raises:
             RegistryError: the data directory cannot be used.
-            ConfigError: the TLS settings cannot be used.
+            ConfigError: the TLS settings cannot be used, or `output.index` gives no name.
         """
-        transport = HttpTransport(self._config.output, self._clock)
+        index_names(self._config)
+        output = self._config.output
+        around = Surroundings(
+            output=output,
+            backoff=Backoff(output.backoff.initial, output.backoff.max),
+            budget=self._budget,
+            clock=self._clock,
+            rng=self._rng,
+            metrics=self._metrics,
+            log=self._log,
+        )
         registry, aside = await self._on_disk(Registry.open, Path(self._config.data_dir))
         if aside is not None:
             self._log.error(
@@ -92,14 +104,18 @@ class Daemon:
                 put_aside=aside,
             )
         try:
-            async with transport, asyncio.TaskGroup() as tasks:
-                await self._ship(registry, transport, tasks)
+            async with destination(around) as where_to, asyncio.TaskGroup() as tasks:
+                await self._ship(registry, around, where_to, tasks)
         finally:
             await self._on_disk(registry.close)
             self._disk.shutdown()
 
     async def _ship(
-        self, registry: Registry, transport: HttpTransport, tasks: asyncio.TaskGroup
+        self,
+        registry: Registry,
+        around: Surroundings,
+        where_to: Destination,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         config, output = self._config, self._config.output
         if output.tls.verify is not TlsVerify.FULL and uses_tls(output):
@@ -108,31 +124,27 @@ class Daemon:
                 verify=output.tls.verify.value,
                 hint="anybody in between can read what is sent; set output.tls.verify to full",
             )
-        backoff = Backoff(output.backoff.initial, output.backoff.max)
-        hosts = Hosts(output.hosts, backoff, self._clock, self._rng)
-        letters = Path(config.data_dir, "dead-letter.ndjson")
-        sender = BulkSender(
-            transport=transport,
-            hosts=hosts,
-            backoff=backoff,
+        letters = Path(config.data_dir, FILE_NAME)
+        outcomes = Outcomes(
             dead_letters=DeadLetterFile(letters, config.dead_letter.max_bytes),
-            budget=self._budget,
+            backoff=around.backoff,
             clock=self._clock,
             rng=self._rng,
             metrics=self._metrics,
             log=self._log,
-            max_in_flight=output.max_in_flight,
-            tasks=tasks,
             on_end=lambda count: harvest.ended(count),
+        )
+        deliveries = Deliveries(
+            where_to, outcomes, budget=self._budget, clock=self._clock, tasks=tasks
         )
         batcher = Batcher(
             self._clock,
             self._budget,
-            sender.submit,
+            deliveries.submit,
             max_bytes=output.bulk.max_bytes,
             max_events=output.bulk.max_events,
             linger=output.bulk.linger,
-            gzip=output.compression is Compression.GZIP,
+            gzip=where_to.gzip,
         )
         inputs = await self._inputs(registry)
         following = Following(
@@ -158,8 +170,7 @@ class Daemon:
             inputs=inputs,
             harvest=harvest,
             following=following,
-            sender=sender,
-            hosts=hosts,
+            deliveries=deliveries,
             budget=self._budget,
             metrics=self._metrics,
             registry_trouble=lambda: self._registry_trouble,
@@ -171,7 +182,7 @@ class Daemon:
             tasks.create_task(batcher.run()),
         ]
         serving = [
-            tasks.create_task(sender.probe()),
+            tasks.create_task(where_to.run()),
             tasks.create_task(self._commit_regularly(registry, inputs)),
         ]
         if config.admin.enabled:
@@ -181,7 +192,7 @@ class Daemon:
             await self._stop.wait()
             self._log.info("shipper stops: reading ends, what is under way is finished")
             await _cancel(reading)
-            await self._drain(batcher, sender)
+            await self._drain(batcher, deliveries)
             await _cancel(serving)
             await self._commit(registry, inputs)
             following.close()
@@ -204,13 +215,15 @@ class Daemon:
                 ignore_older=settings.ignore_older,
                 start_at_end=settings.start_at is StartAt.END,
             )
+            constants = document_constants(
+                self._config, settings, agent_id=registry.agent_id, ephemeral_id=ephemeral_id
+            )
             encoder = DocumentEncoder(
-                document_constants(
-                    self._config, settings, agent_id=registry.agent_id, ephemeral_id=ephemeral_id
-                ),
+                constants,
                 content_ids=self._config.output.ids is Ids.CONTENT,
                 on_invalid=settings.on_invalid,
                 events=self._event_filter(settings),
+                index=index_name(self._config, settings, constants),
             )
             inputs.append(
                 FollowedInput(
@@ -263,13 +276,13 @@ class Daemon:
             interval = settings.scan_interval
             yield Watch(self._clock, source.patterns, interval, source.bell, report)
 
-    async def _drain(self, batcher: Batcher, sender: BulkSender) -> None:
+    async def _drain(self, batcher: Batcher, deliveries: Deliveries) -> None:
         """Sends what is read, within the time that stopping may take."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.shutdown_timeout):
                 await batcher.flush()
-                await sender.drain()
-        if abandoned := sender.abandon():
+                await deliveries.drain()
+        if abandoned := deliveries.abandon():
             self._log.warning(
                 "requests were not finished in time; the next start sends them again",
                 requests=abandoned,

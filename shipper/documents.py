@@ -1,20 +1,30 @@
 """What every document of an input carries, whatever its line: the fields of Filebeat's filestream,
-and those of the data stream that the Elastic integration expects."""
+and those of the data stream that the Elastic integration expects; and where it goes, as far as
+these fields say so."""
+
+import uuid
+from collections.abc import Mapping
 
 from shipper import __version__
 from shipper.config.inputs import InputConfig
 from shipper.config.model import Config
+from shipper.errors import ConfigError
+from shipper.index_name import IndexName, IndexPattern
 
 #: The version of the Elastic Common Schema that the documents follow; the integration's pipeline
 #: sets the same.
 ECS_VERSION = "8.11.0"
+
+#: The dataset of documents in a plain index, whose name says none.
+DATASET = "cilium_tetragon.log"
 
 
 def document_constants(
     config: Config, settings: InputConfig, *, agent_id: str, ephemeral_id: str
 ) -> dict[str, object]:
     """The constant fields. `agent_id` stays for a data directory, `ephemeral_id` for a process."""
-    kind, dataset, namespace = config.output.data_stream.split("-", 2)
+    data_stream = _data_stream(config.output.data_stream) if config.output.is_data_stream else {}
+    dataset = data_stream.get("dataset", DATASET)
     constants: dict[str, object] = {
         "input": {"type": "filestream"},
         "agent": {
@@ -27,10 +37,54 @@ def document_constants(
         "ecs": {"version": ECS_VERSION},
         "host": {"name": config.name},
         "event": {"dataset": dataset, "module": dataset.partition(".")[0]},
-        "data_stream": {"type": kind, "dataset": dataset, "namespace": namespace},
     }
+    if data_stream:
+        constants["data_stream"] = data_stream
     if settings.fields:
         constants["fields"] = settings.fields
     if settings.tags:
         constants["tags"] = settings.tags
     return constants
+
+
+def index_name(
+    config: Config, settings: InputConfig, constants: Mapping[str, object]
+) -> IndexName | None:
+    """Which index each action of an input names; None if the path of the requests names one.
+
+    `constants`: what `document_constants` gave.
+
+    Raises:
+        ConfigError: a field that `output.index` names is missing, or what comes out is no name.
+    """
+    if config.output.target:
+        return None
+    try:
+        return IndexPattern.parse(config.output.index).fill(constants)
+    except ValueError as error:
+        raise ConfigError(
+            f"it gives no index for the input `{settings.id}`: {error}", where="output.index"
+        ) from None
+
+
+def index_names(config: Config) -> tuple[IndexName, ...]:
+    """As `index_name`, of all inputs, before anything is read or written: with a stand-in for
+    `agent.id`.
+
+    Raises ConfigError.
+    """
+    stand_in = str(uuid.UUID(int=0))
+    found = (
+        index_name(
+            config,
+            settings,
+            document_constants(config, settings, agent_id=stand_in, ephemeral_id=stand_in),
+        )
+        for settings in config.inputs
+    )
+    return tuple(name for name in found if name is not None)
+
+
+def _data_stream(name: str) -> dict[str, str]:
+    kind, dataset, namespace = name.split("-", 2)
+    return {"type": kind, "dataset": dataset, "namespace": namespace}

@@ -13,6 +13,7 @@ holds them, and a slow twin written from the documentation, against each other.
 
 import codecs
 import contextlib
+import functools
 import os
 import re
 from collections import Counter
@@ -29,6 +30,7 @@ from shipper.config.inputs import OnInvalid
 from shipper.filesystem import Inode
 from shipper.filters import EventFilter, Run
 from shipper.identity import Identity
+from shipper.index_name import IndexName
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class FileTemplate:
 
     identity: Identity
     path: str
-    #: Ends the document before, begins the next action up to the id's offset.
+    #: Ends the document before, begins the next action up to the id's offset; with a date in the
+    #: index's name there is one for each date, and this is empty.
     action: bytes
     #: From the end of `log.offset` to the beginning of the message.
     constants: bytes
@@ -53,6 +56,9 @@ class RefusedLine:
     id: str
     reason: str
     line: bytes
+    #: The action and the document line that `on_invalid: ship` would have sent, with an empty
+    #: message: the line has it.
+    unsent: bytes = b""
 
 
 @dataclass(slots=True)
@@ -103,7 +109,9 @@ _TIME = re.compile(
 _PARTS = 7
 _TIME_PART = 3
 
-_AUTO_ID_ACTION = b'}\n{"create":{}}\n{"@timestamp":'
+#: Actions that are remembered, where the time decides the index: files of several inputs, whose
+#: events are of the same few days or hours.
+_REMEMBERED_ACTIONS = 64
 
 
 class DocumentEncoder:
@@ -120,13 +128,18 @@ class DocumentEncoder:
         content_ids: bool,
         on_invalid: OnInvalid,
         events: EventFilter | None = None,
+        index: IndexName | None = None,
     ) -> None:
         """`constants`: what every document carries besides its time, its message and its log.*;
-        `events`: which events there are documents of, None for all."""
+        `events`: which events there are documents of, None for all; `index`: what each action
+        names, None if the path of the request does."""
         self._constants = orjson.dumps(constants)[1:-1]
         self._content_ids = content_ids
         self._on_invalid = on_invalid
         self._events = events
+        self._index = index
+        self._index_span = index.span if index else 0
+        self._action = functools.lru_cache(_REMEMBERED_ACTIONS)(self._render_action)
 
     def template(self, identity: Identity, path: str, inode: Inode) -> FileTemplate:
         """What `encode` needs to know of a file; to be made anew when its path changes."""
@@ -143,7 +156,7 @@ class DocumentEncoder:
         return FileTemplate(
             identity=identity,
             path=path,
-            action=b'}\n{"create":{"_id":"%b-' % identity.encode(),
+            action=b"" if self._index_span else self._render_action(identity, ""),
             constants=b',"file":' + file + b"}" + comma + self._constants + b',"message":',
         )
 
@@ -212,6 +225,8 @@ class DocumentEncoder:
             or max(map(len, times)) > _LONGEST_TIME
         ):
             raise _UnusualError
+        if self._index_span:
+            parts[::_PARTS] = self._actions(template.identity, times, joined)
         return Encoded(self._body(parts), len(times))
 
     def _encode_carefully(self, template: FileTemplate, runs: Sequence[Run], now: float) -> Encoded:
@@ -229,8 +244,7 @@ class DocumentEncoder:
                 result.dropped += 1
                 continue
             if look.invalid and self._on_invalid is OnInvalid.DEAD_LETTER:
-                document_id = f"{template.identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
-                refused.append(RefusedLine(template.path, offset, document_id, look.problem, line))
+                refused.append(self._refuse(template, offset, line, look, now))
                 continue
             if look.kind:
                 flagged[look.kind] += 1
@@ -241,6 +255,17 @@ class DocumentEncoder:
         result.refused = tuple(refused)
         result.flagged = flagged
         return result
+
+    def _refuse(
+        self, template: FileTemplate, offset: int, line: bytes, look: "_Look", now: float
+    ) -> RefusedLine:
+        parts: list[bytes | msgspec.Raw] = []
+        timestamp = look.timestamp or _stamp(now)
+        self._add(parts, template, offset, line, "", timestamp, look.problem)
+        document_id = content_id(template.identity, offset, line)
+        return RefusedLine(
+            template.path, offset, document_id, look.problem, line, self._body(parts)
+        )
 
     def _add(
         self,
@@ -258,7 +283,7 @@ class DocumentEncoder:
         if problem:
             log = b',"error":{"message":%b}' % orjson.dumps(problem).replace(b"%", b"%%") + log
         parts += (
-            template.action,
+            template.action or self._action(template.identity, self._index_time(timestamp)),
             b"%010x-" % offset,
             b'%b"}}\n{"@timestamp":' % xxhash.xxh3_64_hexdigest(line).encode(),
             timestamp,
@@ -267,15 +292,51 @@ class DocumentEncoder:
             orjson.dumps(text),
         )
 
+    def _actions(
+        self, identity: Identity, times: Sequence[bytes | msgspec.Raw], joined: bytes
+    ) -> list[bytes]:
+        """The actions of lines whose times, JSON in UTC, are these, and joined by commas that."""
+        # The digits decide: a datetime has microseconds, to which the last nanoseconds of a day
+        # are rounded up.
+        end = 1 + self._index_span
+        first = bytes(times[0])[:end]
+        # It begins with a quote, which no time has but around it.
+        if joined.count(first) == len(times):
+            return [self._action(identity, first[1:].decode())] * len(times)
+        return [self._action(identity, bytes(time)[1:end].decode()) for time in times]
+
+    def _render_action(self, identity: Identity, time: str) -> bytes:
+        """Ends the document before, begins the next action up to the id's offset; without ids up
+        to the document's time."""
+        index = b'"_index":%b' % orjson.dumps(self._index.at(time)) if self._index else b""
+        if not self._content_ids:
+            return b'}\n{"create":{%b}}\n{"@timestamp":' % index
+        comma = b"," if index else b""
+        return b'}\n{"create":{%b%b"_id":"%b-' % (index, comma, identity.encode())
+
+    def _index_time(self, timestamp: bytes) -> str:
+        """As much of a time as decides the index, in UTC."""
+        text = timestamp.decode()[1:-1]
+        if not text.endswith("Z"):
+            written = datetime.fromisoformat(text[: len("2026-11-24T04:32:37")] + text[-6:])
+            # The very first and last hours of the calendar may have no other name in UTC.
+            with contextlib.suppress(OverflowError):
+                text = written.astimezone(UTC).isoformat()
+        return text[: self._index_span]
+
     def _body(self, parts: list[bytes | msgspec.Raw]) -> bytes:
         if not self._content_ids:
             count = len(parts) // _PARTS
-            parts[0::_PARTS] = [_AUTO_ID_ACTION] * count
             parts[1::_PARTS] = parts[2::_PARTS] = [b""] * count
         # Each action begins by closing the document before it; the first has none.
         parts[0] = bytes(parts[0])[2:]
         parts.append(b"}\n")
         return b"".join(parts)
+
+
+def content_id(identity: str, offset: int, line: bytes) -> str:
+    """The `_id` of a line's document: what the fast loop puts together from parts."""
+    return f"{identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
 
 
 class _UnusualError(Exception):

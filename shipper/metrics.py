@@ -65,6 +65,13 @@ METRICS = (
         ("problem",),
     ),
     Metric(
+        "shipper_refused_events_total",
+        Kind.COUNTER,
+        "Events that were refused for good and are dead letters, by the type of the error; "
+        "http_… where the whole request was refused.",
+        ("type",),
+    ),
+    Metric(
         "shipper_in_flight_events",
         Kind.GAUGE,
         "Lines read that have no outcome yet. lines_read = the sum of events + this, always.",
@@ -75,6 +82,12 @@ METRICS = (
         "Bytes held in memory for Elasticsearch, compressed; memory.max_bytes bounds them.",
     ),
     Metric("shipper_in_flight_requests", Kind.GAUGE, "Bulk requests under way."),
+    Metric(
+        "shipper_bulk_concurrency_limit",
+        Kind.GAUGE,
+        "How many bulk requests may be under way now: it follows what the cluster can take, up to "
+        "output.max_in_flight.",
+    ),
     Metric(
         "shipper_bulk_requests_total",
         Kind.COUNTER,

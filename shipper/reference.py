@@ -10,6 +10,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 
@@ -17,11 +18,17 @@ import msgspec
 
 from shipper.config.load import PLACES, VARIABLE
 from shipper.config.model import Config
+from shipper.config.outputs import OutputConfig
+from shipper.config.presets import Preset, settings_of
 from shipper.config.section import Section
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
+from shipper.index_name import DATE_FIELDS, REFERENCES
 from shipper.metrics import METRICS, Metric
 
 _DOCS = Path(__file__).parent.parent / "docs"
+
+#: What the letters of dates are shown with.
+_SOME_TIME = datetime(2026, 11, 24, 4, 32)
 
 _NOTICE = "<!-- Generated from the code by `./dev docs`: a change made here is lost. -->\n"
 
@@ -161,7 +168,87 @@ def _configuration() -> str:
         parts.append(f"## {title}\n\n{_one_line(inspect.getdoc(section) or '')}\n")
         rows = [_option_row(path, found) for found in msgspec.structs.fields(section)]
         parts.append("| Key | Value | Default | Meaning |\n|---|---|---|---|\n" + "".join(rows))
+        if section is OutputConfig:
+            parts += [_index_names(), _presets()]
     return "\n".join(parts)
+
+
+def _index_names() -> str:
+    rows = "".join(
+        f"| `{field.letters}` | {field.meaning} | `{field.render(_SOME_TIME)}` |\n"
+        for field in DATE_FIELDS
+    )
+    known = ", ".join(f"`{name}`" for name in REFERENCES)
+    return f"""\
+## `output.index`
+
+A plain index instead of a data stream, in the words of Filebeat's `index`:
+
+```yaml
+inputs:
+  - id: tetragon
+    paths: [/var/run/cilium/tetragon/*.log]
+    fields:
+      team: platform
+output:
+  hosts: [https://es-1:9200]
+  index: "%{{[fields.team]:none}}-tetragon-%{{+yyyy.MM.dd}}"   # platform-tetragon-2026.11.24
+```
+
+`%{{[FIELD]}}` is a field that all documents of an input have alike:
+{known}.
+`%{{[FIELD]:default}}` has the default where it is missing or empty; without a default that is an
+error at the start. Of an event itself, nothing can be named but its date.
+
+`%{{+FORMAT}}` is the date of the event's own `@timestamp`, in UTC, made of these and of what stands
+between them (letters of your own in single quotes):
+
+| Letters | Meaning | Of 24 November 2026, 04:32 |
+|---|---|---|
+{rows}
+The name is in small letters. What it will be is checked at the start, so that none is refused
+later: no white space, none of `\\ / * ? " < > | , # :`, no `-`, `_` or `+` at its beginning, at
+most 255 bytes. `index` and `data_stream` together are an error.
+
+If the name is always the same, it stands in the path of the requests; else in each action, which a
+cluster with `rest.action.multi.allow_explicit_index: false` refuses.
+[What that means for documents and promises](documents.md#plain-indices).
+"""
+
+
+def _presets() -> str:
+    """The table of what each preset sets, and the defaults where it sets nothing."""
+    options = dict.fromkeys(option for preset in Preset for option in settings_of(preset))
+    rows = ""
+    for option in options:
+        default = _written(_default(_field_at(OutputConfig, option)))
+        values = " | ".join(f"`{settings_of(preset).get(option, default)}`" for preset in Preset)
+        rows += f"| `output.{option}` | {values} |\n"
+    names = " | ".join(f"`{preset.value}`" for preset in Preset)
+    return f"""\
+## `output.preset`
+
+`balanced` is the defaults. `throughput` is for a node with very many events and a cluster that
+takes them: larger requests, and more of them at once. `scale` is for hundreds of nodes that send
+little each: few and full requests, and patience when the cluster is in need. `latency` has an event
+there soon, in small requests. The names and what they mean are Elastic's, the numbers are our own:
+
+| Option | {names} |
+|---|{"---|" * len(Preset)}
+{rows}
+What you set yourself wins over the preset, option by option (in Filebeat it is the other way
+round). Lines are put into a request by the block in which they were read, of at most 256 KiB: a
+request that is filled from a backlog has up to a block more than `bulk.max_events` and
+`bulk.max_bytes` say.
+"""
+
+
+def _field_at(section: type[Section], option: str) -> msgspec.structs.FieldInfo:
+    name, _, rest = option.partition(".")
+    (found,) = (field for field in msgspec.structs.fields(section) if field.name == name)
+    kind, _ = _element(found.type)
+    inner = isinstance(kind, type) and issubclass(kind, Section)
+    return _field_at(kind, rest) if inner and isinstance(kind, type) else found
 
 
 def _sections(path: str, section: type[Section]) -> Iterator[tuple[str, type[Section]]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from shipper.ack import Ledger, Span
-from shipper.batch import Batch, Batcher, Body
+from shipper.batch import BATCH_OVERHEAD, Batch, Batcher, Body
 from shipper.budget import ByteBudget
 from shipper.encode import Encoded, RefusedLine
 from shipper.identity import NO_MARK
@@ -223,7 +223,7 @@ def test_lines_that_are_no_documents_are_handed_on_too() -> None:
 @pytest.mark.parametrize("compressed", [True, False])
 def test_a_batch_holds_its_bytes_of_the_budget(compressed: bool) -> None:
     world = World(gzip=compressed)
-    refused = RefusedLine("/logs/a.log", 7, "id", "not JSON", b"x" * 5000)
+    refused = RefusedLine("/logs/a.log", 7, "id", "not JSON", b"x" * 5000, b"y" * 500)
 
     async def story() -> None:
         for number in range(100):
@@ -231,7 +231,8 @@ def test_a_batch_holds_its_bytes_of_the_budget(compressed: bool) -> None:
         await world.add(Encoded(b"", 0, refused=(refused,)))
         await world.batcher.flush()
         (batch,) = world.batches
-        assert batch.held == world.budget.held == len(batch.body.payload) + 5000
+        size = len(batch.body.payload)
+        assert batch.held == world.budget.held == size + 5500 + BATCH_OVERHEAD
         world.budget.release(batch.held)
         assert world.budget.held == 0
 

@@ -18,8 +18,10 @@ from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig, TlsConfig, TlsVerify
 from shipper.config.units import HostList, Secret
 from shipper.demo import bulk_api
+from shipper.errors import ConfigError
 from tests.servers.launcher import free_port
 from tests.support.bulk_server import BulkServer
+from tests.support.clock import ManualClock
 from tests.support.faults import Items
 from tests.support.logdir import LogDirectory
 
@@ -315,6 +317,175 @@ class TestDataStream:
         longer = {**NOTHING_THERE, "data_streams": [{"name": f"{STREAM}2"}]}
         bulk_server.pages[RESOLVE] = (200, longer)
         assert "data stream" not in findings(config)
+
+
+class TestPlainIndex:
+    RESOLVE = "GET /_resolve/index/tetragon*"
+    TEMPLATES = "GET /_index_template"
+
+    @pytest.fixture
+    def config(self, config: Config) -> Config:
+        return with_output(config, index="Tetragon")
+
+    @pytest.fixture(autouse=True)
+    def nothing_there(self, bulk_server: BulkServer) -> None:
+        bulk_server.pages[self.RESOLVE] = (200, NOTHING_THERE)
+
+    def template(self, bulk_server: BulkServer, **more: object) -> None:
+        template = {"index_patterns": ["tetragon*"], "priority": 5, **more}
+        found = {"name": "mine", "index_template": template}
+        bulk_server.pages[self.TEMPLATES] = (200, {"index_templates": [found]})
+
+    def test_it_is_there_and_a_document_that_is_no_json_shows_the_right_to_write(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        bulk_server.pages[self.RESOLVE] = (
+            200,
+            {**NOTHING_THERE, "indices": [{"name": "tetragon"}]},
+        )
+        code, text = shown(config)
+        assert code == 0
+        assert "  index        ok        tetragon\n  may write    ok      \n" in text
+        assert bulk_server.documents == {}
+        assert [request.path for request in bulk_server.requests] == ["/tetragon/_bulk"]
+        bulk_server.refuse_items = Items(403, reason="no permissions")
+        found = findings(config)["may write"]
+        assert (found.result, found.detail) == (Result.WRONG, "status 403: no permissions")
+
+    def test_the_first_line_will_make_it(self, config: Config, bulk_server: BulkServer) -> None:
+        found = findings(config)
+        assert (found["index"].result, found["index"].detail) == (
+            Result.OK,
+            "the first line makes tetragon, by no template that we see",
+        )
+        assert found["may write"].result is Result.UNKNOWN
+        assert found["may write"].detail == "this is known once the first line makes the index"
+        self.template(bulk_server)
+        found = findings(config)
+        assert found["index"].detail == "the first line makes tetragon, as its template says"
+        # Nothing is tried that could make an index.
+        assert bulk_server.requests == []
+
+    def test_a_template_that_makes_a_data_stream_of_it_is_wrong(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        self.template(bulk_server, data_stream={})
+        found = findings(config)
+        assert found["index"].result is Result.WRONG
+        assert found["index"].detail == "a template makes tetragon a data stream"
+        assert "output.data_stream" in found["index"].what_to_do
+        assert "may write" not in found
+
+    def test_a_data_stream_of_that_name_is_wrong(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        page = {**NOTHING_THERE, "data_streams": [{"name": "tetragon"}]}
+        bulk_server.pages[self.RESOLVE] = (200, page)
+        found = findings(config)
+        assert found["index"].result is Result.WRONG
+        assert found["index"].detail == "tetragon is a data stream"
+        assert "may write" not in found
+
+    def test_a_closed_index_is_wrong(self, config: Config, bulk_server: BulkServer) -> None:
+        closed = {"name": "tetragon", "attributes": ["closed"]}
+        bulk_server.pages[self.RESOLVE] = (200, {**NOTHING_THERE, "indices": [closed]})
+        found = findings(config)
+        assert found["index"].result is Result.WRONG
+        assert found["index"].detail == "tetragon is closed: lines for it wait"
+
+    @pytest.mark.parametrize(
+        ("indices", "result"),
+        [
+            ({"a": None}, Result.OK),
+            ({"a": True}, Result.OK),
+            ({"a": None, "b": True}, Result.OK),
+            ({"a": False, "b": True}, Result.OK),
+            ({"a": False}, Result.WRONG),
+            ({"a": None, "b": None}, Result.WRONG),
+            ({"a": False, "b": None}, Result.WRONG),
+        ],
+    )
+    def test_an_alias_needs_an_index_to_write_to(
+        self,
+        config: Config,
+        bulk_server: BulkServer,
+        indices: dict[str, bool | None],
+        result: Result,
+    ) -> None:
+        page = {**NOTHING_THERE, "aliases": [{"name": "tetragon", "indices": list(indices)}]}
+        bulk_server.pages[self.RESOLVE] = (200, page)
+        bulk_server.pages["GET /_alias/tetragon"] = (
+            200,
+            {
+                name: {"aliases": {"tetragon": {} if said is None else {"is_write_index": said}}}
+                for name, said in indices.items()
+            },
+        )
+        found = findings(config)
+        assert found["index"].result is result
+        if result is Result.OK:
+            assert found["index"].detail == "tetragon, an alias"
+            assert found["may write"].result is Result.OK
+        else:
+            assert "is_write_index" in found["index"].what_to_do
+            assert bulk_server.requests == []
+
+    @pytest.mark.parametrize("page", [(403, DENIED), (200, None), (200, {"a": 1}), (200, {})])
+    def test_an_alias_that_we_may_not_look_at_is_no_failure(
+        self, config: Config, bulk_server: BulkServer, page: tuple[int, object]
+    ) -> None:
+        there = {**NOTHING_THERE, "aliases": [{"name": "tetragon"}]}
+        bulk_server.pages[self.RESOLVE] = (200, there)
+        bulk_server.pages["GET /_alias/tetragon"] = page
+        assert findings(config)["index"].result is Result.OK
+
+    def test_indices_that_we_may_not_see_are_unknown_and_no_failure(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        bulk_server.pages[self.RESOLVE] = (403, DENIED)
+        found = findings(config)["index"]
+        assert (found.result, found.detail) == (
+            Result.UNKNOWN,
+            "HTTP 403: action is unauthorized",
+        )
+        assert shown(config)[0] == 0
+
+    def test_an_index_of_a_longer_name_is_not_taken_for_it(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        longer = {**NOTHING_THERE, "indices": [{"name": "tetragon2"}]}
+        bulk_server.pages[self.RESOLVE] = (200, longer)
+        assert findings(config)["index"].detail.startswith("the first line makes tetragon, ")
+
+    def test_the_privileges_are_those_for_the_index(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        granted = {"tetragon": {"create_doc": True, "auto_configure": False}}
+        bulk_server.pages[PRIVILEGES] = (200, {"has_all_requested": False, "index": granted})
+        found = findings(config)["may write"]
+        assert found.detail == "these credentials lack auto_configure on tetragon"
+
+    def test_the_indices_of_today_are_looked_at_of_all_inputs(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        (source,) = config.inputs
+        inputs = tuple(
+            msgspec.structs.replace(source, id=f"input-{number}", fields={"team": team})
+            for number, team in enumerate(("a", "b", "a"))
+        )
+        config = msgspec.structs.replace(config, inputs=inputs)
+        config = with_output(config, index="%{[fields.team]}-%{+yyyy.MM.dd}")
+        for name in ("a-2026.11.24", "b-2026.11.24"):
+            bulk_server.pages[f"GET /_resolve/index/{name}*"] = (200, NOTHING_THERE)
+        found = asyncio.run(check(config, ManualClock(now=1_795_500_000.0)))
+        assert [each.detail for each in found if each.what == "index"] == [
+            "the first line makes a-2026.11.24, by no template that we see",
+            "the first line makes b-2026.11.24, by no template that we see",
+        ]
+
+    def test_a_name_that_cannot_be_is_an_error_of_the_configuration(self, config: Config) -> None:
+        with pytest.raises(ConfigError, match=r"`fields.team` has no value"):
+            findings(with_output(config, index="%{[fields.team]}"))
 
 
 class TestWriting:

@@ -19,6 +19,7 @@ from shipper.cli import main
 from shipper.clock import SystemClock
 from shipper.filesystem import Inode
 from shipper.identity import Identity, Mark
+from shipper.output.dead_letter import DeadLetter, line_of
 from shipper.registry import FileRecord, Registry
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
@@ -97,12 +98,23 @@ class TestArguments:
     def test_help_names_the_commands_and_has_a_configuration_to_begin_with(self) -> None:
         done = run("--help")
         assert (done.returncode, done.stderr) == (0, "")
-        for command in ("run", "check", "registry", "demo"):
-            assert re.search(rf"^    {command} ", done.stdout, re.MULTILINE)
+        for command in ("run", "check", "registry", "deadletter", "demo"):
+            # What it is for stands beside it, or below a name that is long.
+            assert re.search(rf"^    {command}(\n {{10,}}| +)\w", done.stdout, re.MULTILINE)
         assert "/etc/shipper/shipper.yml" in done.stdout
         assert "hosts: [https://es-1:9200]" in done.stdout
 
-    @pytest.mark.parametrize("command", [("run",), ("check",), ("registry", "show"), ("demo",)])
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("run",),
+            ("check",),
+            ("registry", "show"),
+            ("deadletter", "show"),
+            ("deadletter", "replay"),
+            ("demo",),
+        ],
+    )
     def test_each_command_has_help_of_its_own(
         self, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -134,7 +146,10 @@ class TestArguments:
         assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [("run",), ("check",), ("registry", "show")])
+@pytest.mark.parametrize(
+    "command",
+    [("run",), ("check",), ("registry", "show"), ("deadletter", "show"), ("deadletter", "replay")],
+)
 def test_without_a_configuration_it_says_where_it_looked(command: tuple[str, ...]) -> None:
     if os.path.exists("/etc/shipper/shipper.yml"):
         pytest.skip("this machine has a configuration")
@@ -225,6 +240,21 @@ class TestRun:
         assert failed["what_to_do"] == "stop it, or give this one a data_dir of its own"
         log_directory.write(1)
         bulk_server.wait_for_lines(1)
+
+    @pytest.mark.parametrize("command", ["run", "check"])
+    def test_an_index_that_cannot_be_is_said_before_anything_is_made(
+        self, tmp_path: Path, config: dict[str, Any], command: str
+    ) -> None:
+        config["output"]["index"] = "%{[fields.team]}-%{+yyyy.MM.dd}"
+        done = run(command, "-c", write(tmp_path, config))
+        assert done.returncode == 2
+        failed = json.loads(done.stderr.splitlines()[-1])
+        assert failed["where"] == "output.index"
+        assert failed["message"] == (
+            "it gives no index for the input `tetragon`: `fields.team` has no value: set it, or "
+            "write %{[fields.team]:default}"
+        )
+        assert not Path(config["data_dir"]).exists()
 
     def test_on_a_terminal_the_log_is_for_people(
         self, tmp_path: Path, config: dict[str, Any]
@@ -368,6 +398,55 @@ class TestRegistry:
             timeout=PATIENCE,
             check=False,
             env=buffered,
+        )
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (1, b"")
+
+
+class TestDeadLetters:
+    @pytest.mark.parametrize("there_is_a_directory", [True, False])
+    @pytest.mark.parametrize("action", [("show",), ("replay",), ("replay", "--dry-run")])
+    def test_without_any_it_says_so_and_makes_nothing(
+        self,
+        action: tuple[str, ...],
+        there_is_a_directory: bool,
+        tmp_path: Path,
+        config: dict[str, Any],
+    ) -> None:
+        directory = Path(config["data_dir"])
+        if there_is_a_directory:
+            directory.mkdir()
+        done = run("deadletter", *action, "-c", write(tmp_path, config))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"there are no dead letters in {directory}\n"
+        assert not list(directory.glob("*"))
+
+    @pytest.mark.parametrize("action", ["show", "replay"])
+    def test_a_data_dir_that_cannot_be_used_is_told_in_words(
+        self, action: str, tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        (tmp_path / "data").touch()
+        done = run("deadletter", action, "-c", write(tmp_path, config))
+        assert done.returncode == 1
+        entry = complaint(done)
+        assert entry["message"] == "the dead letters cannot be used: Not a directory"
+        assert entry["where"].startswith(config["data_dir"])
+        assert entry["what_to_do"] == "be the user that shipper runs as, and look at the data_dir"
+
+    @pytest.mark.parametrize("form", [(), ("--json",)])
+    def test_a_reader_that_has_enough_is_no_traceback(
+        self, form: tuple[str, ...], tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        directory = Path(config["data_dir"])
+        directory.mkdir()
+        letter = DeadLetter(1.0, 400, "no", "id", "/a", 0, "x" * 1000)
+        (directory / "dead-letter.ndjson").write_bytes(line_of(letter) * 1000)
+        reading, writing = os.pipe()
+        os.close(reading)
+        path = write(tmp_path, config)
+        command = [sys.executable, "-m", "shipper", "deadletter", "show", *form, "-c", path]
+        done = subprocess.run(
+            command, stdout=writing, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
         )
         os.close(writing)
         assert (done.returncode, done.stderr) == (1, b"")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 import pytest
 
@@ -10,21 +12,34 @@ from shipper.config.inputs import InputConfig
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
 from shipper.config.units import HostList
-from shipper.documents import document_constants
+from shipper.documents import document_constants, index_name, index_names
+from shipper.errors import ConfigError
+from shipper.index_name import REFERENCES
 
 
 def constants(
     data_stream: str = "logs-cilium_tetragon.log-default",
     fields: dict[str, object] | None = None,
     tags: tuple[str, ...] = (),
+    index: str = "",
 ) -> dict[str, object]:
-    settings = InputConfig(id="tetragon", paths=("/logs/*.log",), fields=fields or {}, tags=tags)
-    config = Config(
+    config = configuration(data_stream, index, [fields or {}], tags)
+    return document_constants(config, config.inputs[0], agent_id="an id", ephemeral_id="another")
+
+
+def configuration(
+    data_stream: str, index: str, fields: Sequence[dict[str, object]], tags: tuple[str, ...] = ()
+) -> Config:
+    """One with an input for each of the `fields`."""
+    hosts = HostList(["http://127.0.0.1:9200"])
+    return Config(
         name="node-7",
-        inputs=(settings,),
-        output=OutputConfig(hosts=HostList(["http://127.0.0.1:9200"]), data_stream=data_stream),
+        inputs=tuple(
+            InputConfig(id=f"input-{number}", paths=("/logs/*.log",), fields=given, tags=tags)
+            for number, given in enumerate(fields)
+        ),
+        output=OutputConfig(hosts=hosts, data_stream=data_stream, index=index),
     )
-    return document_constants(config, settings, agent_id="an id", ephemeral_id="another")
 
 
 def test_the_fields_are_those_of_filebeats_filestream() -> None:
@@ -68,3 +83,51 @@ def test_fields_and_tags_of_the_user_are_where_filebeat_has_them() -> None:
     document = orjson.loads(orjson.dumps(found))
     assert document["fields"] == {"cluster": "eu", "deep": {"n": 1}}
     assert document["tags"] == ["a", "b"]
+
+
+def test_a_document_of_a_plain_index_names_no_data_stream_and_keeps_the_dataset() -> None:
+    usual, plain = constants(), constants(index="tetragon-%{+yyyy}")
+    assert "data_stream" not in plain
+    del usual["data_stream"]
+    assert plain == usual
+    assert plain["event"] == {"dataset": "cilium_tetragon.log", "module": "cilium_tetragon"}
+
+
+STREAM = "logs-cilium_tetragon.log-default"
+
+
+def names(index: str, *fields: dict[str, object]) -> list[str]:
+    """What each input's actions name at some time; none if the path does."""
+    config = configuration(STREAM, index, fields or [{}])
+    return [name.at("2026-11-24") for name in index_names(config)]
+
+
+def test_the_actions_name_the_index_where_the_path_cannot() -> None:
+    assert names("") == []
+    assert names("tetragon") == []
+    assert names("tetragon-%{+yyyy.MM.dd}") == ["tetragon-2026.11.24"]
+    assert names("t-%{[fields.team]:none}", {"team": "a"}, {}) == ["t-a", "t-none"]
+
+
+def test_the_fields_are_those_of_the_documents() -> None:
+    config = configuration(STREAM, "%{[agent.id]}-%{[host.name]}-%{[event.module]}", [{}])
+    found = document_constants(config, config.inputs[0], agent_id="AN-ID", ephemeral_id="x")
+    name = index_name(config, config.inputs[0], found)
+    assert name is not None
+    assert name.at("") == "an-id-node-7-cilium_tetragon"
+
+
+def test_a_field_that_an_input_lacks_is_told_with_the_input() -> None:
+    with pytest.raises(ConfigError) as caught:
+        names("t-%{[fields.team]}", {"team": "a"}, {})
+    assert caught.value.where == "output.index"
+    assert caught.value.what == (
+        "it gives no index for the input `input-1`: `fields.team` has no value: set it, or write "
+        "%{[fields.team]:default}"
+    )
+
+
+def test_every_field_that_may_be_named_is_in_the_documents() -> None:
+    for reference in REFERENCES:
+        path = reference.replace("*", "team")
+        assert len(names(f"%{{[{path}]}}", {"team": "a"})) == 1

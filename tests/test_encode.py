@@ -7,8 +7,8 @@ import json
 import random
 import re
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from shipper.demo.events import KINDS, EventSource
 from shipper.encode import DocumentEncoder, Encoded, FileTemplate
 from shipper.filesystem import Inode
 from shipper.identity import Identity
+from shipper.index_name import IndexName, IndexPattern
 
 CONSTANTS: dict[str, object] = {"host": {"name": "näme 100%"}, "tags": ["a", 'quote " in it']}
 FILE = {
@@ -36,8 +37,19 @@ GOOD_TIME = "2026-11-24T04:32:37.123456789Z"
 GOOD = b'{"process_exec":{"pid":1},"time":"2026-11-24T04:32:37.123456789Z"}'
 
 
-def encoder(on_invalid: OnInvalid = OnInvalid.SHIP, *, content_ids: bool = True) -> DocumentEncoder:
-    return DocumentEncoder(CONSTANTS, content_ids=content_ids, on_invalid=on_invalid)
+def index_name(pattern: str) -> IndexName:
+    return IndexPattern.parse(pattern).fill({})
+
+
+def encoder(
+    on_invalid: OnInvalid = OnInvalid.SHIP, *, content_ids: bool = True, index: str = ""
+) -> DocumentEncoder:
+    return DocumentEncoder(
+        CONSTANTS,
+        content_ids=content_ids,
+        on_invalid=on_invalid,
+        index=index_name(index) if index else None,
+    )
 
 
 def template(made_by: DocumentEncoder) -> FileTemplate:
@@ -51,8 +63,9 @@ def encode(
     on_invalid: OnInvalid = OnInvalid.SHIP,
     *,
     content_ids: bool = True,
+    index: str = "",
 ) -> Encoded:
-    made = encoder(on_invalid, content_ids=content_ids)
+    made = encoder(on_invalid, content_ids=content_ids, index=index)
     return made.encode(template(made), start, block, NOW)
 
 
@@ -170,6 +183,41 @@ def _real_time(value: object) -> str | None:
     return f"{day}T{clock}{fraction[:10]}{zone.upper()}"
 
 
+#: Patterns of an index's name, with what they give for a time in UTC.
+INDEXES: dict[str, Callable[[datetime], str]] = {
+    "Ein-Index": lambda time: "ein-index",
+    "t-%{+yyyy.MM.dd}": lambda time: f"t-{time.year:04}.{time.month:02}.{time.day:02}",
+    "t-%{+HH}%d": lambda time: f"t-{time.isoformat()[11:13]}%d",
+}
+
+
+def in_utc(timestamp: str) -> datetime:
+    zone = timestamp[-1] if timestamp.endswith("Z") else timestamp[-6:]
+    return datetime.fromisoformat(timestamp[:19] + zone).astimezone(UTC)
+
+
+def agree_on_indexes(block: bytes, start: int, on_invalid: OnInvalid, expected: Expected) -> None:
+    """An index is named in each action, by the document's own time, and changes nothing else."""
+    plain = encode(block, start, on_invalid)
+    documents = [document for _, document in events_of(plain.body)]
+    for pattern, name_at in INDEXES.items():
+        names = [name_at(in_utc(document["@timestamp"])) for document in documents]
+        for content_ids in (True, False):
+            encoded = encode(block, start, on_invalid, content_ids=content_ids, index=pattern)
+            actions = [
+                {"_index": name, **(action["create"] if content_ids else {})}
+                for name, (action, _) in zip(names, expected.documents, strict=True)
+            ]
+            found = events_of(encoded.body)
+            assert [action for action, _ in found] == [{"create": action} for action in actions]
+            assert [document for _, document in found] == documents
+            assert encoded.lines == plain.lines
+            for refused, without in zip(encoded.refused, plain.refused, strict=True):
+                assert replace(refused, unsent=b"") == replace(without, unsent=b"")
+                [(action, document)] = events_of(refused.unsent)
+                assert action["create"]["_index"] == name_at(in_utc(document["@timestamp"]))
+
+
 def agree(
     block: bytes, start: int = 0, on_invalid: OnInvalid = OnInvalid.SHIP
 ) -> tuple[Encoded, Expected]:
@@ -192,6 +240,7 @@ def agree(
     assert len(set(ids)) == len(ids)
     assert ids == sorted(ids)
     assert {len(document_id) for document_id in ids} <= {44}
+    agree_on_indexes(block, start, on_invalid, expected)
     return encoded, expected
 
 
@@ -264,6 +313,13 @@ REAL_TIMES = {
     "offset": ('"2026-11-24T04:32:37+05:30"', "2026-11-24T04:32:37+05:30"),
     "offset and fraction": ('"2026-11-24T04:32:37.5-08:00"', "2026-11-24T04:32:37.5-08:00"),
     "leap day": ('"2028-02-29T00:00:00Z"', "2028-02-29T00:00:00Z"),
+    "the last nanosecond of a day": (
+        '"2026-11-24T23:59:59.999999999Z"',
+        "2026-11-24T23:59:59.999999999Z",
+    ),
+    "another day in UTC": ('"2026-11-24T23:32:37-08:00"', "2026-11-24T23:32:37-08:00"),
+    "an escaped digit of the day": ('"2026-11-2\\u0034T04:32:37Z"', "2026-11-24T04:32:37Z"),
+    "an escaped hyphen": ('"2026\\u002d11-24T04:32:37Z"', "2026-11-24T04:32:37Z"),
     "an escaped digit": ('"2026-11-24T04:32:37.\\u0031Z"', "2026-11-24T04:32:37.1Z"),
     "an escaped T": ('"2026-11-24\\u005404:32:37Z"', "2026-11-24T04:32:37Z"),
     "an escaped Z": ('"2026-11-24T04:32:37\\u005a"', "2026-11-24T04:32:37Z"),
@@ -400,6 +456,8 @@ def test_a_line_that_is_no_object_is_shipped_refused_or_dropped_as_the_user_says
     assert document["error"]["message"] == refused.reason
     assert action["create"]["_id"] == refused.id
     assert refused.line == NOT_OBJECTS[name]
+    # What would have been sent is kept with it, but for the message, which is the line.
+    assert events_of(refused.unsent) == [(action, {**document, "message": ""})]
 
 
 @pytest.mark.parametrize("blank", [b"", b"\r", b" ", b"\t \r", b"\x0b\x0c"])
@@ -532,6 +590,93 @@ def test_automatic_ids_are_left_to_elasticsearch() -> None:
     made = encoder(content_ids=False)
     cut_line = made.encode_cut(template(made), 0, GOOD, 5000, NOW)
     assert events_of(cut_line.body)[0][0] == {"create": {}}
+
+
+# Indices by date ----------------------------------------------------------------------------------
+
+DAILY = "tetragon-%{+yyyy.MM.dd}"
+
+
+def indexes_of(encoded: Encoded) -> list[str]:
+    return [action["create"]["_index"] for action, _ in events_of(encoded.body)]
+
+
+def test_a_block_that_reaches_over_midnight_goes_to_the_indices_of_both_days() -> None:
+    lines = [timed(f'"2026-11-{day}T{hour}:00:00Z"') for day in (24, 25) for hour in (22, 23)]
+    encoded = encode(block_of(lines), index=DAILY)
+    assert indexes_of(encoded) == ["tetragon-2026.11.24"] * 2 + ["tetragon-2026.11.25"] * 2
+
+
+def test_days_that_come_in_any_order_are_told_apart() -> None:
+    days = ("2026-11-24", "2025-11-24", "2026-11-24")
+    encoded = encode(block_of([timed(f'"{day}T00:00:00Z"') for day in days]), index=DAILY)
+    assert indexes_of(encoded) == [f"tetragon-{day.replace('-', '.')}" for day in days]
+
+
+def test_one_encoder_goes_from_day_to_day_and_from_file_to_file() -> None:
+    made = encoder(index=DAILY)
+    one = template(made)
+    other = made.template(Identity("fedcba9876543210"), "/logs/other.log", Inode(1, 2))
+    found = []
+    for day in range(1, 29):
+        for file in (one, other):
+            line = timed(f'"2026-02-{day:02}T12:00:00Z"') + b"\n"
+            ((action, _),) = events_of(made.encode(file, 0, line, NOW).body)
+            found.append((action["create"]["_index"], action["create"]["_id"][:16]))
+    assert found == [
+        (f"tetragon-2026.02.{day:02}", identity)
+        for day in range(1, 29)
+        for identity in (FILE["fingerprint"], "fedcba9876543210")
+    ]
+
+
+class OnlyFast(DocumentEncoder):
+    """Has no careful loop to fall back on, which would hide that every block is done twice."""
+
+    def _encode_carefully(self, *_: object) -> Encoded:
+        raise AssertionError("done again by the careful loop")
+
+
+@pytest.mark.parametrize("pattern", ["", "constant", DAILY, "tetragon-%{+yyyy.MM.dd.HH}"])
+def test_ordinary_blocks_are_done_by_the_fast_loop_whatever_the_index(pattern: str) -> None:
+    made = OnlyFast(
+        CONSTANTS,
+        content_ids=True,
+        on_invalid=OnInvalid.SHIP,
+        index=index_name(pattern) if pattern else None,
+    )
+    one_day = ordinary(random.Random(4), 50)
+    two_days = [timed(f'"2026-11-{day}T12:00:00Z"') for day in (24, 25)]
+    for lines in (one_day, two_days):
+        assert made.encode(template(made), 0, block_of(lines), NOW).events == len(lines)
+
+
+def test_a_line_without_a_time_of_its_own_goes_by_that_of_reading() -> None:
+    assert indexes_of(encode(b"no JSON\n", index=DAILY)) == ["tetragon-2025.11.24"]
+    made = encoder(index=DAILY)
+    cut_line = made.encode_cut(template(made), 0, GOOD[:20], 5000, NOW)
+    assert indexes_of(cut_line) == ["tetragon-2025.11.24"]
+    whole = made.encode_cut(template(made), 0, GOOD, 5000, NOW)
+    assert indexes_of(whole) == ["tetragon-2026.11.24"]
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        ("0001-01-01T00:00:00+05:30", "tetragon-0001.01.01"),
+        ("9999-12-31T23:00:00-05:30", "tetragon-9999.12.31"),
+    ],
+)
+def test_a_time_that_the_calendar_does_not_have_in_utc_goes_by_its_own_day(
+    time: str, expected: str
+) -> None:
+    assert indexes_of(encode(block_of([timed(f'"{time}"')]), index=DAILY)) == [expected]
+
+
+def test_an_index_is_named_as_json_wherever_a_percent_sign_or_a_letter_may_stand() -> None:
+    encoded = encode(block_of([GOOD]), index="näme-%d-100%")
+    assert indexes_of(encoded) == ["näme-%d-100%"]
+    assert indexes_of(encode(block_of([GOOD]), index="näme-%d-%{+yyyy}")) == ["näme-%d-2026"]
 
 
 def test_a_path_that_is_not_utf8_is_shown_with_replacement_characters() -> None:

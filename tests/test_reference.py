@@ -22,7 +22,7 @@ def test_a_page_is_what_the_code_makes(page: str) -> None:
 
 
 def test_the_pages_have_examples() -> None:
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -32,6 +32,8 @@ class Status(msgspec.Struct, frozen=True):
     in_flight_events: int
     in_flight_bytes: int
     in_flight_requests: int
+    #: How many requests may be under way now.
+    concurrency_limit: int
     backlog_bytes: int
     oldest_unacknowledged_seconds: float
     files: tuple[FileStatus, ...]

@@ -11,8 +11,7 @@ from shipper.clock import Clock
 from shipper.following import FollowedInput, Following
 from shipper.harvest import Harvest
 from shipper.metrics import OUTCOMES, Metrics
-from shipper.output.bulk import BulkSender
-from shipper.output.hosts import Hosts
+from shipper.output.deliveries import Deliveries
 
 
 class View:
@@ -25,8 +24,7 @@ class View:
         inputs: Sequence[FollowedInput],
         harvest: Harvest,
         following: Following,
-        sender: BulkSender,
-        hosts: Hosts,
+        deliveries: Deliveries,
         budget: ByteBudget,
         metrics: Metrics,
         registry_trouble: Callable[[], str | None],
@@ -36,8 +34,7 @@ class View:
         self._inputs = inputs
         self._harvest = harvest
         self._following = following
-        self._sender = sender
-        self._hosts = hosts
+        self._deliveries = deliveries
         self._budget = budget
         self._metrics = metrics
         self._registry_trouble = registry_trouble
@@ -48,7 +45,8 @@ class View:
         gauge = self._metrics.gauge
         gauge("shipper_in_flight_events", lambda: self._harvest.in_flight_events)
         gauge("shipper_in_flight_bytes", lambda: self._budget.held)
-        gauge("shipper_in_flight_requests", lambda: self._sender.requests)
+        gauge("shipper_in_flight_requests", lambda: self._deliveries.condition.requests)
+        gauge("shipper_bulk_concurrency_limit", lambda: self._deliveries.condition.limit)
         gauge("shipper_oldest_unacknowledged_seconds", self._oldest)
         gauge("shipper_ready", lambda: not self.troubles())
         gauge("shipper_build_info", lambda: 1, __version__, platform.python_version())
@@ -65,25 +63,26 @@ class View:
 
     def troubles(self) -> tuple[str, ...]:
         """Why lines cannot get through, or offsets not be saved; empty when all is well."""
-        troubles = (self._registry_trouble(), self._sender.trouble)
+        troubles = (self._registry_trouble(), self._deliveries.condition.trouble)
         return tuple(trouble for trouble in troubles if trouble is not None)
 
     def status(self) -> Status:
         """All that /status shows."""
-        troubles = self.troubles()
+        troubles, condition = self.troubles(), self._deliveries.condition
         value = self._metrics.value
         return Status(
             version=__version__,
             ready=not troubles,
             reasons=troubles,
             uptime_seconds=round(self._clock.monotonic() - self._began, 3),
-            hosts=self._hosts.urls,
-            hosts_resting=self._hosts.resting,
+            hosts=condition.hosts,
+            hosts_resting=condition.hosts_resting,
             lines_read=int(value("shipper_lines_read_total")),
             events={name: int(value("shipper_events_total", name)) for name in OUTCOMES},
             in_flight_events=self._harvest.in_flight_events,
             in_flight_bytes=self._budget.held,
-            in_flight_requests=self._sender.requests,
+            in_flight_requests=condition.requests,
+            concurrency_limit=condition.limit,
             backlog_bytes=sum(_backlog(source) for source in self._inputs),
             oldest_unacknowledged_seconds=round(self._oldest(), 3),
             files=tuple(

@@ -19,6 +19,7 @@ import msgspec
 import yaml
 
 from shipper.config.model import Config
+from shipper.config.presets import with_preset
 from shipper.config.section import Section
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.errors import ConfigError
@@ -113,8 +114,9 @@ def parse_config(text: bytes, name: str, environ: Mapping[str, str]) -> Config:
         )
     content = document.value_of(root, ())
     _refuse_unknown_keys(document, Config, content, ())
+    _refuse_two_targets(document, content)
     try:
-        config = msgspec.convert(content, Config, strict=False, dec_hook=_convert)
+        config = msgspec.convert(with_preset(content), Config, strict=False, dec_hook=_convert)
     except msgspec.ValidationError as error:
         raise _explain(document, error) from error
     if config.name:
@@ -246,6 +248,15 @@ def _refuse_unknown_keys(document: _Document, kind: object, value: object, path:
         for other, _ in unknown[1:]
     )
     raise document.error("there is no such key", first, advice + others)
+
+
+def _refuse_two_targets(document: _Document, content: object) -> None:
+    """Of the two, one has a default: whether both were written is to be seen here alone."""
+    output = content.get("output") if isinstance(content, dict) else None
+    if isinstance(output, dict) and output.get("index") and "data_stream" in output:
+        raise document.error(
+            "it is set, and so is data_stream", ("output", "index"), "leave one of the two"
+        )
 
 
 def _unknown_keys(

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, field
 
+from shipper.config.presets import Preset
 from shipper.config.section import Section, require, within
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
+from shipper.index_name import IndexPattern
 
 _KIB, _MIB = 1024, 1024**2
 
@@ -35,10 +37,16 @@ class Compression(Enum):
 
 
 class Concurrency(Enum):
-    """What decides how many requests are under way."""
+    """How many requests are under way at the same time."""
 
     ADAPTIVE = "adaptive"
     FIXED = "fixed"
+
+
+class OutputKind(Enum):
+    """Which destination it is."""
+
+    ELASTICSEARCH = "elasticsearch"
 
 
 class TlsVerify(Enum):
@@ -118,6 +126,13 @@ class OutputConfig(Section, frozen=True):
             "Elastic integration installs one."
         ),
     ] = "logs-cilium_tetragon.log-default"
+    index: Annotated[
+        str,
+        Meta(
+            description="Instead of the data stream: a plain index, or an alias that has one to "
+            "write to, such as `tetragon-%{+yyyy.MM.dd}`. See [there](#outputindex)."
+        ),
+    ] = ""
     ids: Annotated[
         Ids,
         Meta(
@@ -150,12 +165,19 @@ class OutputConfig(Section, frozen=True):
         Compression,
         Meta(description="`gzip` costs less CPU here than sending ten times as many bytes."),
     ] = Compression.GZIP
+    preset: Annotated[
+        Preset,
+        Meta(
+            description="Numbers that go together, for the options in [this table](#outputpreset); "
+            "one of these that is set wins over the preset."
+        ),
+    ] = Preset.BALANCED
     bulk: BulkConfig = field(default_factory=BulkConfig)
     concurrency: Annotated[
         Concurrency,
         Meta(
-            description="`adaptive`: as many requests at once as the cluster works off without "
-            "delay, by its answers and how long they take; `fixed`: always `max_in_flight`."
+            description="`adaptive`: so many requests are under way as the cluster can take, which "
+            "its answers and their times tell, at most `max_in_flight`; `fixed`: that many, always."
         ),
     ] = Concurrency.ADAPTIVE
     max_in_flight: Annotated[
@@ -167,6 +189,11 @@ class OutputConfig(Section, frozen=True):
     ] = Seconds(60)
     backoff: BackoffConfig = field(default_factory=BackoffConfig)
 
+    @property
+    def kind(self) -> OutputKind:
+        """Which destination it is for."""
+        return OutputKind.ELASTICSEARCH
+
     def __post_init__(self) -> None:
         _check_hosts(self.hosts)
         require(
@@ -175,6 +202,10 @@ class OutputConfig(Section, frozen=True):
             f"`{self.data_stream}` is not TYPE-DATASET-NAMESPACE in small letters, with no other "
             "hyphens",
         )
+        try:
+            _ = self.target
+        except ValueError as error:
+            raise ValueError(f"index: {error}") from None
         require(
             re.search(r"[\s&?#%/]", self.pipeline) is None,
             "pipeline",
@@ -192,6 +223,17 @@ class OutputConfig(Section, frozen=True):
             )
         within("max_in_flight", self.max_in_flight, 1, 256)
         within("timeout", self.timeout, Seconds(0.1), Seconds(3600))
+
+    @property
+    def is_data_stream(self) -> bool:
+        """Whether documents go to `data_stream`; else they go to `index`."""
+        return not self.index
+
+    @property
+    def target(self) -> str:
+        """What stands in the path of a request: the data stream, or the index if it has but one
+        name. Empty if it has several: then each action names its own."""
+        return IndexPattern.parse(self.index).constant if self.index else self.data_stream
 
     def _check_credentials(self) -> None:
         password = bool(self.password) or bool(self.password_file)

@@ -9,7 +9,8 @@ The names of errors differ between Elasticsearch and OpenSearch (`document_parsi
 | 409 | already delivered: the id holds the line's checksum, so it is this very line |
 | 429, 5xx | again, this item only |
 | 401, 403, 404 | again: the cluster, not the event, is at fault (rights, a block, no such index) |
-| 400, as the pipeline does not exist | again: so is every event, until somebody makes it |
+| 400: no such pipeline | again: so is every event, until somebody sees to it |
+| 400: an alias without a write index, a closed index, no room for another's shards | the same |
 | any other | dead letter |
 """
 
@@ -18,6 +19,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
+
+#: Of an error whose type is none, or no name.
+OTHER_TYPE = "other"
 
 
 class Outcome(Enum):
@@ -36,6 +40,8 @@ class Refusal:
     index: int
     status: int
     reason: str
+    #: The kind of the error, as a metric's label.
+    type: str = OTHER_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +105,17 @@ _decode_summary = msgspec.json.Decoder(_Summary).decode
 _decode_items = msgspec.json.Decoder(list[_Item]).decode
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 
-#: The words of Elasticsearch 8 and OpenSearch 2; no type of error says it.
-_NO_PIPELINE = re.compile(r"pipeline with id \[.*\] does not exist")
+#: Type and reason of an item 400 that is the cluster's fault, in the words of Elasticsearch 8 and
+#: OpenSearch 2: for most of them no type of its own says it.
+_CLUSTERS_FAULT = re.compile(
+    r"illegal_argument_exception: pipeline with id \[.*\] does not exist"
+    r"|illegal_argument_exception: no write index is defined for alias \[.*"
+    r"|validation_exception: Validation Failed: 1: this action would add \[\d+\] .*shards, but .*"
+    r"|index_closed_exception: .*",
+    re.DOTALL,
+)
+
+_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 #: How much of a foreign text goes into our own messages, in characters.
 _EXCERPT = 300
@@ -149,7 +164,7 @@ def _items(body: bytes, events: int) -> Taken:
     why_again = ""
     refused = []
     for index, result in enumerate(results):
-        outcome = Outcome.AGAIN if _lacks_pipeline(result) else outcome_of(result.status)
+        outcome = Outcome.AGAIN if _is_clusters_fault(result) else outcome_of(result.status)
         counts[outcome] += 1
         if outcome is Outcome.AGAIN:
             label = f"item_{result.status}"
@@ -157,20 +172,25 @@ def _items(body: bytes, events: int) -> Taken:
             why_again = why_again or f"item status {result.status}{_words(result.error)}"
             again.append(index)
         elif outcome is Outcome.REFUSED:
-            refused.append(Refusal(index, result.status, _words(result.error).removeprefix(": ")))
+            words = _words(result.error).removeprefix(": ")
+            refused.append(Refusal(index, result.status, words, _type_of(result.error)))
     delivered, already = counts[Outcome.DELIVERED], counts[Outcome.ALREADY_DELIVERED]
     return Taken(delivered, already, again, reasons, why_again, refused)
 
 
-def _lacks_pipeline(result: _Result) -> bool:
-    """A pipeline that is not there is an item 400 for every event: the cluster is at fault."""
+def _is_clusters_fault(result: _Result) -> bool:
+    """Whether an item 400 is not for what the event is."""
     error = result.error
     return (
         result.status == 400
         and error is not None
-        and error.type == "illegal_argument_exception"
-        and _NO_PIPELINE.fullmatch(error.reason or "") is not None
+        and _CLUSTERS_FAULT.fullmatch(f"{error.type}: {error.reason or ''}") is not None
     )
+
+
+def _type_of(error: _Error | None) -> str:
+    """The type of an error, which becomes a label: nothing but a short name is taken."""
+    return error.type if error is not None and _TYPE.fullmatch(error.type) else OTHER_TYPE
 
 
 def _reason(body: bytes) -> str:

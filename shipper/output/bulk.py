@@ -1,38 +1,90 @@
-"""One request's life: send, read the answer, and decide for each event: done, again, dead letter.
+"""One body's life at Elasticsearch: send, read the answer, and decide for each event: done, again,
+dead letter.
 
-    batch -> request -> answer -> every event done -> spans finished
-                ^          |
-                +- wait <--+  all of it, or what is cut out of the body that was kept
+    permit -> request -> answer -> every event done
+      ^          ^          |
+      |          +----------+-> too large: half of it, and the other half
+      +--- wait <-----------+-> all of it, or what is cut out of the body that was kept
 
-A batch ends only when each of its events has an outcome. Nothing is given up: what has no usable
+A body ends only when each of its events has an outcome. Nothing is given up: what has no usable
 answer is sent again without end, and the ids of the documents make that harmless.
+
+While only some events of a body wait, its permit is another's: one shard that is slow or refuses
+does not stop the rest. While nothing gets through at all, the permit is kept, and so nothing new is
+read.
 """
 
-import asyncio
 import random
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 
-from shipper.batch import Batch, Body
+from shipper.batch import Body
 from shipper.budget import ByteBudget
 from shipper.clock import Clock
 from shipper.logs import Log
 from shipper.metrics import Metrics
 from shipper.output.answers import Again, Refusal, Taken, TooLarge, Verdict, judge
-from shipper.output.dead_letter import (
-    DeadLetter,
-    DeadLetterFile,
-    letter_of_line,
-    letters_of_items,
-)
+from shipper.output.dead_letter import DeadLetter, letters_of_items
+from shipper.output.destination import Condition
 from shipper.output.exchange import Answer, Transport, TransportError
 from shipper.output.hosts import Backoff, Host, Hosts
+from shipper.output.limiter import Feedback, Limiter, Permit
+from shipper.output.outcomes import Outcomes
+from shipper.output.wall import Guard, Ruling, Suspect
 
 #: How long a host's Retry-After is heeded at the most, in seconds: an absurd one stops no delivery.
 _LONGEST_PAUSE = 300.0
 
+#: Reasons of `Again` that say that there is too much to do.
+_OVERLOAD = frozenset({"429", "503", "504", "timeout"})
+
+#: Statuses of whole requests that may be the fault of what is in them. Not those that are about
+#: who we are, the pace, or the size.
+_BLAMEABLE = frozenset(range(400, 500)) - {401, 408, 413, 429}
+
+
+@dataclass(slots=True)
+class _Part:
+    """Events that are sent together, until each has its outcome."""
+
+    body: Body
+    #: In a row, without any progress.
+    failures: int = 0
+    #: As the events see it, and as the whole request does with its last status.
+    suspect: Suspect = field(default_factory=Suspect)
+    blamed: Suspect = field(default_factory=Suspect)
+    blamed_status: int = 0
+
+
+class _Permit(Enum):
+    """What becomes of the permit after an answer."""
+
+    #: Given back at once: others go on while this part waits, if it does.
+    BACK = "back"
+    #: Kept: nothing gets through, so nothing new is read.
+    KEPT = "kept"
+    #: Kept while this part waits, and then the next one's: whoever gets through tells what is wrong
+    #: with the others.
+    PASSED_ON = "passed on"
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """What comes after an answer."""
+
+    #: Sent next, in this order; none if no event is left.
+    parts: tuple[_Part, ...]
+    permit: _Permit
+    #: Seconds.
+    pause: float = 0.0
+    #: Of events that are refused for good.
+    letters: tuple[DeadLetter, ...] = ()
+
 
 class BulkSender:
-    """Sends batches, a bounded number at once."""
+    """Sends bodies to `_bulk`; a `Destination`."""
 
     def __init__(
         self,
@@ -40,225 +92,274 @@ class BulkSender:
         transport: Transport,
         hosts: Hosts,
         backoff: Backoff,
-        dead_letters: DeadLetterFile,
+        limiter: Limiter,
         budget: ByteBudget,
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
         log: Log,
-        max_in_flight: int,
-        tasks: asyncio.TaskGroup,
-        on_end: Callable[[int], None],
+        gzip: bool,
     ) -> None:
-        """`tasks` owns the requests; `on_end` is told how many lines have just ended."""
+        self.gzip = gzip
         self._transport = transport
         self._hosts = hosts
         self._backoff = backoff
-        self._dead_letters = dead_letters
+        self._limiter = limiter
         self._budget = budget
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
         self._log = log
-        self._tasks = tasks
-        self._on_end = on_end
-        self._slots = asyncio.Semaphore(max_in_flight)
-        self._deliveries: set[asyncio.Task[None]] = set()
+        self._guard = Guard()
         #: Requests that are at a host now.
-        self.requests = 0
-        #: In words, if the last request did not get through, or letters cannot be written.
-        self._host_trouble: str | None = "no host has answered yet"
-        self._disk_trouble: str | None = None
+        self._requests = 0
 
     @property
-    def trouble(self) -> str | None:
-        """Why events cannot end at the moment, in words; None if nothing is wrong."""
-        return self._host_trouble or self._disk_trouble
+    def condition(self) -> Condition:
+        """How it is now."""
+        return Condition(
+            trouble=self._guard.wall or self._hosts.trouble,
+            requests=self._requests,
+            limit=self._limiter.limit,
+            hosts=self._hosts.urls,
+            hosts_resting=self._hosts.resting,
+        )
 
-    async def submit(self, batch: Batch) -> None:
-        """Takes a batch; waits while as many as allowed are under way."""
-        await self._slots.acquire()
-        delivery = self._tasks.create_task(self._deliver(batch))
-        self._deliveries.add(delivery)
-        delivery.add_done_callback(self._delivered)
+    async def admit(self) -> Permit:
+        """Waits until one more request may be under way."""
+        return await self._limiter.acquire()
 
-    def _delivered(self, delivery: asyncio.Task[None]) -> None:
-        self._deliveries.discard(delivery)
-        self._slots.release()
-
-    async def drain(self) -> None:
-        """Returns when nothing is under way."""
-        while self._deliveries:
-            await asyncio.wait(self._deliveries)
-
-    def abandon(self) -> int:
-        """Gives up waiting; what is under way is sent again by the next start. Returns how many."""
-        for delivery in self._deliveries:
-            delivery.cancel()
-        return len(self._deliveries)
-
-    async def probe(self) -> None:
+    async def run(self) -> None:
         """Asks a host whether it is there, until one is or a request got through."""
         failures = 0
-        while self._host_trouble is not None:
+        while self._hosts.trouble is not None:
             host = self._hosts.pick()
             try:
                 answer = await self._transport.probe(host.url)
             except TransportError as error:
-                self._failed(host, f"{host.url}: {error}")
+                self._failed(host, str(error))
             else:
                 # An API key that may do nothing but write is answered 403 here: it is known.
                 if 200 <= answer.status < 300 or answer.status in (403, 404, 405):
                     self._succeeded(host)
                     return
-                self._failed(host, f"{host.url}: HTTP {answer.status}")
+                self._failed(host, f"HTTP {answer.status}")
                 if answer.status == 401:
                     self._transport.credentials_refused()
             failures += 1
             await self._clock.sleep(self._backoff.delay(failures, self._rng))
 
-    async def _deliver(self, batch: Batch) -> None:
-        now = self._clock.now()
-        await self._bury([letter_of_line(refused, now) for refused in batch.refused])
-        if batch.body.events:
-            await self._send(batch.body)
-        self._end("blank", batch.blank)
-        self._end("dropped", batch.dropped)
-        self._end("filtered", batch.filtered)
-        for span in batch.spans:
-            span.finish()
-        self._budget.release(batch.held)
-
-    async def _send(self, body: Body) -> None:
+    async def deliver(self, body: Body, permit: Permit, outcomes: Outcomes) -> None:
         """Returns when every event of the body has its outcome."""
-        failures = 0
-        while True:
-            host = self._hosts.pick()
-            asked_to_wait = 0.0
-            verdict: Verdict
-            try:
-                answer = await self._post(host, body)
-            except TransportError as error:
-                verdict = Again(error.reason, str(error))
-            else:
-                verdict = judge(answer.status, answer.body, body.events)
-                asked_to_wait = answer.retry_after
-            match verdict:
-                case Taken():
-                    if len(verdict.again) < body.events:
-                        failures = 0
-                        self._succeeded(host)
-                    else:
-                        # The host answers, and takes nothing: rights, a write block, a full queue.
-                        self._failed(host, f"{host.url}: {verdict.why_again}")
-                    if verdict.reasons.keys() & {"item_401", "item_403"}:
-                        self._transport.credentials_refused()
-                    if not await self._settle(body, verdict):
-                        return
-                    body = body.only(verdict.again)
-                    self._log.warning(
-                        "events were put off; they are sent again",
-                        key="again",
-                        host=host.url,
-                        events=body.events,
-                        why=verdict.why_again,
-                    )
-                case TooLarge():
-                    self._succeeded(host)
-                    self._count_again("413")
-                    await self._split(body)
-                    return
-                case Again():
-                    self._count_again(verdict.reason)
-                    self._failed(host, f"{host.url}: {verdict.why}")
-                    if verdict.unauthorised:
-                        self._transport.credentials_refused()
-            failures += 1
-            delay = self._backoff.delay(failures, self._rng)
-            await self._clock.sleep(max(delay, min(asked_to_wait, _LONGEST_PAUSE)))
+        parts = deque([_Part(body)])
+        # What is cut out of it takes its place: nobody holds on to the whole.
+        del body
+        held: Permit | None = permit
+        try:
+            while parts:
+                held = held or await self._limiter.acquire()
+                part = parts.popleft()
+                events = part.body.events
+                host, verdict, asked = await self._ask(part.body)
+                step = self._decide(part, host, verdict, asked, outcomes)
+                del part
+                if step.permit is _Permit.BACK:
+                    held.release(_feedback(verdict), events)
+                    held = None
+                parts.extendleft(reversed(step.parts))
+                if step.letters:
+                    await self._refuse(step.letters, outcomes)
+                if step.pause:
+                    await self._clock.sleep(step.pause)
+                if held and step.permit is _Permit.PASSED_ON:
+                    held.release(Feedback.FAILED, 0)
+                    held = None
+        finally:
+            if held:
+                held.release(Feedback.FAILED, 0)
+
+    async def _ask(self, body: Body) -> tuple[Host, Verdict, float]:
+        """One request: whom it went to, what the answer means, and how long it asks to wait."""
+        host = self._hosts.pick()
+        try:
+            answer = await self._post(host, body)
+        except TransportError as error:
+            return host, Again(error.reason, str(error)), 0.0
+        verdict = judge(answer.status, answer.body, body.events)
+        return host, verdict, min(answer.retry_after, _LONGEST_PAUSE)
 
     async def _post(self, host: Host, body: Body) -> Answer:
-        self.requests += 1
+        self._requests += 1
+        self._hosts.began(host)
         began = self._clock.monotonic()
         status = "error"
+        took = None
         try:
             answer = await self._transport.post(host.url, body)
             status = str(answer.status)
+            took = self._clock.monotonic() - began
             return answer
         finally:
-            self.requests -= 1
+            self._requests -= 1
+            self._hosts.ended(host, took)
             self._metrics.bulk_seconds.observe(self._clock.monotonic() - began)
             self._metrics.count("shipper_bulk_requests_total", 1, status)
             self._metrics.count("shipper_bulk_bytes_total", len(body.payload))
 
-    async def _settle(self, body: Body, taken: Taken) -> bool:
-        """Counts what is done, buries what is refused; returns whether something is left."""
-        if taken.refused:
-            await self._bury_items(body, taken.refused)
-        self._end("delivered", taken.delivered)
-        self._end("already_delivered", taken.already_delivered)
+    def _decide(
+        self, part: _Part, host: Host, verdict: Verdict, asked: float, outcomes: Outcomes
+    ) -> _Next:
+        """Counts what has ended, and says how the rest goes on."""
+        match verdict:
+            case Taken():
+                return self._work_off(part, host, verdict, outcomes)
+            case TooLarge():
+                self._succeeded(host)
+                self._count_again("413")
+                size = len(part.body.payload)
+                return self._split(
+                    part,
+                    413,
+                    f"HTTP 413: the request is too large with this event alone ({size} bytes)",
+                )
+            case Again():
+                return self._try_again(part, host, verdict, asked)
+
+    def _work_off(self, part: _Part, host: Host, taken: Taken, outcomes: Outcomes) -> _Next:
+        done = taken.delivered + taken.already_delivered
+        outcomes.end("delivered", taken.delivered)
+        outcomes.end("already_delivered", taken.already_delivered)
         for reason, count in taken.reasons.items():
             self._count_again(reason, count)
-        return bool(taken.again)
+        if taken.reasons.keys() & {"item_401", "item_403"}:
+            self._transport.credentials_refused()
 
-    async def _split(self, body: Body) -> None:
-        """The body is too large for a host: half of it at a time, and one event is buried."""
-        if body.events == 1:
-            size = len(body.payload)
-            reason = f"HTTP 413: the request is too large with this event alone ({size} bytes)"
-            await self._bury_items(body, [Refusal(0, 413, reason)])
-            return
-        half = body.events // 2
-        await self._send(body.only(list(range(half))))
-        await self._send(body.only(list(range(half, body.events))))
+        waits: Sequence[Refusal] = taken.refused
+        if not taken.refused:
+            if done:
+                self._guard.took()
+        elif self._guard.rule(part.suspect, done, taken.refused) is Ruling.BURY:
+            waits = ()
+        letters = () if waits else self._letters(part.body, taken.refused)
+        for refusal in waits:
+            self._count_again(f"item_{refusal.status}")
 
-    async def _bury_items(self, body: Body, refusals: list[Refusal]) -> None:
-        found = [(refusal.index, refusal.status, refusal.reason) for refusal in refusals]
-        self._log.error(
-            "events were refused for good; they are in the dead letter file",
-            key="refused",
-            events=len(found),
-            reason=refusals[0].reason,
-            file=str(self._dead_letters.path),
+        left = sorted([*taken.again, *(refusal.index for refusal in waits)])
+        nothing = len(taken.again) == part.body.events
+        if not nothing:
+            self._succeeded(host)
+        elif _feedback(taken) is Feedback.REJECTED:
+            self._busy(host, taken.why_again, 0.0)
+        else:
+            # The host answers, and takes nothing: rights, a write block.
+            self._failed(host, taken.why_again)
+        if not left:
+            self._budget.release(len(part.body.payload))
+            return _Next((), _Permit.BACK, letters=letters)
+        self._log.warning(
+            "events were put off; they are sent again",
+            key="again",
+            host=host.url,
+            events=len(left),
+            why=taken.why_again or (waits[0].reason if waits else ""),
         )
-        await self._bury(letters_of_items(body, found, self._clock.now()))
+        part.failures = 1 if done or letters else part.failures + 1
+        if len(left) < part.body.events:
+            part.body = self._cut(part.body, left)
+        failures = part.failures
+        permit = _Permit.BACK
+        if self._guard.wall and waits:
+            permit = _Permit.PASSED_ON
+            failures = max(failures, self._guard.requests_refused)
+        elif nothing and _feedback(taken) is not Feedback.REJECTED:
+            permit = _Permit.KEPT
+        return _Next((part,), permit, self._pause(failures), letters)
 
-    async def _bury(self, letters: list[DeadLetter]) -> None:
-        """Returns when the letters are on the disk, however long that has no room."""
-        failures = 0
-        while letters:
-            try:
-                written = await self._dead_letters.write(letters)
-            except OSError as error:
-                failures += 1
-                self._disk_trouble = f"the dead letter file cannot be written: {error}"
-                self._log.error(
-                    "the dead letter file cannot be written; its events wait",
-                    key="dead_letter",
-                    file=str(self._dead_letters.path),
-                    error=str(error),
-                )
-                await self._clock.sleep(self._backoff.delay(failures, self._rng))
-            else:
-                self._disk_trouble = None
-                self._metrics.count("shipper_lost_bytes_total", written.lost, "dead_letter_full")
-                self._end("dead_letter", len(letters))
-                return
+    def _try_again(self, part: _Part, host: Host, again: Again, asked: float) -> _Next:
+        self._count_again(again.reason)
+        if again.unauthorised:
+            self._transport.credentials_refused()
+        overload = _feedback(again) is Feedback.REJECTED
+        if overload and again.reason == "429":
+            self._busy(host, again.why, asked)
+        else:
+            self._failed(host, again.why, asked)
+        part.failures += 1
+        pause = max(self._pause(part.failures), asked)
+        status = int(again.reason) if again.reason.isdigit() else 0
+        if status not in _BLAMEABLE:
+            permit = _Permit.BACK if overload else _Permit.KEPT
+            return _Next((part,), permit, pause)
+        if status != part.blamed_status:
+            part.blamed, part.blamed_status = Suspect(), status
+        if self._guard.blames(part.blamed):
+            return self._split(part, status, again.why)
+        return _Next((part,), _Permit.PASSED_ON, pause)
 
-    def _end(self, outcome: str, count: int) -> None:
-        self._metrics.count("shipper_events_total", count, outcome)
-        self._on_end(count)
+    def _split(self, part: _Part, status: int, why: str) -> _Next:
+        """Half of it at a time: a host cannot or will not take it. A single event is refused."""
+        body = part.body
+        if body.events == 1:
+            refusal = Refusal(0, status, why, f"http_{status}")
+            letters = self._letters(body, [refusal])
+            self._budget.release(len(body.payload))
+            return _Next((), _Permit.BACK, letters=letters)
+        half = body.events // 2
+        halves = body.only(list(range(half))), body.only(list(range(half, body.events)))
+        self._budget.hold(sum(len(each.payload) for each in halves))
+        self._budget.release(len(body.payload))
+        return _Next(tuple(_Part(each) for each in halves), _Permit.KEPT)
+
+    def _cut(self, body: Body, left: list[int]) -> Body:
+        """What is left of a body; the budget gets the rest."""
+        rest = body.only(left)
+        self._budget.hold(len(rest.payload))
+        self._budget.release(len(body.payload))
+        return rest
+
+    def _letters(self, body: Body, refusals: Sequence[Refusal]) -> tuple[DeadLetter, ...]:
+        for refusal in refusals:
+            self._metrics.count("shipper_refused_events_total", 1, refusal.type)
+        found = [(refusal.index, refusal.status, refusal.reason) for refusal in refusals]
+        return tuple(letters_of_items(body, found, self._clock.now()))
+
+    async def _refuse(self, letters: Sequence[DeadLetter], outcomes: Outcomes) -> None:
+        held = sum(len(letter.line) for letter in letters)
+        self._budget.hold(held)
+        await outcomes.refuse(letters)
+        self._budget.release(held)
+
+    def _pause(self, failures: int) -> float:
+        return self._backoff.delay(failures, self._rng)
 
     def _count_again(self, reason: str, count: int = 1) -> None:
         self._metrics.count("shipper_retries_total", count, reason)
 
     def _succeeded(self, host: Host) -> None:
-        if self._host_trouble is not None:
+        if host.trouble is not None:
             self._log.info("a host answers", host=host.url)
-        self._host_trouble = None
         self._hosts.succeeded(host)
 
-    def _failed(self, host: Host, why: str) -> None:
-        self._host_trouble = why
-        self._hosts.failed(host)
+    def _busy(self, host: Host, why: str, seconds: float) -> None:
+        self._hosts.busy(host, f"{host.url}: {why}", seconds)
+        self._complain(f"{host.url}: {why}")
+
+    def _failed(self, host: Host, why: str, seconds: float = 0.0) -> None:
+        why = f"{host.url}: {why}"
+        self._hosts.failed(host, why)
+        self._hosts.busy(host, why, seconds)
+        self._complain(why)
+
+    def _complain(self, why: str) -> None:
         self._log.warning("a request failed; it is made again", key="failed", why=why)
+
+
+def _feedback(verdict: Verdict) -> Feedback:
+    """What the answer says of the cluster's load."""
+    match verdict:
+        case Taken():
+            return Feedback.REJECTED if "item_429" in verdict.reasons else Feedback.TAKEN
+        case Again():
+            return Feedback.REJECTED if verdict.reason in _OVERLOAD else Feedback.FAILED
+        case TooLarge():
+            return Feedback.FAILED

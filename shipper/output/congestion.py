@@ -148,8 +148,10 @@ class Controller:
         self._drain_at = self._join_at = float("inf")
         #: The ratio of late, smoothed; 0 if none is known.
         self._late_ratio = 0.0
-        # The first round begins with the first request, whatever the clock says then.
-        self._new_round(float("inf"))
+        #: Of this round. The first one begins with the first request, whatever the clock says then.
+        self._began = float("inf")
+        self._samples = 0
+        self._ratios: list[float] = []
 
     @property
     def limit(self) -> int:
@@ -186,7 +188,7 @@ class Controller:
     def _new_round(self, now: float) -> None:
         self._began = now
         self._samples = 0
-        self._ratios: list[float] = []
+        self._ratios.clear()
 
     def _end_round(self, now: float) -> None:
         known = len(self._ratios) >= _ROUND / 2

@@ -1,6 +1,7 @@
 """How many requests may be under way at once: a semaphore whose size the cluster's answers set.
 
-`Limiter` gives out permits in the order in which they are asked for; `Controller` does the sums.
+`Limiter` gives out permits in the order in which they are asked for, and loses none whoever is
+cancelled; how many, `congestion.Controller` says.
 """
 
 import asyncio
@@ -20,6 +21,10 @@ class Permit:
         self._sent_at = sent_at
         self._in_flight = in_flight
         self._released = False
+
+    def restart(self) -> None:
+        """Its time counts from here: one that is kept through a pause is for another request."""
+        self._sent_at = self._limiter._now()
 
     def release(self, feedback: Feedback, events: int) -> None:
         """Gives it back, with what the answer says; `events` is how many documents it had.
@@ -72,6 +77,9 @@ class Limiter:
                 self._admit()
             raise
         return Permit(self, self._clock.monotonic(), self._in_flight)
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
 
     def _ended(self, sent_at: float, in_flight: int, feedback: Feedback, events: int) -> None:
         self._in_flight -= 1

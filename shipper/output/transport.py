@@ -5,6 +5,7 @@ import os
 import ssl
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -44,7 +45,8 @@ class HttpTransport:
         query = f"?filter_path={_FILTER}"
         if config.pipeline:
             query += f"&pipeline={config.pipeline}"
-        self._bulk_path = f"/{config.data_stream}/_bulk{query}"
+        target = f"/{quote(config.target, safe='')}" if config.target else ""
+        self._bulk_path = f"{target}/_bulk{query}"
         self._headers = {
             "Content-Type": "application/x-ndjson",
             "User-Agent": f"shipper/{__version__}",

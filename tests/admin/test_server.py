@@ -33,6 +33,7 @@ READY = Status(
     in_flight_events=1,
     in_flight_bytes=100,
     in_flight_requests=1,
+    concurrency_limit=4,
     backlog_bytes=50,
     oldest_unacknowledged_seconds=0.5,
     files=(FileStatus("tetragon", "/logs/a.log", "0011", "open", 150, 150, 100),),

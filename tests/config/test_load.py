@@ -16,9 +16,11 @@ from shipper.config.inputs import Format, OnInvalid, StartAt
 from shipper.config.load import find_config, load_config, parse_config
 from shipper.config.model import Config
 from shipper.config.outputs import Compression, Concurrency, Ids, TlsVerify, header_values
+from shipper.config.presets import Preset
 from shipper.config.section import Section
 from shipper.config.units import HostList, Secret
 from shipper.errors import ConfigError
+from shipper.index_name import REFERENCES
 from shipper.logs import Level, LogFormat
 
 LEAST = """\
@@ -352,6 +354,37 @@ WRONG = {
         "no other hyphens",
         "",
     ),
+    "index that can be none": (
+        in_output('index: "tetragon-%{[message]}"'),
+        6,
+        "output.index: `message` is not a field that all documents of an input have alike: what "
+        f"may be named is {', '.join(REFERENCES)}",
+        "",
+    ),
+    "index and data stream": (
+        in_output("data_stream: logs-cilium_tetragon.log-default\nindex: tetragon"),
+        7,
+        "output.index: it is set, and so is data_stream",
+        "leave one of the two",
+    ),
+    "unknown preset": (
+        in_output("preset: fast"),
+        6,
+        "output.preset: there is no such value",
+        "one of: balanced, throughput, scale, latency",
+    ),
+    "preset that is no text": (
+        in_output("preset: [scale]"),
+        6,
+        "output.preset: there is no such value",
+        "one of: balanced, throughput, scale, latency",
+    ),
+    "preset beside a section that is none": (
+        in_output("preset: scale\nbulk: 5"),
+        7,
+        "output.bulk: expected keys with values, got a whole number",
+        "",
+    ),
     "pipeline with a query": (
         in_output("pipeline: a&refresh=true"),
         6,
@@ -568,6 +601,7 @@ EVERY_OPTION = {
     "data_dir": ("/data", "/data"),
     "output.hosts": ("[https://a/es/, http://b:1]", ("https://a/es", "http://b:1")),
     "output.data_stream": ("logs-mine.log-prod", "logs-mine.log-prod"),
+    "output.index": ("tetragon-%{+yyyy.MM.dd}", "tetragon-%{+yyyy.MM.dd}"),
     "output.ids": ("auto", Ids.AUTO),
     "output.pipeline": ("mine", "mine"),
     "output.username": ("u", "u"),
@@ -579,6 +613,7 @@ EVERY_OPTION = {
     "output.tls.ca": ("/ca.crt", "/ca.crt"),
     "output.tls.verify": ("certificate", TlsVerify.CERTIFICATE),
     "output.compression": ("none", Compression.NONE),
+    "output.preset": ("scale", Preset.SCALE),
     "output.bulk.max_bytes": ("1MB", 1_000_000),
     "output.bulk.max_events": ("7", 7),
     "output.bulk.linger": ("0", 0.0),

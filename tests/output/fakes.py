@@ -30,8 +30,11 @@ from shipper.logs import Level, Log, LogFormat
 from shipper.metrics import Metrics
 from shipper.output.bulk import BulkSender
 from shipper.output.dead_letter import DeadLetterFile
+from shipper.output.deliveries import Deliveries
 from shipper.output.exchange import Answer, TransportError
 from shipper.output.hosts import Backoff, Hosts
+from shipper.output.limiter import Limiter
+from shipper.output.outcomes import Outcomes
 from tests.support.clock import ManualClock
 
 _P = ParamSpec("_P")
@@ -101,6 +104,10 @@ class ScriptedTransport:
     def script(self, *replies: Reply) -> None:
         self._replies.extend(replies)
 
+    def heal(self) -> None:
+        """Forget what is left of the script."""
+        self._replies.clear()
+
     async def post(self, host: str, body: Body) -> Answer:
         self.posts.append(Post(self._clock.monotonic(), host, body))
         await self.gate.wait()
@@ -122,9 +129,10 @@ class ScriptedTransport:
 
 @dataclass(slots=True)
 class World:
-    """A sender, and all that it touches."""
+    """Deliveries through a bulk sender, and all that they touch."""
 
     sender: BulkSender
+    deliveries: Deliveries
     transport: ScriptedTransport
     clock: ManualClock
     budget: ByteBudget
@@ -136,11 +144,11 @@ class World:
 
     async def submit(self, batch: Batch) -> None:
         self.budget.hold(batch.held)
-        await self.sender.submit(batch)
+        await self.deliveries.submit(batch)
 
     async def finish(self) -> None:
         """Return when every batch has ended; time passes as it has to."""
-        drain = asyncio.create_task(self.sender.drain())
+        drain = asyncio.create_task(self.deliveries.drain())
         while not drain.done():
             await self.pass_seconds(0.5)
 
@@ -156,7 +164,11 @@ class World:
                 await asyncio.sleep(0.001)
 
     def trouble(self) -> str | None:
-        return self.sender.trouble
+        return self.deliveries.condition.trouble
+
+    @property
+    def requests(self) -> int:
+        return self.deliveries.condition.requests
 
     def events(self, outcome: str) -> float:
         return self.metrics.value("shipper_events_total", outcome)
@@ -186,23 +198,32 @@ async def bulk_world(
     transport, budget, stream = ScriptedTransport(clock), ByteBudget(1 << 30), io.StringIO()
     ended: list[int] = []
     letters = directory / "dead-letter.ndjson"
+    log = Log(stream, clock, Level.INFO, LogFormat.JSON)
+    sender = BulkSender(
+        transport=transport,
+        hosts=Hosts(hosts or ("http://es",), BACKOFF, clock, rng),
+        backoff=BACKOFF,
+        limiter=Limiter(clock, most=max_in_flight, adaptive=False),
+        budget=budget,
+        clock=clock,
+        rng=rng,
+        metrics=metrics,
+        log=log,
+        gzip=True,
+    )
+    outcomes = Outcomes(
+        dead_letters=DeadLetterFile(letters, 1 << 20),
+        backoff=BACKOFF,
+        clock=clock,
+        rng=rng,
+        metrics=metrics,
+        log=log,
+        on_end=ended.append,
+    )
     async with asyncio.TaskGroup() as tasks:
-        sender = BulkSender(
-            transport=transport,
-            hosts=Hosts(hosts or ("http://es",), BACKOFF, clock, rng),
-            backoff=BACKOFF,
-            dead_letters=DeadLetterFile(letters, 1 << 20),
-            budget=budget,
-            clock=clock,
-            rng=rng,
-            metrics=metrics,
-            log=Log(stream, clock, Level.INFO, LogFormat.JSON),
-            max_in_flight=max_in_flight,
-            tasks=tasks,
-            on_end=ended.append,
-        )
-        yield World(sender, transport, clock, budget, metrics, letters, stream, ended)
-        sender.abandon()
+        deliveries = Deliveries(sender, outcomes, budget=budget, clock=clock, tasks=tasks)
+        yield World(sender, deliveries, transport, clock, budget, metrics, letters, stream, ended)
+        deliveries.abandon()
 
 
 def make_batch(
@@ -213,21 +234,22 @@ def make_batch(
     dropped: int = 0,
     filtered: int = 0,
 ) -> Batch:
-    """Return a batch of these lines in a file of its own, held at 100 bytes."""
+    """Return a batch of these lines in a file of its own, held at 100 bytes besides its body."""
     lines = []
     for number, message in enumerate(messages):
         lines.append(b'{"create":{"_id":"id-%d"}}\n' % number)
         log = {"offset": number, "file": {"path": "/logs/a.log"}}
         lines.append(json.dumps({"log": log, "message": message}).encode() + b"\n")
     ledger = Ledger(0, Mark(0, ""), lambda: None)
+    body = Body.of(lines, gzip=gzip)
     return Batch(
-        body=Body.of(lines, gzip=gzip),
+        body=body,
         spans=[ledger.open(10, Mark(0, ""), 0.0), ledger.open(20, Mark(0, ""), 0.0)],
         refused=[RefusedLine("/logs/a.log", 9, "id-9", "not JSON", r.encode()) for r in refused],
         blank=blank,
         dropped=dropped,
         filtered=filtered,
-        held=100,
+        held=100 + len(body.payload),
     )
 
 

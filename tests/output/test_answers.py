@@ -73,8 +73,8 @@ def test_each_item_has_an_outcome_of_its_own() -> None:
         reasons={"item_429": 2, "item_503": 1},
         why_again="item status 429: es_rejected_execution_exception: queue is full",
         refused=[
-            Refusal(3, 400, "document_parsing_exception: failed to parse field [pid]"),
-            Refusal(6, 400, "mapper_parsing_exception: failed to parse field [pid]"),
+            Refusal(3, 400, f"{PARSING['type']}: {PARSING['reason']}", PARSING["type"]),
+            Refusal(6, 400, f"{MAPPER['type']}: {MAPPER['reason']}", MAPPER["type"]),
         ],
     )
 
@@ -189,3 +189,29 @@ def test_a_pipeline_that_does_not_exist_is_no_fault_of_the_event(
     taken = judge(200, answer(item(400, error)), 1)
     assert isinstance(taken, Taken)
     assert taken.reasons == outcome
+
+
+SHARDS = "this action would add [2] shards, but this cluster currently has [1000]/[1000] maximum"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "outcome"),
+    [
+        ("illegal_argument_exception", "no write index is defined for alias [a]. It", "again"),
+        ("illegal_argument_exception", "it has no write index is defined for alias [a]", "refused"),
+        ("document_parsing_exception", "no write index is defined for alias [a]. It", "refused"),
+        ("validation_exception", f"Validation Failed: 1: {SHARDS} normal shards open;", "again"),
+        ("validation_exception", "Validation Failed: 1: an id must be provided;", "refused"),
+        ("index_closed_exception", "closed", "again"),
+        ("index_closed_exception", None, "again"),
+    ],
+)
+def test_an_index_that_cannot_take_anything_is_no_fault_of_the_event(
+    kind: str, reason: str | None, outcome: str
+) -> None:
+    taken = judge(200, answer(item(400, {"type": kind, "reason": reason})), 1)
+    assert isinstance(taken, Taken)
+    assert (taken.reasons, len(taken.refused)) == {
+        "again": ({"item_400": 1}, 0),
+        "refused": ({}, 1),
+    }[outcome]

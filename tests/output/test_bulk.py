@@ -31,8 +31,9 @@ async def test_a_batch_that_is_taken_is_done_counted_and_free(tmp_path: Path) ->
     async with bulk_world(tmp_path) as world:
         assert world.trouble() == "no host has answered yet"
         batch = make_batch("a", "b", "c")
+        size = len(batch.body.payload)
         await world.submit(batch)
-        assert world.budget.held == 100
+        assert world.budget.held == 100 + size
         await world.finish()
         assert is_done(batch)
         assert world.budget.held == 0
@@ -40,7 +41,7 @@ async def test_a_batch_that_is_taken_is_done_counted_and_free(tmp_path: Path) ->
         assert sum(world.ended) == 3
         assert world.trouble() is None
         assert world.metrics.value("shipper_bulk_requests_total", "200") == 1
-        assert world.metrics.value("shipper_bulk_bytes_total") == len(batch.body.payload)
+        assert world.metrics.value("shipper_bulk_bytes_total") == size
         assert world.messages() == ["a host answers"]
 
 
@@ -70,12 +71,13 @@ async def test_only_the_items_that_failed_are_sent_again(tmp_path: Path, gzip: b
 async def test_nothing_is_done_before_the_last_event_is(tmp_path: Path) -> None:
     async with bulk_world(tmp_path) as world:
         world.transport.script(*[answer(201, 429), answer(429)])
-        batch = make_batch("a", "b")
+        batch = make_batch("a" * 1000, "b", gzip=False)
         await world.submit(batch)
         await settle()
         assert sum(world.ended) == 1
         assert not any(span.finished for span in batch.spans)
-        assert world.budget.held == 100
+        # What waits is what is left of the body.
+        assert 100 < world.budget.held < 300
         await world.finish()
         assert is_done(batch)
 
@@ -88,9 +90,10 @@ async def test_a_lost_answer_is_asked_for_again_and_counts_as_already_delivered(
         cut = TransportError("disconnected", "the connection was cut before the answer")
         world.transport.script(cut, Answer(200, b"<html>"), answer(409, 409))
         batch = make_batch("a", "b")
+        body = batch.body
         await world.submit(batch)
         await world.finish()
-        assert [post.body for post in world.transport.posts] == [batch.body] * 3
+        assert [post.body for post in world.transport.posts] == [body] * 3
         assert (world.retries("disconnected"), world.retries("garbage")) == (1, 1)
         assert world.events("already_delivered") == 2
         assert world.metrics.value("shipper_bulk_requests_total", "error") == 1
@@ -324,7 +327,7 @@ class TestProbe:
     ) -> None:
         async with bulk_world(tmp_path) as world:
             world.transport.script(Answer(status, b""))
-            probing = asyncio.create_task(world.sender.probe())
+            probing = asyncio.create_task(world.sender.run())
             await settle()
             assert probing.done() is is_there
             assert world.trouble() == (None if is_there else f"http://es: HTTP {status}")
@@ -337,7 +340,7 @@ class TestProbe:
     async def test_it_goes_on_with_pauses_until_one_host_answers(self, tmp_path: Path) -> None:
         async with bulk_world(tmp_path, "http://a", "http://b") as world:
             world.transport.script(*[REFUSED_CONNECTION] * 9)
-            probing = asyncio.create_task(world.sender.probe())
+            probing = asyncio.create_task(world.sender.run())
             await world.clock.advance(10 * BACKOFF.max)
             await probing
             assert len(world.transport.probes) == 10
@@ -347,7 +350,7 @@ class TestProbe:
     async def test_it_ends_when_a_request_has_got_through(self, tmp_path: Path) -> None:
         async with bulk_world(tmp_path) as world:
             world.transport.script(REFUSED_CONNECTION)
-            probing = asyncio.create_task(world.sender.probe())
+            probing = asyncio.create_task(world.sender.run())
             await settle()
             await world.submit(make_batch("a"))
             await world.finish()
@@ -376,6 +379,8 @@ class TestDeadLetters:
                 "path": "/logs/a.log",
                 "offset": 1,
                 "line": "bad",
+                "type": "error_400",
+                "document": {"log": {"offset": 1, "file": {"path": "/logs/a.log"}}},
             }
             assert (world.events("delivered"), world.events("dead_letter")) == (2, 1)
             assert is_done(batch)
@@ -409,7 +414,7 @@ class TestDeadLetters:
             for _ in range(5):
                 await world.pass_seconds(BACKOFF.max)
             assert not is_done(batch)
-            assert world.budget.held == 100
+            assert world.budget.held == 100 + len("bad")
             trouble = world.trouble()
             assert trouble is not None
             assert trouble.startswith("the dead letter file cannot be written: ")
@@ -431,8 +436,8 @@ class TestDeadLetters:
     async def test_letters_that_made_room_are_counted_as_lost(self, tmp_path: Path) -> None:
         async with bulk_world(tmp_path) as world:
             for _ in range(3):
-                world.transport.script(answer(400))
-                await world.submit(make_batch("x" * 400_000))
+                world.transport.script(answer(201, 400))
+                await world.submit(make_batch("good", "x" * 400_000))
                 await world.finish()
             lost = world.metrics.value("shipper_lost_bytes_total", "dead_letter_full")
             assert 400_000 < lost < 401_000
@@ -448,12 +453,12 @@ class TestManyAtOnce:
             third = asyncio.create_task(world.submit(make_batch("c")))
             await settle()
             assert not third.done()
-            assert world.sender.requests == 2
+            assert world.requests == 2
             world.transport.gate.set()
             await third
             await world.finish()
             assert world.events("delivered") == 3
-            assert world.sender.requests == 0
+            assert world.requests == 0
 
     @in_a_loop
     async def test_what_is_given_up_is_counted_and_left_undone(self, tmp_path: Path) -> None:
@@ -465,13 +470,13 @@ class TestManyAtOnce:
             world.transport.gate.clear()
             await world.submit(held)
             await settle()
-            assert world.sender.abandon() == 2
-            await world.sender.drain()
-            assert world.sender.abandon() == 0
+            assert world.deliveries.abandon() == 2
+            await world.deliveries.drain()
+            assert world.deliveries.abandon() == 0
             assert world.ended == []
             assert not is_done(waiting)
             assert not is_done(held)
-            assert world.sender.requests == 0
+            assert world.requests == 0
 
     @pytest.mark.parametrize("seed", range(20))
     @in_a_loop
@@ -510,3 +515,191 @@ class TestManyAtOnce:
             assert world.events("dead_letter") == len(world.buried())
             assert world.budget.held == 0
             assert all(is_done(batch) for batch in batches)
+
+
+def refuse(body: Body, status: int = 400) -> Answer:
+    return answer(*[status] * body.events)
+
+
+def bad_only(*messages: str) -> Reply:
+    """A cluster that refuses lines of these texts, and takes all others."""
+
+    def reply(body: Body) -> Answer:
+        texts = body.lines()[1::2]
+        return answer(*(400 if any(m.encode() in t for m in messages) else 201 for t in texts))
+
+    return reply
+
+
+class TestOneShardThatRefuses:
+    @in_a_loop
+    async def test_the_rest_goes_on_although_a_part_of_every_request_waits(
+        self, tmp_path: Path
+    ) -> None:
+        def one_shard(body: Body) -> Answer:
+            return answer(*(429 if b"slow" in line else 201 for line in body.lines()[1::2]))
+
+        async with bulk_world(tmp_path, max_in_flight=2) as world:
+            world.transport.script(*[one_shard] * 1000)
+            batches = [make_batch(f"{number}", "slow") for number in range(20)]
+            for batch in batches:
+                await asyncio.wait_for(world.submit(batch), 5)
+                await settle()
+            assert world.events("delivered") == 20
+            assert not any(is_done(batch) for batch in batches)
+            assert world.trouble() is None
+            # The slot is free, and the budget holds what waits.
+            assert world.requests == 0
+            world.transport.heal()
+            await world.finish()
+            assert world.events("delivered") == 40
+            assert all(is_done(batch) for batch in batches)
+            assert world.budget.held == 0
+
+
+class TestWall:
+    @in_a_loop
+    async def test_a_wall_is_waited_for_and_nothing_is_given_up_for_it(
+        self, tmp_path: Path
+    ) -> None:
+        async with bulk_world(tmp_path, max_in_flight=2) as world:
+            world.transport.script(*[refuse] * 1000)
+            batches = [make_batch(*"abcdefghijklm") for _ in range(2)]
+            for batch in batches:
+                await world.submit(batch)
+            await world.clock.advance(3600)
+            assert world.buried() == []
+            assert world.events("dead_letter") == 0
+            assert world.trouble() == (
+                "nearly all events are refused for the same reason: error_400: by the script"
+            )
+            # Two bodies, each tried about every fifteen seconds at the end.
+            assert len(world.transport.posts) < 1000
+            world.transport.heal()
+            await world.finish()
+            assert world.events("delivered") == 26
+            assert world.trouble() is None
+            assert all(is_done(batch) for batch in batches)
+
+    @in_a_loop
+    async def test_it_takes_a_bounded_number_of_requests_however_much_there_is(
+        self, tmp_path: Path
+    ) -> None:
+        async with bulk_world(tmp_path, max_in_flight=1) as world:
+            world.transport.script(*[refuse] * 100_000)
+
+            async def read_on() -> None:
+                for _ in range(200):
+                    await world.submit(make_batch(*"abcdefghijklm"))
+
+            reading = asyncio.create_task(read_on())
+            await world.clock.advance(600)
+            before = len(world.transport.posts)
+            await world.clock.advance(3600)
+            # One at a time, and a backoff of 15 seconds on average between two.
+            assert len(world.transport.posts) - before < 3600 / 15 * 1.5
+            world.transport.heal()
+            while not reading.done():
+                await world.pass_seconds(1)
+            await world.finish()
+            assert world.events("delivered") == 200 * 13
+            assert world.buried() == []
+
+    @in_a_loop
+    async def test_a_request_of_bad_events_alone_waits_only_until_another_gets_through(
+        self, tmp_path: Path
+    ) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(*[bad_only("bad")] * 100)
+            batch = make_batch(*[f"bad{number}" for number in range(50)])
+            await world.submit(batch)
+            await settle()
+            assert world.buried() == []
+            await world.submit(make_batch("good"))
+            await world.finish()
+            assert len(world.buried()) == 50
+            assert (world.events("delivered"), world.events("dead_letter")) == (1, 50)
+            assert is_done(batch)
+            assert world.metrics.value("shipper_refused_events_total", "error_400") == 50
+
+    @in_a_loop
+    async def test_a_lone_bad_event_is_buried_after_some_tries(self, tmp_path: Path) -> None:
+        async with bulk_world(tmp_path, max_in_flight=1) as world:
+            world.transport.script(*[bad_only("bad")] * 100)
+            await world.submit(make_batch("bad"))
+            await world.finish()
+            assert len(world.transport.posts) == 5
+            assert [letter["line"] for letter in world.buried()] == ["bad"]
+            assert world.trouble() is None
+
+
+class TestARequestThatIsToBlame:
+    @staticmethod
+    def firewall(body: Body) -> Answer:
+        """It reads what is sent, and does not like it."""
+        attack = any(b"<script>" in line for line in body.lines())
+        return Answer(403, b"<html>Request blocked</html>") if attack else all_created(body)
+
+    @pytest.mark.parametrize("max_in_flight", [1, 4])
+    @in_a_loop
+    async def test_the_one_event_that_a_firewall_blocks_is_found_and_buried(
+        self, tmp_path: Path, max_in_flight: int
+    ) -> None:
+        async with bulk_world(tmp_path, max_in_flight=max_in_flight) as world:
+            world.transport.script(*[self.firewall] * 10_000)
+            batch = make_batch("a", "b", "<script>", "d", "e")
+            await world.submit(batch)
+            for number in range(60):
+                submitting = asyncio.create_task(world.submit(make_batch(f"good{number}")))
+                while not submitting.done():
+                    await world.pass_seconds(0.5)
+            await world.finish()
+            (letter,) = world.buried()
+            assert (letter["line"], letter["status"]) == ("<script>", 403)
+            assert world.events("delivered") == 64
+            assert is_done(batch)
+            assert world.metrics.value("shipper_refused_events_total", "http_403") == 1
+
+    @in_a_loop
+    async def test_nothing_is_buried_while_nothing_gets_through(self, tmp_path: Path) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(*[Answer(403, b"")] * 10_000)
+            for _ in range(4):
+                await world.submit(make_batch("a", "b"))
+            await world.clock.advance(3600)
+            assert world.buried() == []
+            assert world.events("delivered") == 0
+            world.transport.heal()
+            await world.finish()
+            assert world.events("delivered") == 8
+
+
+class TestPermits:
+    @in_a_loop
+    async def test_what_no_host_takes_lets_nothing_new_in(self, tmp_path: Path) -> None:
+        async with bulk_world(tmp_path, max_in_flight=2) as world:
+            world.transport.script(*[REFUSED_CONNECTION] * 1000)
+            for _ in range(2):
+                await world.submit(make_batch("a"))
+            third = asyncio.create_task(world.submit(make_batch("b")))
+            await world.clock.advance(600)
+            assert not third.done()
+            world.transport.heal()
+            await world.clock.advance(BACKOFF.max)
+            await third
+            await world.finish()
+
+    @in_a_loop
+    async def test_a_full_disk_for_letters_holds_no_permit_and_some_of_the_budget(
+        self, tmp_path: Path
+    ) -> None:
+        async with bulk_world(tmp_path / "gone", max_in_flight=1) as world:
+            world.transport.script(answer(201, 400))
+            await world.submit(make_batch("a", "x" * 5000))
+            await world.wait_for(lambda: world.trouble() is not None and bool(world.log.tell()))
+            await asyncio.wait_for(world.submit(make_batch("c")), 5)
+            await world.wait_for(lambda: world.events("delivered") == 2)
+            assert 5000 <= world.budget.held < 6000
+            (tmp_path / "gone").mkdir()
+            await world.finish()
+            assert world.budget.held == 0

@@ -138,6 +138,22 @@ async def test_a_permit_is_released_once() -> None:
 
 
 @in_a_loop
+async def test_the_pause_before_a_permit_is_used_again_is_no_time_of_the_clusters() -> None:
+    clock = ManualClock()
+    limiter = Limiter(clock, most=12, adaptive=True)
+    await _work(clock, limiter, 100, Feedback.TAKEN)
+    for _ in range(8):
+        permits = [await limiter.acquire() for _ in range(12)]
+        await clock.advance(60)
+        for permit in permits:
+            permit.restart()
+        await clock.advance(1)
+        for permit in permits:
+            permit.release(Feedback.TAKEN, 10)
+    assert limiter.limit == 12
+
+
+@in_a_loop
 async def test_a_fixed_limit_stays_whatever_the_cluster_says() -> None:
     limiter = fixed(7)
     for feedback in (*Feedback, *Feedback):

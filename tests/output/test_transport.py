@@ -169,6 +169,19 @@ class TestRequests:
         )
         assert heard.headers["x-tenant"] == "one"
 
+    @pytest.mark.parametrize(
+        ("index", "path"),
+        [
+            ("Tetragon", "/tetragon/_bulk"),
+            ("näme-100%+", "/n%C3%A4me-100%25%2B/_bulk"),
+            ("tetragon-%{+yyyy}", "/_bulk"),
+            ("tetragon-%{[fields.team]}", "/_bulk"),
+        ],
+    )
+    def test_the_path_has_the_index_if_that_is_always_the_same(self, index: str, path: str) -> None:
+        heard = asyncio.run(ask(response(), index=index))
+        assert heard.line.split("?")[0] == f"POST {path}"
+
     @in_a_loop
     async def test_a_user_is_sent_as_basic_authentication_and_a_key_as_api_key(self) -> None:
         user = await ask(response(), username="u", password=Secret("p:ä"))

@@ -285,13 +285,18 @@ class BulkServer:
             return None
 
     def _apply(self, action: Action, fault: Fault | None) -> ItemResult:
-        document = orjson.loads(action.document)
+        try:
+            document, is_json = orjson.loads(action.document), True
+        except orjson.JSONDecodeError:
+            document, is_json = {}, False
         for refusal in (fault, self.refuse_items):
             if isinstance(refusal, Items) and refusal.matches(document):
                 return ItemResult(action.id, refusal.status, refusal.reason)
         for status, rate in self.item_rates.items():
             if self._rng.random() < rate:
                 return ItemResult(action.id, status, "injected by the test")
+        if not is_json:
+            return ItemResult(action.id, 400, "failed to parse")
         if "@timestamp" not in document:
             return bulk_api.no_timestamp(action.id)
         document_id = action.id or uuid.uuid4().hex

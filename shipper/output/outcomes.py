@@ -1,0 +1,77 @@
+"""How events end: each is counted exactly once, and those that are refused for good are on the disk
+before they count.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+
+from shipper.clock import Clock
+from shipper.logs import Log
+from shipper.metrics import Metrics
+from shipper.output.dead_letter import DeadLetter, DeadLetterFile
+from shipper.output.hosts import Backoff
+
+
+class Outcomes:
+    """Where every destination says what became of its events."""
+
+    def __init__(
+        self,
+        *,
+        dead_letters: DeadLetterFile,
+        backoff: Backoff,
+        clock: Clock,
+        rng: random.Random,
+        metrics: Metrics,
+        log: Log,
+        on_end: Callable[[int], None],
+    ) -> None:
+        """`on_end` is told how many lines have just ended."""
+        self._dead_letters = dead_letters
+        self._backoff = backoff
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        self._log = log
+        self._on_end = on_end
+        #: In words, while letters cannot be written; None otherwise.
+        self.trouble: str | None = None
+
+    def end(self, outcome: str, count: int) -> None:
+        """So many events have this outcome of `metrics.OUTCOMES`."""
+        self._metrics.count("shipper_events_total", count, outcome)
+        self._on_end(count)
+
+    async def refuse(self, letters: Sequence[DeadLetter]) -> None:
+        """Events that Elasticsearch will never take: returns once they are dead letters."""
+        self._log.error(
+            "events were refused for good; they are in the dead letter file",
+            key="refused",
+            events=len(letters),
+            reason=letters[0].reason,
+            file=str(self._dead_letters.path),
+        )
+        await self.bury(letters)
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Returns once the letters are on the disk, and their events counted. A disk that has no
+        room is waited for."""
+        failures = 0
+        while letters:
+            try:
+                written = await self._dead_letters.write(letters)
+            except OSError as error:
+                failures += 1
+                self.trouble = f"the dead letter file cannot be written: {error}"
+                self._log.error(
+                    "the dead letter file cannot be written; its events wait",
+                    key="dead_letter",
+                    file=str(self._dead_letters.path),
+                    error=str(error),
+                )
+                await self._clock.sleep(self._backoff.delay(failures, self._rng))
+            else:
+                self.trouble = None
+                self._metrics.count("shipper_lost_bytes_total", written.lost, "dead_letter_full")
+                self.end("dead_letter", len(letters))
+                return
