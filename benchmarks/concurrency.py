@@ -28,6 +28,9 @@ _MOST = _FIXED[-1]
 #: About two thousand events a second: little CPU for the receiver and the daemons.
 _WORKERS, _QUEUE, _SECONDS, _EVENTS = 16, 10, 0.12, 16
 
+#: The daemon reads blocks of that size, so that a request has `_EVENTS` of these lines.
+_LINE, _BLOCK = 64, 1024
+
 #: Until a daemon has started and found its limit, and how long it is then looked at, in seconds.
 _WARM_UP, _WATCHED = 4.0, 10.0
 _APART, _TOGETHER, _WATCHED_TOGETHER = 4.0, 10.0, 40.0
@@ -166,7 +169,7 @@ def _shipper(
 ) -> tuple[str, ...]:
     state.mkdir(parents=True)
     config = {
-        "inputs": [{"id": name, "paths": [str(log)]}],
+        "inputs": [{"id": name, "paths": [str(log)], "max_line_bytes": _BLOCK}],
         "data_dir": str(state / "data"),
         "output": {
             "hosts": [f"http://127.0.0.1:{receiver.port}/{name}"],
@@ -184,7 +187,8 @@ def _shipper(
 def _write_lines(log: Path, count: int) -> None:
     with log.open("wb") as file:
         for number in range(count):
-            file.write(b'{"log":"%s","number":%d}\n' % (log.name.encode(), number))
+            start = b'{"log":"%s","number":%d,"pad":"' % (log.stem.encode(), number)
+            file.write(start.ljust(_LINE - 3, b"-") + b'"}\n')
 
 
 @contextmanager

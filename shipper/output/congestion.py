@@ -35,9 +35,9 @@ _SPAN = 10.0
 
 #: After a rejection: the share of the room that is left to others, for how long (as the share of
 #: the whole that this costs), and how many seconds after it one more is tried, by answers and room.
-_YIELDED = 0.34
-_COST = 0.05
-_PACE, _PACE_ANSWERS, _PACE_ROOM, _SLOWEST = 1.0, 6.0, 3.5, 3.0
+_YIELDED = 0.25
+_COST = 0.045
+_PACE, _PACE_ANSWERS, _PACE_ROOM, _SLOWEST = 0.7, 4.0, 3.5, 3.0
 
 #: Drains: the limit is divided by this until there is a mean; seconds between them, and at the
 #: least so many rounds. One joins another's when answers suddenly come faster than a standing queue

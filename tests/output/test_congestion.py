@@ -93,9 +93,9 @@ def test_it_is_one_at_the_least() -> None:
 def test_after_a_rejection_it_leaves_room_comes_back_below_it_and_tries_one_more_later() -> None:
     rounds = grown(16)
     rounds.reject(in_flight=13)
-    assert rounds.limit == 8
+    assert rounds.limit == 9
     limits = list(dict.fromkeys(rounds.play(100, seconds=0.2)))
-    assert limits[:3] == [8, 12, 13]
+    assert limits[:3] == [9, 12, 13]
 
 
 def test_what_was_sent_before_a_cut_says_nothing_new() -> None:

@@ -119,10 +119,11 @@ async def test_cancelling_and_releasing_in_any_order_loses_no_permit() -> None:
             if rng.random() < 0.5:
                 await asyncio.sleep(0)
         assert limiter.in_flight <= 3
-    while not all(task.done() for task in tasks):
+    for _ in tasks:
         await settle()
         for number in list(asking.permits):
             asking.release(number)
+    assert all(task.done() for task in tasks)
     assert limiter.in_flight == 0
     assert len(asking.got) > 100
 
@@ -143,7 +144,7 @@ async def test_the_pause_before_a_permit_is_used_again_is_no_time_of_the_cluster
     limiter = Limiter(clock, most=12, adaptive=True)
     await _work(clock, limiter, 100, Feedback.TAKEN)
     for _ in range(8):
-        permits = [await limiter.acquire() for _ in range(12)]
+        permits = [await limiter.acquire() for _ in range(limiter.limit)]
         await clock.advance(60)
         for permit in permits:
             permit.restart()
