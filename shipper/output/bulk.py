@@ -168,6 +168,7 @@ class BulkSender:
                 held = held or await self._limiter.acquire()
                 part = parts.popleft()
                 events = part.body.events
+                held.restart()
                 host, verdict, asked = await self._ask(part.body)
                 step = self._decide(part, host, verdict, asked, outcomes)
                 del part
