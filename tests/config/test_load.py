@@ -17,6 +17,7 @@ from shipper.config.load import find_config, load_config, parse_config
 from shipper.config.model import Config
 from shipper.config.outputs import Compression, Concurrency, Ids, TlsVerify, header_values
 from shipper.config.presets import Preset
+from shipper.config.processor_types import AddTags
 from shipper.config.section import Section
 from shipper.config.units import HostList, Secret
 from shipper.errors import ConfigError
@@ -438,8 +439,23 @@ WRONG = {
         LEAST + "? [a]\n: 1\n",
         6,
         "(a key that is not text): there is no such key",
-        "the keys here are: name, inputs, data_dir, output, dead_letter, memory, retention, "
-        "registry, admin, logging, shutdown_timeout",
+        "the keys here are: name, inputs, processors, data_dir, output, dead_letter, memory, "
+        "retention, registry, admin, logging, shutdown_timeout",
+    ),
+    "processor that is none": (
+        LEAST + "processors:\n  - add_tags:\n      tags: [a]\n  - renam: {}\n",
+        9,
+        "processors[1].renam: there is no such processor (did you mean `rename`?)",
+        "",
+    ),
+    "condition in a processor of an input": (
+        "inputs:\n  - id: a\n    paths: [/a]\n    processors:\n      - drop_event:\n"
+        "          when:\n            range:\n              a.b.above: 1\n"
+        "output: {hosts: [http://es-1:9200]}\n",
+        8,
+        "inputs[0].processors[0].drop_event.when.range.a.b.above: there is no bound at its end "
+        "(such as `a.b.above.gte: 400`; those are gt, gte, lt and lte)",
+        "",
     ),
 }
 
@@ -598,6 +614,11 @@ EVERY_OPTION = {
     "inputs[].scan_interval": ("5s", 5.0),
     "inputs[].fields": ("{team: a}", {"team": "a"}),
     "inputs[].tags": ("[a, b]", ("a", "b")),
+    "inputs[].processors": (
+        "[{add_tags: {tags: [a]}}]",
+        (AddTags(tags=("a",), target="tags"),),
+    ),
+    "processors": ("[{add_tags: {tags: [a]}}]", (AddTags(tags=("a",), target="tags"),)),
     "data_dir": ("/data", "/data"),
     "output.hosts": ("[https://a/es/, http://b:1]", ("https://a/es", "http://b:1")),
     "output.data_stream": ("logs-mine.log-prod", "logs-mine.log-prod"),

@@ -1,0 +1,134 @@
+"""Processors at work on documents that are written already: read, changed, and written anew.
+
+What makes the documents needs to know nothing of processors, and nothing is paid for a document
+that none of them has to look at.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from shipper.config.processor_types import ProcessorConfig
+from shipper.processors.event import DroppedError, Event, Time
+from shipper.processors.metadata import Machine
+from shipper.processors.plan import RAW_VARYING, plan_of
+
+#: The name under which it is counted that a document could not be written as processors left it.
+_WRITING = "document"
+
+
+@dataclass(slots=True)
+class Failed:
+    """How often a processor failed, and what was wrong once."""
+
+    count: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """A document after its processors."""
+
+    #: JSON.
+    timestamp: bytes
+    #: All else, each field with a comma before it.
+    rest: bytes
+
+
+class Processing:
+    """The processors of one input."""
+
+    def __init__(
+        self,
+        configs: Iterable[ProcessorConfig],
+        constants: Mapping[str, object],
+        machine: Machine,
+        now: float,
+        *,
+        varying: frozenset[str] | None = RAW_VARYING,
+    ) -> None:
+        """`constants`: what all documents share; `varying`: what differs at their root, None if
+        everything may; `now`: Unix seconds."""
+        self._configs = tuple(configs)
+        self._given = constants
+        self._machine = machine
+        self._varying = varying
+        self._plan = plan_of(self._configs, constants, machine, now, varying)
+
+    @property
+    def constants(self) -> Mapping[str, object]:
+        """What all documents share, after what is done once."""
+        return self._plan.constants
+
+    @property
+    def each(self) -> bool:
+        """Whether ordinary lines, too, have processors of their own."""
+        return self._plan.each
+
+    def refresh(self, now: float) -> bool:
+        """Asks the machine again if it is time to; returns whether the constants are others."""
+        if now < self._plan.expires:
+            return False
+        before = self._plan.constants
+        self._plan = plan_of(self._configs, self._given, self._machine, now, self._varying)
+        return self._plan.constants != before
+
+    def run(
+        self,
+        timestamp: bytes,
+        fields: bytes,
+        message: bytes,
+        line: bytes,
+        now: float,
+        failures: dict[str, Failed],
+    ) -> Processed | None:
+        """The document after its processors; None if it is to be none.
+
+        `timestamp`, `message`: these fields, as JSON; `fields`: all others, each with a comma
+        before it; `line`: what the document is of. What fails is added to `failures`.
+        """
+        event = Event(Time(orjson.loads(timestamp)), orjson.loads(b"{%b}" % fields[1:]), line, now)
+        # To write the message once more costs as much as all else: it is done if it has changed.
+        text = _text_of(line, message)
+        event.fields["message"] = text
+        try:
+            for name, problem in self._plan.chain.run(event):
+                _count(failures, name, problem, 1)
+        except DroppedError:
+            return None
+        if event.fields.get("message") is text:
+            event.fields["message"] = orjson.Fragment(message)
+        try:
+            document = orjson.dumps(event.fields, default=_written)
+        except TypeError as error:
+            # Decoded JSON may be nested more deeply than can be written.
+            _count(failures, _WRITING, f"it cannot be written: {error}", 1)
+            return Processed(timestamp, b'%b,"message":%b' % (fields, message))
+        rest = b"," + document[1:-1] if event.fields else b""
+        return Processed(orjson.dumps(event.timestamp.text), rest)
+
+    def count_once(self, documents: int, failures: dict[str, Failed]) -> None:
+        """What failed for the constants did so for each document."""
+        if documents:
+            for name, problem in self._plan.failures:
+                _count(failures, name, problem, documents)
+
+
+def _count(failures: dict[str, Failed], name: str, problem: str, count: int) -> None:
+    found = failures.setdefault(name, Failed(0, problem))
+    found.count += count
+
+
+def _text_of(line: bytes, message: bytes) -> str:
+    """The message as text: the line, as far as that is text."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return str(orjson.loads(message))
+
+
+def _written(value: object) -> str:
+    if isinstance(value, Time):
+        return value.text
+    raise TypeError(f"no JSON: {type(value)}")
