@@ -287,7 +287,7 @@ def _zone_name(value: str, reading: Reading) -> str:
         reading.utc = True
         return value[3:]
     found = _ZONE_NAME.match(value)
-    if found is None:
+    if found is None or len(value) < 3:
         raise ValueError(f"the abbreviation of a time zone is expected, not `{value}`")
     name = found[0]
     if found["hours"] and int(found["hours"][1:]) > 23:

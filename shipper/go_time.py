@@ -40,7 +40,10 @@ class Layout:
         reading = read(self._elements, value)
         _set_clock(reading)
         _set_date(reading)
-        return in_range(_instant(reading, zone, now))
+        try:
+            return in_range(_instant(reading, zone, now))
+        except OverflowError:
+            raise ValueError("it is at the very end of the calendar") from None
 
 
 def in_range(nanoseconds: int) -> int:
@@ -150,8 +153,8 @@ def _offset_at(seconds: int, zone: tzinfo) -> int:
 
 
 def _named_offset(name: str, moment: datetime, zone: tzinfo) -> int:
-    """Of an abbreviation: what it means in the zone, at that time or in that year. Of others Go
-    knows nothing, and takes them for UTC."""
+    """Of an abbreviation: what it means in the zone, at that time or in that year. Of others, even
+    of `GMT+3`, Go knows nothing but the name, and takes the time for one of UTC."""
     for local in (
         moment.replace(tzinfo=zone),
         moment.replace(tzinfo=zone, fold=1),
@@ -161,7 +164,7 @@ def _named_offset(name: str, moment: datetime, zone: tzinfo) -> int:
         offset = local.utcoffset()
         if local.tzname() == name and offset is not None:
             return offset // timedelta(seconds=1)
-    return int(name[3:] or 0) * 3600 if name.startswith("GMT") else 0
+    return 0
 
 
 def _seconds(moment: datetime) -> int:

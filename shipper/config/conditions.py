@@ -144,7 +144,7 @@ def parse_condition(value: object, path: str) -> Condition:
         case "range":
             return Range(tuple(_ranges(given, where)))
         case "has_fields":
-            return HasFields(_fields(given, where))
+            return HasFields(tuple(_known(field, where) for field in _texts(given, where)))
         case "network":
             return Network(tuple(_networks(given, where)))
         case "or" | "and":
@@ -163,7 +163,17 @@ def parse_condition(value: object, path: str) -> Condition:
 def _by_field(value: object, path: str) -> dict[str, object]:
     if not isinstance(value, Mapping) or not value:
         raise OptionError(path, f"expected fields with values, not {describe(value)}")
-    return flat(value)
+    found = flat(value)
+    for field in found:
+        _known(field, path)
+    return found
+
+
+def _known(field: str, path: str) -> str:
+    """The same, if there can be such a field."""
+    if field == "@metadata" or field.startswith("@metadata."):
+        raise OptionError(path, "there is no @metadata here: it says where Filebeat sends an event")
+    return field
 
 
 def _equals(value: object, path: str) -> list[tuple[str, str | int | bool]]:
@@ -216,7 +226,7 @@ def _ranges(value: object, path: str) -> list[tuple[str, Bounds]]:
     return [(field, Bounds(**given)) for field, given in bounds.items()]
 
 
-def _fields(value: object, path: str) -> tuple[str, ...]:
+def _texts(value: object, path: str) -> tuple[str, ...]:
     try:
         return as_texts(value)
     except ValueError as error:
@@ -225,7 +235,7 @@ def _fields(value: object, path: str) -> tuple[str, ...]:
 
 def _networks(value: object, path: str) -> list[tuple[str, tuple[str | Subnet, ...]]]:
     return [
-        (field, tuple(_network(text, f"{path}.{field}") for text in _fields(given, path)))
+        (field, tuple(_network(text, f"{path}.{field}") for text in _texts(given, path)))
         for field, given in _by_field(value, path).items()
     ]
 

@@ -219,6 +219,7 @@ def _unix(value: object, nanoseconds: int) -> int:
             raise ValueError(f"expected a number, not {describe(value)}") from None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"expected a number, not {describe(value)}")
-    if not math.isfinite(value):
-        raise ValueError("the number has no end")
-    return int(value * nanoseconds)
+    product = value * nanoseconds
+    if isinstance(product, float) and not math.isfinite(product):
+        raise ValueError("the number is too large")
+    return int(product)
