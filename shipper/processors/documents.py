@@ -100,7 +100,7 @@ class Processing:
         if event.fields.get("message") is text:
             event.fields["message"] = orjson.Fragment(message)
         try:
-            document = orjson.dumps(event.fields, default=_written)
+            document = orjson.dumps(event.fields, _written, orjson.OPT_PASSTHROUGH_DATACLASS)
         except TypeError as error:
             # Decoded JSON may be nested more deeply than can be written.
             _count(failures, _WRITING, f"it cannot be written: {error}", 1)
