@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from shipper.config.processors import parse
 from shipper.processors.chain import Chain
@@ -244,8 +245,11 @@ def test_what_is_added_is_shared_by_no_two_events() -> None:
         "- add_tags: {tags: [x], target: fields.list}\n"
         "- rename: {fields: [{from: fields.map.a, to: fields.map.b}]}"
     )
+    chain = Chain(parse(yaml.safe_load(text)), MACHINE)
     for _ in range(2):
-        assert run(text, {}).fields == {"fields": {"list": [1, "x"], "map": {"b": 1}}}
+        event = Event(Time(READ_AT), {}, b"", NOW)
+        assert chain.run(event) == []
+        assert event.fields == {"fields": {"list": [1, "x"], "map": {"b": 1}}}
 
 
 def test_bytes_are_cut_between_characters() -> None:
