@@ -7,10 +7,11 @@ has it.
 
 import os
 import re
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from shipper.go_layout import Reading, elements_of, read
+from shipper.go_layout import Element, Reading, elements_of, read
 
 _NANOSECONDS = 10**9
 
@@ -20,6 +21,7 @@ _FIRST, _END = -62135596800, 253402300800
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True)
 class Layout:
     """A layout, taken apart once.
 
@@ -27,9 +29,11 @@ class Layout:
     1795494757500000000
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._elements = elements_of(text)
+    text: str
+    elements: tuple[Element, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", elements_of(self.text))
 
     def parse(self, value: str, zone: tzinfo, *, now: float) -> int:
         """Nanoseconds since 1970 of the time that is written there. `zone`: of a value that says
@@ -37,7 +41,7 @@ class Layout:
 
         Raises ValueError, in words, if it is not written so.
         """
-        reading = read(self._elements, value)
+        reading = read(self.elements, value)
         _set_clock(reading)
         _set_date(reading)
         try:

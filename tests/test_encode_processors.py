@@ -295,6 +295,32 @@ def test_what_the_machine_says_is_new_after_its_time_to_live() -> None:
     assert (host(), made.generation) == ({"name": "second"}, 1)
 
 
+@pytest.mark.parametrize(
+    "processors",
+    [
+        [GUIDE],
+        [GUIDE, {"add_fields": {"fields": {"a": 1}}}, {"add_host_metadata": {}}],
+        [{"drop_fields": {"fields": ["missing"]}}],
+    ],
+)
+def test_ordinary_lines_are_not_touched_for_what_is_done_once(processors: list[Any]) -> None:
+    class Untouched(Processing):
+        def run(self, *_: Any) -> Any:
+            raise AssertionError
+
+    processing = Untouched(parse(processors), CONSTANTS, MACHINE, NOW)
+    made = DocumentEncoder(
+        CONSTANTS, content_ids=True, on_invalid=OnInvalid.SHIP, processing=processing
+    )
+    lines = lines_of(random.Random(3), awkward=False)
+    block = b"".join(line + b"\n" for line in lines)
+    assert made.encode(template(made), 0, block, NOW).events == len(lines)
+    # What is not ordinary is.
+    with pytest.raises(AssertionError):
+        made.encode(template(made), 0, b"{}\n", NOW)
+
+
+@pytest.mark.long
 def test_the_guides_processors_cost_at_most_a_tenth() -> None:
     # Of three measurements the best: others use this machine, too.
     ratios = []

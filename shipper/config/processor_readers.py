@@ -22,9 +22,10 @@ from shipper.config.processor_types import (
     ProcessorConfig,
     Timestamp,
     TruncateFields,
+    Unix,
 )
 from shipper.go_regexp import compile_go
-from shipper.go_time import parse_zone
+from shipper.go_time import Layout, parse_zone
 
 #: Which cannot be dropped, whatever a list says.
 _MANDATORY = ("@timestamp", "type")
@@ -40,7 +41,7 @@ def _timestamp(options: Options) -> ProcessorConfig:
         raise options.error("timezone", str(error)) from None
     found = Timestamp(
         field=_field(options, "field", options.text("field")),
-        layouts=layouts,
+        layouts=tuple(map(_layout, layouts)),
         target_field=_field(options, "target_field", options.text("target_field", "@timestamp")),
         zone=zone,
         ignore_missing=options.flag("ignore_missing", False),
@@ -56,6 +57,10 @@ def _timestamp(options: Options) -> ProcessorConfig:
             ) from None
     options.text("id", "")  # It is for Filebeat's debug log, which is none of ours.
     return found
+
+
+def _layout(text: str) -> Layout | Unix:
+    return Unix(text) if text in {unit.value for unit in Unix} else Layout(text)
 
 
 def _add_fields(options: Options) -> ProcessorConfig:

@@ -1,20 +1,24 @@
 """What a configuration says of processors, checked: one frozen type each. `processors` makes them,
 `shipper/processors` does what they say."""
 
-import functools
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
+from enum import Enum
 from typing import ClassVar, TypeAlias
 
 from shipper.config.conditions import Condition
 from shipper.config.options import describe
 from shipper.go_time import Layout, in_range
 
-#: The layouts that are no layouts.
-UNIX, UNIX_MS = "UNIX", "UNIX_MS"
+
+class Unix(Enum):
+    """Layouts that are none of Go's: since 1970, as a number or as text, in this unit."""
+
+    SECONDS = "UNIX"
+    MILLISECONDS = "UNIX_MS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +28,7 @@ class Timestamp:
     name: ClassVar[str] = "timestamp"
 
     field: str
-    layouts: tuple[str, ...]
+    layouts: tuple[Layout | Unix, ...]
     target_field: str
     #: Of times that say none.
     zone: tzinfo
@@ -42,7 +46,8 @@ class Timestamp:
             try:
                 return _read_by(value, layout, self.zone, now)
             except ValueError as error:
-                problems.append(f"by {layout}: {error}")
+                name = layout.value if isinstance(layout, Unix) else layout.text
+                problems.append(f"by {name}: {error}")
         raise ValueError("; ".join(problems))
 
 
@@ -198,17 +203,12 @@ ProcessorConfig: TypeAlias = (
 )
 
 
-@functools.lru_cache(64)
-def _layout(text: str) -> Layout:
-    return Layout(text)
-
-
-def _read_by(value: object, layout: str, zone: tzinfo, now: float) -> int:
-    if layout in (UNIX, UNIX_MS):
-        return in_range(_unix(value, 10**9 if layout == UNIX else 10**6))
+def _read_by(value: object, layout: Layout | Unix, zone: tzinfo, now: float) -> int:
+    if isinstance(layout, Unix):
+        return in_range(_unix(value, 10**9 if layout is Unix.SECONDS else 10**6))
     if not isinstance(value, str):
         raise ValueError(f"expected text, not {describe(value)}")
-    return _layout(layout).parse(value, zone, now=now)
+    return layout.parse(value, zone, now=now)
 
 
 def _unix(value: object, nanoseconds: int) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_IN_A_PIPELINE = "do it in an ingest pipeline: set `index.default_pipeline` of the data stream"
+_IN_A_PIPELINE = "do it in an ingest pipeline, and name that in output.pipeline"
 _NO_TEXT = "Tetragon's events are JSON: use decode_json_fields"
 _NO_LOOK_UP = "shipper asks no other service; enrich in an ingest pipeline"
 _ELSEWHERE = "it has no meaning for Tetragon's logs: leave it out"

@@ -68,6 +68,9 @@ class Chain:
                 action(event)
             except ProcessorError as error:
                 failures.append((name, str(error)))
+            except RecursionError:
+                # Somebody's line: JSON may be nested as deeply as its writer likes.
+                failures.append((name, "a field is nested too deeply"))
         return failures
 
 

@@ -18,6 +18,10 @@ from shipper.processors.plan import RAW_VARYING, plan_of
 _WRITING = "document"
 
 
+#: Characters of what was wrong that are told: it may repeat what an event says.
+_LONGEST_PROBLEM = 300
+
+
 @dataclass(slots=True)
 class Failed:
     """How often a processor failed, and what was wrong once."""
@@ -116,7 +120,7 @@ class Processing:
 
 
 def _count(failures: dict[str, Failed], name: str, problem: str, count: int) -> None:
-    found = failures.setdefault(name, Failed(0, problem))
+    found = failures.setdefault(name, Failed(0, problem[:_LONGEST_PROBLEM]))
     found.count += count
 
 

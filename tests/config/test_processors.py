@@ -280,8 +280,8 @@ WRONG = {
         "[0].then.add_tags.tags: it is missing, and has no default"
     ),
     "- {if: {has_fields: [a]}, then: [{script: {}}]}": (
-        "[0].then[0].script: this processor is not supported (do it in an ingest pipeline: set "
-        "`index.default_pipeline` of the data stream)"
+        "[0].then[0].script: this processor is not supported (do it in an ingest pipeline, and "
+        "name that in output.pipeline)"
     ),
     "- rename: {fields: [{from: a}]}": (
         "[0].rename.fields[0].to: it is missing, and has no default"

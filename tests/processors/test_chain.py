@@ -295,6 +295,19 @@ def test_a_failure_ends_the_list_of_if_and_no_other() -> None:
     assert found.failures == [("if", "drop_fields: there is no field `x`")]
 
 
+def test_what_is_nested_too_deeply_fails_and_ends_nothing() -> None:
+    text = '{"a":' * 1000 + "1" + "}" * 1000
+    decode = "- decode_json_fields: {fields: [m], target: n}"
+    copy = "- copy_fields: {fields: [{from: n, to: o}]}"
+    keys = "- drop_fields: {fields: ['/x/']}"
+    found = run(f"{decode}\n{copy}\n{keys}\n- add_tags: {{tags: [a]}}", {"m": text})
+    assert found.failures == [
+        ("copy_fields", "a field is nested too deeply"),
+        ("drop_fields", "a field is nested too deeply"),
+    ]
+    assert found.fields["tags"] == ["a"]
+
+
 # Metadata -----------------------------------------------------------------------------------------
 
 
