@@ -319,7 +319,8 @@ class DocumentEncoder:
                 continue
             if self._index_span:
                 action = self._action(template.identity, self._index_time(done.timestamp))
-            kept += (action, offset, checksum, done.timestamp, done.rest, b"", b"")
+            kept += (action, offset, checksum, done.timestamp)
+            kept += (log, constants, message) if done.rest is None else (done.rest, b"", b"")
         encoded.events = len(kept) // _PARTS
         if dropped := len(lines) - encoded.events:
             encoded.filtered = {DROPPED: dropped}

@@ -197,6 +197,27 @@ def test_the_guides_processor_leaves_the_bodies_as_they_are() -> None:
     assert made.encode(template(made), 7, block, NOW) == expected
 
 
+@pytest.mark.parametrize(
+    "processor",
+    [
+        {"drop_event": {"when": {"contains": {"message": "no such text"}}}},
+        {"drop_event": {"when": {"equals": {"log.file.path": "/another"}}}},
+        {
+            "timestamp": {
+                "field": "time",
+                "layouts": ["2006-01-02T15:04:05Z07"],
+                "when": {"has_fields": ["message"]},
+            }
+        },
+    ],
+)
+def test_what_changes_nothing_leaves_the_bodies_as_they_are(processor: Any) -> None:
+    block = b"".join(line + b"\n" for line in lines_of(random.Random(2), awkward=False))
+    plain, made = encoder([]), encoder([processor])
+    expected = plain.encode(template(plain), 7, block, NOW)
+    assert made.encode(template(made), 7, block, NOW).body == expected.body
+
+
 def test_the_guides_processor_takes_times_that_the_encoder_does_not() -> None:
     line = b'{"time":"2026-11-24T04:32:37.5+19:00"}\n'
     plain, made = encoder([]), encoder([GUIDE])

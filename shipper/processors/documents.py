@@ -18,6 +18,9 @@ from shipper.processors.plan import RAW_VARYING, plan_of
 _WRITING = "document"
 
 
+#: `Time` is a dataclass, and no object in a document.
+_AS_IT_IS = orjson.OPT_PASSTHROUGH_DATACLASS
+
 #: Characters of what was wrong that are told: it may repeat what an event says.
 _LONGEST_PROBLEM = 300
 
@@ -36,8 +39,8 @@ class Processed:
 
     #: JSON.
     timestamp: bytes
-    #: All else, each field with a comma before it.
-    rest: bytes
+    #: All else, each field with a comma before it; None if it is as it was.
+    rest: bytes | None
 
 
 class Processing:
@@ -92,25 +95,28 @@ class Processing:
         `timestamp`, `message`: these fields, as JSON; `fields`: all others, each with a comma
         before it; `line`: what the document is of. What fails is added to `failures`.
         """
-        event = Event(Time(orjson.loads(timestamp)), orjson.loads(b"{%b}" % fields[1:]), line, now)
-        # To write the message once more costs as much as all else: it is done if it has changed.
         text = _text_of(line, message)
-        event.fields["message"] = text
+        time = Time(timestamp[1:-1].decode())
+        event = Event.written(time, text, b"{%b}" % fields[1:], line, now)
         try:
             for name, problem in self._plan.chain.run(event):
                 _count(failures, name, problem, 1)
         except DroppedError:
             return None
-        if event.fields.get("message") is text:
-            event.fields["message"] = orjson.Fragment(message)
-        try:
-            document = orjson.dumps(event.fields, _written, orjson.OPT_PASSTHROUGH_DATACLASS)
-        except TypeError as error:
-            # Decoded JSON may be nested more deeply than can be written.
-            _count(failures, _WRITING, f"it cannot be written: {error}", 1)
-            return Processed(timestamp, b'%b,"message":%b' % (fields, message))
-        rest = b"," + document[1:-1] if event.fields else b""
-        return Processed(orjson.dumps(event.timestamp.text), rest)
+        rest = None
+        if not event.is_untouched:
+            # To write the message once more costs as much as all else: only if it has changed.
+            if event.fields.get("message") is text:
+                event.fields["message"] = orjson.Fragment(message)
+            try:
+                rest = _inner(orjson.dumps(event.fields, _written, _AS_IT_IS))
+            except TypeError as error:
+                # Decoded JSON may be nested more deeply than can be written.
+                _count(failures, _WRITING, f"it cannot be written: {error}", 1)
+                return Processed(timestamp, None)
+        if event.timestamp is not time:
+            timestamp = orjson.dumps(event.timestamp.text)
+        return Processed(timestamp, rest)
 
     def count_once(self, documents: int, failures: dict[str, Failed]) -> None:
         """What failed for the constants did so for each document."""
@@ -130,6 +136,11 @@ def _text_of(line: bytes, message: bytes) -> str:
         return line.decode()
     except UnicodeDecodeError:
         return str(orjson.loads(message))
+
+
+def _inner(document: bytes) -> bytes:
+    """The fields of an object, each with a comma before it."""
+    return b"," + document[1:-1] if len(document) > len(b"{}") else b""
 
 
 def _written(value: object) -> str:

@@ -56,15 +56,44 @@ class Time:
 class Event:
     """One event."""
 
-    __slots__ = ("_decoded", "fields", "line", "now", "timestamp")
+    __slots__ = ("_decoded", "_fields", "_message", "_rest", "line", "now", "timestamp")
 
     def __init__(self, timestamp: Time, fields: Fields, line: bytes, now: float) -> None:
         """`line`: what was read; `now`: when, in Unix seconds."""
         self.timestamp = timestamp
-        self.fields = fields
         self.line = line
         self.now = now
+        self._fields: Fields | None = fields
         self._decoded: Fields | None = None
+        self._message = ""
+        self._rest = b""
+
+    @classmethod
+    def written(
+        cls, timestamp: Time, message: str, rest: bytes, line: bytes, now: float
+    ) -> "Event":
+        """An event whose fields are `message`, and those of the JSON object `rest`, which is read
+        only if somebody asks for another field than the message."""
+        event = cls(timestamp, {}, line, now)
+        event._fields, event._message, event._rest = None, message, rest
+        return event
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the fields are as they were written, as nobody has asked for them."""
+        return self._fields is None
+
+    @property
+    def fields(self) -> Fields:
+        """The fields, which may be changed."""
+        if self._fields is None:
+            self._fields = orjson.loads(self._rest)
+            self._fields["message"] = self._message
+        return self._fields
+
+    @fields.setter
+    def fields(self, fields: Fields) -> None:
+        self._fields = fields
 
     @property
     def decoded(self) -> Fields:
@@ -80,7 +109,11 @@ class Event:
     def get(self, path: str) -> object:
         """What is in a field, or MISSING. Raises ProcessorError if something on the way to it is
         not an object."""
-        return self.timestamp if path == TIMESTAMP else get(self.fields, path)
+        if path == TIMESTAMP:
+            return self.timestamp
+        if self._fields is None and path == "message":
+            return self._message
+        return get(self.fields, path)
 
     def peek(self, path: str) -> object:
         """As `get`, and MISSING in any case in which there is nothing."""
