@@ -127,9 +127,19 @@ def parse_config(text: bytes, name: str, environ: Mapping[str, str]) -> Config:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without its times: `2026-11-24` is text here."""
+    """YAML without its times: `2026-11-24` is text here, and `15:04:05` no number of seconds."""
 
 
+def _whole_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+    return node.value if ":" in node.value else loader.construct_yaml_int(node)
+
+
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+    return node.value if ":" in node.value else loader.construct_yaml_float(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
+_Loader.add_constructor("tag:yaml.org,2002:float", _number)
 _Loader.add_constructor(
     "tag:yaml.org,2002:timestamp",
     lambda loader, node: str(node.value),

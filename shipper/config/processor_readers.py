@@ -300,13 +300,19 @@ def _mapping(options: Options, key: str) -> dict[str, object]:
 
 
 def _flat_labels(value: Mapping[str, object]) -> dict[str, object]:
-    """Lists, too, become names with dots: `array.0`."""
+    """Lists, too, become names with dots (`array.0`), and all values text: labels are keywords."""
 
     def opened(item: object) -> object:
-        if isinstance(item, list):
-            return {str(index): opened(below) for index, below in enumerate(item)}
-        if isinstance(item, Mapping):
-            return {key: opened(below) for key, below in item.items()}
-        return item
+        match item:
+            case list():
+                return {str(index): opened(below) for index, below in enumerate(item)}
+            case Mapping():
+                return {key: opened(below) for key, below in item.items()}
+            case bool():
+                return str(item).lower()
+            case float():
+                return repr(item).removesuffix(".0")
+            case _:
+                return "" if item is None else str(item)
 
     return flat({key: opened(item) for key, item in value.items()})

@@ -118,6 +118,12 @@ class TestReading:
     def test_a_date_is_the_text_that_was_written(self) -> None:
         assert load(in_input("tags: [2026-11-24]")).inputs[0].tags == ("2026-11-24",)
 
+    def test_a_time_is_the_text_that_was_written(self) -> None:
+        # In YAML 1.1 these are numbers of seconds.
+        times = "[15:04:05, 15:04:05.5, +02:00, 1:30]"
+        found = load(in_input(f"tags: {times}")).inputs[0].tags
+        assert found == ("15:04:05", "15:04:05.5", "+02:00", "1:30")
+
     def test_an_anchor_repeats_a_value(self) -> None:
         text = LEAST.replace("[/logs/*.log]", "&logs [/logs/*.log]")
         text = text.replace("output:", "  - id: second\n    paths: *logs\noutput:")

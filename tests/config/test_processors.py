@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +119,16 @@ def test_labels_become_flat() -> None:
 - add_labels:
     labels:
       number: 1
+      "yes": true
+      half: 0.5
       with.dots: test
       nested: {with.dots: nested}
       array: [do, re, {with.field: mi}]
 """
     labels = {
-        "number": 1,
+        "number": "1",
+        "yes": "true",
+        "half": "0.5",
         "with.dots": "test",
         "nested.with.dots": "nested",
         "array.0": "do",
@@ -347,6 +352,16 @@ def test_the_page_names_every_processor() -> None:
     text = DOCS.read_text()
     for name in (*READERS, *REFUSED):
         assert f"`{name}`" in text
+
+
+def test_what_the_page_shows_can_be_read() -> None:
+    shown = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert len(shown) >= 2
+    for text in shown:
+        content = yaml.safe_load(text)
+        assert parse(content["processors"])
+        for source in content.get("inputs", []):
+            assert parse(source["processors"])
 
 
 def test_processors_are_a_tuple_that_tells_its_errors_as_values() -> None:

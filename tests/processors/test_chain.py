@@ -131,7 +131,11 @@ def test_timestamp_finds_a_field_in_the_line_where_the_document_has_none() -> No
         ),
         ("- add_fields: {target: '', fields: {a.b: 1}}", {"a": {"c": 2}}, {"a": {"b": 1, "c": 2}}),
         ("- add_fields: {target: x, fields: {a: {b: 1}}}", {"x": 2}, {"x": {"a": {"b": 1}}}),
-        ("- add_labels: {labels: {a.b: 1}}", {"labels": {"c": 2}}, {"labels": {"a.b": 1, "c": 2}}),
+        (
+            "- add_labels: {labels: {a.b: 1}}",
+            {"labels": {"c": 2}},
+            {"labels": {"a.b": "1", "c": 2}},
+        ),
         ("- add_tags: {tags: [a, b]}", {}, {"tags": ["a", "b"]}),
         ("- add_tags: {tags: [a]}", {"tags": ["a", "c"]}, {"tags": ["a", "c", "a"]}),
         ("- add_tags: {tags: [a], target: x.y}", {}, {"x": {"y": ["a"]}}),

@@ -26,7 +26,7 @@ def plan(processors: str, machine: Machine = MACHINE) -> Plan:
 
 ONCE: dict[str, dict[str, Any]] = {
     "- add_fields: {fields: {a: 1}}": {"fields": {"a": 1}},
-    "- add_labels: {labels: {a: 1}}": {"labels": {"a": 1}},
+    "- add_labels: {labels: {a: 1}}": {"labels": {"a": "1"}},
     "- add_tags: {tags: [c]}": {"tags": ["a", "b", "c"]},
     "- drop_fields: {fields: [agent.id]}": {"agent": {"name": "n"}},
     "- rename: {fields: [{from: agent.id, to: agent.key}]}": {"agent": {"name": "n", "key": "i"}},
