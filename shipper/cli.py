@@ -154,6 +154,7 @@ def _run(options: argparse.Namespace) -> int:
     from shipper.allocator import keep_freed_memory
     from shipper.daemon import Daemon
     from shipper.filesystem import FileSystem
+    from shipper.processors.machine import this_machine
 
     keep_freed_memory()
     path, config = _load(options)
@@ -167,7 +168,14 @@ def _run(options: argparse.Namespace) -> int:
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     log.info("configuration read", file=str(path))
-    daemon = Daemon(config, clock=clock, filesystem=FileSystem(), rng=random.Random(), log=log)
+    daemon = Daemon(
+        config,
+        clock=clock,
+        filesystem=FileSystem(),
+        machine=this_machine(os.environ),
+        rng=random.Random(),
+        log=log,
+    )
     try:
         asyncio.run(daemon.run())
     except ShipperError:

@@ -28,7 +28,7 @@ from shipper.config.model import Config
 from shipper.config.outputs import Ids, OutputKind, uses_tls
 from shipper.config.tls import TlsVerify
 from shipper.discovery import WakeUp, Watch
-from shipper.documents import document_constants, index_name, index_names
+from shipper.documents import document_constants, index_name, index_names, processing_of
 from shipper.encode import DocumentEncoder
 from shipper.errors import RegistryError
 from shipper.file_faults import FileFaults
@@ -44,6 +44,9 @@ from shipper.output.destination import Destination
 from shipper.output.destinations import Surroundings, destination
 from shipper.output.hosts import Backoff
 from shipper.output.outcomes import Outcomes
+from shipper.processors.chain import DROPPED
+from shipper.processors.machine import Machine
+from shipper.processors.plan import drops_events
 from shipper.registry import Registry
 from shipper.retention import Retention
 from shipper.tail import ReadBuffer
@@ -68,10 +71,12 @@ class Daemon:
         *,
         clock: Clock,
         filesystem: FileSystem,
+        machine: Machine,
         rng: random.Random,
         log: Log,
     ) -> None:
         self._config = config
+        self._machine = machine
         self._clock = clock
         self._filesystem = filesystem
         self._rng = rng
@@ -228,12 +233,18 @@ class Daemon:
             constants = document_constants(
                 self._config, settings, agent_id=registry.agent_id, ephemeral_id=ephemeral_id
             )
+            processing = processing_of(
+                self._config, settings, constants, self._machine, self._clock.now()
+            )
             encoder = DocumentEncoder(
                 constants,
                 content_ids=self._config.output.ids is Ids.CONTENT,
                 on_invalid=settings.on_invalid,
                 events=self._event_filter(settings),
-                index=index_name(self._config, settings, constants),
+                index=index_name(
+                    self._config, settings, processing.constants if processing else constants
+                ),
+                processing=processing,
             )
             inputs.append(
                 FollowedInput(
@@ -252,10 +263,12 @@ class Daemon:
 
     def _event_filter(self, settings: InputConfig) -> EventFilter | None:
         events = filter_of(settings.events)
-        if events:
-            # A rule that has matched nothing is seen to be there.
-            for rule in events.labels:
-                self._metrics.count("shipper_events_filtered_total", 0, settings.id, rule)
+        rules = list(events.labels) if events else []
+        if drops_events((*settings.processors, *self._config.processors)):
+            rules.append(DROPPED)
+        # A rule that has matched nothing is seen to be there.
+        for rule in rules:
+            self._metrics.count("shipper_events_filtered_total", 0, settings.id, rule)
         return events
 
     def _compressed(self, settings: InputConfig, catalog: Catalog) -> CompressedLogs | None:

@@ -10,6 +10,8 @@ from shipper.config.inputs import InputConfig
 from shipper.config.model import Config
 from shipper.errors import ConfigError
 from shipper.index_name import IndexName, IndexPattern
+from shipper.processors.documents import Processing
+from shipper.processors.metadata import Machine
 
 #: The version of the Elastic Common Schema that the documents follow; the integration's pipeline
 #: sets the same.
@@ -47,12 +49,25 @@ def document_constants(
     return constants
 
 
+def processing_of(
+    config: Config,
+    settings: InputConfig,
+    constants: Mapping[str, object],
+    machine: Machine,
+    now: float,
+) -> Processing | None:
+    """What is done to the documents of an input: its processors, and then those of all inputs. None
+    if there are none. `constants`: what `document_constants` gave; `now`: Unix seconds."""
+    configs = (*settings.processors, *config.processors)
+    return Processing(configs, constants, machine, now) if configs else None
+
+
 def index_name(
     config: Config, settings: InputConfig, constants: Mapping[str, object]
 ) -> IndexName | None:
     """Which index each action of an input names; None if the path of the requests names one.
 
-    `constants`: what `document_constants` gave.
+    `constants`: what `document_constants` gave, or what its processors made of that.
 
     Raises:
         ConfigError: a field that `output.index` names is missing, or what comes out is no name.
@@ -68,20 +83,21 @@ def index_name(
 
 
 def index_names(config: Config) -> tuple[IndexName, ...]:
-    """As `index_name`, of all inputs, before anything is read or written: with a stand-in for
-    `agent.id`.
+    """As `index_name`, of all inputs, before anything is read or written: with stand-ins for
+    `agent.id` and for what the machine says.
 
     Raises ConfigError.
     """
     stand_in = str(uuid.UUID(int=0))
-    found = (
-        index_name(
-            config,
-            settings,
-            document_constants(config, settings, agent_id=stand_in, ephemeral_id=stand_in),
+    machine = Machine({}, lambda _: {"name": config.name})
+    found = []
+    for settings in config.inputs:
+        constants: Mapping[str, object] = document_constants(
+            config, settings, agent_id=stand_in, ephemeral_id=stand_in
         )
-        for settings in config.inputs
-    )
+        if processing := processing_of(config, settings, constants, machine, 0.0):
+            constants = processing.constants
+        found.append(index_name(config, settings, constants))
     return tuple(name for name in found if name is not None)
 
 

@@ -31,6 +31,8 @@ from shipper.filesystem import Inode
 from shipper.filters import EventFilter, Run
 from shipper.identity import Identity
 from shipper.index_name import IndexName
+from shipper.processors.chain import DROPPED
+from shipper.processors.documents import Failed, Processing
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class FileTemplate:
     action: bytes
     #: From the end of `log.offset` to the beginning of the message.
     constants: bytes
+    #: Of the encoder's constants.
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +76,13 @@ class Encoded:
     blank: int = 0
     #: Lines that were dropped because the user said so (`on_invalid: drop`).
     dropped: int = 0
-    #: Events that are not shipped, by the rule of `inputs[].events` that says so.
+    #: Events that are not shipped, by the rule of `inputs[].events` that says so, or `drop_event`.
     filtered: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[RefusedLine, ...] = ()
     #: Of the documents, how many carry an `error.message`, by reason.
     flagged: Mapping[str, int] = field(default_factory=dict)
+    #: Processors that failed, by name.
+    failures: dict[str, Failed] = field(default_factory=dict)
 
     @property
     def lines(self) -> int:
@@ -104,6 +110,8 @@ _TIME = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
+_MESSAGE_KEY = b',"message":'
+
 # The fast loop adds these parts for each line: action, offset, checksum, time, log.offset,
 # constants, message.
 _PARTS = 7
@@ -129,11 +137,16 @@ class DocumentEncoder:
         on_invalid: OnInvalid,
         events: EventFilter | None = None,
         index: IndexName | None = None,
+        processing: Processing | None = None,
     ) -> None:
         """`constants`: what every document carries besides its time, its message and its log.*;
         `events`: which events there are documents of, None for all; `index`: what each action
-        names, None if the path of the request does."""
-        self._constants = orjson.dumps(constants)[1:-1]
+        names, None if the path of the request does; `processing`: what is done to documents, which
+        says what the constants become."""
+        self._processing = processing
+        self._constants = orjson.dumps(processing.constants if processing else constants)[1:-1]
+        #: Changes when the constants do: templates of another one are out of date.
+        self.generation = 0
         self._content_ids = content_ids
         self._on_invalid = on_invalid
         self._events = events
@@ -157,8 +170,15 @@ class DocumentEncoder:
             identity=identity,
             path=path,
             action=b"" if self._index_span else self._render_action(identity, ""),
-            constants=b',"file":' + file + b"}" + comma + self._constants + b',"message":',
+            constants=b',"file":' + file + b"}" + comma + self._constants + _MESSAGE_KEY,
+            generation=self.generation,
         )
+
+    def refresh(self, now: float) -> None:
+        """Has the constants as they are now (Unix seconds): those of the machine may change."""
+        if self._processing and self._processing.refresh(now):
+            self._constants = orjson.dumps(self._processing.constants)[1:-1]
+            self.generation += 1
 
     def encode(self, template: FileTemplate, start: int, block: bytes, now: float) -> Encoded:
         """The documents of `block`, whole lines that begin at offset `start` of their file.
@@ -171,11 +191,11 @@ class DocumentEncoder:
         try:
             if b"\r" in block:
                 raise _UnusualError
-            encoded = self._encode_ordinary(template, runs)
+            encoded = self._encode_ordinary(template, runs, now)
         except (msgspec.MsgspecError, ValueError, RecursionError, _UnusualError):
             encoded = self._encode_carefully(template, runs, now)
         if sifted:
-            encoded.filtered = sifted.filtered
+            encoded.filtered = Counter(sifted.filtered) + Counter(encoded.filtered)
         return encoded
 
     def encode_cut(
@@ -192,9 +212,9 @@ class DocumentEncoder:
         problem = f"the line has {length} bytes; the first {len(head)} are in message"
         timestamp = _timestamp_of(event.time) or _stamp(now)
         self._add(parts, template, start, head, text, timestamp, problem, cut=True)
-        return Encoded(self._body(parts), 1, flagged={"too_long": 1})
+        return self._encoded(parts, [head], template, now, flagged={"too_long": 1})
 
-    def _encode_ordinary(self, template: FileTemplate, runs: Sequence[Run]) -> Encoded:
+    def _encode_ordinary(self, template: FileTemplate, runs: Sequence[Run], now: float) -> Encoded:
         decode, dumps, digest = _decode_event, orjson.dumps, xxhash.xxh3_64_hexdigest
         action, constants = template.action, template.constants
         parts: list[bytes | msgspec.Raw] = []
@@ -227,21 +247,25 @@ class DocumentEncoder:
             raise _UnusualError
         if self._index_span:
             parts[::_PARTS] = self._actions(template.identity, times, joined)
-        return Encoded(self._body(parts), len(times))
+        if self._processing is None:
+            return Encoded(self._body(parts), len(times))
+        lines = [line for run in runs for line in run.lines] if self._processing.each else None
+        return self._encoded(parts, lines, template, now)
 
     def _encode_carefully(self, template: FileTemplate, runs: Sequence[Run], now: float) -> Encoded:
         parts: list[bytes | msgspec.Raw] = []
-        result = Encoded(b"", 0)
+        blank = dropped = 0
         flagged: Counter[str] = Counter()
         refused: list[RefusedLine] = []
+        shipped: list[bytes] = []
         for offset, raw in _places(runs):
             line = raw.removesuffix(b"\r")
             if not line.strip():
-                result.blank += 1
+                blank += 1
                 continue
             look = _look_at(line)
             if look.invalid and self._on_invalid is OnInvalid.DROP:
-                result.dropped += 1
+                dropped += 1
                 continue
             if look.invalid and self._on_invalid is OnInvalid.DEAD_LETTER:
                 refused.append(self._refuse(template, offset, line, look, now))
@@ -250,11 +274,59 @@ class DocumentEncoder:
                 flagged[look.kind] += 1
             timestamp = look.timestamp or _stamp(now)
             self._add(parts, template, offset, line, look.text, timestamp, look.problem)
-            result.events += 1
-        result.body = self._body(parts) if parts else b""
-        result.refused = tuple(refused)
-        result.flagged = flagged
-        return result
+            shipped.append(line)
+        encoded = self._encoded(parts, shipped, template, now, flagged=flagged)
+        encoded.blank, encoded.dropped = blank, dropped
+        encoded.refused = tuple(refused)
+        return encoded
+
+    def _encoded(
+        self,
+        parts: list[bytes | msgspec.Raw],
+        lines: Sequence[bytes] | None,
+        template: FileTemplate,
+        now: float,
+        *,
+        flagged: Mapping[str, int] | None = None,
+    ) -> Encoded:
+        """Documents of these parts, after their processors. `lines`: what the documents are of,
+        None if none of the processors has to look at them."""
+        encoded = Encoded(b"", len(parts) // _PARTS, flagged=flagged or {})
+        if self._processing is not None:
+            self._processing.count_once(encoded.events, encoded.failures)
+            if lines is not None:
+                parts = self._processed(self._processing, parts, lines, template, now, encoded)
+        if parts:
+            encoded.body = self._body(parts)
+        return encoded
+
+    def _processed(
+        self,
+        processing: Processing,
+        parts: Sequence[bytes | msgspec.Raw],
+        lines: Sequence[bytes],
+        template: FileTemplate,
+        now: float,
+        encoded: Encoded,
+    ) -> list[bytes | msgspec.Raw]:
+        """The parts of the documents after their processors; ids are those they had."""
+        kept: list[bytes | msgspec.Raw] = []
+        for index, line in enumerate(lines):
+            action, offset, checksum, time, log, constants, message = parts[
+                index * _PARTS : (index + 1) * _PARTS
+            ]
+            fields = bytes(log) + constants[: -len(_MESSAGE_KEY)]
+            done = processing.run(bytes(time), fields, bytes(message), line, now, encoded.failures)
+            if done is None:
+                continue
+            if self._index_span:
+                action = self._action(template.identity, self._index_time(done.timestamp))
+            kept += (action, offset, checksum, done.timestamp)
+            kept += (log, constants, message) if done.rest is None else (done.rest, b"", b"")
+        encoded.events = len(kept) // _PARTS
+        if dropped := len(lines) - encoded.events:
+            encoded.filtered = {DROPPED: dropped}
+        return kept
 
     def _refuse(
         self, template: FileTemplate, offset: int, line: bytes, look: "_Look", now: float

@@ -184,6 +184,16 @@ class Harvest:
             self._metrics.count("shipper_events_filtered_total", count, source.input_id, rule)
         for problem, count in encoded.flagged.items():
             self._metrics.count("shipper_events_flagged_total", count, problem)
+        for name, failed in encoded.failures.items():
+            self._metrics.count("shipper_processor_failures_total", failed.count, name)
+            self._log.warning(
+                "a processor failed; the event is shipped without what it does",
+                key=f"processor:{name}",
+                processor=name,
+                path=tail.path,
+                events=failed.count,
+                problem=failed.problem,
+            )
         await self._batcher.add(encoded, span)
 
     async def _begin(self, source: FollowedInput, tail: Tail) -> bool:
@@ -201,8 +211,13 @@ class Harvest:
                 del self._templates[tail]
 
     def _template(self, source: FollowedInput, tail: Tail) -> FileTemplate:
+        source.encoder.refresh(self._clock.now())
         template = self._templates.get(tail)
-        if template is None or template.path != tail.path:
+        if (
+            template is None
+            or template.path != tail.path
+            or template.generation != source.encoder.generation
+        ):
             template = source.encoder.template(tail.identity, tail.path, tail.inode)
             self._templates[tail] = template
         return template

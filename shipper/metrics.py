@@ -48,15 +48,23 @@ METRICS = (
         "Lines by how they ended: delivered (a document was made), already_delivered (it was there "
         "from before: an answer was lost, or we were killed), dead_letter (refused; it is in the "
         "dead letter file), dropped (not a JSON object, and on_invalid is drop), filtered (by a "
-        "rule of the input's events), blank (an empty line).",
+        "rule of the input's events, or by drop_event), blank (an empty line).",
         ("outcome",),
     ),
     Metric(
         "shipper_events_filtered_total",
         Kind.COUNTER,
         "Events that were read and are not shipped, by the rule of the input's events: the name of "
-        "one in exclude, or include, where none of those matches.",
+        "one in exclude, or include, where none of those matches; drop_event: a processor.",
         ("input", "rule"),
+    ),
+    Metric(
+        "shipper_processor_failures_total",
+        Kind.COUNTER,
+        "Processors that could not do what they are to do to an event, by processor; the event "
+        "went on without that. document: what processors left cannot be written as JSON, and the "
+        "document was shipped as it was before them.",
+        ("processor",),
     ),
     Metric(
         "shipper_events_flagged_total",

@@ -21,6 +21,7 @@ from shipper.config.load import PLACES, VARIABLE
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
 from shipper.config.presets import Preset, settings_of
+from shipper.config.processors import Processors
 from shipper.config.section import Section
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.index_name import DATE_FIELDS, REFERENCES
@@ -131,6 +132,7 @@ _WORDS: dict[object, str] = {
     Seconds: "duration",
     Secret: "text, kept out of logs",
     HostList: "URL, or list of them",
+    Processors: "list of [processors](processors.md)",
     typing.Any: "anything",
 }
 

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 
 import orjson
 import pytest
+from msgspec import structs
 
 from shipper import __version__
 from shipper.config.inputs import InputConfig
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
+from shipper.config.processors import Processors
 from shipper.config.units import HostList
-from shipper.documents import document_constants, index_name, index_names
+from shipper.documents import document_constants, index_name, index_names, processing_of
 from shipper.errors import ConfigError
 from shipper.index_name import REFERENCES
+from shipper.processors.metadata import Machine
 
 
 def constants(
@@ -125,6 +128,29 @@ def test_a_field_that_an_input_lacks_is_told_with_the_input() -> None:
         "it gives no index for the input `input-1`: `fields.team` has no value: set it, or write "
         "%{[fields.team]:default}"
     )
+
+
+def test_the_index_is_named_by_what_processors_make_of_the_fields() -> None:
+    processors = Processors.parse(
+        [{"add_fields": {"fields": {"team": "b"}}}, {"add_host_metadata": {"name": "other"}}]
+    )
+    config = configuration(STREAM, "%{[fields.team]}-%{[host.name]}", [{"team": "a"}])
+    of_input = structs.replace(config.inputs[0], processors=processors)
+    there = structs.replace(config, inputs=(of_input,))
+    at_the_top = structs.replace(config, processors=processors)
+    for configured in (there, at_the_top):
+        assert [name.at("") for name in index_names(configured)] == ["b-other"]
+
+
+def test_processors_of_an_input_come_before_those_of_all() -> None:
+    config = configuration(STREAM, "", [{}])
+    first, then = (Processors.parse([{"add_tags": {"tags": [name]}}]) for name in "ab")
+    settings = structs.replace(config.inputs[0], processors=first)
+    machine = Machine({}, lambda _: {})
+    found = processing_of(structs.replace(config, processors=then), settings, {}, machine, 0.0)
+    assert found is not None
+    assert found.constants == {"tags": ["a", "b"]}
+    assert processing_of(config, config.inputs[0], {}, machine, 0.0) is None
 
 
 def test_every_field_that_may_be_named_is_in_the_documents() -> None:

@@ -18,6 +18,7 @@ from shipper.batch import Batch, Batcher
 from shipper.budget import ByteBudget
 from shipper.catalog import Catalog
 from shipper.config.inputs import OnInvalid
+from shipper.config.processors import parse
 from shipper.discovery import WakeUp
 from shipper.encode import DocumentEncoder
 from shipper.file_faults import FileFaults
@@ -26,6 +27,8 @@ from shipper.following import FollowedInput, Following
 from shipper.harvest import Harvest
 from shipper.logs import Level, Log, LogFormat
 from shipper.metrics import Metrics
+from shipper.processors.documents import Processing
+from shipper.processors.metadata import Machine
 from shipper.registry import RowId
 from shipper.tail import BLOCK_BYTES, ReadBuffer
 from tests.support.clock import ManualClock, settle
@@ -76,6 +79,7 @@ class World:
         budget: int = 2**30,
         pattern: str = "*.log",
         on_invalid: OnInvalid = OnInvalid.SHIP,
+        processing: Processing | None = None,
     ) -> None:
         self.directory = directory
         self.log = directory / "a.log"
@@ -97,7 +101,9 @@ class World:
             on_change=lambda: None,
         )
         self.bell = WakeUp()
-        encoder = DocumentEncoder({}, content_ids=True, on_invalid=on_invalid)
+        encoder = DocumentEncoder(
+            {}, content_ids=True, on_invalid=on_invalid, processing=processing
+        )
         inputs = [
             FollowedInput("tetragon", [f"{directory}/{pattern}"], self.catalog, encoder, self.bell)
         ]
@@ -181,6 +187,50 @@ def run(world: World, story: Callable[[], Awaitable[None]]) -> None:
 
 
 # What is read -------------------------------------------------------------------------------------
+
+
+def processing(*processors: dict[str, Any], machine: Machine | None = None) -> Processing:
+    return Processing(
+        parse(list(processors)), {}, machine or Machine({}, lambda _: {}), ManualClock().now()
+    )
+
+
+def test_processors_that_fail_are_counted_and_said_once_in_a_while(tmp_path: Path) -> None:
+    decode = {"decode_json_fields": {"fields": ["n"], "target": ""}}
+    missing = {"drop_fields": {"fields": ["missing"]}}
+    world = World(tmp_path, processing=processing(missing, decode, missing))
+
+    async def story() -> None:
+        for _ in range(3):
+            world.append(world.lines(2))
+            await world.scan()
+        assert len(await world.documents()) == 6
+        failed = world.metrics.value("shipper_processor_failures_total", "drop_fields")
+        assert failed == 2 * 6
+        (said,) = world.said("warning")
+        assert said["message"] == "a processor failed; the event is shipped without what it does"
+        assert said["processor"] == "drop_fields"
+        assert said["problem"] == "there is no field `missing`"
+
+    run(world, story)
+
+
+def test_what_the_machine_says_anew_is_in_documents_of_known_files(tmp_path: Path) -> None:
+    names = iter(("before", "after"))
+    machine = Machine({}, lambda _: {"name": next(names)})
+    host = {"add_host_metadata": {"cache.ttl": "5m"}}
+    world = World(tmp_path, processing=processing(host, machine=machine))
+
+    async def story() -> None:
+        world.append(world.lines(1))
+        await world.scan()
+        await world.clock.advance(301)
+        world.append(world.lines(1))
+        await world.scan()
+        documents = await world.documents()
+        assert [document["host"]["name"] for document in documents] == ["before", "after"]
+
+    run(world, story)
 
 
 def test_what_is_read_is_handed_on_and_counted(tmp_path: Path) -> None:

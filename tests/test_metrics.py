@@ -52,6 +52,8 @@ def test_labels_are_few_and_none_can_grow_without_bound() -> None:
         "reason",
         "rule",
         "error",
+        "type",
+        "processor",
         "version",
         "python",
         # The kinds of errors that a cluster names; after some dozens all others are one.

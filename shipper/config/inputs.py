@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import orjson
 from msgspec import Meta, field
 
+from shipper.config.processors import Processors
 from shipper.config.section import Section, require, within
 from shipper.config.units import ByteSize, Seconds
 
@@ -173,6 +174,13 @@ class InputConfig(Section, frozen=True):
         dict[str, Any], Meta(description="Anything of yours; each document has it at `fields`.")
     ] = field(default_factory=dict)
     tags: Annotated[tuple[str, ...], Meta(description="Each document has them at `tags`.")] = ()
+    processors: Annotated[
+        Processors,
+        Meta(
+            description="What is done to the documents of this input, as in Filebeat: "
+            "[processors.md](processors.md). Those at the top level come after them."
+        ),
+    ] = Processors()
 
     def __post_init__(self) -> None:
         require(self.id.strip() != "", "id", "is empty")

@@ -22,6 +22,7 @@ import yaml
 from shipper.config.model import Config
 from shipper.config.outputs import misplaced
 from shipper.config.presets import with_preset
+from shipper.config.processors import Processors
 from shipper.config.section import Section
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.errors import ConfigError
@@ -129,9 +130,19 @@ def parse_config(text: bytes, name: str, environ: Mapping[str, str]) -> Config:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without its times: `2026-11-24` is text here."""
+    """YAML without its times: `2026-11-24` is text here, and `15:04:05` no number of seconds."""
 
 
+def _whole_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+    return node.value if ":" in node.value else loader.construct_yaml_int(node)
+
+
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+    return node.value if ":" in node.value else loader.construct_yaml_float(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
+_Loader.add_constructor("tag:yaml.org,2002:float", _number)
 _Loader.add_constructor(
     "tag:yaml.org,2002:timestamp",
     lambda loader, node: str(node.value),
@@ -164,10 +175,12 @@ class _Document:
 
     def error(self, problem: str, path: _Path, what_to_do: str = "") -> ConfigError:
         """A problem with the value at that path."""
+        # By name: a key with dots is the same as keys in one another where those may be either.
+        lines = {_dotted(known): line for known, line in self.lines.items()}
         found = path
-        while found and found not in self.lines:
+        while found and _dotted(found) not in lines:
             found = found[:-1]
-        where = f"{self.name}, line {self.lines.get(found, 1)}"
+        where = f"{self.name}, line {lines.get(_dotted(found), 1)}"
         dotted = _dotted(path)
         return ConfigError(
             f"{dotted}: {problem}" if dotted else problem, where=where, what_to_do=what_to_do
@@ -294,7 +307,7 @@ def _plain(kind: object) -> object:
 
 
 def _convert(kind: type, value: object) -> object:
-    if issubclass(kind, ByteSize | Seconds | HostList):
+    if issubclass(kind, ByteSize | Seconds | HostList | Processors):
         return kind.parse(value)
     if kind is Secret:
         if not isinstance(value, str):
@@ -315,11 +328,12 @@ def _explain(document: _Document, error: msgspec.ValidationError) -> ConfigError
     if found:
         text = text[: found.start()]
         # `[...]` is the value of some key: which, msgspec does not say.
-        path = tuple(
-            name or int(index) for name, index in _STEP.findall(found[1]) if name or index.isdigit()
-        )
+        path = _steps(found[1])
     key, colon, rest = text.partition(": ")
-    if colon and key.isidentifier():
+    if colon and key.startswith("["):
+        # A processor, say: the path goes on inside of what was read as one value.
+        path, text = (*path, *_steps(key)), rest
+    elif colon and key.isidentifier():
         path, text = (*path, key), rest
     if text.startswith("Object missing required field"):
         return document.error(f"the key {text.split()[-1]} is missing", path, "it has no default")
@@ -333,6 +347,12 @@ def _explain(document: _Document, error: msgspec.ValidationError) -> ConfigError
     for theirs, ours in _WORDS.items():
         text = text.replace(f"`{theirs}`", ours)
     return document.error(text[:1].lower() + text[1:], path, advice)
+
+
+def _steps(text: str) -> _Path:
+    return tuple(
+        name or int(index) for name, index in _STEP.findall(text) if name or index.isdigit()
+    )
 
 
 _WORDS = {

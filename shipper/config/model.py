@@ -9,6 +9,7 @@ from msgspec import Meta, field
 
 from shipper.config.inputs import InputConfig
 from shipper.config.outputs import OutputConfig
+from shipper.config.processors import Processors
 from shipper.config.section import Section, require, within
 from shipper.config.units import ByteSize, Seconds
 from shipper.logs import Level, LogFormat
@@ -131,6 +132,13 @@ class Config(Section, frozen=True, kw_only=True):
         ),
     ] = ""
     inputs: tuple[InputConfig, ...]
+    processors: Annotated[
+        Processors,
+        Meta(
+            description="What is done to the documents of all inputs, as in Filebeat: "
+            "[processors.md](processors.md)."
+        ),
+    ] = Processors()
     data_dir: Annotated[
         str,
         Meta(

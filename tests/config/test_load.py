@@ -18,6 +18,7 @@ from shipper.config.load import find_config, load_config, parse_config
 from shipper.config.model import Config
 from shipper.config.outputs import Compression, Concurrency, Ids, header_values
 from shipper.config.presets import Preset
+from shipper.config.processor_types import AddTags
 from shipper.config.section import Section
 from shipper.config.tls import TlsVerify
 from shipper.config.units import HostList, Secret
@@ -121,6 +122,12 @@ class TestReading:
 
     def test_a_date_is_the_text_that_was_written(self) -> None:
         assert load(in_input("tags: [2026-11-24]")).inputs[0].tags == ("2026-11-24",)
+
+    def test_a_time_is_the_text_that_was_written(self) -> None:
+        # In YAML 1.1 these are numbers of seconds.
+        times = "[15:04:05, 15:04:05.5, +02:00, 1:30]"
+        found = load(in_input(f"tags: {times}")).inputs[0].tags
+        assert found == ("15:04:05", "15:04:05.5", "+02:00", "1:30")
 
     def test_an_anchor_repeats_a_value(self) -> None:
         text = LEAST.replace("[/logs/*.log]", "&logs [/logs/*.log]")
@@ -603,8 +610,23 @@ WRONG = {
         LEAST + "? [a]\n: 1\n",
         6,
         "(a key that is not text): there is no such key",
-        "the keys here are: name, inputs, data_dir, output, dead_letter, memory, retention, "
-        "registry, admin, logging, shutdown_timeout",
+        "the keys here are: name, inputs, processors, data_dir, output, dead_letter, memory, "
+        "retention, registry, admin, logging, shutdown_timeout",
+    ),
+    "processor that is none": (
+        LEAST + "processors:\n  - add_tags:\n      tags: [a]\n  - renam: {}\n",
+        9,
+        "processors[1].renam: there is no such processor (did you mean `rename`?)",
+        "",
+    ),
+    "condition in a processor of an input": (
+        "inputs:\n  - id: a\n    paths: [/a]\n    processors:\n      - drop_event:\n"
+        "          when:\n            range:\n              a.b.above: 1\n"
+        "output: {hosts: [http://es-1:9200]}\n",
+        8,
+        "inputs[0].processors[0].drop_event.when.range.a.b.above: there is no bound at its end "
+        "(such as `a.b.above.gte: 400`; those are gt, gte, lt and lte)",
+        "",
     ),
 }
 
@@ -774,6 +796,11 @@ EVERY_OPTION = {
     "inputs[].scan_interval": ("5s", 5.0),
     "inputs[].fields": ("{team: a}", {"team": "a"}),
     "inputs[].tags": ("[a, b]", ("a", "b")),
+    "inputs[].processors": (
+        "[{add_tags: {tags: [a]}}]",
+        (AddTags(tags=("a",), target="tags"),),
+    ),
+    "processors": ("[{add_tags: {tags: [a]}}]", (AddTags(tags=("a",), target="tags"),)),
     "data_dir": ("/data", "/data"),
     "output.hosts": ("[https://a/es/, http://b:1]", ("https://a/es", "http://b:1")),
     "output.cloud_id": (CLOUD_ID, CLOUD_ID),

@@ -1,0 +1,256 @@
+"""Conditions of processors, as Filebeat has them: `when`, and the `if` of if/then/else.
+
+What they look at are fields of the document; what each means is in `shipper/processors/conditions`.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from shipper.config.options import OptionError, Options, as_items, as_texts, describe, flat
+from shipper.go_regexp import compile_go
+
+#: The kinds that have fields with values below them, and those that have conditions.
+_KINDS = ("equals", "contains", "regexp", "range", "has_fields", "network", "or", "and", "not")
+
+#: The networks that have names.
+NAMED_NETWORKS = (
+    "loopback",
+    "global_unicast",
+    "unicast",
+    "link_local_unicast",
+    "interface_local_multicast",
+    "link_local_multicast",
+    "multicast",
+    "unspecified",
+    "private",
+    "public",
+)
+
+Subnet: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """Each field has that value."""
+
+    fields: tuple[tuple[str, str | int | bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """Each field has that text in it, or in one of its texts."""
+
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Regexp:
+    """In each field, or one of its texts, that is found."""
+
+    fields: tuple[tuple[str, re.Pattern[str]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of a number; None where there is none."""
+
+    gt: float | None = None
+    gte: float | None = None
+    lt: float | None = None
+    lte: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Each field is a number within those bounds."""
+
+    fields: tuple[tuple[str, Bounds], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HasFields:
+    """All of these are there."""
+
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Each field is an address, or has one, in one of those networks: a name or a subnet."""
+
+    fields: tuple[tuple[str, tuple[str | Subnet, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """`or`."""
+
+    conditions: tuple["Condition", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """`and`."""
+
+    conditions: tuple["Condition", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """`not`."""
+
+    condition: "Condition"
+
+
+Condition: TypeAlias = (
+    Equals | Contains | Regexp | Range | HasFields | Network | AnyOf | AllOf | Not
+)
+
+
+def parse_condition(value: object, path: str) -> Condition:
+    """A condition; keys with dots have been taken apart.
+
+    Raises OptionError.
+    """
+    if not isinstance(value, Mapping) or not value:
+        raise OptionError(
+            path, f"expected a condition, not {describe(value)}", f"one of: {', '.join(_KINDS)}"
+        )
+    options = Options(value, path)
+    if len(value) > 1:
+        # Filebeat would heed one of them and forget the others.
+        raise OptionError(
+            path,
+            f"there are several conditions ({', '.join(value)})",
+            "put them in a list below `and` or `or`",
+        )
+    (kind,) = value
+    where, given = options.at(kind), options.value(kind)
+    match kind:
+        case "equals":
+            return Equals(tuple(_equals(given, where)))
+        case "contains":
+            return Contains(tuple(_texts_of(given, where)))
+        case "regexp":
+            return Regexp(
+                tuple(
+                    (field, _pattern(text, f"{where}.{field}"))
+                    for field, text in _texts_of(given, where)
+                )
+            )
+        case "range":
+            return Range(tuple(_ranges(given, where)))
+        case "has_fields":
+            return HasFields(tuple(_known(field, where) for field in _texts(given, where)))
+        case "network":
+            return Network(tuple(_networks(given, where)))
+        case "or" | "and":
+            conditions = tuple(
+                parse_condition(item, f"{where}[{index}]")
+                for index, item in enumerate(as_items(given, where))
+            )
+            if not conditions:
+                raise OptionError(where, "it is empty", "give at least one condition")
+            return AnyOf(conditions) if kind == "or" else AllOf(conditions)
+        case "not":
+            return Not(parse_condition(given, where))
+    raise OptionError(where, "there is no such condition", f"one of: {', '.join(_KINDS)}")
+
+
+def _by_field(value: object, path: str) -> dict[str, object]:
+    if not isinstance(value, Mapping) or not value:
+        raise OptionError(path, f"expected fields with values, not {describe(value)}")
+    found = flat(value)
+    for field in found:
+        _known(field, path)
+    return found
+
+
+def _known(field: str, path: str) -> str:
+    """The same, if there can be such a field."""
+    if field == "@metadata" or field.startswith("@metadata."):
+        raise OptionError(path, "there is no @metadata here: it says where Filebeat sends an event")
+    return field
+
+
+def _equals(value: object, path: str) -> list[tuple[str, str | int | bool]]:
+    found: list[tuple[str, str | int | bool]] = []
+    for field, wanted in _by_field(value, path).items():
+        if not isinstance(wanted, str | int):
+            raise OptionError(
+                f"{path}.{field}",
+                f"expected text, a whole number, true or false, not {describe(wanted)}",
+            )
+        found.append((field, wanted))
+    return found
+
+
+def _texts_of(value: object, path: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for field, wanted in _by_field(value, path).items():
+        if not isinstance(wanted, str):
+            raise OptionError(
+                f"{path}.{field}", f"expected text, not {describe(wanted)}", "put it in quotes"
+            )
+        found.append((field, wanted))
+    return found
+
+
+def _pattern(text: str, path: str) -> re.Pattern[str]:
+    try:
+        return compile_go(text)
+    except ValueError as error:
+        raise OptionError(path, str(error)) from None
+
+
+def _ranges(value: object, path: str) -> list[tuple[str, Bounds]]:
+    bounds: dict[str, dict[str, float]] = {}
+    for key, given in _by_field(value, path).items():
+        field, _, operator = key.rpartition(".")
+        if operator not in ("gt", "gte", "lt", "lte") or not field:
+            raise OptionError(
+                f"{path}.{key}",
+                "there is no bound at its end",
+                f"such as `{key}.gte: 400`; those are gt, gte, lt and lte",
+            )
+        try:
+            number = float(given) if isinstance(given, str | int | float) else None
+        except ValueError:
+            number = None
+        if number is None or isinstance(given, bool):
+            raise OptionError(f"{path}.{key}", f"expected a number, not {describe(given)}")
+        bounds.setdefault(field, {})[operator] = number
+    return [(field, Bounds(**given)) for field, given in bounds.items()]
+
+
+def _texts(value: object, path: str) -> tuple[str, ...]:
+    try:
+        return as_texts(value)
+    except ValueError as error:
+        raise OptionError(path, str(error)) from None
+
+
+def _networks(value: object, path: str) -> list[tuple[str, tuple[str | Subnet, ...]]]:
+    return [
+        (field, tuple(_network(text, f"{path}.{field}") for text in _texts(given, path)))
+        for field, given in _by_field(value, path).items()
+    ]
+
+
+def _network(text: str, path: str) -> str | Subnet:
+    if text in NAMED_NETWORKS:
+        return text
+    address, slash, _ = text.partition("/")
+    try:
+        if slash and address:
+            return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        pass
+    raise OptionError(
+        path,
+        f"`{text}` is no network",
+        f"give a subnet such as 10.0.0.0/8, or one of: {', '.join(NAMED_NETWORKS)}",
+    )
