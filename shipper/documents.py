@@ -40,10 +40,12 @@ def document_constants(
     }
     if data_stream:
         constants["data_stream"] = data_stream
-    if settings.fields:
-        constants["fields"] = settings.fields
     if settings.tags:
         constants["tags"] = settings.tags
+    if settings.fields_under_root:
+        return _merged(constants, settings.fields)
+    if settings.fields:
+        constants["fields"] = settings.fields
     return constants
 
 
@@ -83,6 +85,18 @@ def index_names(config: Config) -> tuple[IndexName, ...]:
         for settings in config.inputs
     )
     return tuple(name for name in found if name is not None)
+
+
+def _merged(base: Mapping[str, object], top: Mapping[str, object]) -> dict[str, object]:
+    """Both; where both have a value, that of `top`."""
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = _merged(below, value)
+        else:
+            merged[key] = value
+    return merged
 
 
 def _data_stream(name: str) -> dict[str, str]:
