@@ -153,7 +153,7 @@ def _read_own(root: yaml.MappingNode, name: str, environ: Mapping[str, str]) -> 
 
 
 def _reading(draft: Draft, environ: Mapping[str, str]) -> Reading:
-    return Reading(_converted(draft.content, draft, environ), tuple(draft.remarks))
+    return Reading(_converted(draft.plain(), draft, environ), tuple(draft.remarks))
 
 
 class _Explains(typing.Protocol):

@@ -1,6 +1,8 @@
 """How Elasticsearch is reached: `ssl.*`, `proxy_*` and what else stands between."""
 
-from shipper.config.filebeat.draft import Draft, Path, Value
+from urllib.parse import unquote
+
+from shipper.config.filebeat.draft import Draft, Path, Value, hidden
 from shipper.config.filebeat.options import Option, fixed, honoured, ignored, refused
 from shipper.config.filebeat.values import boolean, text, text_map, texts
 from shipper.config.model_keys import has_key
@@ -18,7 +20,12 @@ def _same(name: str, to: str) -> Option:
 
 
 OPTIONS: tuple[Option, ...] = (
-    fixed("ssl.enabled", boolean, (True,), "It is on where a host's URL begins with https."),
+    honoured(
+        "ssl.enabled",
+        boolean,
+        "With `false` the other options of `ssl` count for nothing, as in Filebeat. TLS is spoken "
+        "to hosts whose URLs begin with https, whatever it says.",
+    ),
     honoured(
         "ssl.verification_mode",
         text,
@@ -65,6 +72,17 @@ OPTIONS: tuple[Option, ...] = (
 _VERIFY = {"full": "full", "strict": "full", "certificate": "certificate", "none": "none"}
 _PROTOCOLS = frozenset({"TLSv1", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"})
 _PROXY: Path = ("output", "proxy")
+
+
+def without_tls_that_is_off(found: dict[str, Value], draft: Draft) -> dict[str, Value]:
+    """The options without those of `ssl`, if it says `enabled: false`."""
+    enabled = found.get("ssl.enabled")
+    if enabled is None or enabled.value:
+        return found
+    for name in found:
+        if name.startswith("ssl.") and name != "ssl.enabled":
+            draft.remark("ignored: ssl.enabled is false", found[name])
+    return {name: value for name, value in found.items() if not name.startswith("ssl.")}
 
 
 def translate(found: dict[str, Value], draft: Draft) -> None:
@@ -114,16 +132,26 @@ def _proxy(found: dict[str, Value], draft: Draft) -> None:
     if url is None or not url.value:
         draft.assume((*_PROXY, "from_environment"), True)
         return
+    if "@" not in str(url.value):
+        draft.put((*_PROXY, "url"), _with_scheme(url.value), url)
+        return
     for key, value in _without_credentials(str(url.value)).items():
-        draft.put((*_PROXY, key), value, url)
+        is_secret = key == "password"
+        kept = hidden(value, "PROXY_PASSWORD", url, draft) if is_secret else value
+        draft.put((*_PROXY, key), kept, url)
+
+
+def _with_scheme(url: object) -> object:
+    return url if "://" in str(url) else f"http://{url}"
 
 
 def _without_credentials(url: str) -> dict[str, str]:
     """A URL's user and password are options of their own here."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        scheme, rest = "http", url
-    login, at, host = rest.rpartition("@")
+    scheme, _, rest = str(_with_scheme(url)).partition("://")
+    login, _, host = rest.rpartition("@")
     user, _, password = login.partition(":")
-    found = {"url": f"{scheme}://{host.rstrip('/')}"}
-    return found | ({"username": user, "password": password} if at else {})
+    return {
+        "url": f"{scheme}://{host.rstrip('/')}",
+        "username": unquote(user),
+        "password": unquote(password),
+    }

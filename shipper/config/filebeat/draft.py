@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from shipper.config.filebeat.options import Fate, Option, Section
 from shipper.config.filebeat.tree import Node, Place, leaves
+from shipper.config.filebeat.values import Reference
 from shipper.errors import ConfigError
 
 #: Keys and indexes from the top of our configuration.
@@ -43,13 +44,15 @@ class Draft:
     """Our configuration as it would be written."""
 
     content: dict[str, object] = field(default_factory=dict)
-    origins: dict[Path, tuple[str, Place]] = field(default_factory=dict)
+    origins: dict[Path, Value] = field(default_factory=dict)
     remarks: list[Remark] = field(default_factory=list)
+    #: What only matters to who writes the configuration down.
+    notes: list[Remark] = field(default_factory=list)
 
     def put(self, path: Path, value: object, origin: Value) -> None:
         """Sets a key of ours, and remembers whence its value comes."""
         self.assume(path, value)
-        self.origins[path] = (origin.key, origin.node.place)
+        self.origins[path] = origin
 
     def assume(self, path: Path, value: object) -> None:
         """Sets a key of ours that nobody wrote."""
@@ -69,19 +72,33 @@ class Draft:
         """Notes what differs from what the file says."""
         self.remarks.append(Remark(origin.key, what, origin.node.place))
 
+    def note(self, what: str, origin: Value) -> None:
+        """Notes what is to be done with the configuration once it is written down."""
+        self.notes.append(Remark(origin.key, what, origin.node.place))
+
+    def plain(self) -> object:
+        """The content, with what variables hold in their place."""
+        return _plain(self.content)
+
     def error(self, problem: str, path: Path, what_to_do: str = "") -> ConfigError:
         """A problem with a key of ours, in the words and with the line of the file."""
         for length in range(len(path), 0, -1):
-            if found := self.origins.get(path[:length]):
-                key, place = found
+            if origin := self.origins.get(path[:length]):
                 rest = "".join(
                     f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[length:]
                 )
-                return ConfigError(
-                    f"{key}{rest}: {problem}", where=str(place), what_to_do=what_to_do
-                )
+                key = f"{origin.key}{rest}"
+                return origin.node.error(key, problem, what_to_do)
         dotted = ".".join(str(part) for part in path)
         return ConfigError(f"{dotted}: {problem}", what_to_do=what_to_do)
+
+
+def hidden(secret: str, variable: str, origin: Value, draft: Draft) -> str:
+    """A part of a value that came from the environment: written down, it is a variable."""
+    if not isinstance(origin.value, Reference):
+        return secret
+    draft.note(f"put its password into the variable {variable}", origin)
+    return Reference(secret, f"${{{variable}}}")
 
 
 def gather(
@@ -118,6 +135,18 @@ def transfer(section: Section, found: dict[str, Value], draft: Draft, base: Path
         if option.to and option.name in found:
             value = found[option.name]
             draft.put((*base, *option.to.split(".")), value.value, value)
+
+
+def _plain(value: object) -> object:
+    match value:
+        case dict():
+            return {key: _plain(inner) for key, inner in value.items()}
+        case list():
+            return [_plain(inner) for inner in value]
+        case str():
+            return str(value)
+        case _:
+            return value
 
 
 def _remark_ignored(option: Option, value: Value, draft: Draft) -> None:

@@ -122,6 +122,7 @@ def translate(
     _index(whole, found, of_inputs, draft)
     _pipeline(found, of_inputs, draft)
     found = _without_what_the_preset_decides(found, draft)
+    found = connection.without_tls_that_is_off(found, draft)
     transfer(SECTION, found, draft)
     connection.translate(found, draft)
     queue.translate(found, draft)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from shipper.config.filebeat.draft import Draft, Value
+from shipper.config.filebeat.draft import Draft, Value, hidden
 from shipper.config.filebeat.options import Section, fixed, honoured, ignored, refused
 from shipper.config.filebeat.tree import Scalar
 from shipper.config.filebeat.values import (
@@ -48,7 +48,7 @@ GENERAL = Section(
         fixed("features.fqdn.enabled", boolean, (False,), "`name` says what the host is called."),
         refused("hostname", "write `name`"),
         refused("management.*", "shipper is not managed by Fleet"),
-        refused("keystore.*", "mount the secret as a file or a variable: ${NAME}"),
+        refused("keystore.*", "have the secret in a variable: `${NAME}`"),
         ignored("migration.*", "there is nothing to migrate"),
     ),
 )
@@ -159,7 +159,7 @@ def translate_cloud(found: Mapping[str, Value], draft: Draft) -> None:
         if not colon:
             raise auth.error("expected USER:PASSWORD")
         draft.put(("output", "username"), username, auth)
-        draft.put(("output", "password"), password, auth)
+        draft.put(("output", "password"), hidden(password, "CLOUD_PASSWORD", auth, draft), auth)
 
 
 def _data_dir(found: Mapping[str, Value]) -> str:

@@ -39,7 +39,11 @@ _DECODED = (
 _ONE_LINE = "leave it out: a line is an event in Tetragon's logs"
 
 _COMMON: tuple[Option, ...] = (
-    honoured("type", text, "`filestream` or `log`. A file that is no container's log: see below."),
+    honoured(
+        "type",
+        text,
+        "`filestream`, or `log`, whose options are in a table of their own. All others are refused.",
+    ),
     honoured("enabled", boolean, "An input with `false` is left out."),
     honoured(
         "paths",
@@ -189,9 +193,9 @@ FILESTREAM = Section(
     "filebeat.inputs[]",
     "Inputs",
     (*_COMMON, *_FILESTREAM),
-    "Of type `filestream`. An input of type `container` is refused: it reads what a container "
-    "runtime wraps each line of standard output in, and Tetragon's own file has no such thing "
-    "around its lines. So are all other types.",
+    "Of type `filestream`. An input of type `container` is refused, because it never means a plain "
+    "file: it takes off what a container runtime puts around each line of standard output. "
+    "Tetragon's own file has its events without that.",
 )
 LOG = Section("filebeat.inputs[]", "Inputs of type `log`", (*_COMMON, *_LOG))
 
@@ -221,7 +225,7 @@ def translate(
         of_output.append({name: found[name] for name in ("pipeline", "index") if name in found})
     if not of_output:
         raise inputs.error("no input is enabled", "shipper needs one at least")
-    draft.origins["inputs",] = (inputs.key, inputs.node.place)
+    draft.origins["inputs",] = inputs
     return _agreed(of_output)
 
 
@@ -357,28 +361,34 @@ def _fields(
 
 def _globs(value: Value) -> list[str]:
     assert isinstance(value.value, list)
-    return [_glob(expression, value) for expression in value.value]
+    return [glob for expression in value.value for glob in _glob(expression, value)]
 
 
 _REGEX = re.compile(r"\.\*|\.\+|\\[^A-Za-z0-9]|[^\\\[\](){}|*+?^$]")
 
 
-def _glob(expression: str, value: Value) -> str:
-    """A regular expression, which is looked for anywhere in a path, as a glob of the whole path."""
+def _glob(expression: str, value: Value) -> list[str]:
+    """A regular expression, which is looked for anywhere in a path, as globs of the whole path."""
     inner = expression.removeprefix("^")
-    glob = "" if inner != expression else "*"
+    is_anchored = inner != expression
     ends = inner.endswith("$") and not inner.endswith("\\$")
     inner = inner[:-1] if ends else inner
+    while not is_anchored and inner.startswith(".*"):
+        inner = inner[2:]
     parts = _REGEX.findall(inner)
     if "".join(parts) != inner:
         raise value.error(
             f"`{expression}` cannot be written as a glob",
             "use text, `.`, `.*`, `^` and `$` alone, or several expressions",
         )
-    for part in parts:
-        glob += {".": "?", ".*": "*", ".+": "?*"}.get(part) or _literal(part[-1])
-    glob = glob if ends else f"{glob}*"
-    return re.sub(r"\*+", "*", glob)
+    glob = "".join(
+        {".": "?", ".*": "*", ".+": "?*"}.get(part) or _literal(part[-1]) for part in parts
+    )
+    glob = re.sub(r"\*+", "*", glob if ends else f"{glob}*")
+    if is_anchored:
+        return [glob]
+    anywhere = re.sub(r"\*+", "*", f"/*{glob}")
+    return [glob, anywhere] if glob.startswith("/") else [anywhere]
 
 
 def _literal(character: str) -> str:

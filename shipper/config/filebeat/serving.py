@@ -87,6 +87,8 @@ def translate(found: Mapping[str, Value], draft: Draft) -> None:
         if ours is None:
             raise level.error("there is no such level", f"one of: {', '.join(_LEVELS)}")
         draft.put(("logging", "level"), ours, level)
+        if str(level.value).lower() == "debug":
+            draft.remark("there is nothing below `info`", level)
     if is_json := found.get("logging.json"):
         draft.put(("logging", "format"), "json" if is_json.value else "text", is_json)
     _http(found, draft)
