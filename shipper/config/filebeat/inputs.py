@@ -42,7 +42,7 @@ _COMMON: tuple[Option, ...] = (
     honoured(
         "type",
         text,
-        "`filestream`, or `log`, whose options are in a table of their own. All others are refused.",
+        "`filestream` or `log`. All others are refused.",
     ),
     honoured("enabled", boolean, "An input with `false` is left out."),
     honoured(

@@ -81,8 +81,9 @@ They have the fields that Filebeat's have ([documents.md](documents.md)), with t
 | `$$`, `$}` | `$`, `}` |
 
 A variable that is set and empty is one that is not set, and that is an error where nothing stands
-in for it. A keystore is not read. Where one text is expected, a value is that text whatever is in it: a
-password with commas is no list, and one with a `$` before a letter keeps it (Filebeat drops it).
+in for it. A keystore is not read. Where one text is expected, a value is that text whatever is in
+it: a password with commas is no list, and one with a `$` before a letter keeps it (Filebeat drops
+it).
 
 Several files are laid over one another, key by key and list element by list element, and so is
 `-E KEY=VALUE`.

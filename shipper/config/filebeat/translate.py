@@ -151,7 +151,9 @@ def _assume_paths(root: Node) -> frozenset[str]:
     place = Place(root.place.name, 1)
     assumed = set()
     for path, text in general.PATH_DEFAULTS.items():
-        if find(root, path) is None:
+        node = find(root, path)
+        if node is None or node.is_null:
+            _forget(root, path)
             put(root, path, Node(place, general.default_path(text)), "")
             assumed.add(path)
     return frozenset(assumed)
