@@ -12,8 +12,10 @@ from shipper.config.filebeat.values import (
     Reference,
     boolean,
     duration,
+    duration_text,
     items,
     number,
+    seconds,
     text,
     texts,
 )
@@ -99,6 +101,8 @@ SECTION = Section(
 _OF_PRESETS = ("bulk_max_size", "compression_level", "queue.mem.flush.timeout")
 
 _DATA_STREAM = re.compile(r"[^-%]+-[^-%]+-[^-%]+")
+#: Filebeat's defaults, in seconds.
+_FIRST_BACKOFF, _MOST_BACKOFF = 1.0, 60.0
 _NO_BOUND_EVENTS = 100_000
 
 
@@ -225,14 +229,14 @@ def _without_what_the_preset_decides(found: dict[str, Value], draft: Draft) -> d
 
 
 def _backoff(found: Mapping[str, Value], draft: Draft) -> None:
-    """Of two, the one that is not set has Filebeat's default: ours may be the wrong side of it."""
+    """Of two, the one that is not set has Filebeat's default, or what the other one forces."""
     first, most = found.get("backoff.init"), found.get("backoff.max")
-    base = ("output", "backoff")
+    initial, longest = ("output", "backoff", "initial"), ("output", "backoff", "max")
     if first:
-        draft.assume((*base, "max"), "60s")
-        draft.put((*base, "initial"), first.value, first)
+        draft.put(initial, first.value, first)
+        if not most:
+            draft.assume(longest, duration_text(max(_MOST_BACKOFF, seconds(first.node))))
     if most:
-        draft.assume((*base, "initial"), "1s")
-        draft.put((*base, "max"), most.value, most)
-        if first:
-            draft.put((*base, "initial"), first.value, first)
+        draft.put(longest, most.value, most)
+        if not first:
+            draft.assume(initial, duration_text(min(_FIRST_BACKOFF, seconds(most.node))))

@@ -402,7 +402,7 @@ def _agreed(of_inputs: list[dict[str, Value]]) -> dict[str, Value]:
         said = [found[name] for found in of_inputs if name in found]
         if not said:
             continue
-        if len(said) < len(of_inputs) or len({str(value.value) for value in said}) > 1:
+        if len(said) < len(of_inputs) or len({str(value.value).lower() for value in said}) > 1:
             raise said[0].error(
                 "all inputs go to one place here, and not all of them name it",
                 f"set output.elasticsearch.{name}",
