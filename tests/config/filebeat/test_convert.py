@@ -1,4 +1,4 @@
-"""`shipper convert`: what it prints is the same configuration, without the environment's secrets."""
+"""`shipper convert`: what it prints is the same configuration, and no secret is in it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def revealed(value: object) -> object:
 
 
 def converted(text: str, **environ: str) -> str:
-    return as_yaml(draft(text, **environ), "filebeat.yml")
+    return as_yaml(draft(text, settings=(), **environ), "filebeat.yml")
 
 
 def read_back(text: str, **environ: str) -> Config:

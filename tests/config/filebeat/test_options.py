@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from shipper.config.filebeat import inputs
+from shipper.config.filebeat.convert import as_yaml
+from shipper.config.filebeat.draft import Draft
 from shipper.config.filebeat.options import Fate, Option, Section
 from shipper.config.filebeat.translate import SECTIONS
 from shipper.config.load import parse_config, read_config
@@ -316,6 +318,15 @@ def at(config: Config, path: str) -> object:
     return here.reveal() if isinstance(here, Secret) else here
 
 
+def read_or_refusal(text: str) -> Draft | ConfigError:
+    """What is made of a configuration, or what it is refused with."""
+    try:
+        parse_config(text.encode(), NAME, {})
+    except ConfigError as error:
+        return error
+    return draft(text)
+
+
 def name_of(section: Section, option: Option) -> str:
     """The whole key of an option, or of one of those that a `*` stands for."""
     return section.full_name(option).replace("*", "anything")
@@ -425,3 +436,21 @@ def test_the_reading_has_the_remarks(tmp_path: Any) -> None:
     (remark,) = read_config([path], {}).remarks
     assert remark.key == "setup.template.name, setup.template.pattern"
     assert str(remark.place) == f"{path}, line 8"
+
+
+ODD: list[object] = [
+    *("", "x", "-1", "${NO:}", "a,b", "%{[a", "://", "http://[", "\0", "é" * 300),
+    *(0, -1, 10**30, 1.5, True, [], {}, [[]], [{}], [None], ["a", {"b": 1}], {"x": {"y": []}}),
+]
+
+
+@pytest.mark.parametrize(("section", "option"), of_fate(*Fate))
+def test_an_odd_value_is_taken_or_refused_in_words(section: Section, option: Option) -> None:
+    for value in ODD:
+        content = configuration(section, {name_of(section, option): value})
+        outcome = read_or_refusal(written(content))
+        if isinstance(outcome, ConfigError):
+            assert outcome.what
+            assert outcome.where.startswith(NAME)
+        else:
+            assert as_yaml(outcome, NAME)

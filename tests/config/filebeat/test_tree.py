@@ -38,7 +38,7 @@ queue.mem: {flush.timeout: 5}
 @pytest.mark.parametrize("text", [DOTTED, MIXED], ids=["dotted", "mixed"])
 def test_dotted_and_nested_keys_are_the_same(text: str) -> None:
     assert draft(text).content == draft(NESTED).content
-    assert load(text).output.bulk.linger == 5
+    assert load(text).output.bulk.linger == 5.0
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_numbers_durations_and_switches_may_be_in_variables() -> None:
         in_output("timeout: ${T}\nbulk_max_size: ${N}\nssl.enabled: ${S}\n") + "http.enabled: ${S}"
     )
     config = load(text, T="90s", N="7", S="false")
-    assert (config.output.timeout, config.output.bulk.max_events) == (90, 7)
+    assert (float(config.output.timeout), config.output.bulk.max_events) == (90, 7)
     assert config.admin.enabled is False
 
 
