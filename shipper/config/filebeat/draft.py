@@ -113,7 +113,7 @@ def gather(
     found: dict[str, Value] = {}
     for keys, option, node in _walk(section, root, "", prefix, named):
         value = Value(None, node, f"{prefix}.{keys}" if prefix else keys)
-        if node.is_null and not option.also_null:
+        if node.is_null:
             continue
         match option.fate:
             case Fate.REFUSED:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from shipper.config.filebeat.draft import Draft, Value
 from shipper.config.filebeat.options import Option, Section, fixed, honoured, ignored, refused
-from shipper.config.filebeat.tree import Node
+from shipper.config.filebeat.tree import Node, find
 from shipper.config.filebeat.values import boolean, number, text
 from shipper.config.model_keys import has_key
 
@@ -13,6 +13,7 @@ _TEMPLATE = (
     "the data stream needs"
 )
 _KIBANA = "shipper does not talk to Kibana"
+_OFF = "With `false` it is as if it were not there."
 _OTHER = "shipper sends to Elasticsearch and OpenSearch: `output.elasticsearch`"
 
 SETUP = Section(
@@ -41,7 +42,7 @@ def _with_files(*options: Option) -> tuple[Option, ...]:
     """Options of the outputs to files and to standard output, if there are these outputs."""
     if has_key("output.file.path") and has_key("output.console"):
         return options
-    return (refused("output.file.*", _OTHER), refused("output.console.*", _OTHER, also_null=True))
+    return (refused("output.file.*", _OTHER), refused("output.console.*", _OTHER))
 
 
 OUTPUTS = Section(
@@ -63,11 +64,11 @@ OUTPUTS = Section(
                 number,
                 "As `output.file.keep`; 7, as in Filebeat, if it is not set.",
             ),
-            fixed("output.file.enabled", boolean, (True,), "Leave the output out."),
+            honoured("output.file.enabled", boolean, _OFF),
             ignored("output.file.permissions", "the file is its owner's alone"),
             ignored("output.file.rotate_on_startup", "it is rotated by its size"),
             refused("output.file.codec.*", "each line is one document in JSON"),
-            honoured("output.console.enabled", boolean, "As `output.console`."),
+            honoured("output.console.enabled", boolean, _OFF),
             fixed("output.console.pretty", boolean, (False,), "Each line is one document."),
             ignored("output.console.bulk_max_size", "documents are written as they come"),
             refused("output.console.codec.*", "each line is one document in JSON"),
@@ -83,24 +84,33 @@ _KIB = 1024
 _KEEP = 7
 
 
-def translate(found: Mapping[str, Value], draft: Draft) -> bool:
-    """Sets the output, if it is one of these; returns whether it is."""
-    if path := found.get("output.file.path"):
-        filename = found.get("output.file.filename")
-        name = str(filename.value) if filename else "filebeat"
-        draft.put(("output", "file", "path"), f"{path.value}/{name}.ndjson", path)
-        every, keep = (
-            found.get("output.file.rotate_every_kb"),
-            found.get("output.file.number_of_files"),
-        )
-        if every:
-            draft.put(("output", "file", "max_bytes"), int(str(every.value)) * _KIB, every)
-        if keep:
-            draft.put(("output", "file", "keep"), keep.value, keep)
-        else:
-            draft.assume(("output", "file", "keep"), _KEEP)
-        return True
-    if (console := found.get("output.console.enabled")) and console.value:
-        draft.put(("output", "console"), {}, console)
-        return True
-    return False
+def translate(root: Node, found: Mapping[str, Value], draft: Draft) -> bool:
+    """Sets the output, if it is one of these; returns whether it is. Raises ConfigError."""
+    outputs = find(root, "output")
+    names = list(outputs.content) if outputs and isinstance(outputs.content, dict) else []
+    if outputs is not None and len(names) > 1:
+        raise outputs.error("output", "there is more than one", "leave one of them")
+    match names:
+        case ["file"]:
+            _file(Value(None, find(root, "output.file") or root, "output.file"), found, draft)
+        case ["console"]:
+            whole = Value(None, find(root, "output.console") or root, "output.console")
+            draft.put(("output", "console"), {}, whole)
+        case _:
+            return False
+    return True
+
+
+def _file(whole: Value, found: Mapping[str, Value], draft: Draft) -> None:
+    path, filename = found.get("output.file.path"), found.get("output.file.filename")
+    if path is None:
+        raise whole.error("it has no path")
+    name = str(filename.value) if filename else "filebeat"
+    draft.put(("output", "file", "path"), f"{path.value}/{name}.ndjson", path)
+    if every := found.get("output.file.rotate_every_kb"):
+        draft.put(("output", "file", "max_bytes"), int(str(every.value)) * _KIB, every)
+    keep = found.get("output.file.number_of_files")
+    if keep is None:
+        draft.assume(("output", "file", "keep"), _KEEP)
+    else:
+        draft.put(("output", "file", "keep"), keep.value, keep)

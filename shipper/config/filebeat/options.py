@@ -40,8 +40,6 @@ class Option:
     to: str = ""
     #: The values that are not refused, of one that is FIXED.
     only: tuple[object, ...] = ()
-    #: A key without a value counts as well (`file_identity.path: ~`).
-    also_null: bool = False
 
 
 def honoured(name: str, kind: Kind, says: str, to: str = "") -> Option:
@@ -59,9 +57,9 @@ def ignored(name: str, says: str) -> Option:
     return Option(name, Fate.IGNORED, says)
 
 
-def refused(name: str, says: str, *, also_null: bool = False) -> Option:
+def refused(name: str, says: str) -> Option:
     """One that would be a lie to accept."""
-    return Option(name, Fate.REFUSED, says, also_null=also_null)
+    return Option(name, Fate.REFUSED, says)
 
 
 @dataclass(frozen=True, slots=True)

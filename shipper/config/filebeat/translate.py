@@ -115,7 +115,7 @@ def _translate_output(
     draft: Draft,
     named: frozenset[str],
 ) -> None:
-    if elsewhere.translate(top, draft):
+    if elsewhere.translate(root, top, draft):
         return
     output = top.get("output.elasticsearch")
     if output is None:

@@ -248,7 +248,11 @@ _IF_KNOWN: dict[str, tuple[str, Example]] = {
     ),
     "output.console.enabled": (
         "output.console",
-        Example(True, {"output.kind.value": "console"}),
+        Example(False, refused="it has no output that is enabled"),
+    ),
+    "output.file.enabled": (
+        "output.file.path",
+        Example(False, refused="it has no output that is enabled"),
     ),
 }
 """The same, of what is mapped onto keys of ours that there may not be."""
@@ -261,6 +265,21 @@ TABLE = [(section, option) for section in SECTIONS for option in section.options
 def label(section: Section, option: Option) -> str:
     mark = OF_LOG if section is inputs.LOG else ""
     return f"{mark}{section.full_name(option)}"
+
+
+NEEDED = frozenset(
+    {
+        "filebeat.inputs",
+        "filebeat.inputs[].type",
+        "filebeat.inputs[].paths",
+        "output.elasticsearch",
+        "output.elasticsearch.hosts",
+        "output.elasticsearch.index",
+        "output.file.path",
+        "cloud.id",
+    }
+)
+"""What a configuration cannot do without, or, of the last, what takes the hosts away."""
 
 
 def of_fate(*fates: Fate) -> list[Any]:
@@ -314,7 +333,7 @@ def at(config: Config, path: str) -> object:
             here, parts = here.get(".".join(parts)), []
             continue
         part = parts.pop(0)
-        here = here[int(part)] if part.isdecimal() else getattr(here, part)
+        here = here[int(part)] if part.isdecimal() else getattr(here, part, None)
     return here.reveal() if isinstance(here, Secret) else here
 
 
@@ -330,6 +349,13 @@ def read_or_refusal(text: str) -> Draft | ConfigError:
 def name_of(section: Section, option: Option) -> str:
     """The whole key of an option, or of one of those that a `*` stands for."""
     return section.full_name(option).replace("*", "anything")
+
+
+def beside(option: Option) -> dict[str, object]:
+    """What an option needs, by whole keys: those of an output have that output."""
+    if option.name.startswith("output.file."):
+        return {"output.file.path": "/out"} if has_key("output.file.path") else {}
+    return {"output.console.enabled": True} if option.name.startswith("output.console.") else {}
 
 
 def line_of(content: Mapping[str, Any], key: str) -> int:
@@ -386,13 +412,13 @@ def test_an_option_that_is_ignored_is_remarked_by_name_and_changes_nothing(
     section: Section, option: Option
 ) -> None:
     key = name_of(section, option)
-    content = configuration(section, {key: 1})
+    content = configuration(section, {**beside(option), key: 1})
     made = draft(written(content))
     (remark,) = made.remarks
     assert remark.key == key.replace("[]", "[0]")
     assert remark.what == f"ignored: {option.says}"
     assert remark.place.line == line_of(content, key)
-    assert made.content == draft(written(configuration(section, {}))).content
+    assert made.content == draft(written(configuration(section, beside(option)))).content
 
 
 @pytest.mark.parametrize(("section", "option"), of_fate(Fate.FIXED))
@@ -400,15 +426,15 @@ def test_an_option_that_is_fixed_may_say_what_is_so_anyway_and_nothing_else(
     section: Section, option: Option
 ) -> None:
     key = name_of(section, option)
-    plain = draft(written(configuration(section, {})))
+    plain = draft(written(configuration(section, beside(option))))
     for value in option.only:
-        made = draft(written(configuration(section, {key: value})))
+        made = draft(written(configuration(section, {**beside(option), key: value})))
         assert (made.content, made.remarks) == (plain.content, [])
     others = [True, False] if isinstance(option.only[0], bool) else ["something else"]
     for value in others:
         if value in option.only:
             continue
-        content = configuration(section, {key: value})
+        content = configuration(section, {**beside(option), key: value})
         error = refusal(written(content))
         assert error.what.startswith(f"{key.replace('[]', '[0]')}: it can only be ")
         assert error.where == f"filebeat.yml, line {line_of(content, key)}"
@@ -419,14 +445,11 @@ def test_an_option_that_is_fixed_may_say_what_is_so_anyway_and_nothing_else(
 def test_an_option_without_a_value_is_as_if_it_were_not_there(
     section: Section, option: Option
 ) -> None:
-    if section.full_name(option) in ("filebeat.inputs", "filebeat.inputs[].type"):
+    key = section.full_name(option)
+    # `file_identity.path:` says something although it has no value.
+    if key in NEEDED or key.endswith(".*"):
         return
-    if option.name in ("paths", "hosts", "index", "output.elasticsearch", "cloud.id"):
-        return
-    if option.name.endswith(".*"):
-        return  # `file_identity.path:` says something although it has no value.
-    key = name_of(section, option)
-    made = draft(written(configuration(section, {key: None} if option.name != "id" else {})))
+    made = draft(written(configuration(section, {**beside(option), key: None})))
     assert made.remarks == []
 
 
@@ -447,7 +470,7 @@ ODD: list[object] = [
 @pytest.mark.parametrize(("section", "option"), of_fate(*Fate))
 def test_an_odd_value_is_taken_or_refused_in_words(section: Section, option: Option) -> None:
     for value in ODD:
-        content = configuration(section, {name_of(section, option): value})
+        content = configuration(section, {**beside(option), name_of(section, option): value})
         outcome = read_or_refusal(written(content))
         if isinstance(outcome, ConfigError):
             assert outcome.what

@@ -95,12 +95,9 @@ def test_a_password_in_the_file_is_the_text_that_is_written(password: str) -> No
 def test_a_password_on_the_command_line_is_that_password(password: str) -> None:
     setting = f"output.elasticsearch.password={password}"
     made = draft(in_output("username: u"), settings=(setting,))
-    assert made.content["output"] == {
-        "hosts": ["http://es-1:9200"],
-        "data_stream": "logs-cilium_tetragon.log-default",
-        "username": "u",
-        "password": password,
-    }
+    output = made.content["output"]
+    assert isinstance(output, dict)
+    assert output["password"] == password
 
 
 @pytest.mark.parametrize(
