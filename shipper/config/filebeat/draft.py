@@ -84,13 +84,28 @@ class Draft:
         """A problem with a key of ours, in the words and with the line of the file."""
         for length in range(len(path), 0, -1):
             if origin := self.origins.get(path[:length]):
-                rest = "".join(
-                    f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[length:]
-                )
-                key = f"{origin.key}{rest}"
-                return origin.node.error(key, problem, what_to_do)
+                steps = path[length:]
+                node = _deepest(origin.node, steps)
+                return node.error(f"{origin.key}{_dotted(steps)}", problem, what_to_do)
         dotted = ".".join(str(part) for part in path)
         return ConfigError(f"{dotted}: {problem}", what_to_do=what_to_do)
+
+
+def _deepest(node: Node, steps: Path) -> Node:
+    """What is nearest to that place below a node: it has the line to look at."""
+    for step in steps:
+        match node.content:
+            case dict() as keys if isinstance(step, str) and step in keys:
+                node = keys[step]
+            case list() as items if isinstance(step, int) and step < len(items):
+                node = items[step]
+            case _:
+                break
+    return node
+
+
+def _dotted(steps: Path) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
 
 
 def hidden(secret: str, variable: str, origin: Value, draft: Draft) -> str:

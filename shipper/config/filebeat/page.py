@@ -2,6 +2,7 @@
 
 from shipper.config.filebeat.options import Fate, Option, Section
 from shipper.config.filebeat.translate import SECTIONS
+from shipper.config.model_keys import has_key
 
 _INTRODUCTION = """\
 # Filebeat's configuration
@@ -105,6 +106,12 @@ not looked at. Other flags and commands are refused, with what to do instead.
 _PROCESSORS = """\
 ## Processors
 
+They are those of [processors.md](processors.md), in Filebeat's own words.
+"""
+
+_NO_PROCESSORS = """\
+## Processors
+
 `timestamp` on the field `time`, without a `target_field` or with `@timestamp`, says what is so
 anyway: `@timestamp` is the event's own time. Others are refused.
 """
@@ -119,7 +126,8 @@ _WORDS = {
 
 def page() -> str:
     """The whole page, without the notice that it is generated."""
-    return "\n".join([_INTRODUCTION, *map(_section, SECTIONS), _PROCESSORS])
+    processors = _PROCESSORS if has_key("processors") else _NO_PROCESSORS
+    return "\n".join([_INTRODUCTION, *map(_section, SECTIONS), processors])
 
 
 def _section(section: Section) -> str:

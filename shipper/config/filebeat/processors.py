@@ -1,15 +1,14 @@
 """Where the lists of processors are handed over.
 
-What each processor does, and which there are, is for the module of the processors to say. Until
-there is one, `timestamp` on the field `time` is understood here: it asks for what each document
-has, the event's own time at `@timestamp`.
+What each processor does, and which there are, is for `processors` of our own configuration to say.
+Where that has no such key, `timestamp` on the field `time` is understood here: it asks for what
+each document has, the event's own time at `@timestamp`.
 """
 
-from collections.abc import Sequence
-
-from shipper.config.filebeat.draft import Draft, Value
+from shipper.config.filebeat.draft import Draft, Path, Value
 from shipper.config.filebeat.tree import Node
-from shipper.config.filebeat.values import anything, items
+from shipper.config.filebeat.values import items, raw
+from shipper.config.model_keys import has_key
 
 #: Of the guide's processor: what says how a time is written, and what becomes of one that is not.
 _HARMLESS = frozenset(
@@ -17,14 +16,18 @@ _HARMLESS = frozenset(
 )
 
 
-def hand_over(lists: Sequence[Value], base: tuple[str | int, ...], draft: Draft) -> None:
-    """Processors of one input, in the order in which they run; `base`: our key of the input.
+def hand_over(value: Value | None, base: Path, draft: Draft) -> None:
+    """Sets the processors below a key of ours: of one input, or of all.
 
     Raises ConfigError: there is no such processor.
     """
-    for value in lists:
-        for index, node in enumerate(items(value.node)):
-            _check(node, f"{value.key}[{index}]")
+    if value is None:
+        return
+    if has_key("processors"):
+        draft.put((*base, "processors"), raw(value.node), value)
+        return
+    for index, node in enumerate(items(value.node)):
+        _check(node, f"{value.key}[{index}]")
 
 
 def _check(node: Node, key: str) -> None:
@@ -33,7 +36,7 @@ def _check(node: Node, key: str) -> None:
     name, options = next(iter(node.content.items()))
     if name != "timestamp":
         raise node.error(f"{key}.{name}", "shipper has no such processor", "leave it out")
-    settings = anything(options)
+    settings = raw(options)
     if not isinstance(settings, dict) or settings.get("field") != "time":
         raise options.error(
             f"{key}.{name}", "it can only be on the field `time` here", "field: time"

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import yaml
 
-from shipper.config.filebeat import elasticsearch, elsewhere, general, inputs, queue, serving
+from shipper.config.filebeat import (
+    elasticsearch,
+    elsewhere,
+    general,
+    inputs,
+    processors,
+    queue,
+    serving,
+)
 from shipper.config.filebeat.draft import Draft, Value, gather, transfer
 from shipper.config.filebeat.options import Section
 from shipper.config.filebeat.tree import Node, Place, find, lay_over, put, read_tree, setting
@@ -102,6 +110,7 @@ def _translate(root: Node, named: frozenset[str]) -> Draft:
     for section in SECTIONS:
         if not section.prefix:
             transfer(section, top, draft)
+    processors.hand_over(top.get("processors"), (), draft)
     general.translate(top, draft)
     serving.translate(top, draft)
     _translate_output(root, top, of_inputs, draft, named)

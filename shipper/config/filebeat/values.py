@@ -130,18 +130,33 @@ def text_map(node: Node) -> dict[str, str]:
 
 def anything(node: Node) -> object:
     """Whatever it is, as the fields of a document: without what has no value."""
+    return _without_nulls(raw(node))
+
+
+def raw(node: Node) -> object:
+    """Whatever it is."""
     match node.content:
         case dict() as keys:
-            found = {key: anything(child) for key, child in keys.items()}
-            return {key: value for key, value in found.items() if value is not None}
+            return {key: raw(child) for key, child in keys.items()}
         case list() as items:
-            return [anything(item) for item in items]
+            return [raw(item) for item in items]
         case Scalar(is_loose=True, reference=str() as written) as scalar:
             return Reference(scalar.text, written)
         case Scalar(is_loose=True) as scalar:
             return _guess(scalar.text)
         case Scalar() as scalar:
             return scalar.value
+
+
+def _without_nulls(value: object) -> object:
+    match value:
+        case dict():
+            found = {key: _without_nulls(inner) for key, inner in value.items()}
+            return {key: inner for key, inner in found.items() if inner is not None}
+        case list():
+            return [_without_nulls(inner) for inner in value]
+        case _:
+            return value
 
 
 def mapping(node: Node) -> dict[str, object]:
