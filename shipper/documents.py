@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from shipper import __version__
 from shipper.config.inputs import InputConfig
+from shipper.config.merging import merged
 from shipper.config.model import Config
 from shipper.errors import ConfigError
 from shipper.index_name import IndexName, IndexPattern
@@ -43,7 +44,7 @@ def document_constants(
     if settings.tags:
         constants["tags"] = settings.tags
     if settings.fields_under_root:
-        return _merged(constants, settings.fields)
+        return merged(constants, settings.fields)
     if settings.fields:
         constants["fields"] = settings.fields
     return constants
@@ -85,18 +86,6 @@ def index_names(config: Config) -> tuple[IndexName, ...]:
         for settings in config.inputs
     )
     return tuple(name for name in found if name is not None)
-
-
-def _merged(base: Mapping[str, object], top: Mapping[str, object]) -> dict[str, object]:
-    """Both; where both have a value, that of `top`."""
-    merged = dict(base)
-    for key, value in top.items():
-        below = merged.get(key)
-        if isinstance(below, dict) and isinstance(value, dict):
-            merged[key] = _merged(below, value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def _data_stream(name: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from shipper.config.filebeat import (
     serving,
 )
 from shipper.config.filebeat.draft import Draft, Value, gather, transfer
+from shipper.config.filebeat.input_options import FILESTREAM, LOG
 from shipper.config.filebeat.options import Section
 from shipper.config.filebeat.tree import Node, Place, find, lay_over, put, read_tree, setting
 from shipper.config.filebeat.values import boolean
@@ -23,8 +24,8 @@ from shipper.errors import ConfigError
 
 #: Every section, in the order of the docs.
 SECTIONS: tuple[Section, ...] = (
-    inputs.FILESTREAM,
-    inputs.LOG,
+    FILESTREAM,
+    LOG,
     elasticsearch.SECTION,
     queue.SECTION,
     general.GENERAL,

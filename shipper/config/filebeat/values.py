@@ -5,7 +5,6 @@ Each function takes the value and raises ValueError, in words that repeat no sec
 """
 
 import re
-from collections.abc import Mapping
 
 from shipper.config.filebeat.tree import Node, Scalar, leaves
 
@@ -38,7 +37,6 @@ class Reference(str):
 def text(node: Node) -> str:
     """Text, character by character as it is written: `0123` and `1.0` too."""
     scalar = _scalar(node, "text")
-    # A list of one is what one is where one is expected.
     if scalar.reference is not None:
         return Reference(scalar.text, scalar.reference)
     return scalar.text
@@ -198,18 +196,6 @@ def split(written: str) -> list[str]:
             current += character
     entries.append(current.strip())
     return entries
-
-
-def deep_merge(base: Mapping[str, object], top: Mapping[str, object]) -> dict[str, object]:
-    """Both; where both have a value, that of `top`."""
-    merged = dict(base)
-    for key, value in top.items():
-        below = merged.get(key)
-        if isinstance(below, dict) and isinstance(value, dict):
-            merged[key] = deep_merge(below, value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def _scalar(node: Node, expected: str) -> Scalar:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from shipper.config.filebeat import inputs
 from shipper.config.filebeat.convert import as_yaml
 from shipper.config.filebeat.draft import Draft
+from shipper.config.filebeat.input_options import LOG
 from shipper.config.filebeat.options import Fate, Option, Section
 from shipper.config.filebeat.translate import SECTIONS
 from shipper.config.load import parse_config, read_config
@@ -263,7 +263,7 @@ TABLE = [(section, option) for section in SECTIONS for option in section.options
 
 
 def label(section: Section, option: Option) -> str:
-    mark = OF_LOG if section is inputs.LOG else ""
+    mark = OF_LOG if section is LOG else ""
     return f"{mark}{section.full_name(option)}"
 
 
@@ -303,7 +303,7 @@ def configuration(section: Section, values: Mapping[str, object]) -> dict[str, A
     content: dict[str, Any] = yaml.safe_load(LEAST)
     (source,) = content["filebeat.inputs"]
     output = content["output.elasticsearch"]
-    if section is inputs.LOG:
+    if section is LOG:
         source["type"] = "log"
     for key, value in values.items():
         if key.startswith("filebeat.inputs[]."):
