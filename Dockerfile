@@ -36,15 +36,18 @@ LABEL org.opencontainers.image.title="shipper" \
       org.opencontainers.image.description="Ships Cilium Tetragon logs to Elasticsearch and OpenSearch" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/shipper /opt/shipper
-COPY --chmod=0644 deploy/image/shipper.yml /etc/shipper/shipper.yml
-# Group 0 may write the data directory: a user id without an entry in /etc/passwd has that group.
+# Looked for last: whatever is mounted at /etc/shipper or as /usr/share/filebeat/filebeat.yml wins.
+COPY --chmod=0644 deploy/image/shipper.yml /usr/share/shipper/shipper.yml
+# Filebeat's command line, for pods that were written for it.
+COPY --chmod=0755 deploy/image/entrypoint deploy/image/filebeat /opt/shipper/bin/
+# Group 0 may write the data directories, our own and that of a filebeat.yml: a user id without an entry in /etc/passwd has that group.
 # The base has no byte code of the standard library; this import writes what a start needs, as it
 # cannot be written once the root is read-only.
-RUN install -d -m 0770 /var/lib/shipper \
- && /opt/shipper/bin/python -c 'import shipper.cli, shipper.daemon, shipper.admin.server'
+RUN install -d -m 0770 /var/lib/shipper /usr/share/filebeat/data \
+ && /opt/shipper/bin/python -c 'import shipper.filebeat_cli, shipper.daemon, shipper.admin.server'
 ENV PATH=/opt/shipper/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 USER 65534:0
-ENTRYPOINT ["shipper"]
+ENTRYPOINT ["entrypoint"]
 CMD ["run"]

@@ -116,7 +116,7 @@ def _check_files(config: Config) -> list[Finding]:
     for source in config.inputs:
         subject = f"input {source.id}"
         for pattern in source.paths:
-            found = scan(filesystem, [pattern], source.exclude)
+            found = scan(filesystem, [pattern], source.exclude, symlinks=source.symlinks)
             unreadable = dict(found.unreadable)
             for path in found.found.values():
                 try:

@@ -18,13 +18,20 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shipper import __version__
 from shipper.clock import SystemClock
-from shipper.config.load import PLACES, VARIABLE, find_config, load_config
-from shipper.config.model import Config, LoggingConfig
+from shipper.config.load import (
+    PLACES,
+    VARIABLE,
+    Reading,
+    find_config,
+    read_config,
+    read_filebeat,
+)
+from shipper.config.model import LoggingConfig
 from shipper.dead_letters import arguments as letter_arguments
 from shipper.errors import ConfigError, ShipperError
 from shipper.logs import Log, LogFormat, StandardLogging
@@ -44,15 +51,21 @@ A first configuration:
     api_key_file: /run/secrets/es-api-key
 
 It is looked for at -c FILE, ${VARIABLE}, {", ".join(PLACES)}. Every option with its default is in
-docs/configuration.md. Exit codes: 0, 2 for wrong arguments or a wrong configuration, 1 otherwise.
+docs/configuration.md; Filebeat's files are read too
+(docs/filebeat.md). Exit codes: 0, 2 for wrong arguments or a wrong configuration, 1 otherwise.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     options = _parser().parse_args(arguments)
+    return guarded(lambda: options.command(options))
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Runs a command; an error is said in words, and is an exit code."""
     try:
-        code: int = options.command(options)
+        code = command()
         # Now, and not at exit: a reader that has gone is noticed here.
         sys.stdout.flush()
     except ConfigError as error:
@@ -100,6 +113,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(check)
     check.set_defaults(command=_check)
 
+    convert = commands.add_parser(
+        "convert",
+        help="a configuration of Filebeat as one of shipper's own",
+        description="Prints a configuration of Filebeat in shipper's own dialect, with a comment "
+        "where something differs. shipper reads Filebeat's as it is, too: this is for who wants "
+        "what only the own dialect has. Variables of the environment have to be set.",
+    )
+    convert.add_argument("file", nargs="+", help="filebeat.yml; of several, later ones win")
+    convert.add_argument(
+        "-E", dest="settings", metavar="KEY=VALUE", action="append", default=[], help="over all"
+    )
+    convert.set_defaults(command=_convert)
+
     registry = commands.add_parser("registry", help="what is remembered of each file")
     actions = registry.add_subparsers(title="actions", metavar="ACTION", required=True)
     show = actions.add_parser(
@@ -145,19 +171,24 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", metavar="FILE", help="the configuration")
 
 
-def _load(options: argparse.Namespace) -> tuple[Path, Config]:
+def _load(options: argparse.Namespace) -> tuple[str, Reading]:
     path = find_config(options.config, os.environ)
-    return path, load_config(path, os.environ)
+    return str(path), read_config([path], os.environ)
 
 
 def _run(options: argparse.Namespace) -> int:
+    return run(*_load(options))
+
+
+def run(name: str, reading: Reading) -> int:
+    """Follows and ships, by the configuration that was read from `name`; returns the exit code."""
     from shipper.allocator import keep_freed_memory
     from shipper.daemon import Daemon
     from shipper.filesystem import FileSystem
     from shipper.processors.machine import this_machine
 
     keep_freed_memory()
-    path, config = _load(options)
+    config = reading.config
     clock = SystemClock()
     log = Log(sys.stderr, clock, config.logging.level, config.logging.format)
     logging.basicConfig(handlers=[StandardLogging(log)], level=logging.WARNING)
@@ -167,7 +198,9 @@ def _run(options: argparse.Namespace) -> int:
     # too few, EMFILE says so.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    log.info("configuration read", file=str(path))
+    log.info("configuration read", file=name)
+    for remark in reading.remarks:
+        log.warning(f"{remark.key}: {remark.what}", where=str(remark.place))
     daemon = Daemon(
         config,
         clock=clock,
@@ -190,11 +223,26 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from shipper.check import check, report
+    return check(*_load(options))
 
-    path, config = _load(options)
-    findings = asyncio.run(check(config, SystemClock()))
-    return report(str(path), findings, sys.stdout)
+
+def check(name: str, reading: Reading) -> int:
+    """Says what would keep that configuration from working; returns the exit code."""
+    from shipper import check as checks
+
+    for remark in reading.remarks:
+        sys.stdout.write(f"{remark.place}: {remark.key}: {remark.what}\n")
+    findings = asyncio.run(checks.check(reading.config, SystemClock()))
+    return checks.report(name, findings, sys.stdout)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from shipper.config.filebeat.convert import as_yaml
+
+    paths = [Path(file) for file in options.file]
+    draft = read_filebeat(paths, os.environ, options.settings)
+    sys.stdout.write(as_yaml(draft, ", ".join(options.file)))
+    return 0
 
 
 def _show_registry(options: argparse.Namespace) -> int:
@@ -202,8 +250,8 @@ def _show_registry(options: argparse.Namespace) -> int:
 
     from shipper.registry import read_records
 
-    _, config = _load(options)
-    records = sorted(read_records(Path(config.data_dir)), key=lambda found: found.path)
+    _, reading = _load(options)
+    records = sorted(read_records(Path(reading.config.data_dir)), key=lambda found: found.path)
     if options.json:
         for record in records:
             sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
@@ -220,8 +268,8 @@ def _show_dead_letters(options: argparse.Namespace) -> int:
     from shipper.dead_letters.show import show, show_json
     from shipper.output.dead_letter import FILE_NAME
 
-    _, config = _load(options)
-    path = Path(config.data_dir, FILE_NAME)
+    _, reading = _load(options)
+    path = Path(reading.config.data_dir, FILE_NAME)
     choice = Choice(options.status, options.reason, options.since)
     printing = show_json if options.json else show
     printing(path, choice, options.limit, sys.stdout.buffer, _tell)
@@ -232,10 +280,10 @@ def _replay_dead_letters(options: argparse.Namespace) -> int:
     from shipper.dead_letters.choice import Choice
     from shipper.dead_letters.replay import Wanted, replay
 
-    _, config = _load(options)
+    _, reading = _load(options)
     choice = Choice(options.status, options.reason, options.since)
     wanted = Wanted(choice, options.limit, options.timeout, options.dry_run)
-    went_through = asyncio.run(replay(config, wanted, SystemClock(), sys.stdout, _tell))
+    went_through = asyncio.run(replay(reading.config, wanted, SystemClock(), sys.stdout, _tell))
     return 0 if went_through else 1
 
 

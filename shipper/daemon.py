@@ -255,6 +255,7 @@ class Daemon:
                     WakeUp(),
                     # A gzip is no text: what is in it is read by `compressed`.
                     exclude=(*settings.exclude, f"*{SUFFIX}"),
+                    symlinks=settings.symlinks,
                     retention=self._retention(settings.id),
                     compressed=self._compressed(settings, catalog),
                 )

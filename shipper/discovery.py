@@ -45,8 +45,15 @@ def directory_of(pattern: str) -> str:
     return "/".join(parts[:fixed]) or "/"
 
 
-def scan(filesystem: FileSystem, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Scan:
-    """Evaluates the globs; leaves out what `exclude` matches.
+def scan(
+    filesystem: FileSystem,
+    patterns: Sequence[str],
+    exclude: Sequence[str] = (),
+    *,
+    symlinks: bool = True,
+) -> Scan:
+    """Evaluates the globs; leaves out what `exclude` matches, and, without `symlinks`, files that
+    a symbolic link leads to.
 
     Never raises OSError: what cannot be seen is said in the result.
     """
@@ -65,6 +72,8 @@ def scan(filesystem: FileSystem, patterns: Sequence[str], exclude: Sequence[str]
             continue
         for path in paths:
             if any(fnmatch.fnmatchcase(path, glob) for glob in exclude):
+                continue
+            if not symlinks and filesystem.is_link(path):
                 continue
             try:
                 inode = filesystem.inode_of(path)

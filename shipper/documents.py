@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from shipper import __version__
 from shipper.config.inputs import InputConfig
+from shipper.config.merging import merged
 from shipper.config.model import Config
 from shipper.errors import ConfigError
 from shipper.index_name import IndexName, IndexPattern
@@ -42,10 +43,12 @@ def document_constants(
     }
     if data_stream:
         constants["data_stream"] = data_stream
-    if settings.fields:
-        constants["fields"] = settings.fields
     if settings.tags:
         constants["tags"] = settings.tags
+    if settings.fields_under_root:
+        return merged(constants, settings.fields)
+    if settings.fields:
+        constants["fields"] = settings.fields
     return constants
 
 

@@ -59,6 +59,10 @@ class FileSystem:
         found = os.stat(path)
         return _inode(found) if stat.S_ISREG(found.st_mode) else None
 
+    def is_link(self, path: str) -> bool:
+        """Whether a symbolic link stands at that path itself."""
+        return os.path.islink(path)
+
     def open(self, path: str) -> int:
         """A descriptor to read from. Never blocks on a FIFO, is not inherited by children."""
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -29,6 +29,8 @@ class FollowedInput:
     bell: WakeUp
     #: Globs of what is left out although `patterns` match it.
     exclude: Sequence[str] = ()
+    #: Whether symbolic links to files are followed.
+    symlinks: bool = True
     #: None: nothing is kept by links.
     retention: Retention | None = None
     #: None: gzips are not looked at.
@@ -60,7 +62,7 @@ class Following:
 
     async def scan(self, source: FollowedInput) -> None:
         """Looks at the input's directories now."""
-        found = scan(self._filesystem, source.patterns, source.exclude)
+        found = scan(self._filesystem, source.patterns, source.exclude, symlinks=source.symlinks)
         self._report(source, found)
         for error in source.catalog.apply(found):
             self._faults.report("a file cannot be opened; it is tried again", error)

@@ -1,5 +1,6 @@
 """The reference pages, made from what they are about: docs/configuration.md from the types that
-`config.model` gathers, docs/metrics.md from the table in `metrics`.
+`config.model` gathers, docs/filebeat.md from the tables of Filebeat's options, docs/metrics.md from
+the table in `metrics`.
 
 `python -m shipper.reference` writes them; with `--check` it writes nothing and ends with exit code
 1 if a page is out of date.
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from shipper.config.filebeat.page import page as filebeat_page
 from shipper.config.load import PLACES, VARIABLE
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
@@ -42,6 +44,9 @@ One YAML file. It is looked for at these places, and the first one named is read
 1. `-c FILE` on the command line,
 2. the file that the environment variable `{VARIABLE}` names,
 3. {", ".join(f"`{place}`" for place in PLACES)}.
+
+A file of Filebeat's is known by its keys and read as it is: [filebeat.md](filebeat.md) has each of
+its options. This page is about shipper's own.
 
 `shipper check` reads it and says what is wrong in it, by key and line, or else what is wrong with
 the files and the cluster that it names. A key that is not on this page is an error.
@@ -139,7 +144,11 @@ _WORDS: dict[object, str] = {
 
 def pages() -> dict[str, str]:
     """The content of each page, by the name of its file in docs/."""
-    return {"configuration.md": _configuration(), "metrics.md": _metrics()}
+    return {
+        "configuration.md": _configuration(),
+        "filebeat.md": "\n".join([_NOTICE, filebeat_page()]),
+        "metrics.md": _metrics(),
+    }
 
 
 def main(arguments: Sequence[str] | None = None, directory: Path = _DOCS) -> int:

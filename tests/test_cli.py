@@ -17,6 +17,7 @@ import pytest
 from shipper import __version__
 from shipper.cli import main
 from shipper.clock import SystemClock
+from shipper.config.load import PLACES
 from shipper.filesystem import Inode
 from shipper.identity import Identity, Mark
 from shipper.output.dead_letter import DeadLetter, line_of
@@ -151,13 +152,15 @@ class TestArguments:
     [("run",), ("check",), ("registry", "show"), ("deadletter", "show"), ("deadletter", "replay")],
 )
 def test_without_a_configuration_it_says_where_it_looked(command: tuple[str, ...]) -> None:
-    if os.path.exists("/etc/shipper/shipper.yml"):
+    if any(os.path.exists(place) for place in PLACES):
         pytest.skip("this machine has a configuration")
     done = run(*command)
     assert done.returncode == 2
     entry = complaint(done)
     assert entry["message"] == "there is no configuration"
-    assert entry["where"] == "/etc/shipper/shipper.yml"
+    assert entry["where"] == (
+        "/etc/shipper/shipper.yml, /usr/share/filebeat/filebeat.yml, /usr/share/shipper/shipper.yml"
+    )
     assert entry["what_to_do"] == "write one there, or name one with -c FILE or $SHIPPER_CONFIG"
 
 

@@ -299,3 +299,18 @@ def test_a_directory_that_cannot_be_watched_is_reported_and_scanned_all_the_same
     assert {(directory, error.errno) for directory, error in reports} == {
         (str(tmp_path), errno.EMFILE)
     }
+
+
+def test_without_symbolic_links_only_files_themselves_are_found(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / "a.log").write_text("a\n")
+    (tmp_path / "link.log").symlink_to(real / "a.log")
+    (tmp_path / "directory").symlink_to(real)
+    patterns = [f"{tmp_path}/*.log", f"{tmp_path}/directory/*.log"]
+    filesystem = FileSystem()
+    assert list(scan(filesystem, patterns[:1]).found.values()) == [f"{tmp_path}/link.log"]
+    assert scan(filesystem, patterns[:1], symlinks=False).found == {}
+    # A link to a directory on the way is followed in any case.
+    found = scan(filesystem, patterns, symlinks=False).found
+    assert list(found.values()) == [f"{tmp_path}/directory/a.log"]

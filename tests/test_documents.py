@@ -157,3 +157,25 @@ def test_every_field_that_may_be_named_is_in_the_documents() -> None:
     for reference in REFERENCES:
         path = reference.replace("*", "team")
         assert len(names(f"%{{[{path}]}}", {"team": "a"})) == 1
+
+
+def test_fields_at_the_top_win_over_ours_and_leave_the_rest() -> None:
+    fields = {"team": "a", "host": {"ip": "192.0.2.1", "name": "mine"}, "event": {"kind": "event"}}
+    source = InputConfig(id="a", paths=("/a",), fields=fields, fields_under_root=True)
+    config = Config(inputs=(source,), output=OutputConfig(hosts=HostList(["http://a:1"])), name="n")
+    constants = document_constants(config, source, agent_id="i", ephemeral_id="e")
+    assert constants["team"] == "a"
+    assert constants["host"] == {"ip": "192.0.2.1", "name": "mine"}
+    assert constants["event"] == {
+        "dataset": "cilium_tetragon.log",
+        "module": "cilium_tetragon",
+        "kind": "event",
+    }
+    assert "fields" not in constants
+
+
+@pytest.mark.parametrize("name", ["@timestamp", "message", "log", "error", "tags", "data_stream"])
+def test_fields_at_the_top_cannot_be_those_that_a_line_decides(name: str) -> None:
+    with pytest.raises(ValueError, match="at the top of a document is set by shipper"):
+        InputConfig(id="a", paths=("/a",), fields={name: "x"}, fields_under_root=True)
+    assert InputConfig(id="a", paths=("/a",), fields={name: "x"})

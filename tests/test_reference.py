@@ -21,6 +21,12 @@ def test_a_page_is_what_the_code_makes(page: str) -> None:
     assert (DOCS / page).read_text() == reference.pages()[page], "run ./dev docs"
 
 
+def test_the_guides_configuration_on_the_page_of_filebeat_is_one() -> None:
+    page = (DOCS / "filebeat.md").read_text()
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert parse_config(example.encode(), "the page", {}).inputs[0].id == "tetragon-log"
+
+
 def test_the_pages_have_examples() -> None:
     assert len(EXAMPLES) == 4
 

@@ -14,6 +14,11 @@ from shipper.config.units import ByteSize, Seconds
 _KIB, _MIB = 1024, 1024**2
 
 
+#: Of a document, what differs from line to line, what `tags` are for, and what has to be the
+#: data stream's name.
+_NOT_YOURS = frozenset({"@timestamp", "message", "log", "error", "tags", "data_stream"})
+
+
 class Format(Enum):
     """What a document is made of."""
 
@@ -170,9 +175,23 @@ class InputConfig(Section, frozen=True):
             "milliseconds where the kernel tells of them; this is for where it does not."
         ),
     ] = Seconds(2)
+    symlinks: Annotated[
+        bool,
+        Meta(
+            description="Whether files are read to which symbolic links lead that `paths` match; "
+            "links to directories on the way are followed in any case."
+        ),
+    ] = True
     fields: Annotated[
         dict[str, Any], Meta(description="Anything of yours; each document has it at `fields`.")
     ] = field(default_factory=dict)
+    fields_under_root: Annotated[
+        bool,
+        Meta(
+            description="Whether `fields` stand at the top of the document instead: over those of "
+            "shipper (`host.name`), but not over those that differ from line to line."
+        ),
+    ] = False
     tags: Annotated[tuple[str, ...], Meta(description="Each document has them at `tags`.")] = ()
     processors: Annotated[
         Processors,
@@ -197,3 +216,6 @@ class InputConfig(Section, frozen=True):
             orjson.dumps(self.fields)
         except TypeError as error:
             raise ValueError(f"fields: they cannot be written as JSON: {error}") from error
+        if self.fields_under_root:
+            for name in _NOT_YOURS & set(self.fields):
+                raise ValueError(f"fields: `{name}` at the top of a document is set by shipper")

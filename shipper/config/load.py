@@ -19,16 +19,26 @@ from pathlib import Path
 import msgspec
 import yaml
 
+from shipper.config.filebeat.draft import Draft, Remark
+from shipper.config.filebeat.translate import is_filebeat
+from shipper.config.filebeat.translate import read as translate
 from shipper.config.model import Config
 from shipper.config.outputs import misplaced
 from shipper.config.presets import with_preset
 from shipper.config.processors import Processors
 from shipper.config.section import Section
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
+from shipper.config.yaml_text import QUOTE_IT, compose, is_binary, key_of, scalar_of
 from shipper.errors import ConfigError
 
 #: Where a configuration is looked for when none is named.
-PLACES = ("/etc/shipper/shipper.yml",)
+PLACES = (
+    "/etc/shipper/shipper.yml",
+    # Filebeat's own place: in its stead, shipper finds what is mounted there.
+    "/usr/share/filebeat/filebeat.yml",
+    # The image's own, which takes its values from the environment, and makes way for any other.
+    "/usr/share/shipper/shipper.yml",
+)
 
 #: The variable that names one.
 VARIABLE = "SHIPPER_CONFIG"
@@ -39,9 +49,6 @@ _LARGEST = 1024 * 1024
 #: `$${` is a `${` that is meant as such.
 _REFERENCE = re.compile(r"\$(\$\{)|\$\{([^}]*)\}")
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)(?::(\??)(.*))?", re.DOTALL)
-
-#: What to do with text that YAML takes for something else.
-_QUOTE_IT = "put it in quotes"
 
 #: Keys and indexes from the top of the file.
 _Path = tuple[str | int, ...]
@@ -65,12 +72,67 @@ def find_config(named: str | None, environ: Mapping[str, str]) -> Path:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A configuration, and what its author should know of how it was read."""
+
+    config: Config
+    #: Of options of Filebeat that have no effect here, or another one.
+    remarks: tuple[Remark, ...] = ()
+
+
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     """Reads a configuration.
 
     Raises ConfigError: it cannot be read, or something in it is wrong. All unknown keys are named
     at once; of other faults the first.
     """
+    return read_config([path], environ).config
+
+
+def read_config(
+    paths: Sequence[Path], environ: Mapping[str, str], settings: Sequence[str] = ()
+) -> Reading:
+    """As `load_config`. Of Filebeat's dialect there may be several files, of which each is laid
+    over those before it, and `settings` (`KEY=VALUE`) over all."""
+    files = [(str(path), compose(_content(path), str(path))) for path in paths]
+    if any(is_filebeat(root, name) for name, root in files):
+        return _reading(translate(files, environ, settings), environ)
+    if len(files) > 1 or settings:
+        raise ConfigError(
+            "several files, and settings, are for configurations of Filebeat",
+            where=files[-1][0],
+            what_to_do="give one file",
+        )
+    name, root = files[0]
+    return Reading(_read_own(root, name, environ))
+
+
+def read_filebeat(
+    paths: Sequence[Path], environ: Mapping[str, str], settings: Sequence[str] = ()
+) -> Draft:
+    """Files of Filebeat as a configuration of our own, as it would be written.
+
+    Raises ConfigError, also for what our own configuration would be refused for.
+    """
+    files = [(str(path), compose(_content(path), str(path))) for path in paths]
+    for name, root in files:
+        if not any(is_filebeat(root, name) for name, root in files):
+            raise ConfigError("it is no configuration of Filebeat", where=name)
+    draft = translate(files, environ, settings)
+    _reading(draft, environ)
+    return draft
+
+
+def parse_config(text: bytes, name: str, environ: Mapping[str, str]) -> Config:
+    """As `load_config`, of the content of a file called `name`."""
+    root = compose(text, name)
+    if is_filebeat(root, name):
+        return _reading(translate([(name, root)], environ), environ).config
+    return _read_own(root, name, environ)
+
+
+def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             text = file.read(_LARGEST + 1)
@@ -82,71 +144,37 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         ) from error
     if len(text) > _LARGEST:
         raise ConfigError(f"it has more than {_LARGEST} bytes", where=str(path))
-    return parse_config(text, str(path), environ)
+    return text
 
 
-def parse_config(text: bytes, name: str, environ: Mapping[str, str]) -> Config:
-    """As `load_config`, of the content of a file called `name`."""
+def _read_own(root: yaml.MappingNode, name: str, environ: Mapping[str, str]) -> Config:
     document = _Document(name, environ)
-    try:
-        root = yaml.compose(text.decode("utf-8-sig"), _Loader)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"it is not UTF-8: {error}", where=name) from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}, line {mark.line + 1}" if mark else name
-        problem, advice = _without_names(error.problem or "")
-        raise ConfigError(f"it is not YAML: {problem}", where=where, what_to_do=advice) from error
-    except yaml.reader.ReaderError as error:
-        raise ConfigError(f"it is not YAML: {error.reason}", where=name) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"it is not YAML: {error}", where=name) from error
-    if not isinstance(root, yaml.MappingNode):
-        raise ConfigError(
-            "it has no keys",
-            where=name,
-            what_to_do="a configuration has at least `inputs:` and `output:`",
-        )
-    if any(
-        _key(node).startswith("filebeat.") or _key(node) == "filebeat" for node, _ in root.value
-    ):
-        raise ConfigError(
-            "it is a configuration of Filebeat",
-            where=name,
-            what_to_do="write one of ours: docs/configuration.md has a complete example",
-        )
     content = document.value_of(root, ())
     _refuse_unknown_keys(document, Config, content, ())
     _refuse_two_targets(document, content)
     _refuse_misplaced_keys(document, content)
+    return _converted(content, document, environ)
+
+
+def _reading(draft: Draft, environ: Mapping[str, str]) -> Reading:
+    return Reading(_converted(draft.plain(), draft, environ), tuple(draft.remarks))
+
+
+class _Explains(typing.Protocol):
+    """What knows where a key of ours comes from."""
+
+    def error(self, problem: str, path: _Path, what_to_do: str = "") -> ConfigError: ...
+
+
+def _converted(content: object, source: _Explains, environ: Mapping[str, str]) -> Config:
     try:
         config = msgspec.convert(with_preset(content), Config, strict=False, dec_hook=_convert)
     except msgspec.ValidationError as error:
-        raise _explain(document, error) from error
+        raise _explain(source, error) from error
     if config.name:
         return config
     name = environ.get("NODE_NAME") or socket.gethostname()
     return msgspec.structs.replace(config, name=name)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without its times: `2026-11-24` is text here, and `15:04:05` no number of seconds."""
-
-
-def _whole_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
-    return node.value if ":" in node.value else loader.construct_yaml_int(node)
-
-
-def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
-    return node.value if ":" in node.value else loader.construct_yaml_float(node)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
-_Loader.add_constructor("tag:yaml.org,2002:float", _number)
-_Loader.add_constructor(
-    "tag:yaml.org,2002:timestamp",
-    lambda loader, node: str(node.value),
-)
 
 
 @dataclass(slots=True)
@@ -189,7 +217,7 @@ class _Document:
     def _mapping(self, node: yaml.Node, path: _Path) -> dict[str, object]:
         result: dict[str, object] = {}
         for key_node, value_node in node.value:
-            key = _key(key_node)
+            key = key_of(key_node)
             self.lines[(*path, key)] = key_node.start_mark.line + 1
             if key == "<<":
                 raise self.error("merge keys are not supported", (*path, key), "write the keys out")
@@ -199,16 +227,12 @@ class _Document:
         return result
 
     def _scalar(self, node: yaml.ScalarNode, path: _Path) -> object:
-        if _REFERENCE.search(node.value) and node.tag != "tag:yaml.org,2002:binary":
+        if _REFERENCE.search(node.value) and not is_binary(node):
             return _REFERENCE.sub(lambda found: self._substitute(found, path), node.value)
-        loader = _Loader("")
         try:
-            return loader.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
-            # What these say repeats the value, which may be a password.
-            raise self.error("it cannot be understood", path, _QUOTE_IT) from error
-        finally:
-            loader.dispose()
+            return scalar_of(node)
+        except ValueError as error:
+            raise self.error(str(error), path, QUOTE_IT) from None
 
     def _substitute(self, found: re.Match[str], path: _Path) -> str:
         if found[1]:
@@ -234,17 +258,6 @@ class _Document:
                 f"set it, or write ${{{name}:default}}",
             )
         return str(rest)
-
-
-def _key(node: yaml.Node) -> str:
-    return str(node.value) if isinstance(node, yaml.ScalarNode) else "(a key that is not text)"
-
-
-def _without_names(problem: str) -> tuple[str, str]:
-    """What YAML finds wrong, without the names it quotes, and what to do about those: a password
-    that begins with `*` or `!` is an alias or a tag to it. Names of its own begin with `<`."""
-    told, names = re.subn(r" '[^<'\\][^']+'", "", problem)
-    return told, "text that begins with * & or ! belongs in quotes" if names else ""
 
 
 def _dotted(path: Sequence[str | int]) -> str:
@@ -311,7 +324,7 @@ def _convert(kind: type, value: object) -> object:
         return kind.parse(value)
     if kind is Secret:
         if not isinstance(value, str):
-            raise ValueError(f"expected text: {_QUOTE_IT}")
+            raise ValueError(f"expected text: {QUOTE_IT}")
         return Secret(value)
     raise NotImplementedError(kind)
 
@@ -320,7 +333,7 @@ _WHERE = re.compile(r" - at `(?:key in )?\$(.*)`$")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
-def _explain(document: _Document, error: msgspec.ValidationError) -> ConfigError:
+def _explain(document: _Explains, error: msgspec.ValidationError) -> ConfigError:
     """Says what msgspec, or a `__post_init__`, found, with the path and the line."""
     text = str(error)
     found = _WHERE.search(text)
@@ -341,7 +354,7 @@ def _explain(document: _Document, error: msgspec.ValidationError) -> ConfigError
     if isinstance(kind, type) and issubclass(kind, Enum):
         allowed = ", ".join(str(member.value) for member in kind)
         return document.error("there is no such value", path, f"one of: {allowed}")
-    advice = _QUOTE_IT if text.startswith("Expected `str`, got `") else ""
+    advice = QUOTE_IT if text.startswith("Expected `str`, got `") else ""
     if text.endswith("got `null`"):
         advice = "give it a value, or leave the key out"
     for theirs, ours in _WORDS.items():

@@ -641,11 +641,15 @@ def test_a_fault_is_told_with_its_key_its_line_and_advice(
     assert error.what_to_do == advice
 
 
-def test_a_configuration_of_filebeat_is_refused_in_words() -> None:
-    for text in ("filebeat.inputs:\n  - type: filestream\n", "filebeat:\n  inputs: []\n"):
-        error = refusal(text)
-        assert error.what == "it is a configuration of Filebeat"
-        assert "docs/configuration.md" in error.what_to_do
+def test_keys_of_filebeat_among_our_own_are_refused_in_words() -> None:
+    for text in (
+        "filebeat.inputs: []\n",
+        "filebeat:\n  inputs: []\n",
+        "output.elasticsearch: {}\n",
+    ):
+        error = refusal(LEAST + text)
+        assert "is a key of Filebeat's, and the file has keys of shipper's own" in error.what
+        assert error.where == "shipper.yml"
 
 
 class TestVariables:
@@ -794,7 +798,9 @@ EVERY_OPTION = {
     "inputs[].events.exclude[].binary": ("[/bin/sh]", ("/bin/sh",)),
     "inputs[].events.exclude[].name": ("noise", "noise"),
     "inputs[].scan_interval": ("5s", 5.0),
+    "inputs[].symlinks": ("false", False),
     "inputs[].fields": ("{team: a}", {"team": "a"}),
+    "inputs[].fields_under_root": ("true", True),
     "inputs[].tags": ("[a, b]", ("a", "b")),
     "inputs[].processors": (
         "[{add_tags: {tags: [a]}}]",

@@ -58,7 +58,7 @@ def render(
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the Dockerfile makes: a root with /opt/shipper and /etc/shipper, without the sources."""
+    """What the Dockerfile makes: a root with /opt/shipper and /usr/share/shipper, no sources."""
     root = tmp_path_factory.mktemp("image")
     Build(ROOT, root).run(parse_dockerfile((ROOT / "Dockerfile").read_text()))
     shutil.rmtree(root / "src")

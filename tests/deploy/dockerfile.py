@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PLACES = ("/opt", "/src", "/var/lib/shipper", "/etc/shipper")
+PLACES = ("/opt", "/src", "/var/lib/shipper", "/usr/share/shipper", "/usr/share/filebeat")
 _PLACE = re.compile(rf"(?<![\w./-])({'|'.join(PLACES)})(?=[/\s]|$)")
 _STEPS = {"ARG", "FROM", "ENV", "WORKDIR", "COPY", "RUN", "LABEL", "USER", "ENTRYPOINT", "CMD"}
 

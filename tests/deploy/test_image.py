@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shipper import __version__
+from shipper.config.load import PLACES
 from tests.deploy.dockerfile import Build, DockerfileError, Step, parse, values
 from tests.deploy.manifests import ROOT
 
@@ -44,7 +45,7 @@ def test_the_image_runs_shipper_as_nobody_in_group_0(stages: list[list[Step]]) -
     image = stages[2]
     assert values(image, "USER") == ["65534:0"]
     assert [step.items() for step in image if step.name in {"ENTRYPOINT", "CMD"}] == [
-        ["shipper"],
+        ["entrypoint"],
         ["run"],
     ]
     names = [step.name for step in image]
@@ -94,7 +95,8 @@ def test_all_of_the_image_is_byte_compiled_already(installed: Path) -> None:
 
 
 def test_the_image_without_hosts_ends_with_what_to_set(installed: Path) -> None:
-    shipper, config = installed / "opt/shipper/bin/shipper", installed / "etc/shipper/shipper.yml"
+    shipper = installed / "opt/shipper/bin/shipper"
+    config = installed / "usr/share/shipper/shipper.yml"
     done = subprocess.run(
         [shipper, "run", "-c", config],
         cwd=installed,
@@ -112,3 +114,50 @@ def test_the_image_without_hosts_ends_with_what_to_set(installed: Path) -> None:
 def test_a_step_that_fails_is_shown_with_its_words(tmp_path: Path) -> None:
     with pytest.raises(DockerfileError, match="no such luck"):
         Build(tmp_path, tmp_path).run(parse("FROM base\nRUN echo no such luck; exit 3\n"))
+
+
+def run_in(installed: Path, *arguments: str, path: Path | None = None) -> str:
+    """What a command of the image says, without anything of this machine but its python."""
+    programs = installed / "opt/shipper/bin"
+    done = subprocess.run(
+        [programs / arguments[0], *arguments[1:]],
+        cwd=path or installed,
+        env={"PATH": f"{programs}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("filebeat", "version"), f"shipper {__version__}, in place of filebeat"),
+        (("entrypoint", "version"), f"shipper {__version__}, in place of filebeat"),
+        (("entrypoint", "--version"), f"shipper {__version__}\n"),
+        (("entrypoint", "-e", "-c", "/nowhere.yml"), "cannot be read: No such file"),
+        (("entrypoint", "run", "-e", "--once"), "there is no flag `--once`"),
+        (("entrypoint", "run", "-c", "/nowhere.yml"), "cannot be read: No such file"),
+        (("entrypoint", "registry", "show", "-c", "/nowhere.yml"), "cannot be read: No such file"),
+    ],
+)
+def test_the_image_takes_filebeats_arguments_and_its_own(
+    installed: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    assert said in run_in(installed, *arguments)
+
+
+def test_the_image_tests_a_configuration_of_filebeat(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "filebeat.yml").write_text((ROOT / "tests/data/filebeat.yml").read_text())
+    said = run_in(installed, "filebeat", "test", "config", "--path.config", str(tmp_path))
+    assert said == f"{tmp_path}/filebeat.yml: Config OK\n"
+
+
+def test_a_mounted_configuration_wins_over_the_images_own(stages: list[list[Step]]) -> None:
+    (built_in,) = (
+        step.paths()[1] for step in stages[2] if step.name == "COPY" and "shipper.yml" in step.value
+    )
+    assert built_in == PLACES[-1]
+    assert PLACES[:-1] == ("/etc/shipper/shipper.yml", "/usr/share/filebeat/filebeat.yml")

@@ -18,7 +18,7 @@ GUIDE = ROOT / "docs" / "deploy.md"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
 TEXTS = [*FILES, GUIDE, ROOT / "Dockerfile"]
 # Helm's values and the daemon's own configuration are no objects of Kubernetes.
-NO_OBJECTS = ("values.yaml", "shipper.yml")
+NO_OBJECTS = ("values.yaml", "filebeat-values.yaml", "shipper.yml")
 
 
 def relative(path: Path) -> str:

@@ -192,6 +192,20 @@ def test_hard_links_and_symbolic_links_to_one_file_are_one_file(
     assert len(process.status()["files"]) == 1
 
 
+def test_without_symlinks_a_file_behind_a_symbolic_link_is_left_out(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.log"
+    other.write_bytes(b'{"not": "to be shipped"}\n')
+    (log_directory.path / "link.log").symlink_to(other)
+    log_directory.write(20)
+    inputs = [{"id": "tetragon", "paths": [log_directory.glob], "symlinks": False}]
+    process = shipper({"inputs": inputs})
+    process.start()
+    assert_all_there_once(process, bulk_server, log_directory)
+    assert lines_read(process) == 20
+
+
 def test_a_symbolic_link_that_moves_to_another_file(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
 ) -> None:

@@ -1,0 +1,157 @@
+"""How Elasticsearch is reached: `ssl.*`, `proxy_*` and what else stands between."""
+
+from urllib.parse import unquote
+
+from shipper.config.filebeat.draft import Draft, Path, Value, hidden
+from shipper.config.filebeat.options import Option, fixed, honoured, ignored, refused
+from shipper.config.filebeat.values import boolean, text, text_map, texts
+from shipper.config.model_keys import has_key
+
+_OURS = "shipper needs TLS 1.2 at least, and takes what Python's OpenSSL holds for secure"
+
+
+def _if_known(key: str, option: Option) -> Option:
+    """The option, if our own configuration has the key that it is mapped onto."""
+    return option if has_key(key) else refused(option.name, "leave it out")
+
+
+def _same(name: str, to: str) -> Option:
+    return _if_known(to, honoured(name, text, f"As `{to}`.", to))
+
+
+OPTIONS: tuple[Option, ...] = (
+    honoured(
+        "ssl.enabled",
+        boolean,
+        "With `false` the other options of `ssl` count for nothing, as in Filebeat. TLS is spoken "
+        "to hosts whose URLs begin with https, whatever it says.",
+    ),
+    honoured(
+        "ssl.verification_mode",
+        text,
+        "As `output.tls.verify`; `strict` is `full`, which looks at no common name either.",
+    ),
+    honoured(
+        "ssl.certificate_authorities",
+        texts,
+        "As `output.tls.ca`: one file, or PEM texts, of which there may be several.",
+    ),
+    _same("ssl.certificate", "output.tls.certificate"),
+    _same("ssl.key", "output.tls.key"),
+    _same("ssl.key_passphrase", "output.tls.key_passphrase"),
+    _same("ssl.key_passphrase_path", "output.tls.key_passphrase_file"),
+    _same("ssl.ca_trusted_fingerprint", "output.tls.ca_trusted_fingerprint"),
+    honoured(
+        "ssl.supported_protocols",
+        texts,
+        "A list with `TLSv1.2` or `TLSv1.3`, or both. Older ones in it are not used.",
+    ),
+    fixed("ssl.renegotiation", text, ("never",), "There is none."),
+    refused("ssl.ca_sha256", "`ssl.ca_trusted_fingerprint` has the CA's fingerprint"),
+    refused("ssl.cipher_suites", f"leave it out: {_OURS}"),
+    refused("ssl.curve_types", f"leave it out: {_OURS}"),
+    _if_known(
+        "output.proxy.url",
+        honoured("proxy_url", text, "As `output.proxy.url`, with its user and password, if any."),
+    ),
+    honoured(
+        "proxy_disable",
+        boolean,
+        "`true`: `proxy_url` and the variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` count "
+        "for nothing. They do otherwise, as in Filebeat.",
+    )
+    if has_key("output.proxy.from_environment")
+    else fixed("proxy_disable", boolean, (True,), "No proxy is used."),
+    refused("proxy_headers", "`proxy_url` may have a user and a password"),
+    honoured("headers", text_map, "As `output.headers`.", "output.headers"),
+    fixed("kerberos.enabled", boolean, (False,), "Use a password or an API key."),
+    refused("kerberos.*", "use `api_key`, or `username` and `password`"),
+    ignored("idle_connection_timeout", "connections are kept as long as hosts keep them"),
+)
+
+_VERIFY = {"full": "full", "strict": "full", "certificate": "certificate", "none": "none"}
+_PROTOCOLS = frozenset({"TLSv1", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"})
+_PROXY: Path = ("output", "proxy")
+
+
+def without_tls_that_is_off(found: dict[str, Value], draft: Draft) -> dict[str, Value]:
+    """The options without those of `ssl`, if it says `enabled: false`."""
+    enabled = found.get("ssl.enabled")
+    if enabled is None or enabled.value:
+        return found
+    for name in found:
+        if name.startswith("ssl.") and name != "ssl.enabled":
+            draft.remark("ignored: ssl.enabled is false", found[name])
+    return {name: value for name, value in found.items() if not name.startswith("ssl.")}
+
+
+def translate(found: dict[str, Value], draft: Draft) -> None:
+    """Sets what one option alone does not decide. Raises ConfigError."""
+    if mode := found.get("ssl.verification_mode"):
+        verify = _VERIFY.get(str(mode.value))
+        if verify is None:
+            raise mode.error("there is no such mode", f"one of: {', '.join(_VERIFY)}")
+        draft.put(("output", "tls", "verify"), verify, mode)
+    if authorities := found.get("ssl.certificate_authorities"):
+        _authorities(authorities, draft)
+    if protocols := found.get("ssl.supported_protocols"):
+        _protocols(protocols, draft)
+    _proxy(found, draft)
+
+
+def _authorities(value: Value, draft: Draft) -> None:
+    assert isinstance(value.value, list)
+    entries = value.value
+    if not entries:
+        return
+    if len(entries) > 1 and not all("-----BEGIN" in entry for entry in entries):
+        raise value.error("several files cannot be given here", "put the certificates into one")
+    ca = entries[0] if len(entries) == 1 else "\n".join(entries)
+    draft.put(("output", "tls", "ca"), ca, value)
+
+
+def _protocols(value: Value, draft: Draft) -> None:
+    assert isinstance(value.value, list)
+    for protocol in value.value:
+        if protocol not in _PROTOCOLS:
+            raise value.error(f"`{protocol}` is no protocol", "TLSv1.2 and TLSv1.3 are")
+    if not {"TLSv1.2", "TLSv1.3"} & set(value.value):
+        raise value.error("shipper speaks TLS 1.2 at least", "add TLSv1.2 or TLSv1.3")
+    if set(value.value) != {"TLSv1.2", "TLSv1.3"}:
+        draft.remark("TLS 1.2 and 1.3 are spoken, and no other", value)
+
+
+def _proxy(found: dict[str, Value], draft: Draft) -> None:
+    """The environment names a proxy where the file does not, unless the file says otherwise."""
+    if not has_key("output.proxy.from_environment"):
+        return
+    disabled = found.get("proxy_disable")
+    if disabled and disabled.value:
+        return
+    url = found.get("proxy_url")
+    if url is None or not url.value:
+        draft.assume((*_PROXY, "from_environment"), True)
+        return
+    if "@" not in str(url.value):
+        draft.put((*_PROXY, "url"), _with_scheme(url.value), url)
+        return
+    for key, value in _without_credentials(str(url.value)).items():
+        is_secret = key == "password"
+        kept = hidden(value, "PROXY_PASSWORD", url, draft) if is_secret else value
+        draft.put((*_PROXY, key), kept, url)
+
+
+def _with_scheme(url: object) -> object:
+    return url if "://" in str(url) else f"http://{url}"
+
+
+def _without_credentials(url: str) -> dict[str, str]:
+    """A URL's user and password are options of their own here."""
+    scheme, _, rest = str(_with_scheme(url)).partition("://")
+    login, _, host = rest.rpartition("@")
+    user, _, password = login.partition(":")
+    return {
+        "url": f"{scheme}://{host.rstrip('/')}",
+        "username": unquote(user),
+        "password": unquote(password),
+    }

@@ -1,0 +1,169 @@
+"""What stands at the top of the file: names, fields, paths, Filebeat's own settings, the cloud."""
+
+import os
+from collections.abc import Mapping
+
+from shipper.config.filebeat.draft import Draft, Value, hidden
+from shipper.config.filebeat.options import Section, fixed, honoured, ignored, refused
+from shipper.config.filebeat.tree import Scalar
+from shipper.config.filebeat.values import (
+    boolean,
+    duration,
+    duration_text,
+    items,
+    mapping,
+    text,
+    texts,
+)
+from shipper.config.model_keys import has_key
+
+#: Where Filebeat's image has its files.
+HOME = "/usr/share/filebeat"
+
+#: What a variable finds at a path that the file does not set.
+PATH_DEFAULTS = {
+    "path.home": HOME,
+    "path.config": "${path.home}",
+    "path.data": "${path.home}/data",
+    "path.logs": "${path.home}/logs",
+}
+
+_NO_MODULES = "list the files in `filebeat.inputs`"
+_ONE_FILE = "write the inputs into this file, or give several with -c"
+
+GENERAL = Section(
+    "",
+    "General",
+    (
+        honoured("name", text, "As `name`: `agent.name` and `host.name` of each document.", "name"),
+        honoured("tags", texts, "Of all inputs, before their own."),
+        honoured("fields", mapping, "Of all inputs; a field of an input's own wins."),
+        honoured("fields_under_root", boolean, "Whether `fields` are at the top of the document."),
+        honoured("processors", items, "See [processors](#processors)."),
+        ignored("timestamp.precision", "`@timestamp` is the event's own time to its last digit"),
+        ignored("max_procs", "one core does the work"),
+        ignored("gc_percent", "there is no such collector"),
+        ignored("seccomp.*", "the container's runtime, or systemd, confines the process"),
+        fixed("timeseries.enabled", boolean, (False,), "It is for metrics."),
+        fixed("features.fqdn.enabled", boolean, (False,), "`name` says what the host is called."),
+        refused("hostname", "write `name`"),
+        refused("management.*", "shipper is not managed by Fleet"),
+        refused("keystore.*", "have the secret in a variable: `${NAME}`"),
+        ignored("migration.*", "there is nothing to migrate"),
+    ),
+)
+
+PATHS = Section(
+    "",
+    "Paths",
+    (
+        honoured("path.home", text, f"What `path.data` is below, if that is not set: `{HOME}`."),
+        honoured("path.data", text, "As `data_dir`. The default is `data` below `path.home`."),
+        honoured("path.config", text, "What the file of `-c` is below, on the command line."),
+        ignored("path.logs", "the daemon writes its log to standard error"),
+    ),
+)
+
+FILEBEAT = Section(
+    "",
+    "Filebeat's own",
+    (
+        honoured("filebeat.inputs", items, "See [inputs](#inputs)."),
+        honoured(
+            "filebeat.shutdown_timeout",
+            duration,
+            "As `shutdown_timeout`. What is not finished is sent again, and not stored twice.",
+            "shutdown_timeout",
+        ),
+        honoured(
+            "filebeat.registry.flush", duration, "As `registry.commit_interval`; 50 ms at least."
+        ),
+        honoured(
+            "filebeat.registry.path",
+            text,
+            "A path below `path.data`, where all that shipper remembers is. Others are refused.",
+        ),
+        ignored("filebeat.registry.file_permissions", "the registry is its owner's alone"),
+        ignored("filebeat.registry.cleanup_interval", "files that are gone are forgotten in time"),
+        ignored("filebeat.registry.migrate_file", "registries of Filebeat 6 are not read"),
+        ignored("filebeat.registry.backend", "the registry is an SQLite file"),
+        ignored("filebeat.registry.bbolt.*", "the registry is an SQLite file"),
+        ignored("filebeat.overwrite_pipelines", "shipper installs no pipelines when it starts"),
+        fixed("filebeat.config.inputs.enabled", boolean, (False,), _ONE_FILE),
+        fixed("filebeat.config.modules.enabled", boolean, (False,), _NO_MODULES),
+        refused("filebeat.config.inputs.*", _ONE_FILE),
+        refused("filebeat.config.modules.*", _NO_MODULES),
+        refused("filebeat.config_dir", _ONE_FILE),
+        refused("filebeat.modules", _NO_MODULES),
+        refused("filebeat.autodiscover.*", "Tetragon's events name their pods: list its files"),
+        refused("filebeat.prospectors", "write `filebeat.inputs`"),
+        refused("filebeat.registry_file", "write `path.data`, where all is that shipper remembers"),
+        refused("filebeat.registry_flush", "write `filebeat.registry.flush`"),
+    ),
+)
+
+CLOUD = Section(
+    "",
+    "Elastic Cloud",
+    (
+        honoured("cloud.id", text, "As `output.cloud_id`, in place of `hosts`.")
+        if has_key("output.cloud_id")
+        else refused(
+            "cloud.id", "write the URL of Elasticsearch into `output.elasticsearch.hosts`"
+        ),
+        honoured("cloud.auth", text, "`USER:PASSWORD`, in place of `username` and `password`."),
+    ),
+)
+
+#: What the registry saves more often than this, it saves at this interval.
+_LEAST_FLUSH = 0.05
+
+
+def translate(found: Mapping[str, Value], draft: Draft) -> None:
+    """Sets `data_dir` and what belongs to it. Raises ConfigError."""
+    data = _data_dir(found)
+    if origin := found.get("path.data") or found.get("path.home"):
+        draft.put(("data_dir",), data, origin)
+    else:
+        draft.assume(("data_dir",), data)
+    if registry := found.get("filebeat.registry.path"):
+        path = os.path.normpath(os.path.join(data, str(registry.value)))
+        if not path.startswith(f"{os.path.normpath(data)}/"):
+            raise registry.error(
+                "it is not below path.data, where shipper keeps all that it remembers",
+                "leave it out, and let `path.data` be on the volume that lasts",
+            )
+    if flush := found.get("filebeat.registry.flush"):
+        is_least = flush.value in (duration_text(0),)
+        draft.put(
+            ("registry", "commit_interval"),
+            duration_text(_LEAST_FLUSH) if is_least else flush.value,
+            flush,
+        )
+
+
+def default_path(text: str) -> Scalar:
+    """A value of PATH_DEFAULTS."""
+    return Scalar(text, text, is_open=True)
+
+
+def translate_cloud(found: Mapping[str, Value], draft: Draft) -> None:
+    """Sets what the cloud's options decide, over what the output's do. Raises ConfigError."""
+    if cloud := found.get("cloud.id"):
+        draft.put(("output", "cloud_id"), cloud.value, cloud)
+        output = draft.content["output"]
+        if isinstance(output, dict):
+            output.pop("hosts", None)
+    if auth := found.get("cloud.auth"):
+        username, colon, password = str(auth.value).partition(":")
+        if not colon:
+            raise auth.error("expected USER:PASSWORD")
+        draft.put(("output", "username"), username, auth)
+        draft.put(("output", "password"), hidden(password, "CLOUD_PASSWORD", auth, draft), auth)
+
+
+def _data_dir(found: Mapping[str, Value]) -> str:
+    if data := found.get("path.data"):
+        return data.value if isinstance(data.value, str) else ""
+    home = str(found["path.home"].value) if "path.home" in found else HOME
+    return os.path.join(home, "data")

@@ -1,0 +1,192 @@
+"""The options of inputs: `filestream`, and `log`, which has other names for the same."""
+
+from shipper.config.filebeat.options import Option, Section, fixed, honoured, ignored, refused
+from shipper.config.filebeat.values import (
+    boolean,
+    duration,
+    items,
+    mapping,
+    size,
+    text,
+    texts,
+)
+
+FILTER = (
+    "`inputs[].events` of our own dialect selects events by what they are (type, namespace, pod, "
+    "binary): `shipper convert` writes the rest of the file in it"
+)
+_OWN_PACE = "changes are noticed as they happen, and a file is read when there is something to read"
+_UNTIL_DONE = "a file is left when it is gone, read to its end and acknowledged, and never before"
+_BY_CONTENT = "files are known by their content"
+_KEPT = "what is forgotten, and when, is `registry.forget_after` of our own dialect"
+_OPEN_FILES = "files that are done cost no more than a descriptor"
+DECODED = (
+    "leave it out: the line is shipped as it is, for the ingest pipeline; the processor "
+    "`decode_json_fields` decodes it before"
+)
+ONE_LINE = "leave it out: a line is an event in Tetragon's logs"
+
+_COMMON: tuple[Option, ...] = (
+    honoured(
+        "type",
+        text,
+        "`filestream` or `log`. All others are refused.",
+    ),
+    honoured("enabled", boolean, "An input with `false` is left out."),
+    honoured(
+        "paths",
+        texts,
+        "Absolute globs. `**` stands for any depth, where Filebeat's ends at 8.",
+        "paths",
+    ),
+    honoured(
+        "ignore_older",
+        duration,
+        "Of a file that is not known and that old, only what is added is shipped.",
+        "ignore_older",
+    ),
+    honoured("tags", texts, "Behind those at the top of the file."),
+    honoured("fields", mapping, "Merged with those at the top of the file, and over them."),
+    honoured("fields_under_root", boolean, "As in Filebeat: they win over the fields of shipper."),
+    honoured(
+        "processors", items, "See [processors](#processors). They come before those at the top."
+    ),
+    honoured(
+        "pipeline", text, "As `output.elasticsearch.pipeline`, if all inputs name the same one."
+    ),
+    honoured("index", text, "As `output.elasticsearch.index`, if all inputs name the same one."),
+    fixed("encoding", text, ("plain", "utf-8", ""), "Tetragon writes UTF-8."),
+    fixed(
+        "line_terminator", text, ("auto", "line_feed"), "Lines end with LF; a CR before it goes."
+    ),
+    fixed("keep_null", boolean, (False,), "Fields without a value are left out."),
+    fixed(
+        "publisher_pipeline.disable_host",
+        boolean,
+        (False,),
+        "Each document has `host.name`; drop_fields can drop it.",
+    ),
+    refused("include_lines", FILTER),
+    refused("exclude_lines", FILTER),
+    ignored("harvester_limit", f"all files are read at once, {_OPEN_FILES}"),
+    ignored("clean_inactive", _KEPT),
+    ignored("clean_removed", _KEPT),
+    ignored("file_identity.*", _BY_CONTENT),
+)
+
+_FILESTREAM: tuple[Option, ...] = (
+    honoured(
+        "id",
+        text,
+        "The name that what is remembered of the files belongs to. Without it: `filestream`.",
+        "id",
+    ),
+    honoured(
+        "message_max_bytes",
+        size,
+        "As `max_line_bytes`; 10 MiB, as in Filebeat, if it is not set.",
+        "max_line_bytes",
+    ),
+    honoured(
+        "seek_to_tail",
+        boolean,
+        "`true`: of the files that are there at the first start, only what is added is shipped. "
+        "Files that come later are read as a whole, where Filebeat skips their beginning too.",
+    ),
+    honoured(
+        "prospector.scanner.check_interval",
+        duration,
+        "As `scan_interval`. It is for where the kernel does not tell of changes.",
+        "scan_interval",
+    ),
+    honoured(
+        "prospector.scanner.exclude_files",
+        texts,
+        "Regular expressions of text, `.`, `.*`, `^` and `$`, which become globs; others are "
+        "refused.",
+    ),
+    honoured(
+        "prospector.scanner.symlinks",
+        boolean,
+        "As `symlinks`; `false`, as in Filebeat, if it is not set.",
+        "symlinks",
+    ),
+    honoured(
+        "compression",
+        text,
+        "`auto`: gzips of rotated logs are read where the log itself went too "
+        "soon, which is so without it as well; `none`: never. `gzip` is refused.",
+    ),
+    fixed("prospector.scanner.recursive_glob", boolean, (True,), "`**` is always understood."),
+    fixed(
+        "prospector.scanner.resend_on_touch",
+        boolean,
+        (False,),
+        "What was shipped is not shipped again.",
+    ),
+    fixed("delete.enabled", boolean, (False,), "shipper deletes no log; Tetragon does."),
+    fixed(
+        "allow_deprecated_id_duplication", boolean, (False,), "Give each input an id of its own."
+    ),
+    fixed("include_file_owner_name", boolean, (False,), "There is no such field."),
+    fixed("include_file_owner_group_name", boolean, (False,), "There is no such field."),
+    refused("prospector.scanner.include_files", "name them in `paths`"),
+    refused(
+        "ignore_inactive",
+        "`ignore_older` leaves out what is old, `seek_to_tail` what is there at the first start",
+    ),
+    honoured(
+        "parsers", items, "An empty list. Any parser is refused: the line is shipped as it is."
+    ),
+    ignored("buffer_size", "blocks are as large as reads are fast"),
+    ignored("backoff.*", _OWN_PACE),
+    ignored("close.*", _UNTIL_DONE),
+    ignored("read_until_eof.*", _UNTIL_DONE),
+    ignored("delete.grace_period", "shipper deletes no log"),
+    ignored("legacy_clean_inactive", _KEPT),
+    ignored("prospector.scanner.fingerprint.*", f"{_BY_CONTENT}, from their first line on"),
+    ignored("rotation.*", "files that are copied and truncated are recognised"),
+    ignored("take_over.*", _BY_CONTENT),
+)
+
+_LOG: tuple[Option, ...] = (
+    honoured("id", text, "As of a `filestream`. Without it: `log:` and the paths.", "id"),
+    honoured("max_bytes", size, "As `message_max_bytes` of a `filestream`.", "max_line_bytes"),
+    honoured("tail_files", boolean, "As `seek_to_tail` of a `filestream`."),
+    honoured("scan_frequency", duration, "As `scan_interval`.", "scan_interval"),
+    honoured("exclude_files", texts, "As `prospector.scanner.exclude_files` of a `filestream`."),
+    honoured(
+        "symlinks", boolean, "As `symlinks`; `false`, as in Filebeat, if it is not set.", "symlinks"
+    ),
+    fixed("recursive_glob.enabled", boolean, (True,), "`**` is always understood."),
+    fixed("allow_deprecated_use", boolean, (True, False), "The input `log` needs no leave here."),
+    refused("json.*", DECODED),
+    refused("multiline.*", ONE_LINE),
+    refused("docker-json.*", "name a file that no container runtime wraps"),
+    refused("input_type", "write `type`"),
+    ignored("harvester_buffer_size", "blocks are as large as reads are fast"),
+    ignored("backoff", _OWN_PACE),
+    ignored("backoff_factor", _OWN_PACE),
+    ignored("max_backoff", _OWN_PACE),
+    ignored("close_inactive", _UNTIL_DONE),
+    ignored("close_renamed", _UNTIL_DONE),
+    ignored("close_removed", _UNTIL_DONE),
+    ignored("close_eof", _UNTIL_DONE),
+    ignored("close_timeout", _UNTIL_DONE),
+    ignored("scan.order", "all files are read at once"),
+    ignored("scan.sort", "all files are read at once"),
+)
+
+FILESTREAM = Section(
+    "filebeat.inputs[]",
+    "Inputs",
+    (*_COMMON, *_FILESTREAM),
+    "Of type `filestream`. An input of type `container` is refused, because it never means a plain "
+    "file: it takes off what a container runtime puts around each line of standard output. "
+    "Tetragon's own file has its events without that.",
+)
+LOG = Section("filebeat.inputs[]", "Inputs of type `log`", (*_COMMON, *_LOG))
+
+CONTAINER = (
+    "read Tetragon's own file instead: type filestream, paths: [/var/run/cilium/tetragon/*.log]"
+)

@@ -1,0 +1,194 @@
+"""What inputs of Filebeat become."""
+
+import os
+
+from shipper.config.filebeat import processors
+from shipper.config.filebeat.draft import Draft, Path, Value, gather, transfer
+from shipper.config.filebeat.globs import globs
+from shipper.config.filebeat.input_options import (
+    CONTAINER,
+    DECODED,
+    FILESTREAM,
+    FILTER,
+    LOG,
+    ONE_LINE,
+)
+from shipper.config.filebeat.options import Section
+from shipper.config.filebeat.tree import Node
+from shipper.config.filebeat.values import (
+    anything,
+    boolean,
+    duration_text,
+    items,
+)
+from shipper.config.merging import merged
+
+#: Filebeat's own, for both types: a line of this length is still one document there.
+_MESSAGE_MAX_BYTES = 10 * 1024**2
+
+
+def translate(
+    inputs: Value, top: dict[str, Value], draft: Draft, named: frozenset[str]
+) -> dict[str, Value]:
+    """Makes `inputs` of ours; returns what they say of the output (`pipeline`, `index`).
+
+    `top`: what is set at the top of the file.
+
+    Raises ConfigError.
+    """
+    of_output: list[dict[str, Value]] = []
+    for index, node in enumerate(items(inputs.node)):
+        key = f"filebeat.inputs[{index}]"
+        if not isinstance(node.content, dict):
+            raise node.error(key, "expected keys with values")
+        if _is_off(node, key):
+            continue
+        found = gather(_section(node, key), node, key, draft, named)
+        _translate_one(len(of_output), Value(None, node, key), found, top, draft)
+        of_output.append({name: found[name] for name in ("pipeline", "index") if name in found})
+    if not of_output:
+        raise inputs.error("no input is enabled", "shipper needs one at least")
+    draft.origins["inputs",] = inputs
+    return _agreed(of_output)
+
+
+def _is_off(node: Node, key: str) -> bool:
+    enabled = node.content.get("enabled") if isinstance(node.content, dict) else None
+    if enabled is None or enabled.is_null:
+        return False
+    try:
+        return not boolean(enabled)
+    except ValueError as error:
+        raise enabled.error(f"{key}.enabled", str(error)) from None
+
+
+def _section(node: Node, key: str) -> Section:
+    kind = node.content.get("type") if isinstance(node.content, dict) else None
+    if kind is None:
+        raise node.error(key, "it has no type", "type: filestream")
+    match anything(kind):
+        case "filestream":
+            return FILESTREAM
+        case "log":
+            return LOG
+        case "container" | "docker":
+            raise kind.error(
+                f"{key}.type", "shipper reads no logs that a container runtime wrapped", CONTAINER
+            )
+    raise kind.error(f"{key}.type", "there is no such input here", "filestream or log")
+
+
+def _translate_one(
+    index: int, whole: Value, found: dict[str, Value], top: dict[str, Value], draft: Draft
+) -> None:
+    base = ("inputs", index)
+    section = _section(whole.node, whole.key)
+    is_log = section is LOG
+    if "paths" not in found:
+        raise whole.error("it has no paths")
+    paths = found["paths"]
+    _check_paths(paths)
+    draft.put((*base, "id"), _default_id(is_log, paths), whole)
+    draft.assume((*base, "paths"), [])
+    draft.assume((*base, "max_line_bytes"), _MESSAGE_MAX_BYTES)
+    draft.assume((*base, "symlinks"), False)
+    transfer(section, found, draft, base)
+    if (tail := found.get("seek_to_tail") or found.get("tail_files")) and tail.value:
+        draft.put((*base, "start_at"), "end", tail)
+    if excluded := found.get("prospector.scanner.exclude_files") or found.get("exclude_files"):
+        draft.put((*base, "exclude"), globs(excluded), excluded)
+    if older := found.get("ignore_older"):
+        # What is off in Filebeat has a number, which is that in ours, too.
+        draft.put((*base, "ignore_older"), older.value or duration_text(0), older)
+    _compression(base, found, draft)
+    _parsers(found)
+    _fields(base, found, top, draft)
+    processors.hand_over(found.get("processors"), base, draft)
+
+
+def _default_id(is_log: bool, paths: Value) -> str:
+    assert isinstance(paths.value, list)
+    # Of the type filestream Filebeat allows one input without an id, of the type log any number.
+    return f"log:{','.join(paths.value)}" if is_log else "filestream"
+
+
+def _check_paths(paths: Value) -> None:
+    assert isinstance(paths.value, list)
+    for path in paths.value:
+        if not os.path.isabs(path):
+            raise paths.error(f"`{path}` is not absolute", "begin it with /")
+
+
+def _compression(base: Path, found: dict[str, Value], draft: Draft) -> None:
+    value = found.get("compression")
+    if value is None:
+        return
+    match value.value:
+        case "auto":
+            draft.put((*base, "compressed"), True, value)
+        case "none" | "":
+            draft.put((*base, "compressed"), False, value)
+        case _:
+            raise value.error("it can only be `auto` or `none` here")
+
+
+def _parsers(found: dict[str, Value]) -> None:
+    value = found.get("parsers")
+    if value is None or not value.value:
+        return
+    node = items(value.node)[0]
+    name = next(iter(node.content)) if isinstance(node.content, dict) and node.content else ""
+    advice = {
+        "ndjson": DECODED,
+        "multiline": ONE_LINE,
+        "container": CONTAINER,
+        "include_message": FILTER,
+    }
+    raise node.error(
+        f"{value.key}[0].{name}",
+        "shipper has no such option",
+        advice.get(name, "leave it out: the line is shipped as it is"),
+    )
+
+
+def _fields(base: Path, found: dict[str, Value], top: dict[str, Value], draft: Draft) -> None:
+    """Those of the top and of the input together, each where its `fields_under_root` says."""
+    tags = [value for value in (top.get("tags"), found.get("tags")) if value]
+    if tags:
+        both = [tag for value in tags if isinstance(value.value, list) for tag in value.value]
+        draft.put((*base, "tags"), both, tags[-1])
+    sources = [
+        (value, bool(under and under.value))
+        for value, under in (
+            (top.get("fields"), top.get("fields_under_root")),
+            (found.get("fields"), found.get("fields_under_root")),
+        )
+        if value and value.value
+    ]
+    if not sources:
+        return
+    under_root = any(is_under for _, is_under in sources)
+    fields: dict[str, object] = {}
+    for value, is_under in sources:
+        assert isinstance(value.value, dict)
+        here = value.value if is_under or not under_root else {"fields": value.value}
+        fields = merged(fields, here)
+    draft.put((*base, "fields"), fields, sources[-1][0])
+    if under_root:
+        draft.assume((*base, "fields_under_root"), True)
+
+
+def _agreed(of_inputs: list[dict[str, Value]]) -> dict[str, Value]:
+    """What all inputs say of the output alike: shipper has one place for all of them."""
+    agreed: dict[str, Value] = {}
+    for name in ("pipeline", "index"):
+        said = [found[name] for found in of_inputs if name in found]
+        if not said:
+            continue
+        if len(said) < len(of_inputs) or len({str(value.value).lower() for value in said}) > 1:
+            raise said[0].error(
+                "all inputs go to one place here, and not all of them name it",
+                f"set output.elasticsearch.{name}",
+            )
+        agreed[name] = said[0]
+    return agreed

@@ -1,0 +1,100 @@
+"""What becomes of an option of Filebeat. Each has one `Option` in the table of its section, from
+which the file is read, docs/filebeat.md is made, and the tests know what to test."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from shipper.config.filebeat.tree import Node
+
+
+class Fate(Enum):
+    """What becomes of it."""
+
+    #: It has its effect.
+    HONOURED = "honoured"
+    #: Its value has to be what shipper does anyway; another one is refused.
+    FIXED = "this value"
+    #: It cannot matter here; it is warned about, by name.
+    IGNORED = "ignored"
+    #: shipper does not start, and says what to do instead.
+    REFUSED = "refused"
+
+
+#: Reads a value; raises ValueError.
+Kind = Callable[[Node], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option, or all that begin alike (`setup.ilm.*`)."""
+
+    #: Its keys from the top of the section, with dots.
+    name: str
+    fate: Fate
+    #: For the reader of the docs what becomes of it; of one that is refused, what to do instead.
+    says: str
+    #: How the value is read. None of one whose value nobody looks at.
+    kind: Kind | None = None
+    #: Where it goes in our own configuration, if that is a matter of one key.
+    to: str = ""
+    #: The values that are not refused, of one that is FIXED.
+    only: tuple[object, ...] = ()
+
+
+def honoured(name: str, kind: Kind, says: str, to: str = "") -> Option:
+    """One with an effect: on the key `to`, or by what its section makes of it."""
+    return Option(name, Fate.HONOURED, says, kind, to)
+
+
+def fixed(name: str, kind: Kind, only: tuple[object, ...], says: str) -> Option:
+    """One that says what is so anyway."""
+    return Option(name, Fate.FIXED, says, kind, only=only)
+
+
+def ignored(name: str, says: str) -> Option:
+    """One that cannot matter."""
+    return Option(name, Fate.IGNORED, says)
+
+
+def refused(name: str, says: str) -> Option:
+    """One that would be a lie to accept."""
+    return Option(name, Fate.REFUSED, says)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Options that have the beginning of their keys in common."""
+
+    #: `filebeat.inputs[]`, or empty at the top.
+    prefix: str
+    title: str
+    options: tuple[Option, ...]
+    #: What else there is to know of the section, for the docs.
+    notes: str = ""
+
+    def full_name(self, option: Option) -> str:
+        """The name from the top of the file."""
+        return f"{self.prefix}.{option.name}" if self.prefix else option.name
+
+    def exact(self, keys: str) -> Option | None:
+        """The option with these keys, if there is one."""
+        return next((option for option in self.options if option.name == keys), None)
+
+    def leads_on(self, keys: str) -> bool:
+        """Whether there are options whose keys begin with these, and which are not all of them."""
+        return any(
+            option.name.startswith(f"{keys}.") and option.name != f"{keys}.*"
+            for option in self.options
+        )
+
+    def wildcard(self, keys: str) -> Option | None:
+        """The option that stands for all with a beginning that these keys have."""
+        return next(
+            (
+                option
+                for option in self.options
+                if option.name.endswith(".*") and f"{keys}.".startswith(option.name[:-1])
+            ),
+            None,
+        )

@@ -1,0 +1,113 @@
+"""What the daemon says of itself: its log, its pages, and Filebeat's monitoring, which it lacks."""
+
+from collections.abc import Mapping
+
+from shipper.config.filebeat.draft import Draft, Value
+from shipper.config.filebeat.options import Section, fixed, honoured, ignored, refused
+from shipper.config.filebeat.values import boolean, number, text
+
+_STDERR = "the log goes to standard error, where the container's runtime or systemd keeps it"
+_METRICS = "`/metrics` has all numbers, for Prometheus"
+_OUR_PAGES = "the pages are our own: /metrics, /status, /readyz and /healthz"
+
+LOGGING = Section(
+    "",
+    "Logging",
+    (
+        honoured(
+            "logging.level", text, "As `logging.level`. `debug` is `info`, `critical` is `error`."
+        ),
+        honoured(
+            "logging.json", boolean, "As `logging.format`: `json`, or `text` if it is `false`."
+        ),
+        fixed("logging.to_stderr", boolean, (True, False), "The log goes there in any case."),
+        ignored("logging.to_files", _STDERR),
+        ignored("logging.to_syslog", _STDERR),
+        ignored("logging.to_eventlog", _STDERR),
+        ignored("logging.files.*", _STDERR),
+        ignored("logging.events.*", "no event is ever in the log"),
+        ignored("logging.event_data.*", "no event is ever in the log"),
+        ignored("logging.metrics.*", _METRICS),
+        ignored("logging.selectors", "there is one log, with all that matters"),
+        ignored("logging.with_fields", "the log has fields of its own"),
+    ),
+)
+
+HTTP = Section(
+    "",
+    "HTTP",
+    (
+        honoured(
+            "http.enabled",
+            boolean,
+            f"As `admin.enabled`; {_OUR_PAGES}. Without the option they are at `127.0.0.1:9479`.",
+        ),
+        honoured(
+            "http.host",
+            text,
+            "An address or a name, as in `admin.listen`. `localhost` is "
+            "127.0.0.1. A socket or a pipe is refused.",
+        ),
+        honoured("http.port", number, "As in `admin.listen`; 5066 if it is not set."),
+        fixed("http.pprof.enabled", boolean, (False,), "There are no such pages."),
+        fixed("http.state_inspector.enabled", boolean, (False,), "There are no such pages."),
+        ignored("http.pprof.*", "there are no such pages"),
+        refused("http.named_pipe.*", "give `http.host` and `http.port`"),
+        refused("http.user", "give `http.host` and `http.port`"),
+    ),
+)
+
+MONITORING = Section(
+    "",
+    "Monitoring",
+    (
+        fixed("monitoring.enabled", boolean, (False,), f"Have it scraped: {_METRICS}."),
+        fixed("xpack.monitoring.enabled", boolean, (False,), f"Have it scraped: {_METRICS}."),
+        fixed("instrumentation.enabled", boolean, (False,), "shipper is not traced."),
+        ignored("monitoring.*", _METRICS),
+        ignored("xpack.monitoring.*", _METRICS),
+        ignored("instrumentation.*", "shipper is not traced"),
+    ),
+)
+
+_LEVELS = {
+    "debug": "info",
+    "info": "info",
+    "warning": "warning",
+    "warn": "warning",
+    "error": "error",
+    "critical": "error",
+}
+
+
+def translate(found: Mapping[str, Value], draft: Draft) -> None:
+    """Sets `logging` and `admin`. Raises ConfigError."""
+    if level := found.get("logging.level"):
+        ours = _LEVELS.get(str(level.value).lower())
+        if ours is None:
+            raise level.error("there is no such level", f"one of: {', '.join(_LEVELS)}")
+        draft.put(("logging", "level"), ours, level)
+        if str(level.value).lower() == "debug":
+            draft.remark("there is nothing below `info`", level)
+    if is_json := found.get("logging.json"):
+        draft.put(("logging", "format"), "json" if is_json.value else "text", is_json)
+    _http(found, draft)
+
+
+def _http(found: Mapping[str, Value], draft: Draft) -> None:
+    enabled = found.get("http.enabled")
+    if enabled and not enabled.value:
+        draft.put(("admin", "enabled"), False, enabled)
+    if enabled is None or not enabled.value:
+        return
+    host, port = found.get("http.host"), found.get("http.port")
+    name = str(host.value) if host else "localhost"
+    if "/" in name:
+        assert host is not None
+        raise host.error("it is not an address", "give an address here, and `http.port`")
+    address = {"localhost": "127.0.0.1"}.get(name, name)
+    if ":" in address and not address.startswith("["):
+        address = f"[{address}]"
+    origin = host or port or enabled
+    draft.put(("admin", "listen"), f"{address}:{port.value if port else 5066}", origin)
+    draft.remark(_OUR_PAGES, enabled)

@@ -1,0 +1,238 @@
+"""What a configuration of Filebeat says, as one tree: `a.b: 1` and `a: {b: 1}` are the same, files
+are laid over one another, and `-E key=value` over all. Each value knows where it was written.
+
+The rules are those of go-ucfg, which Filebeat reads its files with: keys of several files are
+merged, lists element by element, and a number in a key is the index of a list.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+from shipper.config.yaml_text import QUOTE_IT, is_binary, key_of, scalar_of
+from shipper.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is written."""
+
+    #: The name of a file, or `-E KEY`.
+    name: str
+    #: 0 on the command line.
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name}, line {self.line}" if self.line else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One value."""
+
+    #: As it is written, or as its variables have it.
+    text: str
+    #: What YAML takes it for.
+    value: object
+    #: It comes from a variable or the command line, where a list is text with commas.
+    is_loose: bool = False
+    #: Variables are still to be looked for in it.
+    is_open: bool = False
+    #: The same text for our own dialect, with variables of the environment left in it; None if it
+    #: has none.
+    reference: str | None = None
+
+
+@dataclass(slots=True)
+class Node:
+    """A place of the tree, and what is there."""
+
+    place: Place
+    content: "Scalar | list[Node] | dict[str, Node]"
+
+    @property
+    def is_null(self) -> bool:
+        """Whether the key is there and has no value."""
+        return isinstance(self.content, Scalar) and self.content.value is None
+
+    def error(self, path: str, problem: str, what_to_do: str = "") -> ConfigError:
+        """A problem with this value, whose keys are `path`."""
+        return ConfigError(f"{path}: {problem}", where=str(self.place), what_to_do=what_to_do)
+
+
+def read_tree(root: yaml.MappingNode, name: str) -> Node:
+    """The tree of a file called `name`.
+
+    Raises ConfigError: a key is there twice, or a value cannot be understood.
+    """
+    return _Reader(name).node(root, "")
+
+
+def setting(text: str) -> Node:
+    """The tree of `KEY=VALUE` on the command line.
+
+    Raises ConfigError if it is not that.
+    """
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals or not key or not all(key.split(".")):
+        # The value is not repeated: it may be a password without its key.
+        raise ConfigError(
+            "a setting is not KEY=VALUE", where="-E", what_to_do="such as -E name=node-1"
+        )
+    place = Place(f"-E {key}")
+    root = Node(place, {})
+    put(root, key, Node(place, Scalar(value, value, is_loose=True, is_open=True)), "")
+    return root
+
+
+def put(root: Node, key: str, value: Node, path: str) -> None:
+    """Puts a value at a dotted key below `root`, whose own keys are `path`.
+
+    Raises ConfigError if something else is there already.
+    """
+    first, _, rest = key.partition(".")
+    whole = f"{path}.{first}" if path else first
+    if isinstance(root.content, dict) and not root.content and first.isdecimal() and path:
+        root.content = []
+    below = _child(root, first, whole, value)
+    if rest:
+        inner = Node(value.place, {})
+        put(inner, rest, value, whole)
+        value = inner
+    if below is None:
+        _attach(root, first, value)
+    else:
+        _unite(below, value, whole)
+
+
+def lay_over(base: Node, top: Node) -> None:
+    """Puts the tree of another file, or of the command line, over `base`: where both have a value,
+    that of `top` is the one."""
+    match base.content, top.content:
+        case dict() as mine, dict() as other:
+            for key, node in other.items():
+                if key in mine:
+                    lay_over(mine[key], node)
+                else:
+                    mine[key] = node
+        case list() as mine, list() as other:
+            for index, node in enumerate(other):
+                if index < len(mine):
+                    lay_over(mine[index], node)
+                else:
+                    mine.append(node)
+        case _:
+            base.content, base.place = top.content, top.place
+
+
+def find(root: Node, path: str) -> Node | None:
+    """What is at a dotted path, in which a number is the index of a list."""
+    node: Node | None = root
+    for part in path.split("."):
+        match node.content if node else None:
+            case dict() as keys:
+                node = keys.get(part)
+            case list() as items if part.isdecimal() and int(part) < len(items):
+                node = items[int(part)]
+            case _:
+                return None
+    return node
+
+
+def leaves(node: Node, path: str) -> Iterator[tuple[str, Node]]:
+    """Each value below a place with its path; an empty list or mapping is one."""
+    match node.content:
+        case dict() as keys if keys:
+            for key, child in keys.items():
+                yield from leaves(child, f"{path}.{key}" if path else key)
+        case list() as items if items:
+            for index, child in enumerate(items):
+                yield from leaves(child, f"{path}[{index}]")
+        case _:
+            yield path, node
+
+
+class _Reader:
+    """Turns the nodes of YAML into ours."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._open: set[int] = set()
+
+    def node(self, node: yaml.Node, path: str) -> Node:
+        place = Place(self._name, node.start_mark.line + 1)
+        if isinstance(node, yaml.ScalarNode):
+            return Node(place, _scalar(node, place, path))
+        if id(node) in self._open:
+            raise ConfigError(f"{path}: it contains itself", where=str(place))
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                items = [self.node(item, f"{path}[{i}]") for i, item in enumerate(node.value)]
+                return Node(place, items)
+            return self._mapping(node, place, path)
+        finally:
+            self._open.discard(id(node))
+
+    def _mapping(self, node: yaml.Node, place: Place, path: str) -> Node:
+        result = Node(place, {})
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            key = key_of(key_node)
+            whole = f"{path}.{key}" if path else key
+            here = Place(self._name, key_node.start_mark.line + 1)
+            if key == "<<":
+                raise ConfigError(
+                    f"{whole}: merge keys are not supported",
+                    where=str(here),
+                    what_to_do="write the keys out",
+                )
+            if key in seen:
+                raise _twice(whole, here)
+            seen.add(key)
+            value = self.node(value_node, whole)
+            # An error names the line of the key, which is where one looks for it.
+            value.place = here
+            put(result, key, value, path)
+        return result
+
+
+def _scalar(node: yaml.ScalarNode, place: Place, path: str) -> Scalar:
+    try:
+        value = scalar_of(node)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}", where=str(place), what_to_do=QUOTE_IT) from None
+    return Scalar(node.value, value, is_open=isinstance(value, str) and not is_binary(node))
+
+
+def _child(root: Node, part: str, whole: str, value: Node) -> Node | None:
+    match root.content:
+        case dict() as keys:
+            return keys.get(part)
+        case list() as items if part.isdecimal() and int(part) <= len(items):
+            return items[int(part)] if int(part) < len(items) else None
+    raise value.error(whole, "there is a value above it already", "leave one of them")
+
+
+def _attach(root: Node, part: str, value: Node) -> None:
+    if isinstance(root.content, dict):
+        root.content[part] = value
+    elif isinstance(root.content, list):
+        root.content.append(value)
+
+
+def _unite(below: Node, value: Node, path: str) -> None:
+    """Within one file, keys may come in parts; a value comes once."""
+    if isinstance(below.content, dict) and isinstance(value.content, dict):
+        for key, node in value.content.items():
+            put(below, key, node, path)
+        return
+    raise _twice(path, value.place)
+
+
+def _twice(path: str, place: Place) -> ConfigError:
+    return ConfigError(
+        f"{path}: it is there twice", where=str(place), what_to_do="leave one of them"
+    )

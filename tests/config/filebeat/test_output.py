@@ -1,0 +1,155 @@
+"""Where to, and how: hosts, the index, presets, and what may not be in an error."""
+
+from __future__ import annotations
+
+import pytest
+
+from shipper.config.model_keys import has_key
+from shipper.config.presets import Preset
+from tests.config.filebeat.samples import LEAST, draft, in_output, load, refusal
+
+SECRET = "MARKER7secret"
+
+
+def hosts(written: str, more: str = "") -> tuple[str, ...]:
+    text = LEAST.replace("[http://es-1:9200]", written) + more
+    return tuple(load(text).output.hosts)
+
+
+@pytest.mark.parametrize(
+    ("written", "more", "expected"),
+    [
+        ("es-1", "", "http://es-1:9200"),
+        ("es-1:80", "", "http://es-1:80"),
+        ("es-1", "  protocol: https\n", "https://es-1:9200"),
+        ("http://es-1", "  protocol: https\n", "http://es-1:9200"),
+        ("https://es-1", "  path: es/\n", "https://es-1:9200/es"),
+        ("https://es-1/own/", "  path: /es\n", "https://es-1:9200/own"),
+        ("'[::1]'", "", "http://[::1]:9200"),
+        ("'[::1]:80'", "", "http://[::1]:80"),
+        ("https://es-1:443", "", "https://es-1:443"),
+    ],
+)
+def test_a_host_becomes_a_url_as_in_filebeat(written: str, more: str, expected: str) -> None:
+    assert hosts(written, more) == (expected,)
+
+
+@pytest.mark.parametrize(
+    "host", [f"http://u:{SECRET}@es:9200", f"http://es:{SECRET}", f"http://es/?{SECRET}"]
+)
+def test_what_is_wrong_with_a_host_does_not_repeat_a_secret(host: str) -> None:
+    error = refusal(LEAST.replace("http://es-1:9200", f"'{host}'"))
+    assert error.what.startswith("output.elasticsearch.hosts: ")
+    assert SECRET not in f"{error}{error.what_to_do}"
+
+
+@pytest.mark.parametrize(
+    ("index", "data_stream", "plain"),
+    [
+        ("logs-cilium_tetragon.log-prod", "logs-cilium_tetragon.log-prod", ""),
+        ("metrics-a-b", "metrics-a-b", ""),
+        ("tetragon", None, "tetragon"),
+        ("a-b-c-d", None, "a-b-c-d"),
+        ("tetragon-%{+yyyy.MM.dd}", None, "tetragon-%{+yyyy.MM.dd}"),
+        ("logs-a-%{[fields.x]:y}", None, "logs-a-%{[fields.x]:y}"),
+    ],
+)
+def test_the_index_is_a_data_stream_or_another_name(
+    index: str, data_stream: str | None, plain: str
+) -> None:
+    output = load(LEAST.replace("logs-cilium_tetragon.log-default", f"'{index}'")).output
+    assert output.index == plain
+    assert data_stream is None or output.data_stream == data_stream
+
+
+def test_an_index_with_the_version_in_its_name_is_remarked() -> None:
+    text = LEAST.replace("logs-cilium_tetragon.log-default", '"fb-%{[agent.version]}"')
+    (remark,) = draft(text).remarks
+    assert remark.key == "output.elasticsearch.index"
+
+
+def test_without_an_index_it_says_which_to_give() -> None:
+    error = refusal(LEAST.replace("  index: logs-cilium_tetragon.log-default\n", ""))
+    assert error.what.startswith("output.elasticsearch: it has no index")
+    assert error.what_to_do == "index: logs-cilium_tetragon.log-default"
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "indices: [{index: a, when.equals.x: y}]",
+        "indices: [{index: a}, {index: b}]",
+        "pipelines: [{pipeline: a, when.equals.x: y}]",
+        "pipeline: '%{[fields.p]}'",
+    ],
+)
+def test_rules_by_event_are_refused(rules: str) -> None:
+    error = refusal(in_output(rules))
+    assert error.where == "filebeat.yml, line 8"
+    assert "ingest pipeline" in error.what_to_do or "one pipeline" in error.what_to_do
+
+
+def test_a_preset_wins_over_what_it_decides_and_says_so() -> None:
+    text = in_output("preset: latency\nbulk_max_size: 9\ntimeout: 5s\ncompression_level: 0")
+    made = draft(text)
+    assert [remark.key for remark in made.remarks] == [
+        "output.elasticsearch.bulk_max_size",
+        "output.elasticsearch.compression_level",
+    ]
+    output = load(text).output
+    assert (output.preset, output.bulk.max_events) == (Preset.LATENCY, 50)
+    assert output.timeout == 5.0
+
+
+def test_the_custom_preset_is_none() -> None:
+    output = load(in_output("preset: custom\nbulk_max_size: 9")).output
+    assert (output.preset, output.bulk.max_events) == (Preset.BALANCED, 9)
+    error = refusal(in_output("preset: fast"))
+    assert error.what == "output.elasticsearch.preset: there is no such value"
+
+
+@pytest.mark.parametrize("name", ["kafka", "logstash", "redis"])
+def test_another_output_is_refused_unless_it_is_off(name: str) -> None:
+    error = refusal(f"{LEAST}output.{name}.hosts: [a]\n")
+    assert error.what == f"output.{name}.hosts[0]: shipper has no such option"
+    assert load(f"{LEAST}output.{name}: {{hosts: [a], enabled: false}}\n")
+
+
+def test_several_ca_files_are_refused_and_several_texts_are_one() -> None:
+    error = refusal(in_output("ssl.certificate_authorities: [/a.pem, /b.pem]"))
+    assert error.what_to_do == "put the certificates into one"
+    pem = "-----BEGIN CERTIFICATE-----"
+    text = in_output(f"ssl.certificate_authorities: ['{pem} a', '{pem} b']")
+    assert load(text).output.tls.ca == f"{pem} a\n{pem} b"
+
+
+def test_our_own_rules_are_told_in_filebeats_words() -> None:
+    for lines, key in {
+        "username: u": "username",
+        "username: u\npassword: p\napi_key: k": "username",
+        "timeout: 2h": "timeout",
+        "headers: {authorization: x}": "headers",
+        "backoff.init: 2h": "backoff.init",
+    }.items():
+        assert refusal(in_output(lines)).what.startswith(f"output.elasticsearch.{key}: "), lines
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("backoff.init: 5m", (300, 300)),
+        ("backoff.max: 500ms", (0.5, 0.5)),
+        ("backoff: {init: 2s, max: 3s}", (2, 3)),
+    ],
+)
+def test_of_two_bounds_the_one_that_is_not_set_fits_the_other(
+    lines: str, expected: tuple[float, float]
+) -> None:
+    backoff = load(in_output(lines)).output.backoff
+    assert (backoff.initial, backoff.max) == expected
+
+
+@pytest.mark.skipif(not has_key("output.console"), reason="there is no other output yet")
+def test_there_is_one_output() -> None:
+    error = refusal(f"{LEAST}output: {{console: {{}}}}\n")
+    assert error.what == "output: there is more than one"

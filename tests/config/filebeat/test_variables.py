@@ -1,0 +1,132 @@
+"""Variables: what go-ucfg makes of them, and that a scalar is the text that it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.config.filebeat.samples import LEAST, draft, in_output, load, refusal
+
+SECRET = "MARKER7secret"
+SET = {"A": "one", "B": "two", "EMPTY": "", "COMMA": "a,b", "DOLLARS": "$$ ${A} $}"}
+
+
+def name_of(text: str) -> str:
+    """What `name` is, if it is written like this."""
+    return load(f"{LEAST}name: '{text}'\nfields: {{key: k, ref: '${{A}}'}}\n", **SET).name
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("${A}", "one"),
+        ("x-${A}-${B}", "x-one-two"),
+        ("${A:def}", "one"),
+        ("${NO:def}", "def"),
+        ("${EMPTY:def}", "def"),
+        ("${NO:a:b:c}", "a:b:c"),
+        ("${NO:https://es:9200}", "https://es:9200"),
+        ("${NO:${B}}", "two"),
+        ("${NO:${NOR:${A}}}", "one"),
+        ("${NO:x${B}y}", "xtwoy"),
+        ("${A:+alt}", "alt"),
+        ("x${NO:+alt}", "x"),
+        ("x${EMPTY:+alt}", "x"),
+        ("${A:+${B}}", "two"),
+        ("${A:?message}", "one"),
+        ("x${A}", "xone"),
+        ("$${A}", "${A}"),
+        ("a$$b", "a$b"),
+        ("pa$word", "pa$word"),
+        ("end$", "end$"),
+        ("$}", "}"),
+        ("${NO:a$}b}", "a}b"),
+        ("${NO:a$:b}", "a:b"),
+        ("${DOLLARS}", "$$ ${A} $}"),
+        ("${COMMA}", "a,b"),
+        ("${fields.key}", "k"),
+        ("${fields.ref}", "one"),
+        ("${${NO:fields}.key}", "k"),
+        ("${output.elasticsearch.hosts.0}", "http://es-1:9200"),
+    ],
+)
+def test_a_variable_is_what_go_ucfg_says(text: str, expected: str) -> None:
+    assert name_of(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "advice"),
+    [
+        ("${NO}", "name: the variable NO is not set, or empty", "set it, or write ${NO:default}"),
+        ("${EMPTY}", "name: the variable EMPTY is not set, or empty", "set it, or write"),
+        ("${NO:?set it please}", "name: set it please", "set NO"),
+        ("${NO:?}", "name: NO is not set", "set NO"),
+        ("${NO", "name: a ${ has no } to end it", "write ${NAME}"),
+        ("${}", "name: ${ has no name behind it", "write ${NAME}"),
+        ("${name}", "name: its variables name one another without end", ""),
+    ],
+)
+def test_what_has_no_value_is_told_with_its_line(text: str, what: str, advice: str) -> None:
+    error = refusal(f'{LEAST}name: "{text}"\n', **SET)
+    assert error.what == what
+    assert error.where == "filebeat.yml, line 8"
+    assert error.what_to_do.startswith(advice)
+
+
+def test_a_fault_in_a_secret_does_not_repeat_it() -> None:
+    error = refusal(in_output(f"username: u\npassword: '{SECRET}${{'"))
+    assert SECRET not in f"{error} {error.what_to_do}"
+
+
+@pytest.mark.parametrize(
+    "password", ["a,b", "a: b", "{a}", "[x]", "#no", "'\"", "$HOME $$ ${X}", "a\nb", "*a", "0123"]
+)
+def test_a_password_from_a_variable_is_that_password(password: str) -> None:
+    config = load(in_output("username: u\npassword: ${PASSWORD}"), PASSWORD=password)
+    assert config.output.password.reveal() == password
+
+
+@pytest.mark.parametrize("password", ["a,b", "a$b", "0123", "1e3", "yes", "1.0"])
+def test_a_password_in_the_file_is_the_text_that_is_written(password: str) -> None:
+    config = load(in_output(f"username: u\npassword: {password}"))
+    assert config.output.password.reveal() == password
+
+
+@pytest.mark.parametrize("password", ["a,b", "[x]", "{a: b}", "a=b=c", "p w"])
+def test_a_password_on_the_command_line_is_that_password(password: str) -> None:
+    setting = f"output.elasticsearch.password={password}"
+    made = draft(in_output("username: u"), settings=(setting,))
+    output = made.content["output"]
+    assert isinstance(output, dict)
+    assert output["password"] == password
+
+
+@pytest.mark.parametrize(
+    "hosts", ["http://a:1,http://b:2", "[http://a:1, http://b:2]", "['http://a:1', \"http://b:2\"]"]
+)
+def test_several_hosts_fit_into_one_variable(hosts: str) -> None:
+    text = LEAST.replace("[http://es-1:9200]", "${HOSTS}")
+    assert tuple(load(text, HOSTS=hosts).output.hosts) == ("http://a:1", "http://b:2")
+
+
+def test_a_variable_stands_for_a_list_of_the_file() -> None:
+    text = LEAST.replace("[http://es-1:9200]", "${mine.hosts}") + "mine.hosts: [a, b]\n"
+    assert tuple(load(text).output.hosts) == ("http://a:9200", "http://b:9200")
+
+
+def test_numbers_durations_and_switches_may_be_in_variables() -> None:
+    text = (
+        in_output("timeout: ${T}\nbulk_max_size: ${N}\nssl.enabled: ${S}\n") + "http.enabled: ${S}"
+    )
+    config = load(text, T="90s", N="7", S="false")
+    assert (float(config.output.timeout), config.output.bulk.max_events) == (90, 7)
+    assert config.admin.enabled is False
+
+
+def test_what_a_variable_names_may_be_called_anything() -> None:
+    assert load(f"{LEAST}x-hosts: a\nname: ${{x-hosts}}\n").name == "a"
+    assert refusal(f"{LEAST}x-hosts: a\n").what == "x-hosts: there is no such option"
+
+
+def test_only_values_are_expanded() -> None:
+    text = f"{LEAST}fields: {{'${{A}}': '${{A}}'}}\n"
+    assert load(text, A="one").inputs[0].fields == {"${A}": "one"}
