@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 import orjson
@@ -42,7 +42,7 @@ class FileTemplate:
     #: Ends the document before, begins the next action up to the id's offset; with a date in the
     #: index's name there is one for each date, and this is empty.
     action: bytes
-    #: From the end of `log.offset` to the beginning of the message.
+    #: From the end of `log.offset` to the beginning of what the line contributes.
     constants: bytes
 
 
@@ -81,6 +81,27 @@ class Encoded:
         return self.events + unsent
 
 
+class Contributions(Protocol):
+    """Makes what a line contributes to its document, where that is more than its text.
+
+    That is bytes of JSON: members of an object, without the braces.
+    """
+
+    @property
+    def constants(self) -> Mapping[str, object]:
+        """What is the same in all documents."""
+
+    def quick(self, line: bytes) -> tuple[bytes, bytes | memoryview]:
+        """The `time` of an ordinary line as JSON, and what it contributes.
+
+        Raises msgspec.MsgspecError, ValueError or RecursionError if it is not ordinary.
+        """
+
+    def careful(self, text: str, problem: str, *, parse: bool) -> tuple[bytes | memoryview, str]:
+        """What a line contributes, whatever it is, and what is wrong with it in words: `problem`,
+        or what shows only here. `parse`: whether it is an event, as far as has been looked."""
+
+
 class _Event(msgspec.Struct, gc=False):
     """The part of an event that is looked at; the rest is validated and skipped."""
 
@@ -101,10 +122,14 @@ _TIME = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
-# The fast loop adds these parts for each line: action, offset, checksum, time, log.offset,
-# constants, message.
+# The fast loops add these parts for each line: action, offset, checksum, time, log.offset,
+# constants, what the line contributes.
+_Parts = list[bytes | memoryview | msgspec.Raw]
 _PARTS = 7
 _TIME_PART = 3
+
+#: The metric's label of a line that looks well until it is taken apart.
+_NOT_TAKEN_APART = "not_taken_apart"
 
 #: Actions that are remembered, where the time decides the index: files of several inputs, whose
 #: events are of the same few days or hours.
@@ -112,10 +137,12 @@ _REMEMBERED_ACTIONS = 64
 
 
 class DocumentEncoder:
-    """Makes documents of `format: raw` for one input.
+    """Makes the documents of one input.
 
     `{"@timestamp":…,"log":{"offset":…,"file":{…}},…constants…,"message":…}`: the fields of
     Filebeat's filestream, so that the Elastic integration's ingest pipeline finds what it expects.
+    Where there are `contributions`, these stand in place of the message; all else is the same, ids
+    included.
     """
 
     def __init__(
@@ -124,13 +151,17 @@ class DocumentEncoder:
         *,
         content_ids: bool,
         on_invalid: OnInvalid,
+        contributions: Contributions | None = None,
         events: EventFilter | None = None,
         index: IndexName | None = None,
     ) -> None:
         """`constants`: what every document carries besides its time, its message and its log.*;
+        `contributions`: what makes more of a line than its message, None for `format: raw`;
         `events`: which events there are documents of, None for all; `index`: what each action
         names, None if the path of the request does."""
+        constants = contributions.constants if contributions else constants
         self._constants = orjson.dumps(constants)[1:-1]
+        self._contributions = contributions
         self._content_ids = content_ids
         self._on_invalid = on_invalid
         self._events = events
@@ -150,11 +181,12 @@ class DocumentEncoder:
             }
         )
         comma = b"," if self._constants else b""
+        content = b"," if self._contributions else b',"message":'
         return FileTemplate(
             identity=identity,
             path=path,
             action=b"" if self._index_span else self._render_action(identity, ""),
-            constants=b',"file":' + file + b"}" + comma + self._constants + b',"message":',
+            constants=b',"file":' + file + b"}" + comma + self._constants + content,
         )
 
     def encode(self, template: FileTemplate, start: int, block: bytes, now: float) -> Encoded:
@@ -185,32 +217,19 @@ class DocumentEncoder:
             # The time is at the end of Tetragon's lines, and so cut off; a head that is JSON by
             # itself was followed by white space alone.
             event = _decode_event(head)
-        parts: list[bytes | msgspec.Raw] = []
+        parts: _Parts = []
         problem = f"the line has {length} bytes; the first {len(head)} are in message"
         timestamp = _timestamp_of(event.time) or _stamp(now)
-        self._add(parts, template, start, head, text, timestamp, problem, cut=True)
+        content, _ = self._content(text, problem, parse=False)
+        self._add(parts, template, start, head, content, timestamp, problem, cut=True)
         return Encoded(self._body(parts), 1, flagged={"too_long": 1})
 
     def _encode_ordinary(self, template: FileTemplate, runs: Sequence[Run]) -> Encoded:
-        decode, dumps, digest = _decode_event, orjson.dumps, xxhash.xxh3_64_hexdigest
-        action, constants = template.action, template.constants
-        parts: list[bytes | msgspec.Raw] = []
-        extend = parts.extend
-        for run in runs:
-            offset = run.offset
-            for line in run.lines:
-                extend(
-                    (
-                        action,
-                        b"%010x-" % offset,
-                        b'%b"}}\n{"@timestamp":' % digest(line).encode(),
-                        decode(line).time,
-                        b',"log":{"offset":%d' % offset,
-                        constants,
-                        dumps(line.decode()),
-                    )
-                )
-                offset += len(line) + 1
+        parts = (
+            _message_parts(template, runs)
+            if self._contributions is None
+            else _contribution_parts(self._contributions, template, runs)
+        )
         if not parts:
             return Encoded(b"", 0)
         times = parts[_TIME_PART::_PARTS]
@@ -227,7 +246,7 @@ class DocumentEncoder:
         return Encoded(self._body(parts), len(times))
 
     def _encode_carefully(self, template: FileTemplate, runs: Sequence[Run], now: float) -> Encoded:
-        parts: list[bytes | msgspec.Raw] = []
+        parts: _Parts = []
         result = Encoded(b"", 0)
         flagged: Counter[str] = Counter()
         refused: list[RefusedLine] = []
@@ -244,10 +263,11 @@ class DocumentEncoder:
                 document_id = f"{template.identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
                 refused.append(RefusedLine(template.path, offset, document_id, look.problem, line))
                 continue
-            if look.kind:
-                flagged[look.kind] += 1
+            content, problem = self._content(look.text, look.problem, parse=look.is_event)
+            if problem:
+                flagged[look.kind or _NOT_TAKEN_APART] += 1
             timestamp = look.timestamp or _stamp(now)
-            self._add(parts, template, offset, line, look.text, timestamp, look.problem)
+            self._add(parts, template, offset, line, content, timestamp, problem)
             result.events += 1
         result.body = self._body(parts) if parts else b""
         result.refused = tuple(refused)
@@ -256,11 +276,11 @@ class DocumentEncoder:
 
     def _add(
         self,
-        parts: list[bytes | msgspec.Raw],
+        parts: _Parts,
         template: FileTemplate,
         offset: int,
         line: bytes,
-        text: str,
+        content: bytes | memoryview,
         timestamp: bytes,
         problem: str,
         *,
@@ -276,11 +296,16 @@ class DocumentEncoder:
             timestamp,
             log % offset,
             template.constants,
-            orjson.dumps(text),
+            content,
         )
 
+    def _content(self, text: str, problem: str, *, parse: bool) -> tuple[bytes | memoryview, str]:
+        if self._contributions is None:
+            return orjson.dumps(text), problem
+        return self._contributions.careful(text, problem, parse=parse)
+
     def _actions(
-        self, identity: Identity, times: Sequence[bytes | msgspec.Raw], joined: bytes
+        self, identity: Identity, times: Sequence[bytes | memoryview | msgspec.Raw], joined: bytes
     ) -> list[bytes]:
         """The actions of lines whose times, JSON in UTC, are these, and joined by commas that."""
         # The digits decide: a datetime has microseconds, to which the last nanoseconds of a day
@@ -311,7 +336,7 @@ class DocumentEncoder:
                 text = written.astimezone(UTC).isoformat()
         return text[: self._index_span]
 
-    def _body(self, parts: list[bytes | msgspec.Raw]) -> bytes:
+    def _body(self, parts: _Parts) -> bytes:
         if not self._content_ids:
             count = len(parts) // _PARTS
             parts[1::_PARTS] = parts[2::_PARTS] = [b""] * count
@@ -319,6 +344,57 @@ class DocumentEncoder:
         parts[0] = bytes(parts[0])[2:]
         parts.append(b"}\n")
         return b"".join(parts)
+
+
+def _message_parts(template: FileTemplate, runs: Sequence[Run]) -> _Parts:
+    """The fast loop where a line's text is all that it contributes."""
+    decode, dumps, digest = _decode_event, orjson.dumps, xxhash.xxh3_64_hexdigest
+    action, constants = template.action, template.constants
+    parts: _Parts = []
+    extend = parts.extend
+    for run in runs:
+        offset = run.offset
+        for line in run.lines:
+            extend(
+                (
+                    action,
+                    b"%010x-" % offset,
+                    b'%b"}}\n{"@timestamp":' % digest(line).encode(),
+                    decode(line).time,
+                    b',"log":{"offset":%d' % offset,
+                    constants,
+                    dumps(line.decode()),
+                )
+            )
+            offset += len(line) + 1
+    return parts
+
+
+def _contribution_parts(
+    contributions: Contributions, template: FileTemplate, runs: Sequence[Run]
+) -> _Parts:
+    """The fast loop where it contributes more."""
+    quick, digest = contributions.quick, xxhash.xxh3_64_hexdigest
+    action, constants = template.action, template.constants
+    parts: _Parts = []
+    extend = parts.extend
+    for run in runs:
+        offset = run.offset
+        for line in run.lines:
+            time, content = quick(line)
+            extend(
+                (
+                    action,
+                    b"%010x-" % offset,
+                    b'%b"}}\n{"@timestamp":' % digest(line).encode(),
+                    time,
+                    b',"log":{"offset":%d' % offset,
+                    constants,
+                    content,
+                )
+            )
+            offset += len(line) + 1
+    return parts
 
 
 class _UnusualError(Exception):
@@ -354,6 +430,11 @@ class _Look:
     kind: str
     #: Whether the line is not a JSON object (an object without a time is one).
     invalid: bool
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it can be taken apart, as far as has been looked."""
+        return not self.invalid and self.kind != "too_deep"
 
 
 def _look_at(line: bytes) -> _Look:
