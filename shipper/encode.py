@@ -112,6 +112,12 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_times = msgspec.json.Decoder(list[Annotated[datetime, msgspec.Meta(tz=True)]]).decode
 _decode_time = msgspec.json.Decoder(str).decode
 
+#: What the problem of a line begins with that is no event; the ingest pipeline of `setup` leaves
+#: such lines as they are.
+NOT_JSON = "the line is not JSON"
+NOT_AN_OBJECT = "the line is JSON, but not an object"
+TOO_DEEP = "the line is nested too deeply"
+
 #: `"2026-11-24T04:32:37.123456789Z"`, quotes included: the longest that is taken as it is.
 _LONGEST_TIME = 32
 
@@ -445,11 +451,11 @@ def _look_at(line: bytes) -> _Look:
     try:
         event = _decode_event(line)
     except RecursionError:
-        return _Look(text, None, "the line is nested too deeply", "too_deep", invalid=False)
+        return _Look(text, None, TOO_DEEP, "too_deep", invalid=False)
     except msgspec.ValidationError:
-        return _Look(text, None, "the line is JSON, but not an object", "not_an_object", True)
+        return _Look(text, None, NOT_AN_OBJECT, "not_an_object", invalid=True)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _Look(text, None, f"the line is not JSON: {error}", "not_json", invalid=True)
+        return _Look(text, None, f"{NOT_JSON}: {error}", "not_json", invalid=True)
     timestamp = _timestamp_of(event.time)
     if broken is not None:
         problem = f"the line is not UTF-8 from its byte {broken} on; such bytes are replaced"

@@ -128,18 +128,27 @@ def request(
 
 
 def put_data_stream_template(
-    url: str, name: str, data_stream: str, mappings: dict[str, Any] | None = None
+    url: str,
+    name: str,
+    data_stream: str,
+    mappings: dict[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Install the index template ``name``, which makes ``data_stream`` a data stream.
 
-    No replicas, so that one node makes it green. ``mappings`` is MAPPINGS when not given.
+    No replicas, so that one node makes it green. ``mappings`` is MAPPINGS when not given;
+    ``settings`` are further ones.
     """
     template = {
         "index_patterns": [data_stream],
         "priority": 500,
         "data_stream": {},
         "template": {
-            "settings": {"index.number_of_shards": 1, "index.number_of_replicas": 0},
+            "settings": {
+                "index.number_of_shards": 1,
+                "index.number_of_replicas": 0,
+                **(settings or {}),
+            },
             "mappings": MAPPINGS if mappings is None else mappings,
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +59,12 @@ class Stream:
         return True
 
 
-def new_stream(server: SearchServer, mappings: dict[str, Any] | None = None) -> Stream:
+def new_stream(
+    server: SearchServer,
+    mappings: dict[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Stream:
     """Return a new data stream, with a template; ``mappings`` is ``client.MAPPINGS`` by default."""
     name = new_name()
-    client.put_data_stream_template(server.url, name, name, mappings)
+    client.put_data_stream_template(server.url, name, name, mappings, settings)
     return Stream(server, name)
