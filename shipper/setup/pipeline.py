@@ -152,9 +152,11 @@ if (tmp.containsKey('line')) {
     for (String name : params.lifted) {
       if (kind == null && event[name] != null) { kind = name; }
     }
-    if (params.actions.containsKey(kind)) { put(ctx, ['event', 'action'], params.actions[kind]); }
+    if (kind != null && params.actions[kind] != null) {
+      put(ctx, ['event', 'action'], params.actions[kind]);
+    }
     becomesEmpty(event);
-    if (event[kind] instanceof Map) {
+    if (kind != null && event[kind] instanceof Map) {
       Map body = event[kind];
       Map lifted = new HashMap();
       if (body.process instanceof Map) {
