@@ -1,5 +1,5 @@
 """The rules of `format: ecs`, for any JSON object: what is dropped of an event, and what is moved
-to where the Elastic Common Schema has it. docs/ecs.md has them in words, `setup.pipeline` once more
+to where the Elastic Common Schema has it. docs/ecs.md has them in words, `setup.ingest` once more
 for the cluster.
 """
 

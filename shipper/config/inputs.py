@@ -146,7 +146,7 @@ class InputConfig(Section, frozen=True):
         Meta(
             description="What a document is made of. `raw`: the line as `message`, for the ingest "
             "pipeline of the Elastic integration. `ecs`: what that pipeline makes of it, for "
-            "clusters without; it takes about twice the CPU. See [there](ecs.md)."
+            "clusters without it, at about twice the CPU. See [there](ecs.md)."
         ),
     ] = Format.RAW
     max_line_bytes: Annotated[

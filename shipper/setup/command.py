@@ -23,7 +23,7 @@ from shipper.errors import ConfigError
 from shipper.output.exchange import Answer, TransportError
 from shipper.output.transport import HttpTransport
 from shipper.setup.fields import CONSTANT, NEXT_BEST
-from shipper.setup.pipeline import PIPELINE_NAME, pipeline
+from shipper.setup.ingest import PIPELINE_NAME, pipeline
 from shipper.setup.templates import (
     PRIORITY,
     digest,

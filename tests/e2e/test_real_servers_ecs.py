@@ -17,7 +17,7 @@ from shipper.ecs_rules import NOT_TAKEN_APART
 from shipper.encode import DocumentEncoder
 from shipper.filesystem import Inode
 from shipper.identity import Identity
-from shipper.setup.pipeline import PIPELINE_NAME, pipeline
+from shipper.setup.ingest import PIPELINE_NAME, pipeline
 from tests.servers import SearchServer
 from tests.servers.bulk import bulk, items
 from tests.servers.client import request

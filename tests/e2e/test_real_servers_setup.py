@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from shipper.setup.pipeline import PIPELINE_NAME
+from shipper.setup.ingest import PIPELINE_NAME
 from tests.conftest import MakeShipper
 from tests.servers import SearchServer
 from tests.servers.client import request

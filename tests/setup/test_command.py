@@ -19,7 +19,7 @@ from shipper.config.units import HostList
 from shipper.errors import ConfigError
 from shipper.output.exchange import Answer, TransportError
 from shipper.setup.command import Done, Outcome, Wanted, describe, install, report, wanted
-from shipper.setup.pipeline import PIPELINE_NAME, pipeline
+from shipper.setup.ingest import PIPELINE_NAME, pipeline
 from shipper.setup.templates import template
 
 STREAM = "logs-cilium_tetragon.log-default"
