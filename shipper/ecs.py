@@ -15,7 +15,6 @@ from shipper.ecs_rules import (
     FAILURE_TAG,
     NOT_TAKEN_APART,
     merged,
-    prune,
     take_apart,
 )
 from shipper.ecs_shape import Shape, encode
@@ -31,7 +30,7 @@ class EcsDocuments:
 
     def __init__(self, constants: Mapping[str, object]) -> None:
         """`constants`: what every document carries besides its time, its line and its log.*."""
-        kept = prune(_decode_object(orjson.dumps(constants)))
+        kept = _without_empty(_decode_object(orjson.dumps(constants)))
         self._event = _mapping(kept.pop("event", None))
         self._host = _mapping(kept.pop("host", None))
         self._tags: object = kept.pop("tags", None)
@@ -75,7 +74,6 @@ class EcsDocuments:
                 action = take_apart(event, document)
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 event, action = {}, ""
-                document.clear()
                 problem = problem or NOT_TAKEN_APART
         node, cluster = event.get("node_name", UNSET), event.get("cluster_name", UNSET)
         self._complete(document, text, event, action, node, cluster)
@@ -125,6 +123,20 @@ def _with_tag(tags: object) -> list[object]:
     """The tags with that of a failure, once."""
     given = [] if tags is None else tags if isinstance(tags, list) else [tags]
     return given if FAILURE_TAG in given else [*given, FAILURE_TAG]
+
+
+def _without_empty(value: Any) -> Any:
+    """As `prune`, of what a user has configured: without its bounds, and not in a hurry."""
+    if isinstance(value, dict):
+        members = {name: _without_empty(member) for name, member in value.items()}
+        return {name: member for name, member in members.items() if not _is_empty(member)}
+    if isinstance(value, list):
+        return [item for item in map(_without_empty, value) if not _is_empty(item)]
+    return value
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, (str, dict, list)) and not value)
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -269,7 +269,7 @@ class DocumentEncoder:
                 document_id = f"{template.identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
                 refused.append(RefusedLine(template.path, offset, document_id, look.problem, line))
                 continue
-            content, problem = self._content(look.text, look.problem, parse=look.is_event)
+            content, problem = self._content(look.text, look.problem, parse=not look.invalid)
             if problem:
                 flagged[look.kind or _NOT_TAKEN_APART] += 1
             timestamp = look.timestamp or _stamp(now)
@@ -436,11 +436,6 @@ class _Look:
     kind: str
     #: Whether the line is not a JSON object (an object without a time is one).
     invalid: bool
-
-    @property
-    def is_event(self) -> bool:
-        """Whether it can be taken apart, as far as has been looked."""
-        return not self.invalid and self.kind != "too_deep"
 
 
 def _look_at(line: bytes) -> _Look:

@@ -18,6 +18,7 @@ from shipper.ecs_rules import NOT_TAKEN_APART
 from shipper.encode import DocumentEncoder, Encoded
 from shipper.filesystem import Inode
 from shipper.identity import Identity
+from shipper.index_name import IndexPattern
 from tests.support.odd_events import NAMED, STAMP, odd_events
 from tests.test_encode import AWKWARD, POLICIES, block_of, events_of
 
@@ -31,6 +32,7 @@ CONSTANTS: dict[str, object] = {
     "tags": ["a", "", 'quote " in it'],
 }
 NOW = 1_764_000_000.25
+TIME = b"2026-11-24T04:32:37.123456789Z"
 
 # The twin -----------------------------------------------------------------------------------------
 
@@ -252,3 +254,93 @@ def test_generated_events_go_the_quick_way() -> None:
         made._shape.take_apart(line, {})
     with pytest.raises(msgspec.ValidationError):
         made._shape.take_apart(NAMED["a kind that nobody knows"], {})
+
+
+def test_a_newer_field_is_shipped_as_it_is_if_not_the_quick_way() -> None:
+    line = b'{"process_exec":{"process":{"pid":1,"new":{"a":1}},"newer":[1]},"time":"%b"}' % TIME
+    document = document_of(line)
+    assert document["process"] == {"pid": 1}
+    log = document["cilium_tetragon"]["log"]
+    assert log["process_exec"] == {"process": {"new": {"a": 1}}, "newer": [1]}
+
+
+def test_a_pod_that_is_remembered_is_that_of_each_event_alone() -> None:
+    pod = {"name": "p", "namespace": "n", "pod_labels": {"a": "b"}}
+    lines = [
+        json.dumps({kind: {"process": {"pod": pod}}, "time": TIME.decode(), **more}).encode()
+        for kind in ("process_exec", "process_usdt", "process_loader")
+        for more in ({"cluster_name": "one"}, {}, {"cluster_name": "two"})
+    ]
+    found = [document.get("orchestrator", {}) for document in agree(block_of(lines * 2))]
+    assert [each.get("cluster", {}).get("name") for each in found[:3]] == ["one", None, "two"]
+    assert found[1] == {"resource": {"name": "p"}, "namespace": "n"}
+
+
+def test_a_line_that_is_cut_is_not_taken_apart() -> None:
+    documents = []
+    for ecs in (False, True):
+        made = encoder(ecs=ecs)
+        template = made.template(Identity("0123456789abcdef"), "/logs/tetragon.log", Inode(1, 2))
+        encoded = made.encode_cut(template, 9, NAMED["all of it"], 5000, NOW)
+        assert encoded.flagged == {"too_long": 1}
+        documents += events_of(encoded.body)
+    (before, raw), (after, cut) = documents
+    assert before == after
+    assert cut == twin(raw)
+    assert cut["@timestamp"] == raw["@timestamp"]
+    assert cut["event"]["kind"] == "pipeline_error"
+    assert "cilium_tetragon" not in cut
+
+
+@pytest.mark.parametrize("content_ids", [True, False])
+@pytest.mark.parametrize("pattern", ["", "t-%{+yyyy.MM.dd}"])
+def test_ids_and_indices_are_those_of_raw(content_ids: bool, pattern: str) -> None:
+    lines = [*odd_events(7, 50), *AWKWARD.values()]
+    actions = []
+    for contributions in (None, EcsDocuments(CONSTANTS)):
+        made = DocumentEncoder(
+            CONSTANTS,
+            content_ids=content_ids,
+            on_invalid=OnInvalid.SHIP,
+            contributions=contributions,
+            index=IndexPattern.parse(pattern).fill({}) if pattern else None,
+        )
+        template = made.template(Identity("0123456789abcdef"), "/logs/tetragon.log", Inode(1, 2))
+        body = made.encode(template, 0, block_of(lines), NOW).body
+        actions.append([action for action, _ in events_of(body)])
+    assert actions[0] == actions[1]
+
+
+def test_what_a_user_has_put_where_an_event_adds_something_stays_beside_it() -> None:
+    theirs: dict[str, object] = {
+        "container": {"name": "theirs", "runtime": "containerd", "image": {"tag": ["1"]}},
+        "orchestrator": {"type": "kubernetes"},
+        "host": {"name": "a", "os": {"type": "linux"}},
+        "event": {"category": ["process"]},
+        "process": "theirs",
+    }
+    contributions = EcsDocuments(theirs)
+    _, content = contributions.quick(NAMED["all of it"])
+    made = json.loads(b"".join((b"{", content, b"}")))
+    assert made["container"] == {
+        "name": "main",
+        "id": "c",
+        "runtime": "containerd",
+        "image": {"name": "image:1", "tag": ["1"]},
+    }
+    assert made["orchestrator"]["type"] == "kubernetes"
+    assert made["orchestrator"]["namespace"] == "ns"
+    assert made["host"] == {"name": "n", "os": {"type": "linux"}}
+    assert made["event"]["category"] == ["process"]
+    assert made["process"]["pid"] == 1
+    _, content = contributions.quick(b'{"time":"2026-11-24T04:32:37Z"}')
+    assert json.loads(b"".join((b"{", content, b"}")))["process"] == "theirs"
+
+
+def test_what_a_user_has_configured_has_no_bounds() -> None:
+    deep: Any = 2**64 - 1
+    for _ in range(30):
+        deep = {"a": deep, "b": ""}
+    made = EcsDocuments({"fields": deep})
+    assert levels(made.constants) == 31
+    assert '""' not in json.dumps(made.constants)

@@ -72,7 +72,7 @@ _POD = {
     "namespace": "ns",
     "name": "pod",
     "container": {"id": "c", "name": "main", "image": {"id": "i", "name": "image:1"}, "pid": 1},
-    "pod_labels": {"app": "x", "app.kubernetes.io/name": "y", "empty": ""},
+    "pod_labels": {"app": "x", "app.kubernetes.io/name": "y"},
     "workload_kind": "Deployment",
 }
 
@@ -122,6 +122,13 @@ NAMED: dict[str, bytes] = {
     "several kinds": _event(
         process_exit={"process": {"pid": 2}, "status": 1}, process_exec={"process": {"pid": 1}}
     ),
+    "several kinds, of which one has an empty label": _event(
+        process_exec={"process": {"pid": 1}},
+        process_usdt={"process": {"pod": {"name": "p", "pod_labels": {"a": ""}}}},
+    ),
+    "an empty label of a parent's pod": _event(
+        process_exit={"process": {"pid": 1, "pod": _POD}, "parent": {"pod": {"labels": {"a": ""}}}}
+    ),
     "usdt": _event(process_usdt={"process": {"pid": 1, "pod": _POD}, "parent": {"pod": _POD}}),
     "throttle": _event(process_throttle={"type": "THROTTLE_START", "cgroup": ""}),
     "a loader": _event(process_loader={"process": {"pid": 1, "pod": _POD}, "parent": {"pid": 2}}),
@@ -138,6 +145,9 @@ NAMED: dict[str, bytes] = {
     "a pod that is null": _exec(pid=1, pod=None),
     "an empty pod": _exec(pid=1, pod={}),
     "a pod with empty labels": _exec(pid=1, pod={"name": "p", "pod_labels": {"a": ""}}),
+    "a pod of 9 kB": _exec(
+        pid=1, pod={"name": "p", "pod_labels": {f"l{n}": "x" * 90 for n in range(90)}}
+    ),
     "a container that is text": _exec(pod={"container": "c", "name": "p"}),
     "an image that is text": _exec(pod={"container": {"image": "i", "id": "c"}}),
     "arguments that are a list": _exec(arguments=["a  b", "", "c"]),
