@@ -190,6 +190,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _setup(options: argparse.Namespace) -> int:
     from shipper.setup import command
+    from shipper.setup.done import report
 
     _, config = _load(options)
     plan = command.wanted(config, with_pipeline=options.pipeline)
@@ -197,7 +198,7 @@ def _setup(options: argparse.Namespace) -> int:
         command.describe(plan, sys.stdout)
         return 0
     done = asyncio.run(command.setup(config, plan, SystemClock()))
-    return command.report(done, sys.stdout)
+    return report(done, sys.stdout)
 
 
 def _show_registry(options: argparse.Namespace) -> int:

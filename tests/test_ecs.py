@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,6 +34,8 @@ CONSTANTS: dict[str, object] = {
 }
 NOW = 1_764_000_000.25
 TIME = b"2026-11-24T04:32:37.123456789Z"
+
+PROCESS = ("arguments", "binary", "cwd", "pid", "exec_id", "tid", "uid", "start_time")
 
 # The twin -----------------------------------------------------------------------------------------
 
@@ -344,3 +347,16 @@ def test_what_a_user_has_configured_has_no_bounds() -> None:
     made = EcsDocuments({"fields": deep})
     assert levels(made.constants) == 31
     assert '""' not in json.dumps(made.constants)
+
+
+def test_the_page_names_every_field_that_is_lifted() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "ecs.md").read_text()
+    table = page[page.index("| Field | Of the event |") : page.index("## What is wrong")]
+    document: dict[str, Any] = {}
+    move_process(dict.fromkeys(PROCESS, 1), document, "process")
+    for name in document["process"]:
+        assert f"`process.{name}" in table, name
+    for source in PROCESS:
+        assert f"| `{source}`" in table, source
+    for name in ("pod.name", "pod.namespace", "pod.workload_kind", "pod.container.name"):
+        assert f"`process.{name}`" in table

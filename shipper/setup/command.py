@@ -8,7 +8,6 @@ and then there is none of ours.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, TextIO
 
@@ -22,6 +21,7 @@ from shipper.config.model import Config
 from shipper.errors import ConfigError
 from shipper.output.exchange import Answer, TransportError
 from shipper.output.transport import HttpTransport
+from shipper.setup.done import Done, Outcome
 from shipper.setup.fields import CONSTANT, NEXT_BEST
 from shipper.setup.ingest import PIPELINE_NAME, pipeline
 from shipper.setup.templates import (
@@ -46,27 +46,6 @@ _RIGHTS = {
     "template": "manage_index_templates (OpenSearch: indices:admin/index_template/get and put)",
     "pipeline": "manage_ingest_pipelines (OpenSearch: cluster:admin/ingest/pipeline/get and put)",
 }
-
-
-class Outcome(Enum):
-    """What became of a thing that the cluster is to have."""
-
-    THERE = "there"
-    MADE = "made"
-    UPDATED = "updated"
-    LEFT = "left"
-    FAILED = "FAILED"
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """One line of the report."""
-
-    what: str
-    name: str
-    outcome: Outcome
-    detail: str = ""
-    what_to_do: str = ""
 
 
 class Requests(Protocol):
@@ -160,16 +139,6 @@ async def install(transport: Requests, hosts: Sequence[str], plan: Wanted) -> li
             installer.done.append(error.done)
         return installer.done
     return unreached
-
-
-def report(done: Sequence[Done], stream: TextIO) -> int:
-    """Prints what was done; returns the exit code."""
-    for one in done:
-        detail = f"  {one.detail}" if one.detail else ""
-        stream.write(f"{one.what:<12} {one.name}  {one.outcome.value}{detail}\n")
-        if one.what_to_do:
-            stream.write(f"    -> {one.what_to_do}\n")
-    return int(any(one.outcome is Outcome.FAILED for one in done))
 
 
 class _Installer:

@@ -152,6 +152,6 @@ def _field(kind: str, constant: str | None) -> dict[str, Any]:
         return {"type": "object", "enabled": False}
     if kind == CONSTANT and constant is not None:
         return {"type": kind, "value": constant}
-    if kind == "keyword":
+    if kind in ("keyword", LABELS):
         return {"type": kind, "ignore_above": _LONGEST_KEYWORD}
     return {"type": kind}

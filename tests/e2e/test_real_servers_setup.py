@@ -21,7 +21,7 @@ from tests.servers import SearchServer
 from tests.servers.client import request
 from tests.servers.stream import Stream
 from tests.support.logdir import LogDirectory
-from tests.support.odd_events import NAMED
+from tests.support.odd_events import NAMED, TIME
 
 pytestmark = pytest.mark.real_server
 
@@ -91,10 +91,15 @@ def test_what_is_missing_is_made_once_and_takes_events_of_all_kinds(
     # Both labels that the guide's list has, of which one is the beginning of the other's name.
     for name in ("all of it", "usdt", "a loader", "labels of a node"):
         log_directory.append(NAMED[name] + b"\n")
+    # No term of an index has more than 32 kB.
+    log_directory.append(
+        b'{"process_exec":{"process":{"arguments":"%b","flags":"%b"}},"time":"%b"}\n'
+        % (b"a" * 100_000, b"b" * 100_000, TIME.encode())
+    )
     source = {"id": "tetragon", "paths": [log_directory.glob], "format": "ecs"}
     daemon = shipper({"inputs": [source], "output": stream.output})
     daemon.start()
-    daemon.wait_until(lambda: stream.count() >= 2004, "all documents are there", PATIENCE)
+    daemon.wait_until(lambda: stream.count() >= 2005, "all documents are there", PATIENCE)
     daemon.wait_until_idle()
     assert daemon.metrics().value("shipper_events_total", outcome="dead_letter") == 0
     assert daemon.sigterm() == 0

@@ -18,7 +18,8 @@ from shipper.config.outputs import OutputConfig
 from shipper.config.units import HostList
 from shipper.errors import ConfigError
 from shipper.output.exchange import Answer, TransportError
-from shipper.setup.command import Done, Outcome, Wanted, describe, install, report, wanted
+from shipper.setup.command import Wanted, describe, install, wanted
+from shipper.setup.done import Done, Outcome, report
 from shipper.setup.ingest import PIPELINE_NAME, pipeline
 from shipper.setup.templates import template
 
