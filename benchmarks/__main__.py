@@ -22,7 +22,7 @@ from benchmarks import concurrency
 from benchmarks.contestants import Contestant, peers, shipper
 from benchmarks.corpus import write_corpus
 from benchmarks.measure import Cost, FailedRunError, Running, cost_of, running
-from benchmarks.report import Idle, Many, Row, report
+from benchmarks.report import Idle, Many, Row, report, report_ecs
 from shipper.demo.process import free_port
 
 _IDLE_SECONDS = 20.0
@@ -82,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--events", type=int, default=300_000, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument(
+        "--format",
+        choices=("raw", "ecs"),
+        default="raw",
+        help="ecs: what `format: ecs` costs beside raw, and nothing else (default: %(default)s)",
+    )
     parser.add_argument("--directory", help="for the log and the states (default: the system's)")
     parser.add_argument("--keep", type=Path, help="copy logs and states there if a run fails")
     parser.add_argument(
@@ -102,8 +108,11 @@ def _run(options: argparse.Namespace, directory: Path) -> int:
     with _sink(directory / "receiver.log") as sink:
         for number in range(options.rounds):
             state = directory / f"round-{number}"
-            ours = shipper(logs, sink.url, state / "shipper", _free_address())
-            found = [ours, *peers(options.peers, logs, sink.url, state)]
+            found = [shipper(logs, sink.url, state / "shipper", _free_address())]
+            if options.format == "ecs":
+                found.append(shipper(logs, sink.url, state / "ecs", _free_address(), "ecs"))
+            else:
+                found += peers(options.peers, logs, sink.url, state)
             # Interleaved: what else the machine does meanwhile meets all of them.
             floor = (sys.executable, "-m", "benchmarks.floor", str(logs / "tetragon.log"))
             rows.setdefault("floor", []).append(cost_of(floor, state / "floor.log"))
@@ -111,9 +120,11 @@ def _run(options: argparse.Namespace, directory: Path) -> int:
                 cost = _ship(contestant, sink, options.events, state / f"{contestant.name}.log")
                 rows.setdefault(contestant.name, []).append(cost)
             _progress(f"round {number + 1} of {options.rounds} is done")
+        table = [_median(name, costs, options.events) for name, costs in rows.items()]
+        if options.format == "ecs":
+            return report_ecs(table, sys.stdout)
         idle = _idle(sink, directory)
         many = _many(sink, directory, idle.rss_bytes)
-    table = [_median(name, costs, options.events) for name, costs in rows.items()]
     return report(table, idle, many, sys.stdout)
 
 

@@ -15,18 +15,19 @@ class Contestant:
     command: tuple[str, ...]
 
 
-def shipper(logs: Path, url: str, state: Path, admin: str) -> Contestant:
+def shipper(logs: Path, url: str, state: Path, admin: str, form: str = "raw") -> Contestant:
     """Ours, with everything on: registry, ids, gzip, full documents, metrics."""
     state.mkdir(parents=True)
     config = {
-        "inputs": [{"id": "tetragon", "paths": [f"{logs}/*.log"]}],
+        "inputs": [{"id": "tetragon", "paths": [f"{logs}/*.log"], "format": form}],
         "data_dir": str(state / "data"),
         "output": {"hosts": [url]},
         "admin": {"listen": admin},
     }
     file = state / "shipper.yml"
     file.write_text(yaml.safe_dump(config))
-    return Contestant("shipper", (sys.executable, "-m", "shipper", "run", "-c", str(file)))
+    name = "shipper" if form == "raw" else f"shipper, {form}"
+    return Contestant(name, (sys.executable, "-m", "shipper", "run", "-c", str(file)))
 
 
 def peers(directory: Path, logs: Path, url: str, state: Path) -> list[Contestant]:

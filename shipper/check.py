@@ -266,7 +266,7 @@ class _Inquiry:
             "template",
             f"there is none for {name}: a plain index would be made",
             "install the Tetragon integration in Kibana (Integrations, Settings, Install assets), "
-            "or an index template with `data_stream` of your own",
+            "run `shipper setup`, or install an index template with `data_stream` of your own",
         )
         return False
 

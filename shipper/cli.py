@@ -126,6 +126,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.set_defaults(command=_convert)
 
+    setup = commands.add_parser(
+        "setup",
+        help="install what the cluster lacks: index template, ingest pipeline",
+        description="Installs an index template for the data stream, with the types of Tetragon's "
+        "fields, and, where an input has `format: raw`, an ingest pipeline that takes its "
+        "documents apart. What is there already is left, or brought up to date if shipper made "
+        "it. Needs more rights than shipping does; says which are lacking.",
+    )
+    _add_config(setup)
+    setup.add_argument(
+        "--dry-run", action="store_true", help="print the requests, and send nothing"
+    )
+    setup.add_argument(
+        "--pipeline", action="store_true", help="the pipeline even if no input has format: raw"
+    )
+    setup.set_defaults(command=_setup)
+
     registry = commands.add_parser("registry", help="what is remembered of each file")
     actions = registry.add_subparsers(title="actions", metavar="ACTION", required=True)
     show = actions.add_parser(
@@ -243,6 +260,19 @@ def _convert(options: argparse.Namespace) -> int:
     draft = read_filebeat(paths, os.environ, options.settings)
     sys.stdout.write(as_yaml(draft, ", ".join(options.file)))
     return 0
+
+
+def _setup(options: argparse.Namespace) -> int:
+    from shipper.setup import command
+    from shipper.setup.done import report
+
+    _, reading = _load(options)
+    plan = command.wanted(reading.config, with_pipeline=options.pipeline)
+    if options.dry_run:
+        command.describe(plan, sys.stdout)
+        return 0
+    done = asyncio.run(command.setup(reading.config, plan, SystemClock()))
+    return report(done, sys.stdout)
 
 
 def _show_registry(options: argparse.Namespace) -> int:

@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Mapping
 
 from shipper import __version__
-from shipper.config.inputs import InputConfig
+from shipper.config.inputs import Format, InputConfig
 from shipper.config.merging import merged
 from shipper.config.model import Config
 from shipper.errors import ConfigError
 from shipper.index_name import IndexName, IndexPattern
 from shipper.processors.documents import Processing
 from shipper.processors.metadata import Machine
+from shipper.processors.plan import RAW_VARYING
 
 #: The version of the Elastic Common Schema that the documents follow; the integration's pipeline
 #: sets the same.
@@ -62,7 +63,11 @@ def processing_of(
     """What is done to the documents of an input: its processors, and then those of all inputs. None
     if there are none. `constants`: what `document_constants` gave; `now`: Unix seconds."""
     configs = (*settings.processors, *config.processors)
-    return Processing(configs, constants, machine, now) if configs else None
+    if not configs:
+        return None
+    # Every field of `format: ecs` may be the line's.
+    varying = RAW_VARYING if settings.format is Format.RAW else None
+    return Processing(configs, constants, machine, now, varying=varying)
 
 
 def index_name(

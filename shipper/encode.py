@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 import orjson
@@ -44,7 +44,7 @@ class FileTemplate:
     #: Ends the document before, begins the next action up to the id's offset; with a date in the
     #: index's name there is one for each date, and this is empty.
     action: bytes
-    #: From the end of `log.offset` to the beginning of the message.
+    #: From the end of `log.offset` to the beginning of what the line contributes.
     constants: bytes
     #: Of the encoder's constants.
     generation: int = 0
@@ -90,6 +90,27 @@ class Encoded:
         return self.events + unsent
 
 
+class Contributions(Protocol):
+    """Makes what a line contributes to its document, where that is more than its text.
+
+    That is bytes of JSON: members of an object, without the braces.
+    """
+
+    @property
+    def constants(self) -> Mapping[str, object]:
+        """What is the same in all documents."""
+
+    def quick(self, line: bytes) -> tuple[bytes, bytes | memoryview]:
+        """The `time` of an ordinary line as JSON, and what it contributes.
+
+        Raises msgspec.MsgspecError, ValueError or RecursionError if it is not ordinary.
+        """
+
+    def careful(self, text: str, problem: str, *, parse: bool) -> tuple[bytes | memoryview, str]:
+        """What a line contributes, whatever it is, and what is wrong with it in words: `problem`,
+        or what shows only here. `parse`: whether it is an event, as far as has been looked."""
+
+
 class _Event(msgspec.Struct, gc=False):
     """The part of an event that is looked at; the rest is validated and skipped."""
 
@@ -99,6 +120,12 @@ class _Event(msgspec.Struct, gc=False):
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_times = msgspec.json.Decoder(list[Annotated[datetime, msgspec.Meta(tz=True)]]).decode
 _decode_time = msgspec.json.Decoder(str).decode
+
+#: What the problem of a line begins with that is no event; the ingest pipeline of `setup` leaves
+#: such lines as they are.
+NOT_JSON = "the line is not JSON"
+NOT_AN_OBJECT = "the line is JSON, but not an object"
+TOO_DEEP = "the line is nested too deeply"
 
 #: `"2026-11-24T04:32:37.123456789Z"`, quotes included: the longest that is taken as it is.
 _LONGEST_TIME = 32
@@ -112,10 +139,14 @@ _TIME = re.compile(
 
 _MESSAGE_KEY = b',"message":'
 
-# The fast loop adds these parts for each line: action, offset, checksum, time, log.offset,
-# constants, message.
+# The fast loops add these parts for each line: action, offset, checksum, time, log.offset,
+# constants, what the line contributes.
+_Parts = list[bytes | memoryview | msgspec.Raw]
 _PARTS = 7
 _TIME_PART = 3
+
+#: The metric's label of a line that looks well until it is taken apart.
+_NOT_TAKEN_APART = "not_taken_apart"
 
 #: Actions that are remembered, where the time decides the index: files of several inputs, whose
 #: events are of the same few days or hours.
@@ -123,10 +154,12 @@ _REMEMBERED_ACTIONS = 64
 
 
 class DocumentEncoder:
-    """Makes documents of `format: raw` for one input.
+    """Makes the documents of one input.
 
     `{"@timestamp":…,"log":{"offset":…,"file":{…}},…constants…,"message":…}`: the fields of
     Filebeat's filestream, so that the Elastic integration's ingest pipeline finds what it expects.
+    Where there are `contributions`, these stand in place of the message; all else is the same, ids
+    included.
     """
 
     def __init__(
@@ -135,16 +168,23 @@ class DocumentEncoder:
         *,
         content_ids: bool,
         on_invalid: OnInvalid,
+        contributions: Contributions | None = None,
         events: EventFilter | None = None,
         index: IndexName | None = None,
         processing: Processing | None = None,
     ) -> None:
         """`constants`: what every document carries besides its time, its message and its log.*;
+        `contributions`: what makes more of a line than its message, None for `format: raw`;
         `events`: which events there are documents of, None for all; `index`: what each action
         names, None if the path of the request does; `processing`: what is done to documents, which
         says what the constants become."""
         self._processing = processing
-        self._constants = orjson.dumps(processing.constants if processing else constants)[1:-1]
+        self._contributions = contributions
+        if contributions is not None:
+            constants = contributions.constants
+        elif processing is not None:
+            constants = processing.constants
+        self._constants = orjson.dumps(constants)[1:-1]
         #: Changes when the constants do: templates of another one are out of date.
         self.generation = 0
         self._content_ids = content_ids
@@ -166,11 +206,12 @@ class DocumentEncoder:
             }
         )
         comma = b"," if self._constants else b""
+        content = b"," if self._contributions else b',"message":'
         return FileTemplate(
             identity=identity,
             path=path,
             action=b"" if self._index_span else self._render_action(identity, ""),
-            constants=b',"file":' + file + b"}" + comma + self._constants + _MESSAGE_KEY,
+            constants=b',"file":' + file + b"}" + comma + self._constants + content,
             generation=self.generation,
         )
 
@@ -208,32 +249,19 @@ class DocumentEncoder:
             # The time is at the end of Tetragon's lines, and so cut off; a head that is JSON by
             # itself was followed by white space alone.
             event = _decode_event(head)
-        parts: list[bytes | msgspec.Raw] = []
+        parts: _Parts = []
         problem = f"the line has {length} bytes; the first {len(head)} are in message"
         timestamp = _timestamp_of(event.time) or _stamp(now)
-        self._add(parts, template, start, head, text, timestamp, problem, cut=True)
+        content, _ = self._content(text, problem, parse=False)
+        self._add(parts, template, start, head, content, timestamp, problem, cut=True)
         return self._encoded(parts, [head], template, now, flagged={"too_long": 1})
 
     def _encode_ordinary(self, template: FileTemplate, runs: Sequence[Run], now: float) -> Encoded:
-        decode, dumps, digest = _decode_event, orjson.dumps, xxhash.xxh3_64_hexdigest
-        action, constants = template.action, template.constants
-        parts: list[bytes | msgspec.Raw] = []
-        extend = parts.extend
-        for run in runs:
-            offset = run.offset
-            for line in run.lines:
-                extend(
-                    (
-                        action,
-                        b"%010x-" % offset,
-                        b'%b"}}\n{"@timestamp":' % digest(line).encode(),
-                        decode(line).time,
-                        b',"log":{"offset":%d' % offset,
-                        constants,
-                        dumps(line.decode()),
-                    )
-                )
-                offset += len(line) + 1
+        parts = (
+            _message_parts(template, runs)
+            if self._contributions is None
+            else _contribution_parts(self._contributions, template, runs)
+        )
         if not parts:
             return Encoded(b"", 0)
         times = parts[_TIME_PART::_PARTS]
@@ -253,7 +281,7 @@ class DocumentEncoder:
         return self._encoded(parts, lines, template, now)
 
     def _encode_carefully(self, template: FileTemplate, runs: Sequence[Run], now: float) -> Encoded:
-        parts: list[bytes | msgspec.Raw] = []
+        parts: _Parts = []
         blank = dropped = 0
         flagged: Counter[str] = Counter()
         refused: list[RefusedLine] = []
@@ -270,10 +298,11 @@ class DocumentEncoder:
             if look.invalid and self._on_invalid is OnInvalid.DEAD_LETTER:
                 refused.append(self._refuse(template, offset, line, look, now))
                 continue
-            if look.kind:
-                flagged[look.kind] += 1
+            content, problem = self._content(look.text, look.problem, parse=not look.invalid)
+            if problem:
+                flagged[look.kind or _NOT_TAKEN_APART] += 1
             timestamp = look.timestamp or _stamp(now)
-            self._add(parts, template, offset, line, look.text, timestamp, look.problem)
+            self._add(parts, template, offset, line, content, timestamp, problem)
             shipped.append(line)
         encoded = self._encoded(parts, shipped, template, now, flagged=flagged)
         encoded.blank, encoded.dropped = blank, dropped
@@ -282,7 +311,7 @@ class DocumentEncoder:
 
     def _encoded(
         self,
-        parts: list[bytes | msgspec.Raw],
+        parts: _Parts,
         lines: Sequence[bytes] | None,
         template: FileTemplate,
         now: float,
@@ -303,26 +332,29 @@ class DocumentEncoder:
     def _processed(
         self,
         processing: Processing,
-        parts: Sequence[bytes | msgspec.Raw],
+        parts: _Parts,
         lines: Sequence[bytes],
         template: FileTemplate,
         now: float,
         encoded: Encoded,
-    ) -> list[bytes | msgspec.Raw]:
+    ) -> _Parts:
         """The parts of the documents after their processors; ids are those they had."""
-        kept: list[bytes | msgspec.Raw] = []
+        kept: _Parts = []
         for index, line in enumerate(lines):
-            action, offset, checksum, time, log, constants, message = parts[
+            action, offset, checksum, time, log, constants, content = parts[
                 index * _PARTS : (index + 1) * _PARTS
             ]
-            fields = bytes(log) + constants[: -len(_MESSAGE_KEY)]
-            done = processing.run(bytes(time), fields, bytes(message), line, now, encoded.failures)
+            if self._contributions is None:
+                fields, message = bytes(log) + constants[: -len(_MESSAGE_KEY)], bytes(content)
+            else:
+                fields, message = b"".join((log, constants, content)), None
+            done = processing.run(bytes(time), fields, message, line, now, encoded.failures)
             if done is None:
                 continue
             if self._index_span:
                 action = self._action(template.identity, self._index_time(done.timestamp))
             kept += (action, offset, checksum, done.timestamp)
-            kept += (log, constants, message) if done.rest is None else (done.rest, b"", b"")
+            kept += (log, constants, content) if done.rest is None else (done.rest, b"", b"")
         encoded.events = len(kept) // _PARTS
         if dropped := len(lines) - encoded.events:
             encoded.filtered = {DROPPED: dropped}
@@ -331,9 +363,10 @@ class DocumentEncoder:
     def _refuse(
         self, template: FileTemplate, offset: int, line: bytes, look: "_Look", now: float
     ) -> RefusedLine:
-        parts: list[bytes | msgspec.Raw] = []
+        parts: _Parts = []
         timestamp = look.timestamp or _stamp(now)
-        self._add(parts, template, offset, line, "", timestamp, look.problem)
+        content, problem = self._content("", look.problem, parse=False)
+        self._add(parts, template, offset, line, content, timestamp, problem)
         document_id = content_id(template.identity, offset, line)
         return RefusedLine(
             template.path, offset, document_id, look.problem, line, self._body(parts)
@@ -341,11 +374,11 @@ class DocumentEncoder:
 
     def _add(
         self,
-        parts: list[bytes | msgspec.Raw],
+        parts: _Parts,
         template: FileTemplate,
         offset: int,
         line: bytes,
-        text: str,
+        content: bytes | memoryview,
         timestamp: bytes,
         problem: str,
         *,
@@ -361,11 +394,16 @@ class DocumentEncoder:
             timestamp,
             log % offset,
             template.constants,
-            orjson.dumps(text),
+            content,
         )
 
+    def _content(self, text: str, problem: str, *, parse: bool) -> tuple[bytes | memoryview, str]:
+        if self._contributions is None:
+            return orjson.dumps(text), problem
+        return self._contributions.careful(text, problem, parse=parse)
+
     def _actions(
-        self, identity: Identity, times: Sequence[bytes | msgspec.Raw], joined: bytes
+        self, identity: Identity, times: Sequence[bytes | memoryview | msgspec.Raw], joined: bytes
     ) -> list[bytes]:
         """The actions of lines whose times, JSON in UTC, are these, and joined by commas that."""
         # The digits decide: a datetime has microseconds, to which the last nanoseconds of a day
@@ -396,7 +434,7 @@ class DocumentEncoder:
                 text = written.astimezone(UTC).isoformat()
         return text[: self._index_span]
 
-    def _body(self, parts: list[bytes | msgspec.Raw]) -> bytes:
+    def _body(self, parts: _Parts) -> bytes:
         if not self._content_ids:
             count = len(parts) // _PARTS
             parts[1::_PARTS] = parts[2::_PARTS] = [b""] * count
@@ -409,6 +447,57 @@ class DocumentEncoder:
 def content_id(identity: str, offset: int, line: bytes) -> str:
     """The `_id` of a line's document: what the fast loop puts together from parts."""
     return f"{identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
+
+
+def _message_parts(template: FileTemplate, runs: Sequence[Run]) -> _Parts:
+    """The fast loop where a line's text is all that it contributes."""
+    decode, dumps, digest = _decode_event, orjson.dumps, xxhash.xxh3_64_hexdigest
+    action, constants = template.action, template.constants
+    parts: _Parts = []
+    extend = parts.extend
+    for run in runs:
+        offset = run.offset
+        for line in run.lines:
+            extend(
+                (
+                    action,
+                    b"%010x-" % offset,
+                    b'%b"}}\n{"@timestamp":' % digest(line).encode(),
+                    decode(line).time,
+                    b',"log":{"offset":%d' % offset,
+                    constants,
+                    dumps(line.decode()),
+                )
+            )
+            offset += len(line) + 1
+    return parts
+
+
+def _contribution_parts(
+    contributions: Contributions, template: FileTemplate, runs: Sequence[Run]
+) -> _Parts:
+    """The fast loop where it contributes more."""
+    quick, digest = contributions.quick, xxhash.xxh3_64_hexdigest
+    action, constants = template.action, template.constants
+    parts: _Parts = []
+    extend = parts.extend
+    for run in runs:
+        offset = run.offset
+        for line in run.lines:
+            time, content = quick(line)
+            extend(
+                (
+                    action,
+                    b"%010x-" % offset,
+                    b'%b"}}\n{"@timestamp":' % digest(line).encode(),
+                    time,
+                    b',"log":{"offset":%d' % offset,
+                    constants,
+                    content,
+                )
+            )
+            offset += len(line) + 1
+    return parts
 
 
 class _UnusualError(Exception):
@@ -454,11 +543,11 @@ def _look_at(line: bytes) -> _Look:
     try:
         event = _decode_event(line)
     except RecursionError:
-        return _Look(text, None, "the line is nested too deeply", "too_deep", invalid=False)
+        return _Look(text, None, TOO_DEEP, "too_deep", invalid=False)
     except msgspec.ValidationError:
-        return _Look(text, None, "the line is JSON, but not an object", "not_an_object", True)
+        return _Look(text, None, NOT_AN_OBJECT, "not_an_object", invalid=True)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _Look(text, None, f"the line is not JSON: {error}", "not_json", invalid=True)
+        return _Look(text, None, f"{NOT_JSON}: {error}", "not_json", invalid=True)
     timestamp = _timestamp_of(event.time)
     if broken is not None:
         problem = f"the line is not UTF-8 from its byte {broken} on; such bytes are replaced"

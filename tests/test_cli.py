@@ -99,7 +99,7 @@ class TestArguments:
     def test_help_names_the_commands_and_has_a_configuration_to_begin_with(self) -> None:
         done = run("--help")
         assert (done.returncode, done.stderr) == (0, "")
-        for command in ("run", "check", "registry", "deadletter", "demo"):
+        for command in ("run", "check", "setup", "registry", "deadletter", "demo"):
             # What it is for stands beside it, or below a name that is long.
             assert re.search(rf"^    {command}(\n {{10,}}| +)\w", done.stdout, re.MULTILINE)
         assert "/etc/shipper/shipper.yml" in done.stdout
@@ -110,6 +110,7 @@ class TestArguments:
         [
             ("run",),
             ("check",),
+            ("setup",),
             ("registry", "show"),
             ("deadletter", "show"),
             ("deadletter", "replay"),
@@ -149,7 +150,14 @@ class TestArguments:
 
 @pytest.mark.parametrize(
     "command",
-    [("run",), ("check",), ("registry", "show"), ("deadletter", "show"), ("deadletter", "replay")],
+    [
+        ("run",),
+        ("check",),
+        ("setup",),
+        ("registry", "show"),
+        ("deadletter", "show"),
+        ("deadletter", "replay"),
+    ],
 )
 def test_without_a_configuration_it_says_where_it_looked(command: tuple[str, ...]) -> None:
     if any(os.path.exists(place) for place in PLACES):
@@ -316,6 +324,38 @@ class TestCheck:
         assert (done.returncode, done.stderr) == (1, "")
         assert "WRONG     no connection: Connection refused" in done.stdout
         assert done.stdout.endswith("1 wrong\n")
+
+
+class TestSetup:
+    def test_a_dry_run_prints_and_asks_nobody(
+        self, tmp_path: Path, config: dict[str, Any], bulk_server: BulkServer
+    ) -> None:
+        done = run("setup", "--dry-run", "-c", write(tmp_path, config))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "PUT /_index_template/shipper-logs-cilium_tetragon.log\n" in done.stdout
+        assert "PUT /_ingest/pipeline/shipper-tetragon\n" in done.stdout
+        assert bulk_server.other_requests == []
+
+    def test_without_raw_documents_the_pipeline_is_for_those_who_ask(
+        self, tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        config["inputs"][0]["format"] = "ecs"
+        path = write(tmp_path, config)
+        assert "_ingest" not in run("setup", "--dry-run", "-c", path).stdout
+        assert "_ingest" in run("setup", "--dry-run", "--pipeline", "-c", path).stdout
+
+    def test_a_cluster_that_is_away_is_exit_code_1(
+        self, tmp_path: Path, config: dict[str, Any], bulk_server: BulkServer
+    ) -> None:
+        bulk_server.down()
+        done = run("setup", "-c", write(tmp_path, config))
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "FAILED  no connection: Connection refused\n    -> run" in done.stdout
+
+    def test_a_plain_index_is_exit_code_2(self, tmp_path: Path, config: dict[str, Any]) -> None:
+        config["output"]["index"] = "tetragon"
+        done = run("setup", "-c", write(tmp_path, config))
+        assert (done.returncode, complaint(done)["where"]) == (2, "output.index")
 
 
 class TestRegistry:

@@ -23,6 +23,7 @@ class Format(Enum):
     """What a document is made of."""
 
     RAW = "raw"
+    ECS = "ecs"
 
 
 class StartAt(Enum):
@@ -150,7 +151,8 @@ class InputConfig(Section, frozen=True):
         Format,
         Meta(
             description="What a document is made of. `raw`: the line as `message`, for the ingest "
-            "pipeline of the Elastic integration."
+            "pipeline of the Elastic integration. `ecs`: what that pipeline makes of it, for "
+            "clusters without it, at about twice the CPU. See [there](ecs.md)."
         ),
     ] = Format.RAW
     max_line_bytes: Annotated[

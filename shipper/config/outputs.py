@@ -117,7 +117,7 @@ class OutputConfig(Section, frozen=True):
         str,
         Meta(
             description="TYPE-DATASET-NAMESPACE. An index template for it has to be there: the "
-            "Elastic integration installs one."
+            "Elastic integration installs one, and so does [`shipper setup`](ecs.md#shipper-setup)."
         ),
     ] = "logs-cilium_tetragon.log-default"
     index: Annotated[

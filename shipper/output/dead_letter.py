@@ -45,6 +45,8 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     #: The document that was refused, without its `message`, which is `line`. Of a line that was
     #: never sent: the one of `on_invalid: ship`. Empty in letters of before there were replays.
     document: msgspec.Raw = _NOTHING
+    #: Whether the line is to stand in its `message`; else the document has it where it wants it.
+    in_message: bool = True
 
 
 class _File(msgspec.Struct):
@@ -57,9 +59,19 @@ class _Log(msgspec.Struct):
     file: _File = msgspec.field(default_factory=_File)
 
 
+class _Event(msgspec.Struct):
+    original: str = ""
+
+
 class _Document(msgspec.Struct):
-    message: str = ""
+    message: str | msgspec.UnsetType = msgspec.UNSET
+    #: Where `format: ecs` has the line.
+    event: _Event = msgspec.field(default_factory=_Event)
     log: _Log = msgspec.field(default_factory=_Log)
+
+    @property
+    def line(self) -> str:
+        return self.event.original if self.message is msgspec.UNSET else self.message
 
 
 class _Target(msgspec.Struct, omit_defaults=True):
@@ -90,10 +102,11 @@ def letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
         line, raw = refused.line.decode(), b""
     except UnicodeDecodeError:
         line, raw = refused.line.decode("utf-8", "replace"), refused.line
-    index, document = "", _NOTHING
+    index, document, in_message = "", _NOTHING, True
     if refused.unsent:
         action, unsent = refused.unsent.splitlines()
         index, document = _decode_action(action).create.index, _without_message(unsent)
+        in_message = _decode_document(unsent).message is not msgspec.UNSET
     return DeadLetter(
         now,
         0,
@@ -105,6 +118,7 @@ def letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
         raw,
         index=index,
         document=document,
+        in_message=in_message,
     )
 
 
@@ -121,7 +135,7 @@ def letters_of_items(
         log = document.log
         document_id = target.id
         if not document_id and log.file.fingerprint:
-            document_id = content_id(log.file.fingerprint, log.offset, document.message.encode())
+            document_id = content_id(log.file.fingerprint, log.offset, document.line.encode())
         letters.append(
             DeadLetter(
                 now,
@@ -130,10 +144,11 @@ def letters_of_items(
                 document_id,
                 log.file.path,
                 log.offset,
-                document.message,
+                document.line,
                 type=_type_in(reason),
                 index=target.index,
                 document=_without_message(sent),
+                in_message=document.message is not msgspec.UNSET,
             )
         )
     return letters
@@ -153,7 +168,7 @@ def lines_to_send(letter: DeadLetter) -> tuple[bytes, bytes] | None:
     if not document:
         return None
     action = _encode(_Action(_Target(letter.index, letter.id))) + b"\n"
-    if not letter.line:
+    if not letter.in_message or not letter.line:
         return action, document + b"\n"
     comma = b"" if document == b"{}" else b","
     return action, b'%b%b"message":%b}\n' % (document[:-1], comma, orjson.dumps(letter.line))

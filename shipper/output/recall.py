@@ -26,9 +26,15 @@ class _Log(msgspec.Struct):
     file: _File = msgspec.field(default_factory=_File)
 
 
+class _Event(msgspec.Struct):
+    original: str = ""
+
+
 class _Document(msgspec.Struct):
     log: _Log = msgspec.field(default_factory=_Log)
     message: str = ""
+    #: Where `format: ecs` has the line.
+    event: _Event = msgspec.field(default_factory=_Event)
 
 
 _decode = msgspec.json.Decoder(_Document).decode
@@ -99,5 +105,6 @@ def recall(files: Iterable[Path], most: int = RECALLED) -> Recall:
 def _place(document: bytes) -> tuple[str, int, int]:
     found = _decode(document)
     offset = found.log.offset
-    mark = offset << 64 | xxhash.xxh3_64_intdigest(found.message.encode())
+    line = found.message or found.event.original
+    mark = offset << 64 | xxhash.xxh3_64_intdigest(line.encode())
     return found.log.file.fingerprint, offset, mark

@@ -85,17 +85,18 @@ class Processing:
         self,
         timestamp: bytes,
         fields: bytes,
-        message: bytes,
+        message: bytes | None,
         line: bytes,
         now: float,
         failures: dict[str, Failed],
     ) -> Processed | None:
         """The document after its processors; None if it is to be none.
 
-        `timestamp`, `message`: these fields, as JSON; `fields`: all others, each with a comma
-        before it; `line`: what the document is of. What fails is added to `failures`.
+        `timestamp`, `message`: these fields, as JSON, the second None if there is none; `fields`:
+        all others, each with a comma before it; `line`: what the document is of. What fails is
+        added to `failures`.
         """
-        text = _text_of(line, message)
+        text = None if message is None else _text_of(line, message)
         time = Time(timestamp[1:-1].decode())
         event = Event.written(time, text, b"{%b}" % fields[1:], line, now)
         try:
@@ -106,7 +107,7 @@ class Processing:
         rest = None
         if not event.is_untouched:
             # To write the message once more costs as much as all else: only if it has changed.
-            if event.fields.get("message") is text:
+            if message is not None and event.fields.get("message") is text:
                 event.fields["message"] = orjson.Fragment(message)
             try:
                 rest = _inner(orjson.dumps(event.fields, _written, _AS_IT_IS))

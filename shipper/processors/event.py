@@ -65,15 +65,15 @@ class Event:
         self.now = now
         self._fields: Fields | None = fields
         self._decoded: Fields | None = None
-        self._message = ""
+        self._message: str | None = None
         self._rest = b""
 
     @classmethod
     def written(
-        cls, timestamp: Time, message: str, rest: bytes, line: bytes, now: float
+        cls, timestamp: Time, message: str | None, rest: bytes, line: bytes, now: float
     ) -> "Event":
-        """An event whose fields are `message`, and those of the JSON object `rest`, which is read
-        only if somebody asks for another field than the message."""
+        """An event whose fields are `message`, if there is one, and those of the JSON object
+        `rest`, which is read only if somebody asks for another field than the message."""
         event = cls(timestamp, {}, line, now)
         event._fields, event._message, event._rest = None, message, rest
         return event
@@ -88,7 +88,8 @@ class Event:
         """The fields, which may be changed."""
         if self._fields is None:
             self._fields = orjson.loads(self._rest)
-            self._fields["message"] = self._message
+            if self._message is not None:
+                self._fields["message"] = self._message
         return self._fields
 
     @fields.setter
@@ -111,7 +112,7 @@ class Event:
         not an object."""
         if path == TIMESTAMP:
             return self.timestamp
-        if self._fields is None and path == "message":
+        if self._fields is None and path == "message" and self._message is not None:
             return self._message
         return get(self.fields, path)
 

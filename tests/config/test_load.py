@@ -785,7 +785,7 @@ EVERY_OPTION = {
     "inputs[].compressed": ("false", False),
     "inputs[].start_at": ("end", StartAt.END),
     "inputs[].ignore_older": ("1d", 86400.0),
-    "inputs[].format": ("raw", Format.RAW),
+    "inputs[].format": ("ecs", Format.ECS),
     "inputs[].max_line_bytes": ("64KiB", 65536),
     "inputs[].on_invalid": ("dead_letter", OnInvalid.DEAD_LETTER),
     "inputs[].events.include[].type": ("[process_*]", ("process_*",)),

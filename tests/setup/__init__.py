@@ -1,0 +1,1 @@
+"""Tests of `shipper setup`, one module for each of its modules."""
