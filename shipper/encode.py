@@ -365,7 +365,9 @@ class DocumentEncoder:
     ) -> RefusedLine:
         parts: _Parts = []
         timestamp = look.timestamp or _stamp(now)
-        content, problem = self._content("", look.problem, parse=False)
+        # A letter has the line already, and puts it into the message.
+        text = "" if self._contributions is None else look.text
+        content, problem = self._content(text, look.problem, parse=False)
         self._add(parts, template, offset, line, content, timestamp, problem)
         document_id = content_id(template.identity, offset, line)
         return RefusedLine(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,13 @@ def agree(block: bytes, on_invalid: OnInvalid = OnInvalid.SHIP) -> list[dict[str
         expected = twin(document)
         assert made == expected
         assert same(made, expected)
-    assert (ecs.refused, ecs.blank, ecs.dropped) == (raw.refused, raw.blank, raw.dropped)
+    assert (ecs.blank, ecs.dropped) == (raw.blank, raw.dropped)
+    for refused, without in zip(ecs.refused, raw.refused, strict=True):
+        assert replace(refused, unsent=b"") == replace(without, unsent=b"")
+        # What a replay would send is what would have been sent.
+        [(action, document)] = events_of(without.unsent)
+        line = without.line.decode("utf-8", "replace")
+        assert events_of(refused.unsent) == [(action, twin({**document, "message": line}))]
     assert ecs.lines == raw.lines
     assert sum(ecs.flagged.values()) == sum("error" in document for document in documents)
     return documents
