@@ -1,4 +1,7 @@
-"""`./dev bench`: runs everything, prints the table, and says which targets are met."""
+"""`./dev bench`: runs everything, prints the table, and says which targets are met.
+
+`./dev bench concurrency` is another benchmark: see `benchmarks/concurrency.py`.
+"""
 
 import argparse
 import http.client
@@ -15,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import concurrency
 from benchmarks.contestants import Contestant, peers, shipper
 from benchmarks.corpus import write_corpus
 from benchmarks.measure import Cost, FailedRunError, Running, cost_of, running
@@ -61,6 +65,8 @@ class Sink:
 
 def main() -> int:
     """Returns 1 if a target is missed, 2 if a run failed."""
+    if sys.argv[1:2] == ["concurrency"]:
+        return concurrency.main(sys.argv[2:])
     options = _parser().parse_args()
     with tempfile.TemporaryDirectory(prefix="shipper-bench-", dir=options.directory) as directory:
         try:

@@ -153,7 +153,7 @@ class Batcher:
             chunk = batch.packer.compress(encoded.body)
             batch.chunks.append(chunk)
             held = len(chunk)
-        held += sum(len(refused.line) for refused in encoded.refused)
+        held += sum(len(refused.line) + len(refused.unsent) for refused in encoded.refused)
         batch.held += held
         self._budget.hold(held)
         batch.raw_bytes += len(encoded.body)

@@ -33,11 +33,13 @@ from shipper.check_answers import (
 )
 from shipper.clock import Clock
 from shipper.config.model import Config
-from shipper.config.outputs import TlsVerify
+from shipper.config.outputs import OutputConfig, OutputKind
+from shipper.config.tls import TlsVerify
 from shipper.discovery import scan
 from shipper.documents import index_names
 from shipper.filesystem import FileSystem
 from shipper.output.exchange import Answer, TransportError
+from shipper.output.product import is_known
 from shipper.output.transport import HttpTransport
 
 #: For all questions to one host together, in seconds.
@@ -73,6 +75,8 @@ async def check(config: Config, clock: Clock) -> list[Finding]:
     # Each once, in the order of the inputs.
     indices += dict.fromkeys(name.at(today) for name in index_names(config))
     findings = [*_check_files(config), _check_data_dir(Path(config.data_dir))]
+    if config.output.kind is not OutputKind.ELASTICSEARCH:
+        return [*findings, _check_local_output(config.output)]
     async with HttpTransport(config.output, clock) as transport:
         for host in config.output.hosts:
             if host.startswith("https:") and config.output.tls.verify is TlsVerify.NONE:
@@ -147,6 +151,24 @@ def _check_data_dir(path: Path) -> Finding:
     return Finding(f"data_dir {path}", "writable", Result.WRONG, detail, advice)
 
 
+def _check_local_output(output: OutputConfig) -> Finding:
+    """What can be said of a file, or standard output, without writing to it."""
+    if output.file is UNSET:
+        return Finding("output console", "printed", Result.OK)
+    path = Path(output.file.path)
+    subject = f"output {path}"
+    if not path.parent.is_dir():
+        detail, advice = f"{path.parent} is no directory", "make it, or mount what belongs there"
+        return Finding(subject, "writable", Result.WRONG, detail, advice)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        detail, advice = f"this user may not write to {path.parent}", "give it to this user"
+        return Finding(subject, "writable", Result.WRONG, detail, advice)
+    if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+        detail = "it is not a file that this user may read and write"
+        return Finding(subject, "writable", Result.WRONG, detail, "give output.file another path")
+    return Finding(subject, "writable", Result.OK)
+
+
 class _Inquiry:
     """The questions to one host, in an order in which each makes sense after the one before."""
 
@@ -184,20 +206,14 @@ class _Inquiry:
             if self._output.pipeline:
                 await self._has_pipeline()
         except TransportError as error:
-            self.wrong("reachable", str(error), _ADVICE.get(error.reason, _ADVICE["connect"]))
+            advice = error.what_to_do or _ADVICE.get(error.reason, _ADVICE["connect"])
+            self.wrong("reachable", error.what, advice)
 
     async def _is_reached(self) -> bool:
         answer = await self._ask("GET", "/")
         if answer.status == 401:
-            given = self._output.username or self._output.api_key or self._output.api_key_file
             self._ok("reachable")
-            self.wrong(
-                "known",
-                f"HTTP 401{reason(answer)}",
-                "these credentials are not accepted: look at username, password and api_key"
-                if given
-                else "credentials are asked for: set username and password, or api_key",
-            )
+            self.wrong("known", f"HTTP 401{reason(answer)}", _about_credentials(self._output))
             return False
         if answer.status >= 500 or answer.status == 429:
             self.wrong("reachable", f"HTTP {answer.status}{reason(answer)}", "look at the cluster")
@@ -206,6 +222,8 @@ class _Inquiry:
             self.wrong("reachable", f"HTTP {answer.status}", "give the URL that it redirects to")
             return False
         self._ok("reachable", parse(answer, Root).product)
+        if not is_known(answer.product, answer.body):
+            self._unknown("product", "it does not say that it is Elasticsearch or OpenSearch")
         return True
 
     async def _is_data_stream(self) -> bool | None:
@@ -376,13 +394,25 @@ class _Inquiry:
         self.findings.append(Finding(self._host, what, Result.UNKNOWN, detail))
 
 
+def _about_credentials(output: OutputConfig) -> str:
+    """What to do about a 401."""
+    if output.bearer_token or output.bearer_token_file:
+        return "this token is not accepted: look at bearer_token"
+    if output.username or output.api_key or output.api_key_file:
+        return "these credentials are not accepted: look at username, password and api_key"
+    return "credentials are asked for: set username and password, or api_key"
+
+
+#: Where the error itself does not say what to do.
 _ADVICE = {
-    "tls": "set output.tls.ca to the CA of the cluster, and use the host name of its certificate",
+    "tls": "look at the log of the server; it may ask for a certificate of ours "
+    "(output.tls.certificate)",
     "dns": "look at the name; a pod on the host's network knows no cluster service names unless "
     "its dnsPolicy is ClusterFirstWithHostNet",
     "connect": "look at the address and port, and whether a firewall is in between",
     "timeout": "look at the address and port, and whether a firewall is in between",
-    "disconnected": "is it https, and the URL says http?",
+    "disconnected": "look at the log of the server, or of what is between; a server that speaks "
+    "TLS may ask for a certificate of ours (output.tls.certificate)",
     "invalid_answer": "is it http, and the URL says https, or another service?",
     "credentials": "let this user read the file, and see that it holds the secret",
 }

@@ -25,6 +25,7 @@ from shipper import __version__
 from shipper.clock import SystemClock
 from shipper.config.load import PLACES, VARIABLE, find_config, load_config
 from shipper.config.model import Config, LoggingConfig
+from shipper.dead_letters import arguments as letter_arguments
 from shipper.errors import ConfigError, ShipperError
 from shipper.logs import Log, LogFormat, StandardLogging
 
@@ -127,6 +128,23 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="one object a line")
     show.set_defaults(command=_show_registry)
 
+    letters = commands.add_parser(
+        "deadletter",
+        help="what was refused for good: look at it, send it again",
+        description="What was refused for good is in dead-letter.ndjson in data_dir, with the "
+        "reason. Look at it with `show`, mend the cause (a mapping, a pipeline, a limit), and send "
+        "it again with `replay`.",
+    )
+    actions = letters.add_subparsers(title="actions", metavar="ACTION", required=True)
+    show = actions.add_parser("show", help="print it, also beside a running daemon")
+    _add_config(show)
+    letter_arguments.add_show(show)
+    show.set_defaults(command=_show_dead_letters)
+    replay = actions.add_parser("replay", help="send it again, once the cause is mended")
+    _add_config(replay)
+    letter_arguments.add_replay(replay)
+    replay.set_defaults(command=_replay_dead_letters)
+
     demo = commands.add_parser(
         "demo",
         help="the real daemon on generated logs, with an audit at the end",
@@ -217,6 +235,34 @@ def _show_registry(options: argparse.Namespace) -> int:
         state = "there" if record.gone is None else "gone"
         sys.stdout.write(f"{record.offset:>14}  {state:<7}  {record.identity}  {record.path}\n")
     return 0
+
+
+def _show_dead_letters(options: argparse.Namespace) -> int:
+    from shipper.dead_letters.choice import Choice
+    from shipper.dead_letters.show import show, show_json
+    from shipper.output.dead_letter import FILE_NAME
+
+    _, config = _load(options)
+    path = Path(config.data_dir, FILE_NAME)
+    choice = Choice(options.status, options.reason, options.since)
+    printing = show_json if options.json else show
+    printing(path, choice, options.limit, sys.stdout.buffer, _tell)
+    return 0
+
+
+def _replay_dead_letters(options: argparse.Namespace) -> int:
+    from shipper.dead_letters.choice import Choice
+    from shipper.dead_letters.replay import Wanted, replay
+
+    _, config = _load(options)
+    choice = Choice(options.status, options.reason, options.since)
+    wanted = Wanted(choice, options.limit, options.timeout, options.dry_run)
+    went_through = asyncio.run(replay(config, wanted, SystemClock(), sys.stdout, _tell))
+    return 0 if went_through else 1
+
+
+def _tell(words: str) -> None:
+    sys.stderr.write(f"shipper: {words}\n")
 
 
 def _complain(error: ShipperError) -> None:

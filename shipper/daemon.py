@@ -25,7 +25,8 @@ from shipper.clock import Clock
 from shipper.compressed import SUFFIX, CompressedLogs
 from shipper.config.inputs import Format, InputConfig, StartAt
 from shipper.config.model import Config
-from shipper.config.outputs import Ids, TlsVerify, uses_tls
+from shipper.config.outputs import Ids, OutputKind, uses_tls
+from shipper.config.tls import TlsVerify
 from shipper.discovery import WakeUp, Watch
 from shipper.documents import document_constants, index_name, index_names
 from shipper.encode import Contributions, DocumentEncoder
@@ -37,7 +38,7 @@ from shipper.following import FollowedInput, Following
 from shipper.harvest import Harvest
 from shipper.logs import Log
 from shipper.metrics import Metrics
-from shipper.output.dead_letter import DeadLetterFile
+from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
 from shipper.output.deliveries import Deliveries
 from shipper.output.destination import Destination
 from shipper.output.destinations import Surroundings, destination
@@ -46,6 +47,13 @@ from shipper.output.outcomes import Outcomes
 from shipper.registry import Registry
 from shipper.retention import Retention
 from shipper.tail import ReadBuffer
+
+#: What reading everything again does to what an output has already.
+_DOUBLED: Mapping[OutputKind, str] = {
+    OutputKind.ELASTICSEARCH: "what Elasticsearch has is not doubled",
+    OutputKind.FILE: "what is at the end of the output file is not doubled; what is older is",
+    OutputKind.CONSOLE: "what was printed is printed again",
+}
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -84,6 +92,7 @@ class Daemon:
         Raises:
             RegistryError: the data directory cannot be used.
             ConfigError: the TLS settings cannot be used, or `output.index` gives no name.
+            OutputError: nothing can be shipped any more, and it stopped in order.
         """
         index_names(self._config)
         output = self._config.output
@@ -95,12 +104,13 @@ class Daemon:
             rng=self._rng,
             metrics=self._metrics,
             log=self._log,
+            stop=self._stop.set,
         )
         registry, aside = await self._on_disk(Registry.open, Path(self._config.data_dir))
         if aside is not None:
             self._log.error(
                 "the registry could not be read; a new one is begun and the files are read from "
-                "their beginning (what Elasticsearch has is not doubled)",
+                f"their beginning ({_DOUBLED[output.kind]})",
                 put_aside=aside,
             )
         try:
@@ -124,7 +134,7 @@ class Daemon:
                 verify=output.tls.verify.value,
                 hint="anybody in between can read what is sent; set output.tls.verify to full",
             )
-        letters = Path(config.data_dir, "dead-letter.ndjson")
+        letters = Path(config.data_dir, FILE_NAME)
         outcomes = Outcomes(
             dead_letters=DeadLetterFile(letters, config.dead_letter.max_bytes),
             backoff=around.backoff,

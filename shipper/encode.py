@@ -56,6 +56,9 @@ class RefusedLine:
     id: str
     reason: str
     line: bytes
+    #: The action and the document line that `on_invalid: ship` would have sent; a message is
+    #: empty: the line has it.
+    unsent: bytes = b""
 
 
 @dataclass(slots=True)
@@ -266,8 +269,7 @@ class DocumentEncoder:
                 result.dropped += 1
                 continue
             if look.invalid and self._on_invalid is OnInvalid.DEAD_LETTER:
-                document_id = f"{template.identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
-                refused.append(RefusedLine(template.path, offset, document_id, look.problem, line))
+                refused.append(self._refuse(template, offset, line, look, now))
                 continue
             content, problem = self._content(look.text, look.problem, parse=not look.invalid)
             if problem:
@@ -279,6 +281,22 @@ class DocumentEncoder:
         result.refused = tuple(refused)
         result.flagged = flagged
         return result
+
+    def _refuse(
+        self, template: FileTemplate, offset: int, line: bytes, look: "_Look", now: float
+    ) -> RefusedLine:
+        parts: _Parts = []
+        timestamp = look.timestamp or _stamp(now)
+        content, _ = (
+            self._content(look.text, look.problem, parse=False)
+            if self._contributions
+            else (b'""', "")
+        )
+        self._add(parts, template, offset, line, content, timestamp, look.problem)
+        document_id = content_id(template.identity, offset, line)
+        return RefusedLine(
+            template.path, offset, document_id, look.problem, line, self._body(parts)
+        )
 
     def _add(
         self,
@@ -350,6 +368,11 @@ class DocumentEncoder:
         parts[0] = bytes(parts[0])[2:]
         parts.append(b"}\n")
         return b"".join(parts)
+
+
+def content_id(identity: str, offset: int, line: bytes) -> str:
+    """The `_id` of a line's document: what the fast loop puts together from parts."""
+    return f"{identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
 
 
 def _message_parts(template: FileTemplate, runs: Sequence[Run]) -> _Parts:

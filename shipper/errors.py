@@ -3,6 +3,7 @@
 ShipperError
   ConfigError      the configuration; the command ends with exit code 2
   RegistryError    the data directory and what it remembers
+  DeadLetterError  the dead letter files, as the commands meet them
   OutputError      the way to Elasticsearch, as far as it is set up on this side
 """
 
@@ -29,6 +30,10 @@ class ConfigError(ShipperError):
 
 class RegistryError(ShipperError):
     """The registry cannot be opened, read or written."""
+
+
+class DeadLetterError(ShipperError):
+    """The dead letters cannot be read, or sent again now."""
 
 
 class OutputError(ShipperError):

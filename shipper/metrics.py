@@ -99,7 +99,8 @@ METRICS = (
         "shipper_retries_total",
         Kind.COUNTER,
         "What was sent again, by reason: requests without a usable answer, and items that were "
-        "answered 429 or 5xx (item_…).",
+        "answered 429 or 5xx (item_…); with output.file what was written again, by the error "
+        "(ENOSPC, …).",
         ("reason",),
     ),
     Metric(
@@ -147,6 +148,12 @@ METRICS = (
         "Lines that are in no document and no dead letter, where they can be counted: retention "
         "(deleted files took more than retention.max_bytes).",
         ("reason",),
+    ),
+    Metric(
+        "shipper_output_deleted_bytes_total",
+        Kind.COUNTER,
+        "Bytes of rotated output files that were deleted, as there were more than "
+        "output.file.keep. Their documents were delivered; whether anybody read them is not known.",
     ),
     Metric(
         "shipper_kept_files",

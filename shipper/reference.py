@@ -8,6 +8,7 @@
 import argparse
 import inspect
 import sys
+import types
 import typing
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -167,7 +168,9 @@ def _configuration() -> str:
         title = f"`{path}`" if path else "Top level"
         parts.append(f"## {title}\n\n{_one_line(inspect.getdoc(section) or '')}\n")
         rows = [_option_row(path, found) for found in msgspec.structs.fields(section)]
-        parts.append("| Key | Value | Default | Meaning |\n|---|---|---|---|\n" + "".join(rows))
+        if rows:
+            head = "| Key | Value | Default | Meaning |\n|---|---|---|---|\n"
+            parts.append(head + "".join(rows))
         if section is OutputConfig:
             parts += [_index_names(), _presets()]
     return "\n".join(parts)
@@ -265,7 +268,8 @@ def _option_row(path: str, found: msgspec.structs.FieldInfo) -> str:
     if isinstance(kind, type) and issubclass(kind, Section):
         full = _join(path, found.name) + ("[]" if is_list else "")
         value = f"{'list of keys' if is_list else 'keys'}, see [`{full}`](#{_anchor(full)})"
-        optional = "`[]`" if is_list else "see there"
+        optional = "none" if found.default is msgspec.UNSET else "see there"
+        optional = "`[]`" if is_list else optional
         default = "required" if found.required else optional
         meaning = inspect.getdoc(kind) or ""
     else:
@@ -276,8 +280,9 @@ def _option_row(path: str, found: msgspec.structs.FieldInfo) -> str:
 
 
 def _element(kind: object) -> tuple[object, bool]:
-    """A type without its description; of a list that of its elements, and that it is one."""
-    if typing.get_origin(kind) is typing.Annotated:
+    """A type without its description, or that it may be left out; of a list that of its elements,
+    and that it is one."""
+    if typing.get_origin(kind) in (typing.Annotated, types.UnionType, typing.Union):
         kind = typing.get_args(kind)[0]
     if typing.get_origin(kind) is tuple:
         return typing.get_args(kind)[0], True

@@ -223,7 +223,7 @@ def test_lines_that_are_no_documents_are_handed_on_too() -> None:
 @pytest.mark.parametrize("compressed", [True, False])
 def test_a_batch_holds_its_bytes_of_the_budget(compressed: bool) -> None:
     world = World(gzip=compressed)
-    refused = RefusedLine("/logs/a.log", 7, "id", "not JSON", b"x" * 5000)
+    refused = RefusedLine("/logs/a.log", 7, "id", "not JSON", b"x" * 5000, b"y" * 500)
 
     async def story() -> None:
         for number in range(100):
@@ -232,7 +232,7 @@ def test_a_batch_holds_its_bytes_of_the_budget(compressed: bool) -> None:
         await world.batcher.flush()
         (batch,) = world.batches
         size = len(batch.body.payload)
-        assert batch.held == world.budget.held == size + 5000 + BATCH_OVERHEAD
+        assert batch.held == world.budget.held == size + 5500 + BATCH_OVERHEAD
         world.budget.release(batch.held)
         assert world.budget.held == 0
 

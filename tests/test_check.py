@@ -15,15 +15,20 @@ from shipper.check import Finding, Result, check, report
 from shipper.clock import SystemClock
 from shipper.config.inputs import InputConfig
 from shipper.config.model import Config
-from shipper.config.outputs import OutputConfig, TlsConfig, TlsVerify
+from shipper.config.outputs import OutputConfig
+from shipper.config.proxy import ProxyConfig
+from shipper.config.tls import TlsConfig, TlsVerify
 from shipper.config.units import HostList, Secret
 from shipper.demo import bulk_api
 from shipper.errors import ConfigError
 from tests.servers.launcher import free_port
 from tests.support.bulk_server import BulkServer
+from tests.support.certificates import Authority
 from tests.support.clock import ManualClock
 from tests.support.faults import Items
+from tests.support.forward_proxy import ForwardProxy
 from tests.support.logdir import LogDirectory
+from tests.support.tls_front import TlsFront
 
 STREAM = "logs-cilium_tetragon.log-default"
 ROOT = "GET /"
@@ -172,6 +177,52 @@ class TestCertificates:
         assert "it is not verified" in found["certificate"].detail
         assert found["may write"].result is Result.OK
 
+    @pytest.mark.parametrize(
+        ("fault", "detail", "advice"),
+        [
+            ("name", "is for another name", "output.tls.server_name"),
+            ("expired", "certificate has expired", "clock"),
+            ("fingerprint", "has the fingerprint", "output.tls.ca_trusted_fingerprint"),
+            ("client", "asks for a certificate of ours", "output.tls.certificate"),
+        ],
+    )
+    def test_each_fault_of_tls_has_its_own_words(
+        self, config: Config, fault: str, detail: str, advice: str
+    ) -> None:
+        authority = Authority()
+        context = authority.server(
+            "es.example" if fault == "name" else "127.0.0.1",
+            expired=fault == "expired",
+            with_ca=True,
+            clients=authority if fault == "client" else None,
+        )
+        tls = TlsConfig(ca=authority.pem)
+        if fault == "fingerprint":
+            tls = TlsConfig(ca_trusted_fingerprint="a1" * 32)
+        with TlsFront(context, authorization="ApiKey right") as front:
+            found = findings(with_output(config, hosts=HostList([front.url]), tls=tls))
+        assert found["reachable"].result is Result.WRONG
+        assert detail in found["reachable"].detail
+        assert advice in found["reachable"].what_to_do
+        assert front.received == []
+
+    def test_a_proxy_that_does_not_know_us_is_named(self, config: Config) -> None:
+        with ForwardProxy(authorization="Basic right") as proxy:
+            found = findings(with_output(config, proxy=ProxyConfig(url=proxy.url)))["reachable"]
+        assert found.detail == "the proxy does not know us: HTTP 407"
+        assert "output.proxy.username" in found.what_to_do
+
+    def test_what_is_no_elasticsearch_is_said_and_is_no_failure_by_itself(
+        self, config: Config
+    ) -> None:
+        authority = Authority()
+        with TlsFront(authority.server()) as front:
+            tls = TlsConfig(ca=authority.pem)
+            found = findings(with_output(config, hosts=HostList([front.url]), tls=tls))
+        assert found["reachable"].result is Result.OK
+        assert found["product"].result is Result.UNKNOWN
+        assert "does not say that it is Elasticsearch" in found["product"].detail
+
 
 class TestCredentials:
     def test_none_where_some_are_asked_for(self, config: Config, bulk_server: BulkServer) -> None:
@@ -199,6 +250,12 @@ class TestCredentials:
         assert code == 1
         assert "these credentials are not accepted: look at username, password and api_key" in text
         assert "geheim" not in text
+
+    def test_a_wrong_token(self, config: Config, bulk_server: BulkServer) -> None:
+        bulk_server.authorization = "Bearer right"
+        found = findings(with_output(config, bearer_token=Secret("geheim")))["known"]
+        assert found.what_to_do == "this token is not accepted: look at bearer_token"
+        assert shown(with_output(config, bearer_token=Secret("right")))[0] == 0
 
     def test_right_ones(self, config: Config, bulk_server: BulkServer) -> None:
         bulk_server.authorization = "ApiKey right"

@@ -19,6 +19,7 @@ from shipper.cli import main
 from shipper.clock import SystemClock
 from shipper.filesystem import Inode
 from shipper.identity import Identity, Mark
+from shipper.output.dead_letter import DeadLetter, line_of
 from shipper.registry import FileRecord, Registry
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
@@ -97,13 +98,23 @@ class TestArguments:
     def test_help_names_the_commands_and_has_a_configuration_to_begin_with(self) -> None:
         done = run("--help")
         assert (done.returncode, done.stderr) == (0, "")
-        for command in ("run", "check", "setup", "registry", "demo"):
-            assert re.search(rf"^    {command} ", done.stdout, re.MULTILINE)
+        for command in ("run", "check", "setup", "registry", "deadletter", "demo"):
+            # What it is for stands beside it, or below a name that is long.
+            assert re.search(rf"^    {command}(\n {{10,}}| +)\w", done.stdout, re.MULTILINE)
         assert "/etc/shipper/shipper.yml" in done.stdout
         assert "hosts: [https://es-1:9200]" in done.stdout
 
     @pytest.mark.parametrize(
-        "command", [("run",), ("check",), ("setup",), ("registry", "show"), ("demo",)]
+        "command",
+        [
+            ("run",),
+            ("check",),
+            ("setup",),
+            ("registry", "show"),
+            ("deadletter", "show"),
+            ("deadletter", "replay"),
+            ("demo",),
+        ],
     )
     def test_each_command_has_help_of_its_own(
         self, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -136,7 +147,17 @@ class TestArguments:
         assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [("run",), ("check",), ("setup",), ("registry", "show")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run",),
+        ("check",),
+        ("setup",),
+        ("registry", "show"),
+        ("deadletter", "show"),
+        ("deadletter", "replay"),
+    ],
+)
 def test_without_a_configuration_it_says_where_it_looked(command: tuple[str, ...]) -> None:
     if os.path.exists("/etc/shipper/shipper.yml"):
         pytest.skip("this machine has a configuration")
@@ -417,6 +438,55 @@ class TestRegistry:
             timeout=PATIENCE,
             check=False,
             env=buffered,
+        )
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (1, b"")
+
+
+class TestDeadLetters:
+    @pytest.mark.parametrize("there_is_a_directory", [True, False])
+    @pytest.mark.parametrize("action", [("show",), ("replay",), ("replay", "--dry-run")])
+    def test_without_any_it_says_so_and_makes_nothing(
+        self,
+        action: tuple[str, ...],
+        there_is_a_directory: bool,
+        tmp_path: Path,
+        config: dict[str, Any],
+    ) -> None:
+        directory = Path(config["data_dir"])
+        if there_is_a_directory:
+            directory.mkdir()
+        done = run("deadletter", *action, "-c", write(tmp_path, config))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"there are no dead letters in {directory}\n"
+        assert not list(directory.glob("*"))
+
+    @pytest.mark.parametrize("action", ["show", "replay"])
+    def test_a_data_dir_that_cannot_be_used_is_told_in_words(
+        self, action: str, tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        (tmp_path / "data").touch()
+        done = run("deadletter", action, "-c", write(tmp_path, config))
+        assert done.returncode == 1
+        entry = complaint(done)
+        assert entry["message"] == "the dead letters cannot be used: Not a directory"
+        assert entry["where"].startswith(config["data_dir"])
+        assert entry["what_to_do"] == "be the user that shipper runs as, and look at the data_dir"
+
+    @pytest.mark.parametrize("form", [(), ("--json",)])
+    def test_a_reader_that_has_enough_is_no_traceback(
+        self, form: tuple[str, ...], tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        directory = Path(config["data_dir"])
+        directory.mkdir()
+        letter = DeadLetter(1.0, 400, "no", "id", "/a", 0, "x" * 1000)
+        (directory / "dead-letter.ndjson").write_bytes(line_of(letter) * 1000)
+        reading, writing = os.pipe()
+        os.close(reading)
+        path = write(tmp_path, config)
+        command = [sys.executable, "-m", "shipper", "deadletter", "show", *form, "-c", path]
+        done = subprocess.run(
+            command, stdout=writing, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
         )
         os.close(writing)
         assert (done.returncode, done.stderr) == (1, b"")

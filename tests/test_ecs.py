@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,14 @@ def agree(block: bytes, on_invalid: OnInvalid = OnInvalid.SHIP) -> list[dict[str
         expected = twin(document)
         assert made == expected
         assert same(made, expected)
-    assert (ecs.refused, ecs.blank, ecs.dropped) == (raw.refused, raw.blank, raw.dropped)
+    assert (ecs.blank, ecs.dropped) == (raw.blank, raw.dropped)
+    for refused, before_it in zip(ecs.refused, raw.refused, strict=True):
+        # What would have been sent is a document of the format, too.
+        assert replace(refused, unsent=b"") == replace(before_it, unsent=b"")
+        ((_, unsent),) = events_of(refused.unsent)
+        ((_, raw_unsent),) = events_of(before_it.unsent)
+        raw_unsent["message"] = refused.line.decode("utf-8", "replace")
+        assert unsent == twin(raw_unsent)
     assert ecs.lines == raw.lines
     assert sum(ecs.flagged.values()) == sum("error" in document for document in documents)
     return documents

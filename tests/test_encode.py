@@ -8,7 +8,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -212,7 +212,10 @@ def agree_on_indexes(block: bytes, start: int, on_invalid: OnInvalid, expected: 
             assert [action for action, _ in found] == [{"create": action} for action in actions]
             assert [document for _, document in found] == documents
             assert encoded.lines == plain.lines
-            assert encoded.refused == plain.refused
+            for refused, without in zip(encoded.refused, plain.refused, strict=True):
+                assert replace(refused, unsent=b"") == replace(without, unsent=b"")
+                [(action, document)] = events_of(refused.unsent)
+                assert action["create"]["_index"] == name_at(in_utc(document["@timestamp"]))
 
 
 def agree(
@@ -453,6 +456,8 @@ def test_a_line_that_is_no_object_is_shipped_refused_or_dropped_as_the_user_says
     assert document["error"]["message"] == refused.reason
     assert action["create"]["_id"] == refused.id
     assert refused.line == NOT_OBJECTS[name]
+    # What would have been sent is kept with it, but for the message, which is the line.
+    assert events_of(refused.unsent) == [(action, {**document, "message": ""})]
 
 
 @pytest.mark.parametrize("blank", [b"", b"\r", b" ", b"\t \r", b"\x0b\x0c"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shipper.errors import ConfigError, OutputError, RegistryError, ShipperError
+from shipper.errors import ConfigError, DeadLetterError, OutputError, RegistryError, ShipperError
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_an_error_says_where_what_and_what_to_do(where: str, what_to_do: str, te
     assert str(ShipperError("it is empty", where=where, what_to_do=what_to_do)) == text
 
 
-@pytest.mark.parametrize("kind", [ConfigError, RegistryError, OutputError])
+@pytest.mark.parametrize("kind", [ConfigError, RegistryError, DeadLetterError, OutputError])
 def test_every_error_can_be_caught_as_one(kind: type[ShipperError]) -> None:
     with pytest.raises(ShipperError, match="it is empty"):
         raise kind("it is empty")

@@ -35,7 +35,7 @@ def test_an_example_is_a_configuration(example: str) -> None:
     "row",
     [
         "| `max_line_bytes` | size | `1MiB` | Of a line that is longer,",
-        "| `hosts` | URL, or list of them | required | URLs,",
+        "| `hosts` | URL, or list of them | `[]` | URLs,",
         "| `verify` | `full`, `certificate`, `none` | `full` | `full`: certificate",
         '| `password` | text, kept out of logs | `""` | The password',
         "| `enabled` | `true` or `false` | `true` | Whether",

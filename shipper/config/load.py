@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 import socket
+import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import msgspec
 import yaml
 
 from shipper.config.model import Config
+from shipper.config.outputs import misplaced
 from shipper.config.presets import with_preset
 from shipper.config.section import Section
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
@@ -115,6 +117,7 @@ def parse_config(text: bytes, name: str, environ: Mapping[str, str]) -> Config:
     content = document.value_of(root, ())
     _refuse_unknown_keys(document, Config, content, ())
     _refuse_two_targets(document, content)
+    _refuse_misplaced_keys(document, content)
     try:
         config = msgspec.convert(with_preset(content), Config, strict=False, dec_hook=_convert)
     except msgspec.ValidationError as error:
@@ -259,6 +262,14 @@ def _refuse_two_targets(document: _Document, content: object) -> None:
         )
 
 
+def _refuse_misplaced_keys(document: _Document, content: object) -> None:
+    """Looks at what was written, as a default that is written out is an option that is given."""
+    output = content.get("output") if isinstance(content, dict) else None
+    if isinstance(output, dict) and (found := misplaced(output)):
+        path = ("output", found.key) if found.key else ("output",)
+        raise document.error(found.problem, path, found.what_to_do)
+
+
 def _unknown_keys(
     kind: object, value: object, path: _Path
 ) -> typing.Iterator[tuple[_Path, list[str]]]:
@@ -277,8 +288,9 @@ def _unknown_keys(
 
 
 def _plain(kind: object) -> object:
-    """A type without its description."""
-    return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
+    """A type without its description, and without that it may be left out."""
+    described = (typing.Annotated, types.UnionType, typing.Union)
+    return typing.get_args(kind)[0] if typing.get_origin(kind) in described else kind
 
 
 def _convert(kind: type, value: object) -> object:

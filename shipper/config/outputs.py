@@ -1,15 +1,21 @@
 """The options of the output: where to, as whom, and how."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
+from msgspec.structs import force_setattr
 
+from shipper.config.cloud_id import host_of_cloud_id
+from shipper.config.file_output import ConsoleConfig, FileConfig
 from shipper.config.presets import Preset
+from shipper.config.proxy import ProxyConfig
 from shipper.config.section import Section, require, within
+from shipper.config.tls import TlsConfig
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.index_name import IndexPattern
 
@@ -47,33 +53,15 @@ class OutputKind(Enum):
     """Which destination it is."""
 
     ELASTICSEARCH = "elasticsearch"
+    FILE = "file"
+    CONSOLE = "console"
 
 
-class TlsVerify(Enum):
-    """What of a server's certificate has to be right."""
+#: The keys that say which destination it is; those that are missing here belong to Elasticsearch.
+_OTHER_DESTINATIONS = (OutputKind.FILE.value, OutputKind.CONSOLE.value)
 
-    FULL = "full"
-    CERTIFICATE = "certificate"
-    NONE = "none"
-
-
-class TlsConfig(Section, frozen=True):
-    """How `https` hosts are verified. TLS 1.2 is the least."""
-
-    ca: Annotated[
-        str,
-        Meta(
-            description="A file of PEM certificates, or the PEM text itself, that servers' "
-            "certificates are checked with, in place of the system's."
-        ),
-    ] = ""
-    verify: Annotated[
-        TlsVerify,
-        Meta(
-            description="`full`: certificate and host name; `certificate`: any host name; `none`: "
-            "nothing is checked, and anybody in between can read and change what is sent."
-        ),
-    ] = TlsVerify.FULL
+#: What applies whichever destination it is. Everything else is Elasticsearch's alone.
+_FOR_ALL = frozenset({"data_stream", "ids", "bulk", "backoff"})
 
 
 class BulkConfig(Section, frozen=True):
@@ -110,15 +98,21 @@ class BackoffConfig(Section, frozen=True):
 
 
 class OutputConfig(Section, frozen=True):
-    """Elasticsearch or OpenSearch."""
+    """Elasticsearch or OpenSearch; or `file` or `console` in place of `hosts`, for which only
+    `data_stream`, `ids`, `bulk` and `backoff` may be set besides."""
 
     hosts: Annotated[
         HostList,
         Meta(
             description="URLs, with a path prefix if a proxy needs one. Requests go to them in "
-            "turn; one that fails rests, and the others serve. A text with commas is a list too."
+            "turn; one that fails rests, and the others serve. A text with commas is a list too. "
+            "Required, unless there is `cloud_id`, `file` or `console`."
         ),
-    ]
+    ] = HostList()
+    cloud_id: Annotated[
+        str,
+        Meta(description="The Cloud ID of a deployment in Elastic Cloud, in place of `hosts`."),
+    ] = ""
     data_stream: Annotated[
         str,
         Meta(
@@ -157,10 +151,18 @@ class OutputConfig(Section, frozen=True):
         str,
         Meta(description="A file that holds the API key; read again when it changes, and on 401."),
     ] = ""
+    bearer_token: Annotated[
+        Secret, Meta(description="A token that is sent as `Authorization: Bearer`.")
+    ] = Secret()
+    bearer_token_file: Annotated[
+        str,
+        Meta(description="A file that holds the token; read again when it changes, and on 401."),
+    ] = ""
     headers: Annotated[
         dict[str, Secret], Meta(description="Further headers of each request, for a proxy's sake.")
     ] = field(default_factory=dict)
     tls: TlsConfig = field(default_factory=TlsConfig)
+    proxy: ProxyConfig = field(default_factory=ProxyConfig)
     compression: Annotated[
         Compression,
         Meta(description="`gzip` costs less CPU here than sending ten times as many bytes."),
@@ -188,14 +190,21 @@ class OutputConfig(Section, frozen=True):
         Meta(description="For a whole request; then it is made again."),
     ] = Seconds(60)
     backoff: BackoffConfig = field(default_factory=BackoffConfig)
+    file: FileConfig | UnsetType = UNSET
+    console: ConsoleConfig | UnsetType = UNSET
 
     @property
     def kind(self) -> OutputKind:
         """Which destination it is for."""
-        return OutputKind.ELASTICSEARCH
+        if self.file is not UNSET:
+            return OutputKind.FILE
+        return OutputKind.ELASTICSEARCH if self.console is UNSET else OutputKind.CONSOLE
 
     def __post_init__(self) -> None:
-        _check_hosts(self.hosts)
+        if self.cloud_id:
+            self._resolve_cloud_id()
+        if self.kind is OutputKind.ELASTICSEARCH:
+            _check_hosts(self.hosts)
         require(
             _DATA_STREAM.fullmatch(self.data_stream) is not None,
             "data_stream",
@@ -235,10 +244,28 @@ class OutputConfig(Section, frozen=True):
         name. Empty if it has several: then each action names its own."""
         return IndexPattern.parse(self.index).constant if self.index else self.data_stream
 
+    def _resolve_cloud_id(self) -> None:
+        """Has `hosts` say what the Cloud ID means: nobody else has to care which was given."""
+        try:
+            named = HostList([host_of_cloud_id(self.cloud_id)])
+        except ValueError as error:
+            raise ValueError(f"cloud_id: {error}") from None
+        # A copy of a section is checked once more, and has both.
+        require(self.hosts in ((), named), "cloud_id", "and hosts: give one of the two")
+        force_setattr(self, "hosts", named)
+
     def _check_credentials(self) -> None:
         password = bool(self.password) or bool(self.password_file)
         api_key = bool(self.api_key) or bool(self.api_key_file)
+        token = bool(self.bearer_token) or bool(self.bearer_token_file)
         require(not (self.username and api_key), "username", "and an API key: give one of the two")
+        require(not (token and self.username), "bearer_token", "and username: give one of the two")
+        require(not (token and api_key), "bearer_token", "and an API key: give one of the two")
+        require(
+            not (self.bearer_token and self.bearer_token_file),
+            "bearer_token",
+            "and bearer_token_file: give one",
+        )
         require(
             not (self.password and self.password_file), "password", "and password_file: give one"
         )
@@ -247,9 +274,39 @@ class OutputConfig(Section, frozen=True):
         require(not password or bool(self.username), "password", "without username")
 
 
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """A key that is wrong beside others, or missing among them."""
+
+    key: str
+    problem: str
+    what_to_do: str
+
+
+def misplaced(given: Collection[str]) -> Misplaced | None:
+    """What is wrong with this choice of keys of the output: no option is accepted and ignored."""
+    chosen = [key for key in _OTHER_DESTINATIONS if key in given]
+    clusters = [key for key in ("hosts", "cloud_id") if key in given]
+    if not chosen:
+        if clusters:
+            return None
+        advice = f"give it, or one of cloud_id, {', '.join(_OTHER_DESTINATIONS)}"
+        return Misplaced("", "the key `hosts` is missing", advice)
+    kind, *more = chosen
+    more = clusters + more
+    if more:
+        problem = f"and {kind}: there is one output"
+        return Misplaced(more[0], problem, f"give one of hosts, {', '.join(_OTHER_DESTINATIONS)}")
+    idle = [key for key in given if key not in _FOR_ALL and key != kind]
+    if not idle:
+        return None
+    others = f", and so {', '.join(idle[1:])}" if idle[1:] else ""
+    return Misplaced(idle[0], f"it has no effect beside `{kind}`", f"leave it out{others}")
+
+
 def uses_tls(output: OutputConfig) -> bool:
-    """Whether any host is spoken to over TLS."""
-    return any(host.startswith("https:") for host in output.hosts)
+    """Whether any host, or the proxy, is spoken to over TLS."""
+    return any(url.startswith("https:") for url in (*output.hosts, output.proxy.url))
 
 
 def header_values(headers: Mapping[str, Secret]) -> dict[str, str]:
@@ -258,7 +315,7 @@ def header_values(headers: Mapping[str, Secret]) -> dict[str, str]:
 
 
 def _check_hosts(hosts: HostList) -> None:
-    require(bool(hosts), "hosts", "is empty: give at least one URL")
+    require(bool(hosts), "hosts", "is empty: give at least one URL, or cloud_id in its place")
     # Looked at first, and in the text of all of them: no other fault may repeat a password, of
     # which a comma may have made two entries.
     require(

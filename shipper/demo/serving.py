@@ -74,6 +74,7 @@ class ServerThread:
         if self._runner is not None:
             await self._runner.cleanup()
         self._runner = None
+        await _cut_what_is_left()
 
 
 async def _end_all_others() -> None:
@@ -82,8 +83,14 @@ async def _end_all_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    # A TLS connection whose client went away in the handshake waits for its end of the shutdown:
-    # aiohttp has forgotten it, and asyncio has no public list.
+    await _cut_what_is_left()
+
+
+async def _cut_what_is_left() -> None:
+    """Cuts connections that aiohttp does not know of, or knows no more."""
+    # One that was accepted as the server went away is known to no task. A TLS connection whose
+    # client went away in the handshake waits for its end of the shutdown: aiohttp has forgotten it,
+    # and asyncio has no public list.
     for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
         transport.abort()
     # A transport that is closed says so in the loop's next turn, and the one around it (TLS) then.

@@ -7,7 +7,7 @@ The names of errors differ between Elasticsearch and OpenSearch (`document_parsi
 |---|---|
 | 200, 201 | delivered |
 | 409 | already delivered: the id holds the line's checksum, so it is this very line |
-| 429, 5xx | again, this item only |
+| 429, 5xx | again, this item only; a 500 may be the event's fault all the same (`Taken.failed`) |
 | 401, 403, 404 | again: the cluster, not the event, is at fault (rights, a block, no such index) |
 | 400: no such pipeline | again: so is every event, until somebody sees to it |
 | 400: an alias without a write index, a closed index, no room for another's shards | the same |
@@ -15,7 +15,7 @@ The names of errors differ between Elasticsearch and OpenSearch (`document_parsi
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import msgspec
@@ -56,11 +56,15 @@ class Taken:
     #: What the first of them was told, in words.
     why_again: str
     refused: list[Refusal]
+    #: Those of `again` that had a 500: a fault of the cluster, or of its pipeline with this event.
+    failed: list[Refusal] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
     """Nothing was done: the body has to be cut into smaller ones."""
+
+    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,11 @@ _CLUSTERS_FAULT = re.compile(
     re.DOTALL,
 )
 
+#: Of `indexing_pressure.memory.limit`, in bytes: what this request takes, and the limit.
+_PRESSURE = re.compile(
+    rb"coordinating_operation_bytes=(\d+), max_coordinating_and_primary_bytes=(\d+)"
+)
+
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 #: How much of a foreign text goes into our own messages, in characters.
@@ -134,8 +143,8 @@ def outcome_of(status: int) -> Outcome:
 
 def judge(status: int, body: bytes, events: int) -> Verdict:
     """What the answer to a request of that many events means."""
-    if status == 413:
-        return TooLarge()
+    if status == 413 or (status == 429 and _never_fits(body)):
+        return TooLarge(status)
     if status != 200:
         return Again(
             str(status),
@@ -162,7 +171,7 @@ def _items(body: bytes, events: int) -> Taken:
     again: list[int] = []
     reasons: dict[str, int] = {}
     why_again = ""
-    refused = []
+    refused, failed = [], []
     for index, result in enumerate(results):
         outcome = Outcome.AGAIN if _is_clusters_fault(result) else outcome_of(result.status)
         counts[outcome] += 1
@@ -171,11 +180,17 @@ def _items(body: bytes, events: int) -> Taken:
             reasons[label] = reasons.get(label, 0) + 1
             why_again = why_again or f"item status {result.status}{_words(result.error)}"
             again.append(index)
+            if result.status == 500:
+                failed.append(_refusal(index, result))
         elif outcome is Outcome.REFUSED:
-            words = _words(result.error).removeprefix(": ")
-            refused.append(Refusal(index, result.status, words, _type_of(result.error)))
+            refused.append(_refusal(index, result))
     delivered, already = counts[Outcome.DELIVERED], counts[Outcome.ALREADY_DELIVERED]
-    return Taken(delivered, already, again, reasons, why_again, refused)
+    return Taken(delivered, already, again, reasons, why_again, refused, failed)
+
+
+def _refusal(index: int, result: _Result) -> Refusal:
+    words = _words(result.error).removeprefix(": ")
+    return Refusal(index, result.status, words, _type_of(result.error))
 
 
 def _is_clusters_fault(result: _Result) -> bool:
@@ -191,6 +206,12 @@ def _is_clusters_fault(result: _Result) -> bool:
 def _type_of(error: _Error | None) -> str:
     """The type of an error, which becomes a label: nothing but a short name is taken."""
     return error.type if error is not None and _TYPE.fullmatch(error.type) else OTHER_TYPE
+
+
+def _never_fits(body: bytes) -> bool:
+    """Whether a 429 is for a body that is larger than all that may be under way in a node."""
+    found = _PRESSURE.search(body)
+    return found is not None and int(found[1]) > int(found[2])
 
 
 def _reason(body: bytes) -> str:

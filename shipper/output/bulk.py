@@ -25,7 +25,7 @@ from shipper.budget import ByteBudget
 from shipper.clock import Clock
 from shipper.logs import Log
 from shipper.metrics import Metrics
-from shipper.output.answers import Again, Refusal, Taken, TooLarge, Verdict, judge
+from shipper.output.answers import OTHER_TYPE, Again, Refusal, Taken, TooLarge, Verdict, judge
 from shipper.output.dead_letter import DeadLetter, letters_of_items
 from shipper.output.destination import Condition
 from shipper.output.exchange import Answer, Transport, TransportError
@@ -36,6 +36,9 @@ from shipper.output.wall import Guard, Ruling, Suspect
 
 #: How long a host's Retry-After is heeded at the most, in seconds: an absurd one stops no delivery.
 _LONGEST_PAUSE = 300.0
+
+#: So many types of errors have a label of their own: they are a server's words, and may be any.
+_MOST_TYPES = 50
 
 #: Reasons of `Again` that say that there is too much to do.
 _OVERLOAD = frozenset({"429", "503", "504", "timeout"})
@@ -52,10 +55,13 @@ class _Part:
     body: Body
     #: In a row, without any progress.
     failures: int = 0
-    #: As the events see it, and as the whole request does with its last status.
+    #: Refused events, events that failed with a 500, and the whole request with its last status.
     suspect: Suspect = field(default_factory=Suspect)
+    failing: Suspect = field(default_factory=Suspect)
     blamed: Suspect = field(default_factory=Suspect)
     blamed_status: int = 0
+    #: Whether other events of its request were taken: then it says nothing of its host.
+    is_rest: bool = False
 
 
 class _Permit(Enum):
@@ -111,6 +117,8 @@ class BulkSender:
         self._metrics = metrics
         self._log = log
         self._guard = Guard()
+        #: Of errors, as labels.
+        self._types: set[str] = set()
         #: Requests that are at a host now.
         self._requests = 0
 
@@ -160,6 +168,7 @@ class BulkSender:
                 held = held or await self._limiter.acquire()
                 part = parts.popleft()
                 events = part.body.events
+                held.restart()
                 host, verdict, asked = await self._ask(part.body)
                 step = self._decide(part, host, verdict, asked, outcomes)
                 del part
@@ -172,7 +181,7 @@ class BulkSender:
                 if step.pause:
                     await self._clock.sleep(step.pause)
                 if held and step.permit is _Permit.PASSED_ON:
-                    held.release(Feedback.FAILED, 0)
+                    held.release(_without_time(verdict), 0)
                     held = None
         finally:
             if held:
@@ -213,14 +222,14 @@ class BulkSender:
         match verdict:
             case Taken():
                 return self._work_off(part, host, verdict, outcomes)
-            case TooLarge():
+            case TooLarge(status):
                 self._succeeded(host)
-                self._count_again("413")
+                self._count_again(str(status))
                 size = len(part.body.payload)
                 return self._split(
                     part,
-                    413,
-                    f"HTTP 413: the request is too large with this event alone ({size} bytes)",
+                    status,
+                    f"HTTP {status}: the request is too large with this event alone ({size} bytes)",
                 )
             case Again():
                 return self._try_again(part, host, verdict, asked)
@@ -234,25 +243,20 @@ class BulkSender:
         if taken.reasons.keys() & {"item_401", "item_403"}:
             self._transport.credentials_refused()
 
-        waits: Sequence[Refusal] = taken.refused
-        if not taken.refused:
-            if done:
-                self._guard.took()
-        elif self._guard.rule(part.suspect, done, taken.refused) is Ruling.BURY:
-            waits = ()
-        letters = () if waits else self._letters(part.body, taken.refused)
-        for refusal in waits:
-            self._count_again(f"item_{refusal.status}")
+        if done and not taken.refused:
+            self._guard.took()
+        waits, given_up = self._rule(part, done, taken)
+        letters = self._letters(part.body, given_up)
+        buried = {refusal.index for refusal in given_up}
+        left = sorted({*taken.again, *(refusal.index for refusal in waits)} - buried)
 
-        left = sorted([*taken.again, *(refusal.index for refusal in waits)])
         nothing = len(taken.again) == part.body.events
+        overload = _feedback(taken) is Feedback.REJECTED
         if not nothing:
             self._succeeded(host)
-        elif _feedback(taken) is Feedback.REJECTED:
-            self._busy(host, taken.why_again, 0.0)
-        else:
-            # The host answers, and takes nothing: rights, a write block.
-            self._failed(host, taken.why_again)
+        elif not part.is_rest:
+            # The host answers, and takes nothing: its queue is full, or rights, a write block.
+            (self._busy if overload else self._failed)(host, taken.why_again)
         if not left:
             self._budget.release(len(part.body.payload))
             return _Next((), _Permit.BACK, letters=letters)
@@ -266,14 +270,32 @@ class BulkSender:
         part.failures = 1 if done or letters else part.failures + 1
         if len(left) < part.body.events:
             part.body = self._cut(part.body, left)
-        failures = part.failures
+        part.is_rest = part.is_rest or done > 0
+        if waits and self._guard.wall:
+            pause = self._pause(max(part.failures, self._guard.requests_refused))
+            return _Next((part,), _Permit.PASSED_ON, pause, letters)
         permit = _Permit.BACK
-        if self._guard.wall and waits:
-            permit = _Permit.PASSED_ON
-            failures = max(failures, self._guard.requests_refused)
-        elif nothing and _feedback(taken) is not Feedback.REJECTED:
-            permit = _Permit.KEPT
-        return _Next((part,), permit, self._pause(failures), letters)
+        if nothing and not overload and not part.is_rest:
+            # A 500 may be these events' own fault, which others have to show.
+            permit = _Permit.PASSED_ON if taken.failed else _Permit.KEPT
+        return _Next((part,), permit, self._pause(part.failures), letters)
+
+    def _rule(
+        self, part: _Part, done: int, taken: Taken
+    ) -> tuple[Sequence[Refusal], Sequence[Refusal]]:
+        """Which of the refused wait, as it may be a wall; and which are given up for good."""
+        waits: Sequence[Refusal] = ()
+        given_up: list[Refusal] = []
+        if taken.refused:
+            if self._guard.rule(part.suspect, done, taken.refused) is Ruling.WAIT:
+                waits = taken.refused
+            else:
+                given_up += taken.refused
+        for refusal in waits:
+            self._count_again(f"item_{refusal.status}")
+        if taken.failed and self._guard.blames(part.failing):
+            given_up += taken.failed
+        return waits, given_up
 
     def _try_again(self, part: _Part, host: Host, again: Again, asked: float) -> _Next:
         self._count_again(again.reason)
@@ -287,9 +309,11 @@ class BulkSender:
         part.failures += 1
         pause = max(self._pause(part.failures), asked)
         status = int(again.reason) if again.reason.isdigit() else 0
+        if again.reason == "429":
+            return _Next((part,), _Permit.BACK, pause)
         if status not in _BLAMEABLE:
-            permit = _Permit.BACK if overload else _Permit.KEPT
-            return _Next((part,), permit, pause)
+            # Nothing new is read while a host is away; a slow one is asked for less.
+            return _Next((part,), _Permit.PASSED_ON if overload else _Permit.KEPT, pause)
         if status != part.blamed_status:
             part.blamed, part.blamed_status = Suspect(), status
         if self._guard.blames(part.blamed):
@@ -318,8 +342,13 @@ class BulkSender:
         return rest
 
     def _letters(self, body: Body, refusals: Sequence[Refusal]) -> tuple[DeadLetter, ...]:
+        if not refusals:
+            return ()
         for refusal in refusals:
-            self._metrics.count("shipper_refused_events_total", 1, refusal.type)
+            if len(self._types) < _MOST_TYPES:
+                self._types.add(refusal.type)
+            kind = refusal.type if refusal.type in self._types else OTHER_TYPE
+            self._metrics.count("shipper_refused_events_total", 1, kind)
         found = [(refusal.index, refusal.status, refusal.reason) for refusal in refusals]
         return tuple(letters_of_items(body, found, self._clock.now()))
 
@@ -340,7 +369,7 @@ class BulkSender:
             self._log.info("a host answers", host=host.url)
         self._hosts.succeeded(host)
 
-    def _busy(self, host: Host, why: str, seconds: float) -> None:
+    def _busy(self, host: Host, why: str, seconds: float = 0.0) -> None:
         self._hosts.busy(host, f"{host.url}: {why}", seconds)
         self._complain(f"{host.url}: {why}")
 
@@ -363,3 +392,9 @@ def _feedback(verdict: Verdict) -> Feedback:
             return Feedback.REJECTED if verdict.reason in _OVERLOAD else Feedback.FAILED
         case TooLarge():
             return Feedback.FAILED
+
+
+def _without_time(verdict: Verdict) -> Feedback:
+    """The same for a permit that was kept meanwhile: how long that took says nothing."""
+    feedback = _feedback(verdict)
+    return feedback if feedback is Feedback.REJECTED else Feedback.FAILED

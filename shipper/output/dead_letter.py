@@ -1,25 +1,26 @@
-"""The dead letter file: events that Elasticsearch will never take, with the reason. NDJSON, synced
-to the disk before the event counts as done, bounded: one file and its predecessor.
+"""Dead letters: events that Elasticsearch will never take, with the reason, and with all that it
+takes to send them again. NDJSON, synced to the disk before the event counts as done, bounded: one
+file and its predecessor.
 
-    {"time":…,"status":400,"reason":…,"id":…,"path":…,"offset":…,"line":…}
+    {"time":…,"status":400,"reason":…,"id":…,"path":…,"offset":…,"line":…,"type":…,"document":{…}}
+
+A daemon and a replay may write at the same time: each holds a lock for as long as it writes.
 """
 
 import asyncio
-import mmap
-import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiofiles
 import msgspec
-from aiofiles.os import wrap
+import orjson
 
 from shipper.batch import Body
-from shipper.encode import RefusedLine
+from shipper.encode import RefusedLine, content_id
+from shipper.output.appending import append_synced, cut_half_line, locked
 
-_encode = msgspec.json.Encoder().encode
-_fsync = wrap(os.fsync)
+_NOTHING = msgspec.Raw()
 
 
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,16 +31,26 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     #: What Elasticsearch answered; 0 if it was never sent (`on_invalid: dead_letter`).
     status: int
     reason: str
+    #: With `ids: auto` the one that `ids: content` would have made: a replay then doubles nothing.
     id: str
     path: str
     offset: int
     #: The line as it was read; bytes that are not UTF-8 are replaced, and `line_base64` has them.
     line: str
     line_base64: bytes = b""
+    #: What Elasticsearch calls the error (`document_parsing_exception`).
+    type: str = ""
+    #: Where it was to go, if its action said so.
+    index: str = ""
+    #: The document that was refused, without its `message`, which is `line`; one of `format: ecs`
+    #: is whole. Of a line that was never sent: the one of `on_invalid: ship`. Empty in letters of
+    #: before there were replays.
+    document: msgspec.Raw = _NOTHING
 
 
 class _File(msgspec.Struct):
     path: str = ""
+    fingerprint: str = ""
 
 
 class _Log(msgspec.Struct):
@@ -47,12 +58,23 @@ class _Log(msgspec.Struct):
     file: _File = msgspec.field(default_factory=_File)
 
 
+class _About(msgspec.Struct):
+    original: str = ""
+
+
 class _Document(msgspec.Struct):
     message: str = ""
+    event: _About = msgspec.field(default_factory=_About)
     log: _Log = msgspec.field(default_factory=_Log)
 
+    @property
+    def line(self) -> str:
+        """The line that it was made of, wherever its format has it."""
+        return self.message or self.event.original
 
-class _Target(msgspec.Struct):
+
+class _Target(msgspec.Struct, omit_defaults=True):
+    index: str = msgspec.field(default="", name="_index")
     id: str = msgspec.field(default="", name="_id")
 
 
@@ -60,8 +82,17 @@ class _Action(msgspec.Struct):
     create: _Target
 
 
+#: Below `data_dir`.
+FILE_NAME = "dead-letter.ndjson"
+
+_encode = msgspec.json.Encoder().encode
+_decode_letter = msgspec.json.Decoder(DeadLetter).decode
 _decode_document = msgspec.json.Decoder(_Document).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_action = msgspec.json.Decoder(_Action).decode
+
+#: "document_parsing_exception: [1:9] failed to parse…", and nothing that is a sentence.
+_TYPE = re.compile(r"([a-z][a-z0-9_]*): ")
 
 
 def letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
@@ -70,7 +101,22 @@ def letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
         line, raw = refused.line.decode(), b""
     except UnicodeDecodeError:
         line, raw = refused.line.decode("utf-8", "replace"), refused.line
-    return DeadLetter(now, 0, refused.reason, refused.id, refused.path, refused.offset, line, raw)
+    index, document = "", _NOTHING
+    if refused.unsent:
+        action, unsent = refused.unsent.splitlines()
+        index, document = _decode_action(action).create.index, _without_message(unsent)
+    return DeadLetter(
+        now,
+        0,
+        refused.reason,
+        refused.id,
+        refused.path,
+        refused.offset,
+        line,
+        raw,
+        index=index,
+        document=document,
+    )
 
 
 def letters_of_items(
@@ -80,20 +126,72 @@ def letters_of_items(
     lines = body.lines()
     letters = []
     for index, status, reason in refusals:
-        action = _decode_action(lines[2 * index])
-        document = _decode_document(lines[2 * index + 1])
+        target = _decode_action(lines[2 * index]).create
+        sent = lines[2 * index + 1]
+        document = _decode_document(sent)
+        log = document.log
+        document_id = target.id
+        if not document_id and log.file.fingerprint:
+            document_id = content_id(log.file.fingerprint, log.offset, document.line.encode())
         letters.append(
             DeadLetter(
                 now,
                 status,
                 reason,
-                action.create.id,
-                document.log.file.path,
-                document.log.offset,
-                document.message,
+                document_id,
+                log.file.path,
+                log.offset,
+                document.line,
+                type=_type_in(reason),
+                index=target.index,
+                document=_without_message(sent),
             )
         )
     return letters
+
+
+def refused_again(letter: DeadLetter, status: int, reason: str, now: float) -> DeadLetter:
+    """The same letter with what it was answered this time."""
+    return msgspec.structs.replace(
+        letter, time=now, status=status, reason=reason, type=_type_in(reason)
+    )
+
+
+def lines_to_send(letter: DeadLetter) -> tuple[bytes, bytes] | None:
+    """The action and document lines that were refused, byte for byte (as far as the document has
+    its message at its end); None if the letter does not hold the document."""
+    document = bytes(letter.document).strip()
+    if not document:
+        return None
+    action = _encode(_Action(_Target(letter.index, letter.id))) + b"\n"
+    if not letter.line or _decode_document(document).event.original:
+        return action, document + b"\n"
+    comma = b"" if document == b"{}" else b","
+    return action, b'%b%b"message":%b}\n' % (document[:-1], comma, orjson.dumps(letter.line))
+
+
+def line_of(letter: DeadLetter) -> bytes:
+    """The letter as a line of the file, with its newline."""
+    return _encode(letter) + b"\n"
+
+
+def read_letter(line: bytes) -> DeadLetter | None:
+    """The letter in a line of the file; None if there is none: the line is damaged."""
+    try:
+        return _decode_letter(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _without_message(document: bytes) -> msgspec.Raw:
+    fields = _decode_fields(document)
+    fields.pop("message", None)
+    return msgspec.Raw(_encode(fields))
+
+
+def _type_in(reason: str) -> str:
+    found = _TYPE.match(reason)
+    return found[1] if found else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +202,17 @@ class Written:
     lost: int
 
 
+class NoRoomError(Exception):
+    """Letters do not fit within the bound without others being lost."""
+
+
 class DeadLetterFile:
-    """Appends letters; the only writer of its file."""
+    """Appends letters to the file and sees to its bound."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         """`max_bytes` for the file and its predecessor (`.1`) together."""
         self.path = path
+        self._lock = lock_of(path)
         self._limit = max_bytes // 2
         self._turn = asyncio.Lock()
         #: Lost by a `write` that then failed: the next one tells of it.
@@ -123,25 +226,58 @@ class DeadLetterFile:
         """
         async with self._turn:
             for data in _pieces(letters, self._limit):
-                self._lost += await asyncio.to_thread(self._make_room, len(data))
-                async with aiofiles.open(self.path, "ab", opener=_private) as file:
-                    await file.write(data)
-                    await file.flush()
-                    await _fsync(file.fileno())
+                await asyncio.to_thread(self._append, data)
             lost, self._lost = self._lost, 0
         return Written(lost)
 
-    def _make_room(self, needed: int) -> int:
-        try:
-            size = _cut_half_letter(self.path)
-        except FileNotFoundError:
-            return 0
-        if not size or size + needed <= self._limit:
-            return 0
-        older = self.path.with_name(f"{self.path.name}.1")
-        lost = older.stat().st_size if older.exists() else 0
-        self.path.replace(older)
-        return lost
+    async def put_back(self, lines: Sequence[bytes]) -> None:
+        """Appends lines that were in the file before, as they are; nothing makes room for them.
+
+        Raises OSError, or NoRoomError; part of them may have been written then, as with `write`.
+        """
+        async with self._turn:
+            await asyncio.to_thread(self._append_without_loss, lines)
+
+    def _append(self, data: bytes) -> None:
+        with locked(self._lock):
+            size = cut_half_line(self.path)
+            if size and size + len(data) > self._limit:
+                older = predecessor(self.path)
+                self._lost += older.stat().st_size if older.exists() else 0
+                self.path.replace(older)
+            append_synced(self.path, data)
+
+    def _append_without_loss(self, lines: Sequence[bytes]) -> None:
+        """Fills the file line by line: what was in two files fits into two files."""
+        older = predecessor(self.path)
+        begin = 0
+        with locked(self._lock):
+            size = cut_half_line(self.path)
+            while begin < len(lines):
+                end = begin
+                while end < len(lines) and (not size or size + len(lines[end]) <= self._limit):
+                    size += len(lines[end])
+                    end += 1
+                if end > begin:
+                    append_synced(self.path, b"".join(lines[begin:end]))
+                    begin = end
+                elif older.exists():
+                    raise NoRoomError(
+                        "they do not fit into dead_letter.max_bytes beside newer ones"
+                    )
+                else:
+                    self.path.replace(older)
+                    size = 0
+
+
+def predecessor(path: Path) -> Path:
+    """Where letters are once their file was full."""
+    return path.with_name(f"{path.name}.1")
+
+
+def lock_of(path: Path) -> Path:
+    """What is locked by whoever writes to the file at `path`, or renames it."""
+    return path.with_suffix(".lock")
 
 
 def _pieces(letters: Sequence[DeadLetter], limit: int) -> Iterator[bytes]:
@@ -149,31 +285,10 @@ def _pieces(letters: Sequence[DeadLetter], limit: int) -> Iterator[bytes]:
     lines: list[bytes] = []
     size = 0
     for letter in letters:
-        line = _encode(letter) + b"\n"
+        line = line_of(letter)
         if lines and size + len(line) > limit:
             yield b"".join(lines)
             lines, size = [], 0
         lines.append(line)
         size += len(line)
     yield b"".join(lines)
-
-
-def _cut_half_letter(path: Path) -> int:
-    """Cuts off what a full disk, or a kill, left of a last letter; returns the size in bytes.
-
-    The event of that letter is not done, so its letter is written again.
-    """
-    with path.open("r+b") as file:
-        size = os.fstat(file.fileno()).st_size
-        if not size:
-            return 0
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            whole = content.rfind(b"\n") + 1
-        if whole < size:
-            file.truncate(whole)
-        return whole
-
-
-def _private(path: str, flags: int) -> int:
-    """Dead letters are log lines: nobody else may read them."""
-    return os.open(path, flags, 0o600)

@@ -14,14 +14,22 @@ class Answer:
     body: bytes
     #: What it asks to wait, in seconds.
     retry_after: float = 0.0
+    #: What it calls itself in `X-Elastic-Product`; OpenSearch and others say nothing.
+    product: str = ""
 
 
 class TransportError(Exception):
-    """There was no answer; `reason` is a metric's label, the message says more."""
+    """There was no answer; `reason` is a metric's label, the message says more, and what to do
+    about it where that is known."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, what_to_do: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.what = message
+        self.what_to_do = what_to_do
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.what_to_do})" if self.what_to_do else self.what
 
 
 class Transport(Protocol):

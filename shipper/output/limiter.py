@@ -1,62 +1,16 @@
 """How many requests may be under way at once: a semaphore whose size the cluster's answers set.
 
-`Limiter` gives out permits in the order in which they are asked for; `Controller` does the sums.
+`Limiter` gives out permits in the order in which they are asked for, and loses none whoever is
+cancelled; how many, `congestion.Controller` says.
 """
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-from enum import Enum
 
 from shipper.clock import Clock
+from shipper.output.congestion import Controller, Feedback, Sample
 
-
-class Feedback(Enum):
-    """What an answer says of the cluster's load."""
-
-    #: The request was worked off.
-    TAKEN = "taken"
-    #: The cluster has too much to do: 429 or 503, for the request or for items; or no answer in
-    #: time.
-    REJECTED = "rejected"
-    #: Says nothing of the load: no connection, 401, garbage.
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One request, as its end is told to the controller. Times are monotonic seconds."""
-
-    sent_at: float
-    answered_at: float
-    #: How many were under way when it was sent, itself among them.
-    in_flight: int
-    #: How many documents it had.
-    events: int
-    feedback: Feedback
-
-
-class Controller:
-    """Additive increase, multiplicative decrease. No input, no output, no time of its own."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._limit = float(min(2, most))
-        self._cut_at = 0.0
-
-    @property
-    def limit(self) -> int:
-        """How many may be under way now."""
-        return int(self._limit)
-
-    def add(self, sample: Sample) -> None:
-        """Learns from the end of a request."""
-        if sample.feedback is Feedback.REJECTED:
-            if sample.sent_at >= self._cut_at:
-                self._limit = max(1.0, self._limit / 2)
-                self._cut_at = sample.answered_at
-        elif sample.feedback is Feedback.TAKEN and sample.in_flight >= self.limit:
-            self._limit = min(float(self._most), self._limit + 1 / self._limit)
+__all__ = ["Feedback", "Limiter", "Permit"]
 
 
 class Permit:
@@ -67,6 +21,10 @@ class Permit:
         self._sent_at = sent_at
         self._in_flight = in_flight
         self._released = False
+
+    def restart(self) -> None:
+        """Its time counts from here: one that is kept through a pause is for another request."""
+        self._sent_at = self._limiter._now()
 
     def release(self, feedback: Feedback, events: int) -> None:
         """Gives it back, with what the answer says; `events` is how many documents it had.
@@ -119,6 +77,9 @@ class Limiter:
                 self._admit()
             raise
         return Permit(self, self._clock.monotonic(), self._in_flight)
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
 
     def _ended(self, sent_at: float, in_flight: int, feedback: Feedback, events: int) -> None:
         self._in_flight -= 1

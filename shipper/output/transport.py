@@ -1,74 +1,110 @@
-"""HTTP to the hosts: the one place that knows aiohttp's client."""
+"""HTTP to the hosts: requests with our credentials, and whole answers or why there is none.
+
+What a request may say depends on the host: a parameter that one does not know is left out there
+from then on.
+"""
 
 import email.utils
 import os
-import ssl
+import re
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter
 from yarl import URL
 
 from shipper import __version__
 from shipper.batch import Body
 from shipper.clock import Clock
-from shipper.config.outputs import OutputConfig, TlsConfig, TlsVerify, header_values, uses_tls
+from shipper.config.outputs import OutputConfig, header_values, uses_tls
 from shipper.errors import ConfigError, OutputError
+from shipper.logs import Log
+from shipper.output import product
+from shipper.output.chain import find, is_ca, look_at_chain
+from shipper.output.connections import Connections, Generation
 from shipper.output.credentials import Credentials
 from shipper.output.exchange import Answer, TransportError
+from shipper.output.failures import explain, needs_tls, proxy_refuses, wrong_fingerprint
+from shipper.output.proxy import Proxies, Proxy
+from shipper.output.tls import Tls
 
 #: What we ask of the answer: positions and statuses of all items, reasons of those that failed.
 _FILTER = "errors,items.*.status,items.*.error"
+
+#: Elasticsearch from 8.13 on then makes no plain index where the template is missing.
+_REQUIRE_DATA_STREAM = "require_data_stream"
+_NOT_KNOWN = re.compile(rb"unrecognized parameters?: .*\[require_data_stream\]")
 
 #: An answer is read up to this size, in bytes: so much for each event, and so much besides.
 _ANSWER_PER_EVENT = 2048
 _ANSWER_BESIDES = 256 * 1024
 
 _CONNECT_SECONDS = 10.0
-# Less than the idle time after which proxies and load balancers cut (60 s and more).
-_KEEPALIVE_SECONDS = 30.0
 _WRITE_BYTES = 256 * 1024
 
 
 class HttpTransport:
     """Posts bodies to `_bulk`. An asynchronous context manager."""
 
-    def __init__(self, config: OutputConfig, clock: Clock) -> None:
-        """
+    def __init__(
+        self,
+        config: OutputConfig,
+        clock: Clock,
+        *,
+        log: Log | None = None,
+        resolver: AbstractResolver | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """`resolver` asks for the addresses of names in place of the system's; `environ` may name
+        proxies, if the configuration has it so.
+
         Raises:
-            ConfigError: the TLS settings cannot be used (no such CA file, say).
+            ConfigError: the TLS or proxy settings cannot be used (no such CA file, say).
         """
         self._clock = clock
+        self._log = log
         self._credentials = Credentials(config)
-        query = f"?filter_path={_FILTER}"
+        self._proxies = Proxies(config.proxy, environ)
+        # The server is to give up waiting for a shard before we give up waiting for the server.
+        patience = max(1, int(config.timeout / 2))
+        query = f"?filter_path={_FILTER}&timeout={patience}s"
         if config.pipeline:
             query += f"&pipeline={config.pipeline}"
         target = f"/{quote(config.target, safe='')}" if config.target else ""
         self._bulk_path = f"{target}/_bulk{query}"
+        self._is_data_stream = config.is_data_stream
         self._headers = {
             "Content-Type": "application/x-ndjson",
             "User-Agent": f"shipper/{__version__}",
             **header_values(config.headers),
         }
-        self._tls: ssl.SSLContext | bool = tls_context(config.tls) if uses_tls(config) else True
-        self._timeout = aiohttp.ClientTimeout(total=config.timeout, connect=_CONNECT_SECONDS)
-        self._connections = config.max_in_flight
-        self._session: aiohttp.ClientSession | None = None
+        self._tls_config = config.tls
+        if config.tls.ca_trusted_fingerprint and self._proxies.use_tls:
+            raise ConfigError(
+                "the chain of a host cannot be looked at through a proxy with an https URL",
+                where="output.tls.ca_trusted_fingerprint",
+                what_to_do="set output.tls.ca to the CA itself",
+            )
+        use_tls = uses_tls(config) or self._proxies.use_tls
+        self._connections = Connections(
+            tls=Tls(config.tls) if use_tls else None,
+            # One more than the requests: a probe needs no place of theirs.
+            limit=config.max_in_flight + 1,
+            timeout=aiohttp.ClientTimeout(total=config.timeout, connect=_CONNECT_SECONDS),
+            clock=clock,
+            resolver=resolver,
+            log=log,
+        )
+        #: Hosts by what is known of them: some answer, what they are, no `require_data_stream`.
+        self._answered: set[str] = set()
+        self._judged: set[str] = set()
+        self._older: set[str] = set()
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                # One more than the requests: a probe needs no place of theirs.
-                limit=self._connections + 1,
-                ssl=self._tls,
-                keepalive_timeout=_KEEPALIVE_SECONDS,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
-            timeout=self._timeout,
-        )
+        self._connections.open()
         return self
 
     async def __aexit__(
@@ -77,20 +113,34 @@ class HttpTransport:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._connections.close()
 
     async def post(self, host: str, body: Body) -> Answer:
         """Sends a bulk request. Raises TransportError if there is no whole answer."""
+        if self._is_data_stream and host not in self._older:
+            answer = await self._post(f"{host}{self._bulk_path}&{_REQUIRE_DATA_STREAM}=true", body)
+            if answer.status != 400 or _NOT_KNOWN.search(answer.body) is None:
+                return answer
+            # An older Elasticsearch or an OpenSearch, which has read none of the events.
+            self._older.add(host)
+        return await self._post(host + self._bulk_path, body)
+
+    async def _post(self, url: str, body: Body) -> Answer:
         headers = {"Content-Encoding": "gzip"} if body.gzip else {}
         limit = _ANSWER_BESIDES + body.events * _ANSWER_PER_EVENT
-        return await self.request(
-            "POST", host + self._bulk_path, limit, headers, _BulkPayload(body.payload)
-        )
+        return await self.request("POST", url, limit, headers, _BulkPayload(body.payload))
 
     async def probe(self, host: str) -> Answer:
         """Asks for the root page. Raises TransportError if there is no answer."""
-        return await self.request("GET", f"{host}/", _ANSWER_BESIDES)
+        answer = await self.request("GET", f"{host}/", _ANSWER_BESIDES)
+        if answer.status == 200 and host not in self._judged:
+            self._judged.add(host)
+            if self._log is not None and not product.is_known(answer.product, answer.body):
+                self._log.warning(
+                    "a host does not say that it is Elasticsearch or OpenSearch; it is used as one",
+                    host=host,
+                )
+        return answer
 
     def credentials_refused(self) -> None:
         """Has the next request read the credentials again."""
@@ -108,31 +158,100 @@ class HttpTransport:
 
         Raises TransportError if there is no whole answer.
         """
-        if self._session is None:
-            raise RuntimeError("the transport is used outside of its context")
+        target = URL(url, encoded=True)
         try:
             authorization = self._credentials.header()
+            proxy = self._proxies.to(target)
         except OutputError as error:
             raise TransportError("credentials", str(error)) from error
-        headers = dict(headers or {})
+        headers = {**self._headers, **(headers or {})}
         if authorization:
             headers["Authorization"] = authorization
-        try:
-            async with self._session.request(
-                method,
-                URL(url, encoded=True),
-                data=data,
-                headers=headers,
-                # A redirect would carry the credentials and the logs to another host.
-                allow_redirects=False,
-            ) as response:
-                return Answer(
-                    response.status,
-                    await _read(response, limit),
-                    self._retry_after(response.headers.get("Retry-After", "")),
-                )
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise TransportError(*_explain(error)) from error
+        if proxy is not None and proxy.authorization and target.scheme == "http":
+            headers["Proxy-Authorization"] = proxy.authorization
+        how = self._way(target, proxy)
+        async with self._connections.use() as generation:
+            try:
+                if target.scheme == "https" and self._tls_config.ca_trusted_fingerprint:
+                    await self._trust(generation, target, how)
+                async with generation.session.request(
+                    method,
+                    target,
+                    data=data,
+                    headers=headers,
+                    # A redirect would carry the credentials and the logs to another host.
+                    allow_redirects=False,
+                    **how,
+                ) as response:
+                    if response.status == 407 and proxy is not None:
+                        self._proxies.forget()
+                        raise proxy_refuses(response.status)
+                    answer = Answer(
+                        response.status,
+                        await _read(response, limit),
+                        self._retry_after(response.headers.get("Retry-After", "")),
+                        response.headers.get(product.HEADER, ""),
+                    )
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                raise await self._failure(error, generation, target, proxy) from error
+        self._answered.add(str(target.origin()))
+        return answer
+
+    def _way(self, target: URL, proxy: Proxy | None) -> dict[str, Any]:
+        """What leads to a host, in the words of aiohttp."""
+        how: dict[str, Any] = {}
+        if self._tls_config.server_name and target.scheme == "https":
+            how["server_hostname"] = self._tls_config.server_name
+        if proxy is not None:
+            how["proxy"] = proxy.url
+            if target.scheme == "https":
+                # Of the CONNECT request; the host sees none of them.
+                how["proxy_headers"] = {"User-Agent": self._headers["User-Agent"]}
+                if proxy.authorization:
+                    how["proxy_headers"]["Proxy-Authorization"] = proxy.authorization
+        return how
+
+    async def _trust(self, generation: Generation, target: URL, how: dict[str, Any]) -> None:
+        """Has the CA with the fingerprint trusted, if the host's chain has it.
+
+        Raises TransportError if it has not; what aiohttp raises if there is no chain to look at.
+        """
+        host = str(target.origin())
+        async with generation.looking[host]:
+            if host in generation.looked_at or generation.context is None:
+                return
+            chain = await look_at_chain(generation.session, target.origin(), **how)
+            found = find(chain, self._tls_config.ca_trusted_fingerprint)
+            if found is None or not is_ca(found):
+                raise wrong_fingerprint(is_there=found is not None)
+            generation.context.load_verify_locations(cadata=found)
+            generation.looked_at.add(host)
+
+    async def _failure(
+        self, error: Exception, generation: Generation, target: URL, proxy: Proxy | None
+    ) -> TransportError:
+        """Why there was no answer."""
+        failure = explain(
+            error,
+            proxy=proxy.url if proxy else None,
+            shows_certificate=bool(self._tls_config.certificate),
+        )
+        host = str(target.origin())
+        if failure.reason == "proxy_auth":
+            self._proxies.forget()
+        if failure.reason.startswith("tls"):
+            # Its CA may be another one now.
+            generation.looked_at.discard(host)
+        # A server that speaks TLS alone cuts what is no TLS, or answers it with an alert.
+        may_need_tls = (
+            failure.reason in ("disconnected", "invalid_answer")
+            and target.scheme == "http"
+            and proxy is None
+            and host not in self._answered
+        )
+        if may_need_tls and await _speaks_tls(generation.session, target):
+            return needs_tls()
+        return failure
 
     def _retry_after(self, value: str) -> float:
         """Seconds, from either form of the header (RFC 9110, 10.2.3); 0 if it is neither."""
@@ -145,31 +264,12 @@ class HttpTransport:
         return max(0.0, until - self._clock.now())
 
 
-def tls_context(config: TlsConfig) -> ssl.SSLContext:
-    """The TLS settings of all connections.
-
-    Raises:
-        ConfigError: the CA cannot be read, or holds no certificate.
-    """
-    inline = "-----BEGIN" in config.ca
+async def _speaks_tls(session: aiohttp.ClientSession, target: URL) -> bool:
+    address = target.origin().with_scheme("https").with_port(target.port)
     try:
-        context = ssl.create_default_context(
-            cafile=None if inline or not config.ca else config.ca,
-            cadata=config.ca if inline else None,
-        )
-    except (OSError, TypeError, ValueError) as error:
-        # OSError is the parent of ssl.SSLError; the others are for text that is not ASCII.
-        raise ConfigError(
-            f"the CA cannot be used: {error}",
-            where="output.tls.ca" if inline or not config.ca else config.ca,
-            what_to_do="give a file of PEM certificates that this user may read",
-        ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if config.verify is not TlsVerify.FULL:
-        context.check_hostname = False
-    if config.verify is TlsVerify.NONE:
-        context.verify_mode = ssl.CERT_NONE
-    return context
+        return bool(await look_at_chain(session, address))
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        return False
 
 
 class _BulkPayload(aiohttp.payload.Payload):
@@ -202,27 +302,3 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
             raise ValueError(f"the answer has more than {limit} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _explain(error: Exception) -> tuple[str, str]:
-    """A metric's label, and words, for what aiohttp raises."""
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return "tls", f"the TLS connection failed: {_root(error)}"
-        case aiohttp.ClientConnectorDNSError():
-            return "dns", f"the host's name is not known: {error.os_error}"
-        case aiohttp.ClientConnectorError():
-            number = error.os_error.errno
-            return "connect", f"no connection: {os.strerror(number) if number else error.os_error}"
-        case TimeoutError():
-            return "timeout", "no answer within the timeout"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
-            return "disconnected", "the connection was cut before the answer"
-        case aiohttp.ClientPayloadError():
-            return "cut_answer", "the answer was cut short"
-        case _:
-            return "invalid_answer", f"the answer is not HTTP as it should be: {error}"
-
-
-def _root(error: BaseException) -> Any:
-    return getattr(error, "certificate_error", None) or getattr(error, "os_error", error)

@@ -93,8 +93,8 @@ class Guard:
         return Ruling.WAIT
 
     def blames(self, suspect: Suspect) -> bool:
-        """Whether a request is to blame itself for being refused as a whole: it was again and
-        again, and others got through meanwhile."""
+        """Whether what fails is to blame itself: a request that is refused as a whole, or events
+        that fail. It did so again and again, and others got through meanwhile."""
         return self._refused_before(suspect) and suspect.refusals >= ENOUGH_TRIES
 
     def _refused_before(self, suspect: Suspect) -> bool:

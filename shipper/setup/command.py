@@ -18,6 +18,7 @@ from shipper.check_answers import Resolved, parse, reason
 from shipper.clock import Clock
 from shipper.config.inputs import Format
 from shipper.config.model import Config
+from shipper.config.outputs import OutputKind
 from shipper.errors import ConfigError
 from shipper.output.exchange import Answer, TransportError
 from shipper.output.transport import HttpTransport
@@ -88,9 +89,13 @@ class _FailedError(Exception):
 def wanted(config: Config, *, with_pipeline: bool) -> Wanted:
     """What is wanted; `with_pipeline`: the pipeline even if no input has `format: raw`.
 
-    Raises ConfigError if the output is no data stream.
+    Raises ConfigError if the output is not a data stream of a cluster.
     """
     output = config.output
+    if output.kind is not OutputKind.ELASTICSEARCH:
+        raise ConfigError(
+            f"setup is for a cluster, and this is output.{output.kind.value}", where="output"
+        )
     if not output.is_data_stream:
         raise ConfigError(
             "setup is for data streams, and this is a plain index",

@@ -12,12 +12,14 @@ import msgspec
 import pytest
 import yaml
 
+from shipper.config.file_output import FileFormat
 from shipper.config.inputs import Format, OnInvalid, StartAt
 from shipper.config.load import find_config, load_config, parse_config
 from shipper.config.model import Config
-from shipper.config.outputs import Compression, Concurrency, Ids, TlsVerify, header_values
+from shipper.config.outputs import Compression, Concurrency, Ids, header_values
 from shipper.config.presets import Preset
 from shipper.config.section import Section
+from shipper.config.tls import TlsVerify
 from shipper.config.units import HostList, Secret
 from shipper.errors import ConfigError
 from shipper.index_name import REFERENCES
@@ -31,6 +33,9 @@ output:
   hosts: [http://es-1:9200]
 """
 """Five lines: what a test adds begins in line 6, at the top level or in `output`."""
+
+CLOUD_ID = "prod:ZXUuZXhhbXBsZS5vcmc6OTI0MyRlcy11dWlkJGtiLXV1aWQ="
+"""Of `eu.example.org:9243$es-uuid$kb-uuid`."""
 
 SECRET = "MARKER7secret"
 """What no error and no repr may contain."""
@@ -231,12 +236,62 @@ WRONG = {
         LEAST.replace("hosts: [http://es-1:9200]", "ids: auto"),
         4,
         "output: the key `hosts` is missing",
+        "give it, or one of cloud_id, file, console",
+    ),
+    "two outputs": (
+        in_output("file: {path: /a}"),
+        5,
+        "output.hosts: and file: there is one output",
+        "give one of hosts, file, console",
+    ),
+    "two outputs without hosts": (
+        in_output("file: {path: /a}\nconsole: {}").replace("  hosts: [http://es-1:9200]\n", ""),
+        6,
+        "output.console: and file: there is one output",
+        "give one of hosts, file, console",
+    ),
+    "options of Elasticsearch beside a file": (
+        in_output("file: {path: /a}\ntimeout: 60s\npipeline: p").replace(
+            "  hosts: [http://es-1:9200]\n", ""
+        ),
+        6,
+        "output.timeout: it has no effect beside `file`",
+        "leave it out, and so pipeline",
+    ),
+    "options of Elasticsearch beside the console": (
+        LEAST.replace("hosts: [http://es-1:9200]", "console: {}\n  tls: {}"),
+        6,
+        "output.tls: it has no effect beside `console`",
+        "leave it out",
+    ),
+    "console without braces": (
+        LEAST.replace("hosts: [http://es-1:9200]", "console:"),
+        5,
+        "output.console: expected keys with values, got nothing",
+        "give it a value, or leave the key out",
+    ),
+    "file without a path": (
+        LEAST.replace("hosts: [http://es-1:9200]", "file: {}"),
+        5,
+        "output.file: the key `path` is missing",
         "it has no default",
+    ),
+    "file with a path that is not absolute": (
+        LEAST.replace("hosts: [http://es-1:9200]", "file: {path: events.ndjson}"),
+        5,
+        "output.file.path: `events.ndjson` is not absolute",
+        "",
+    ),
+    "file with a key that is not known": (
+        LEAST.replace("hosts: [http://es-1:9200]", "file: {path: /a, kep: 1}"),
+        5,
+        "output.file.kep: there is no such key",
+        "did you mean `keep`?",
     ),
     "empty list": (
         LEAST.replace("[http://es-1:9200]", "[]"),
         5,
-        "output.hosts: is empty: give at least one URL",
+        "output.hosts: is empty: give at least one URL, or cloud_id in its place",
         "",
     ),
     "number for text": (
@@ -422,6 +477,116 @@ WRONG = {
         "output.username: and an API key: give one of the two",
         "",
     ),
+    "token and user": (
+        in_output("username: u\npassword: a\nbearer_token: b"),
+        8,
+        "output.bearer_token: and username: give one of the two",
+        "",
+    ),
+    "token and API key": (
+        in_output("api_key_file: /a\nbearer_token: b"),
+        7,
+        "output.bearer_token: and an API key: give one of the two",
+        "",
+    ),
+    "two tokens": (
+        in_output("bearer_token: a\nbearer_token_file: /b"),
+        6,
+        "output.bearer_token: and bearer_token_file: give one",
+        "",
+    ),
+    "hosts and Cloud ID": (
+        in_output(f"cloud_id: {CLOUD_ID}"),
+        6,
+        "output.cloud_id: and hosts: give one of the two",
+        "",
+    ),
+    "fingerprint that is none": (
+        in_output("tls: {ca_trusted_fingerprint: 'ab:cd'}"),
+        6,
+        "output.tls.ca_trusted_fingerprint: is not a SHA-256 in hexadecimal: 64 digits, with or "
+        "without colons",
+        "",
+    ),
+    "fingerprint that nobody looks at": (
+        in_output(f"tls: {{ca_trusted_fingerprint: {'a1' * 32}, verify: none}}"),
+        6,
+        "output.tls.ca_trusted_fingerprint: and verify: none, which checks nothing: give one of "
+        "the two",
+        "",
+    ),
+    "certificate without a key": (
+        in_output("tls: {certificate: /c}"),
+        6,
+        "output.tls.certificate: without key",
+        "",
+    ),
+    "key without a certificate": (
+        in_output("tls: {key: /k}"),
+        6,
+        "output.tls.key: without certificate",
+        "",
+    ),
+    "two passphrases": (
+        in_output("tls: {certificate: /c, key: /k, key_passphrase: a, key_passphrase_file: /p}"),
+        6,
+        "output.tls.key_passphrase: and key_passphrase_file: give one",
+        "",
+    ),
+    "passphrase without a key": (
+        in_output("tls: {key_passphrase_file: /p}"),
+        6,
+        "output.tls.key_passphrase: without key",
+        "",
+    ),
+    "server name with a port": (
+        in_output("tls: {server_name: 'es:9200'}"),
+        6,
+        "output.tls.server_name: is the name of a host, without a scheme or a port",
+        "",
+    ),
+    "proxy of another kind": (
+        in_output("proxy: {url: 'socks5://proxy:1080'}"),
+        6,
+        "output.proxy.url: is not the URL of a proxy such as http://proxy:3128",
+        "",
+    ),
+    "proxy with a path": (
+        in_output("proxy: {url: 'http://proxy:3128/x'}"),
+        6,
+        "output.proxy.url: is not the URL of a proxy such as http://proxy:3128",
+        "",
+    ),
+    "two proxies": (
+        in_output("proxy: {url: 'http://proxy:3128', from_environment: true}"),
+        6,
+        "output.proxy.url: and from_environment: give one of the two",
+        "",
+    ),
+    "proxy without a password": (
+        in_output("proxy: {url: 'http://proxy:3128', username: u}"),
+        6,
+        "output.proxy.username: without password or password_file",
+        "",
+    ),
+    "proxy with two passwords": (
+        in_output("proxy: {url: 'http://p:1', username: u, password: a, password_file: /b}"),
+        6,
+        "output.proxy.password: and password_file: give one",
+        "",
+    ),
+    "proxy without a user": (
+        in_output("proxy: {url: 'http://proxy:3128', password_file: /b}"),
+        6,
+        "output.proxy.password: without username",
+        "",
+    ),
+    "user of no proxy": (
+        in_output("proxy: {username: u, password: p}"),
+        6,
+        "output.proxy.username: without url",
+        "",
+    ),
     "header of ours": (
         in_output("headers: {authorization: a}"),
         6,
@@ -548,6 +713,17 @@ class TestVariables:
         in_output(f"password: {SECRET}"),
         in_output(f"api_key: {SECRET}\napi_key: {SECRET}"),
         in_output(f"api_key: {{{SECRET}: {SECRET}}}"),
+        in_output(f"username: u\npassword: {SECRET}\nbearer_token: {SECRET}"),
+        in_output(f"bearer_token: {SECRET}\nbearer_token_file: /b"),
+        in_output(f"bearer_token: [{SECRET}]"),
+        in_output(f"cloud_id: mine:{SECRET}"),
+        in_output(f"tls: {{key: {SECRET}}}"),
+        in_output(f"tls: {{key_passphrase: {SECRET}}}"),
+        in_output(f"tls: {{key_passphrase: [{SECRET}]}}"),
+        in_output(f"proxy: {{url: 'http://u:{SECRET}@proxy:3128'}}"),
+        in_output(f"proxy: {{url: 'u:{SECRET}@proxy:3128'}}"),
+        in_output(f"proxy: {{url: 'http://proxy:3128/?token={SECRET}'}}"),
+        in_output(f"proxy: {{username: u, password: {SECRET}}}"),
         in_output(f"headers: [{SECRET}]"),
         in_output(f"headers: {{X-Key: [{SECRET}]}}"),
         in_output(f'headers: {{X-Key: "{SECRET}\\n"}}'),
@@ -600,6 +776,7 @@ EVERY_OPTION = {
     "inputs[].tags": ("[a, b]", ("a", "b")),
     "data_dir": ("/data", "/data"),
     "output.hosts": ("[https://a/es/, http://b:1]", ("https://a/es", "http://b:1")),
+    "output.cloud_id": (CLOUD_ID, CLOUD_ID),
     "output.data_stream": ("logs-mine.log-prod", "logs-mine.log-prod"),
     "output.index": ("tetragon-%{+yyyy.MM.dd}", "tetragon-%{+yyyy.MM.dd}"),
     "output.ids": ("auto", Ids.AUTO),
@@ -609,9 +786,22 @@ EVERY_OPTION = {
     "output.password_file": ("/p", "/p"),
     "output.api_key": ("k", "k"),
     "output.api_key_file": ("/k", "/k"),
+    "output.bearer_token": ("t", "t"),
+    "output.bearer_token_file": ("/t", "/t"),
     "output.headers": ("{X-Tenant: a}", {"X-Tenant": "a"}),
     "output.tls.ca": ("/ca.crt", "/ca.crt"),
+    "output.tls.ca_trusted_fingerprint": ("a1:" * 31 + "a1", "a1:" * 31 + "a1"),
+    "output.tls.certificate": ("/c.crt", "/c.crt"),
+    "output.tls.key": ("/c.key", "/c.key"),
+    "output.tls.key_passphrase": ("p", "p"),
+    "output.tls.key_passphrase_file": ("/p", "/p"),
+    "output.tls.server_name": ("es.example", "es.example"),
     "output.tls.verify": ("certificate", TlsVerify.CERTIFICATE),
+    "output.proxy.url": ("http://proxy:3128", "http://proxy:3128"),
+    "output.proxy.username": ("u", "u"),
+    "output.proxy.password": ("p", "p"),
+    "output.proxy.password_file": ("/p", "/p"),
+    "output.proxy.from_environment": ("true", True),
     "output.compression": ("none", Compression.NONE),
     "output.preset": ("scale", Preset.SCALE),
     "output.bulk.max_bytes": ("1MB", 1_000_000),
@@ -622,6 +812,10 @@ EVERY_OPTION = {
     "output.timeout": ("1m", 60.0),
     "output.backoff.initial": ("250ms", 0.25),
     "output.backoff.max": ("1h", 3600.0),
+    "output.file.path": ("/a/events.ndjson", "/a/events.ndjson"),
+    "output.file.max_bytes": ("1GiB", 1024**3),
+    "output.file.keep": ("7", 7),
+    "output.file.format": ("bulk", FileFormat.BULK),
     "dead_letter.max_bytes": ("2MiB", 2 * 1024**2),
     "memory.max_bytes": ("1GiB", 1024**3),
     "retention.enabled": ("false", False),
@@ -640,7 +834,17 @@ NEEDED = {
     "output.password": {"username": "u"},
     "output.password_file": {"username": "u"},
     "output.username": {"password": "p"},
+    "output.tls.certificate": {"key": "/k"},
+    "output.tls.key": {"certificate": "/c"},
+    "output.tls.key_passphrase": {"certificate": "/c", "key": "/k"},
+    "output.tls.key_passphrase_file": {"certificate": "/c", "key": "/k"},
+    "output.proxy.username": {"url": "http://proxy:3128", "password": "p"},
+    "output.proxy.password": {"url": "http://proxy:3128", "username": "u"},
+    "output.proxy.password_file": {"url": "http://proxy:3128", "username": "u"},
     "inputs[].events.exclude[].name": {"type": ["process_exit"]},
+    "output.file.max_bytes": {"path": "/a"},
+    "output.file.keep": {"path": "/a"},
+    "output.file.format": {"path": "/a"},
 }
 """The options that cannot stand alone, with what they need beside them."""
 
@@ -666,9 +870,13 @@ def test_an_option_can_be_set(path: str) -> None:
     content = yaml.safe_load(LEAST)
     section = content
     *parents, name = path.split(".")
+    if parents[:2] == ["output", "file"]:
+        del content["output"]["hosts"]
     for parent in parents:
         key = parent.removesuffix("[]")
         section = section.setdefault(key, {}) if key == parent else section.setdefault(key, [{}])[0]
+    if path == "output.cloud_id":
+        del section["hosts"]
     section.update(NEEDED.get(path, {}), **{name: yaml.safe_load(written)})
     found: Any = load(yaml.safe_dump(content))
     for step in (*parents, name):

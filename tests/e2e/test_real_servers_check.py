@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import MakeShipper
+from tests.e2e.checks import check
 from tests.servers import SearchServer, client
 from tests.servers.bulk import new_name
 from tests.servers.stream import Stream
 from tests.support.logdir import LogDirectory
 
 pytestmark = pytest.mark.real_server
-
-
-def check(
-    tmp_path: Path, log_directory: LogDirectory, output: dict[str, object]
-) -> subprocess.CompletedProcess[str]:
-    """Return what ``shipper check`` said and ended with."""
-    config = tmp_path / "check.yml"
-    # JSON is YAML.
-    source = {"id": "tetragon", "paths": [log_directory.glob]}
-    config.write_text(
-        json.dumps({"inputs": [source], "data_dir": str(tmp_path / "data"), "output": output})
-    )
-    return subprocess.run(
-        [sys.executable, "-m", "shipper", "check", "-c", str(config)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_check_finds_nothing_wrong_where_there_is_a_template(

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import base64
+import os
+import socket
+import subprocess
+import sys
+import urllib.parse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import MakeShipper
+from tests.servers.launcher import free_port
 from tests.support.bulk_server import BulkServer
+from tests.support.certificates import Authority
+from tests.support.forward_proxy import ForwardProxy
+from tests.support.listener import Listener
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
+from tests.support.tls_front import TlsFront
 
 SECRET = 'pa,ss:w$rd "quoted" é'
 
@@ -158,3 +169,112 @@ def test_verification_that_is_off_is_warned_of(
         process.start()
         server.wait_for_lines(10)
         assert any("not verified" in message for message in process.messages())
+
+
+# Every secret at once, while everything fails
+
+PASSWORD, API_KEY, TOKEN = "MARKER7 pass/word", "id:MARKER7key", "MARKER7.token"
+HEADER, PASSPHRASE, AT_PROXY = "MARKER7header", "MARKER7 passphrase", "MARKER7@proxy"
+
+
+def forms(secret: str) -> set[str]:
+    """A secret as it is, encoded, and as part of a header."""
+    encoded = {secret, f"shipper:{secret}", f"user:{secret}"}
+    return {
+        secret,
+        urllib.parse.quote(secret, safe=""),
+        *(base64.b64encode(text.encode()).decode() for text in encoded),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"), [("password", "inline"), ("api_key", "file"), ("bearer_token", "inline")]
+)
+def test_no_secret_is_shown_whatever_fails(
+    kind: str,
+    place: str,
+    shipper: MakeShipper,
+    log_directory: LogDirectory,
+    tmp_path: Path,
+) -> None:
+    authority = Authority()
+    us = authority.client(tmp_path, passphrase=PASSPHRASE)
+    secret = {"password": PASSWORD, "api_key": API_KEY, "bearer_token": TOKEN}[kind]
+    output: dict[str, Any] = {"username": "shipper"} if kind == "password" else {}
+    if place == "file":
+        (tmp_path / "secret").write_text(secret)
+        output[f"{kind}_file"] = str(tmp_path / "secret")
+    else:
+        output[kind] = "${ES_SECRET}"
+    output["headers"] = {"X-Key": HEADER}
+    output["tls"] = {
+        "ca": authority.write(tmp_path / "ca.crt"),
+        "certificate": us.certificate.read_text(),
+        "key": us.key.read_text(),
+        "key_passphrase": PASSPHRASE,
+    }
+    log_directory.write(10)
+
+    def echo(connection: socket.socket) -> None:
+        while data := connection.recv(65536):
+            connection.sendall(data)
+
+    known = "Basic " + base64.b64encode(f"user:{AT_PROXY}".encode()).decode()
+    with (
+        ForwardProxy(authorization=known) as proxy,
+        Listener(echo) as mirror,
+        TlsFront(authority.server(), authorization="none is right") as front,
+        TlsFront(Authority().server()) as stranger,
+        TlsFront(authority.server(clients=Authority())) as picky,
+    ):
+        output["proxy"] = {"url": proxy.url, "username": "user", "password": AT_PROXY}
+        away = f"127.0.0.1:{free_port()}"
+        output["hosts"] = [
+            front.url,
+            stranger.url,
+            picky.url,
+            f"http://127.0.0.1:{mirror.port}",
+            f"http://{away}",
+            f"https://{away}",
+        ]
+        config = {"output": output, "shutdown_timeout": "100ms"}
+        daemon = shipper(config, environment={"ES_SECRET": secret})
+        daemon.start()
+        shown = ""
+
+        def has_failed(*reasons: str) -> bool:
+            nonlocal shown
+            shown += _shown(daemon)
+            failures = daemon.metrics().by("shipper_retries_total", "reason")
+            return failures.keys() >= set(reasons)
+
+        wanted = ("401", "tls_issuer", "tls_client_certificate", "invalid_answer", "disconnected")
+        daemon.wait_until(lambda: has_failed(*wanted), "every host has failed in its way")
+        proxy.authorization = "nobody"
+        daemon.wait_until(lambda: has_failed("proxy_auth"), "the proxy refuses it")
+        environment = {**os.environ, "ES_SECRET": secret}
+        checked = subprocess.run(
+            [sys.executable, "-m", "shipper", "check", "-c", str(daemon.config_path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=environment,
+        )
+        assert checked.returncode == 1
+        shown += checked.stdout + checked.stderr
+        assert daemon.sigterm() == 0
+        shown += daemon.log_path.read_text()
+    key = us.key.read_text().splitlines()[1]
+    for hidden in (PASSWORD, API_KEY, TOKEN, HEADER, PASSPHRASE, AT_PROXY):
+        for form in forms(hidden):
+            assert form not in shown
+    assert "MARKER7" not in shown
+    assert key not in shown
+
+
+def _shown(daemon: ShipperProcess) -> str:
+    """Everything that a daemon shows at this moment, and all that it has logged."""
+    pages = "".join(daemon.get(page)[1] for page in ("/metrics", "/status", "/readyz", "/healthz"))
+    command = Path(f"/proc/{daemon.pid}/cmdline").read_bytes().decode()
+    return pages + command + daemon.log_path.read_text()

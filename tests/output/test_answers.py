@@ -171,7 +171,34 @@ def test_a_request_that_was_not_taken_is_sent_again_and_says_why(
 
 
 def test_a_request_that_is_too_large_is_to_be_cut() -> None:
-    assert judge(413, b"whatever", 3) == TooLarge()
+    assert judge(413, b"whatever", 3) == TooLarge(413)
+
+
+def test_a_429_for_a_body_that_never_fits_is_one_that_is_too_large() -> None:
+    """The words are those of Elasticsearch 8.15.3 and OpenSearch 2.19.1."""
+
+    def rejection(operation: int, most: int) -> bytes:
+        reason = (
+            "rejected execution of coordinating operation [coordinating_and_primary_bytes=0, "
+            f"replica_bytes=0, all_bytes=0, coordinating_operation_bytes={operation}, "
+            f"max_coordinating_and_primary_bytes={most}]"
+        )
+        error = {"type": "es_rejected_execution_exception", "reason": reason}
+        return json.dumps({"error": error, "status": 429}).encode()
+
+    assert judge(429, rejection(541, 540), 3) == TooLarge(429)
+    assert isinstance(judge(429, rejection(540, 540), 3), Again)
+    assert isinstance(judge(503, rejection(541, 540), 3), Again)
+
+
+def test_a_500_is_sent_again_and_noted_as_it_may_be_the_events_own_fault() -> None:
+    failing = {"type": "fail_processor_exception", "reason": "no pod"}
+    taken = judge(200, answer(item(201), item(500, failing), item(503, REJECTED)), 3)
+    assert isinstance(taken, Taken)
+    assert (taken.again, taken.refused) == ([1, 2], [])
+    assert taken.failed == [
+        Refusal(1, 500, "fail_processor_exception: no pod", "fail_processor_exception")
+    ]
 
 
 @pytest.mark.parametrize(

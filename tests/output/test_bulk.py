@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 from pathlib import Path
 
@@ -379,6 +380,8 @@ class TestDeadLetters:
                 "path": "/logs/a.log",
                 "offset": 1,
                 "line": "bad",
+                "type": "error_400",
+                "document": {"log": {"offset": 1, "file": {"path": "/logs/a.log"}}},
             }
             assert (world.events("delivered"), world.events("dead_letter")) == (2, 1)
             assert is_done(batch)
@@ -701,3 +704,101 @@ class TestPermits:
             (tmp_path / "gone").mkdir()
             await world.finish()
             assert world.budget.held == 0
+
+
+class TestEventsThatFail:
+    @staticmethod
+    def pipeline(body: Body) -> Answer:
+        """It fails for an event without a pod, and for that one alone."""
+        return answer(*(500 if b"no pod" in line else 201 for line in body.lines()[1::2]))
+
+    @pytest.mark.parametrize("max_in_flight", [1, 4])
+    @pytest.mark.parametrize("beside", [(), ("a", "b")])
+    @in_a_loop
+    async def test_one_that_fails_while_others_get_through_is_buried(
+        self, tmp_path: Path, max_in_flight: int, beside: tuple[str, ...]
+    ) -> None:
+        async with bulk_world(tmp_path, max_in_flight=max_in_flight) as world:
+            world.transport.script(*[self.pipeline] * 10_000)
+            batch = make_batch("no pod", *beside)
+            await world.submit(batch)
+            for number in range(20):
+                submitting = asyncio.create_task(world.submit(make_batch(f"good{number}")))
+                while not submitting.done():
+                    await world.pass_seconds(0.5)
+                await world.pass_seconds(5)
+            await world.finish()
+            assert world.retries("item_500") >= 5
+            (letter,) = world.buried()
+            assert (letter["line"], letter["status"]) == ("no pod", 500)
+            assert world.events("delivered") == 20 + len(beside)
+            assert is_done(batch)
+            assert world.trouble() is None
+
+    @in_a_loop
+    async def test_none_is_buried_while_all_fail(self, tmp_path: Path) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(*[lambda body: refuse(body, 500)] * 10_000)
+            for _ in range(3):
+                await world.submit(make_batch("a", "b"))
+            await world.clock.advance(3600)
+            assert world.buried() == []
+            assert world.trouble() == "http://es: item status 500: error_500: by the script"
+            world.transport.heal()
+            await world.finish()
+            assert world.events("delivered") == 6
+
+
+@in_a_loop
+async def test_what_is_left_of_a_request_stops_nobody_however_long_it_is_refused(
+    tmp_path: Path,
+) -> None:
+    """A metadata block: events with new fields are answered 403, and all others taken."""
+
+    def block(body: Body) -> Answer:
+        return answer(*(403 if b"new" in line else 201 for line in body.lines()[1::2]))
+
+    async with bulk_world(tmp_path, max_in_flight=1) as world:
+        world.transport.script(*[block] * 10_000)
+        await world.submit(make_batch("a", "new"))
+        for number in range(10):
+            await asyncio.wait_for(world.submit(make_batch(f"{number}")), 5)
+            await world.pass_seconds(10)
+        assert world.events("delivered") == 11
+        assert world.trouble() is None
+        assert world.buried() == []
+        world.transport.heal()
+        await world.finish()
+        assert world.events("delivered") == 12
+
+
+@in_a_loop
+async def test_a_body_that_is_larger_than_what_a_node_takes_at_all_is_cut(tmp_path: Path) -> None:
+    def pressure(body: Body) -> Answer:
+        size = sum(map(len, body.lines()))
+        words = f"coordinating_operation_bytes={size}, max_coordinating_and_primary_bytes=250"
+        error = {"error": {"type": "es_rejected_execution_exception", "reason": words}}
+        return Answer(429, json.dumps(error).encode()) if size > 250 else all_created(body)
+
+    async with bulk_world(tmp_path) as world:
+        world.transport.script(*[pressure] * 100)
+        await world.submit(make_batch("a", "b", "c", "d", "x" * 500))
+        await world.finish()
+        assert world.events("delivered") == 4
+        (letter,) = world.buried()
+        assert letter["reason"].startswith("HTTP 429: the request is too large with this event")
+
+
+@in_a_loop
+async def test_labels_of_errors_have_a_bound_whatever_a_server_calls_them(tmp_path: Path) -> None:
+    async with bulk_world(tmp_path) as world:
+        for number in range(100):
+            error = {"type": f"error_no_{number}", "reason": "x"}
+            items = [{"create": {"status": 201}}, {"create": {"status": 400, "error": error}}]
+            body = json.dumps({"errors": True, "items": items}).encode()
+            world.transport.script(Answer(200, body))
+            await world.submit(make_batch("a", "b"))
+            await world.finish()
+        assert world.metrics.value("shipper_refused_events_total") == 100
+        assert world.metrics.value("shipper_refused_events_total", "error_no_0") == 1
+        assert world.metrics.value("shipper_refused_events_total", "other") == 50

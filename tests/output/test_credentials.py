@@ -174,3 +174,37 @@ def test_a_secret_is_in_no_repr_of_its_owner() -> None:
     credentials = Credentials(OutputConfig(HOSTS, api_key=Secret("id:geheim")))
     credentials.header()
     assert "geheim" not in repr(credentials)
+
+
+class TestBearerTokens:
+    def test_one_is_sent_as_it_is(self, tmp_path: Path) -> None:
+        assert Credentials(OutputConfig(HOSTS, bearer_token=Secret("a.b-c"))).header() == (
+            "Bearer a.b-c"
+        )
+        path = tmp_path / "token"
+        path.write_text("a.b-c\n")
+        credentials = Credentials(OutputConfig(HOSTS, bearer_token_file=str(path)))
+        assert credentials.header() == "Bearer a.b-c"
+        path.write_text("another\n")
+        assert credentials.header() == "Bearer another"
+
+    def test_a_refused_one_is_read_again_also_when_its_file_looks_unchanged(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "token"
+        path.write_text("old")
+        credentials = Credentials(OutputConfig(HOSTS, bearer_token_file=str(path)))
+        credentials.header()
+        found = path.stat()
+        path.write_text("new")
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+        assert credentials.header() == "Bearer old"
+        credentials.forget()
+        assert credentials.header() == "Bearer new"
+
+    @pytest.mark.parametrize("token", ["geheim\nsecond", "geheim\0", " "])
+    def test_what_is_no_token_is_refused_and_not_repeated(self, token: str) -> None:
+        with pytest.raises(OutputError, match="the bearer token") as raised:
+            Credentials(OutputConfig(HOSTS, bearer_token=Secret(token))).header()
+        assert raised.value.where == "output.bearer_token"
+        assert "geheim" not in str(raised.value)

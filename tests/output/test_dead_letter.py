@@ -12,17 +12,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from shipper.batch import Body
-from shipper.encode import RefusedLine
-from shipper.output import dead_letter
+from shipper.config.inputs import OnInvalid
+from shipper.ecs import EcsDocuments
+from shipper.encode import DocumentEncoder, Encoded, RefusedLine
+from shipper.filesystem import Inode
+from shipper.identity import Identity
 from shipper.output.dead_letter import (
     DeadLetter,
     DeadLetterFile,
+    NoRoomError,
     Written,
     letter_of_line,
     letters_of_items,
+    line_of,
+    lines_to_send,
+    read_letter,
+    refused_again,
 )
 
 MIB = 1024**2
@@ -83,14 +92,20 @@ def test_nobody_else_may_read_it(path: Path) -> None:
 def test_a_write_returns_once_the_letters_are_synced(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[int] = []
+    synced: list[tuple[int, int]] = []
 
-    async def fsync(descriptor: int) -> None:
-        synced.append(os.fstat(descriptor).st_size)
+    def fsync(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        synced.append((found.st_ino, found.st_size))
 
-    monkeypatch.setattr(dead_letter, "_fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     write(DeadLetterFile(path, MIB), "one")
-    assert synced == [path.stat().st_size]
+    size = path.stat().st_size
+    # A file that is new needs its name in the directory too.
+    directory = path.parent.stat()
+    assert synced == [(path.stat().st_ino, size), (directory.st_ino, directory.st_size)]
+    write(DeadLetterFile(path, MIB), "one")
+    assert synced[2:] == [(path.stat().st_ino, 2 * size)]
 
 
 def test_the_file_and_its_predecessor_stay_within_the_bound_and_what_goes_is_counted(
@@ -180,6 +195,10 @@ def test_a_full_disk_is_an_error_and_afterwards_every_letter_is_whole_and_every_
     assert int(later) == 2 * path.stat().st_size
 
 
+def document_at(offset: int) -> msgspec.Raw:
+    return msgspec.Raw(b'{"log":{"offset":%d,"file":{"path":"/a"}}}' % offset)
+
+
 @pytest.mark.parametrize("gzip", [True, False])
 def test_the_letters_of_refused_items_hold_the_lines_that_were_read(gzip: bool) -> None:
     body = Body.of(
@@ -194,8 +213,8 @@ def test_the_letters_of_refused_items_hold_the_lines_that_were_read(gzip: bool) 
         gzip=gzip,
     )
     assert letters_of_items(body, [(1, 400, "no"), (2, 413, "large")], 7.0) == [
-        DeadLetter(7.0, 400, "no", "a-9", "/a", 9, "\r\0\ufffd"),
-        DeadLetter(7.0, 413, "large", "", "/a", 14, "c"),
+        DeadLetter(7.0, 400, "no", "a-9", "/a", 9, "\r\0\ufffd", document=document_at(9)),
+        DeadLetter(7.0, 413, "large", "", "/a", 14, "c", document=document_at(14)),
     ]
 
 
@@ -212,3 +231,198 @@ def test_a_line_that_was_never_sent_has_status_0_and_its_bytes_where_they_are_no
     assert (plain["status"], plain["line"], plain.get("line_base64")) == (0, "plain", None)
     assert raw["line"] == "\ufffd\ufffd"
     assert base64.b64decode(raw["line_base64"]) == b"\xff\xfe"
+
+
+# What a letter is for: sending it again -----------------------------------------------------------
+
+CONSTANTS = {"agent": {"name": "n\u00e4me"}, "fields": {"x": 'a "quoted" \\ \u2028'}, "tags": []}
+
+LINES = {
+    "ordinary": b'{"a":"\xc3\xa9\\n","time":"2026-11-24T04:32:37.1Z"}',
+    "without a time": b'{"a":1}',
+    "not JSON": b"plain \x1b[31m text",
+    "NUL": b"\0\0",
+    "not UTF-8, but JSON": b'{"a":"\xff\xfe","time":"2026-11-24T04:32:37.1Z"}',
+    "neither": b"\xff\xfe plain",
+    "an array": b"[1]",
+    "nested deeply": b'{"a":' * 2000 + b"1" + b"}" * 2000,
+}
+
+
+def encode(
+    line: bytes, on_invalid: OnInvalid, *, content_ids: bool = True, ecs: bool = False
+) -> Encoded:
+    encoder = DocumentEncoder(
+        CONSTANTS,
+        content_ids=content_ids,
+        on_invalid=on_invalid,
+        contributions=EcsDocuments(CONSTANTS) if ecs else None,
+    )
+    template = encoder.template(Identity("00112233445566aa"), "/logs/a.log", Inode(1, 2))
+    return encoder.encode(template, 77, line + b"\n", 1_700_000_000.0)
+
+
+def through_the_file(letter: DeadLetter) -> DeadLetter:
+    """Return what is read of what is written."""
+    found = read_letter(line_of(letter))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("ecs", [False, True])
+@pytest.mark.parametrize("gzip", [True, False])
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_a_refused_item_can_be_sent_again_byte_for_byte(line: bytes, gzip: bool, ecs: bool) -> None:
+    sent = encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True)
+    (letter,) = letters_of_items(Body.of(sent, gzip=gzip), [(0, 400, "no")], 7.0)
+    assert letter.line == line.decode("utf-8", "replace")
+    assert lines_to_send(through_the_file(letter)) == tuple(sent)
+
+
+@pytest.mark.parametrize("ecs", [False, True])
+@pytest.mark.parametrize("name", ["not JSON", "NUL", "neither", "an array"])
+def test_a_line_that_was_never_sent_can_be_sent_as_if_it_had_been_shipped(
+    name: str, ecs: bool
+) -> None:
+    line = LINES[name]
+    shipped = tuple(encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True))
+    (refused,) = encode(line, OnInvalid.DEAD_LETTER, ecs=ecs).refused
+    letter = through_the_file(letter_of_line(refused, 7.0))
+    assert lines_to_send(letter) == shipped
+    assert (letter.line_base64 or letter.line.encode()) == line
+
+
+@pytest.mark.parametrize("ecs", [False, True])
+def test_without_ids_of_ours_a_letter_has_one_all_the_same(ecs: bool) -> None:
+    """Or what is sent again after a lost answer were there twice."""
+    line = LINES["ordinary"]
+    (action, document) = encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True)
+    sent = encode(line, OnInvalid.SHIP, content_ids=False, ecs=ecs).body.splitlines(keepends=True)
+    assert sent == [b'{"create":{}}\n', document]
+    (letter,) = letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
+    assert lines_to_send(through_the_file(letter)) == (action, document)
+
+
+def test_a_letter_goes_where_its_action_said() -> None:
+    sent = [b'{"create":{"_index":"logs-a-b","_id":"x"}}\n', b'{"message":"m"}\n']
+    (letter,) = letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
+    assert letter.index == "logs-a-b"
+    assert lines_to_send(through_the_file(letter)) == tuple(sent)
+    unsent = b'{"create":{"_index":"logs-a-b"}}\n{"a":1,"message":""}\n'
+    letter = letter_of_line(RefusedLine("/a", 0, "a-0", "not JSON", b"m", unsent), 7.0)
+    assert lines_to_send(through_the_file(letter)) == (
+        b'{"create":{"_index":"logs-a-b","_id":"a-0"}}\n',
+        b'{"a":1,"message":"m"}\n',
+    )
+
+
+def test_a_letter_from_before_there_were_replays_cannot_be_sent() -> None:
+    assert lines_to_send(through_the_file(letter("old"))) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("document_parsing_exception: [1:9] failed: no", "document_parsing_exception"),
+        ("error_400: by the script", "error_400"),
+        ("HTTP 413: the request is too large", ""),
+        ("the line is not JSON: it is malformed", ""),
+        ("", ""),
+    ],
+)
+def test_the_type_of_the_error_is_in_the_letter_if_the_reason_has_it(
+    reason: str, kind: str
+) -> None:
+    body = Body.of([b'{"create":{"_id":"a"}}\n', b'{"message":"m"}\n'], gzip=False)
+    (letter,) = letters_of_items(body, [(0, 400, reason)], 7.0)
+    assert (letter.reason, letter.type) == (reason, kind)
+    later = refused_again(letter, 413, "other_exception: x", 8.0)
+    assert (later.time, later.status, later.type) == (8.0, 413, "other_exception")
+    assert lines_to_send(later) == lines_to_send(letter)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"\0\0\0\n", b'{"time":1.5,"sta', b'{"time":"now"}\n', b"[1]\n", b"\xff\n", b"[" * 5000],
+)
+def test_a_damaged_line_is_no_letter(damaged: bytes) -> None:
+    assert read_letter(damaged) is None
+
+
+# Putting back -------------------------------------------------------------------------------------
+
+
+def put_back(file: DeadLetterFile, *lines: str) -> None:
+    asyncio.run(file.put_back([line_of(letter(line)) for line in lines]))
+
+
+def test_what_is_put_back_is_added_as_it_is_and_cuts_off_half_a_letter(path: Path) -> None:
+    file = DeadLetterFile(path, MIB)
+    write(file, "one")
+    with path.open("ab") as torn:
+        torn.write(b'{"time":1.5,"sta')
+    asyncio.run(file.put_back([b"\xff damaged\n", line_of(letter("two"))]))
+    one, damaged, two = path.read_bytes().splitlines()
+    assert damaged == b"\xff damaged"
+    assert [json.loads(line)["line"] for line in (one, two)] == ["one", "two"]
+
+
+def test_all_that_two_full_files_hold_fits_in_again(path: Path) -> None:
+    file = DeadLetterFile(path, MIB)
+    # Sizes that fill the files badly, and letters that come one by one and in bunches.
+    for number in range(40):
+        write(file, f"{number:03}" + "x" * (7919 * number % 50_000))
+    older = path.with_name("dead-letter.ndjson.1")
+    held = [line for each in (older, path) for line in each.read_bytes().splitlines(keepends=True)]
+    sizes = [older.stat().st_size, path.stat().st_size]
+    assert min(sizes) > MIB // 4
+    older.unlink()
+    path.unlink()
+    for begin in range(0, len(held), 3):
+        asyncio.run(file.put_back(held[begin : begin + 3]))
+    again = [line for each in (older, path) for line in each.read_bytes().splitlines(keepends=True)]
+    assert again == held
+    assert max(older.stat().st_size, path.stat().st_size) <= MIB // 2
+
+
+def test_nothing_makes_room_for_what_is_put_back(path: Path) -> None:
+    file = DeadLetterFile(path, MIB)
+    for number in range(4):
+        write(file, f"{number:03}" + "x" * 200_000)
+    with pytest.raises(NoRoomError, match="max_bytes"):
+        put_back(file, "one", "big" + "x" * 200_000)
+    older = path.with_name("dead-letter.ndjson.1")
+    assert lines(older, path) == ["000", "001", "002", "003", "one"]
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from shipper.output.appending import locked
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_who_writes_waits_for_another_process_that_has_the_lock(path: Path) -> None:
+    async def story() -> None:
+        holder = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            HOLD,
+            str(path.with_name("dead-letter.lock")),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert holder.stdout is not None
+        assert await holder.stdout.readline() == b"locked\n"
+        writing = asyncio.create_task(DeadLetterFile(path, MIB).write([letter("one")]))
+        done, _ = await asyncio.wait([writing], timeout=0.2)
+        assert not done
+        holder.kill()
+        await holder.wait()
+        assert await writing == Written(0)
+
+    asyncio.run(story())
+    assert lines(path) == ["one"]

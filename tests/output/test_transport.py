@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import email.utils
 import gzip
+import io
 import socket
 import ssl
-import struct
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,103 +18,17 @@ import trustme
 
 from shipper import __version__
 from shipper.batch import Body
-from shipper.config.outputs import OutputConfig, TlsConfig, TlsVerify
-from shipper.config.units import HostList, Seconds, Secret
+from shipper.config.tls import TlsConfig, TlsVerify
+from shipper.config.units import Seconds, Secret
 from shipper.errors import ConfigError
+from shipper.logs import Level, Log, LogFormat
 from shipper.output.exchange import Answer, TransportError
-from shipper.output.transport import HttpTransport, tls_context
+from shipper.output.tls import tls_context
+from shipper.output.transport import HttpTransport
 from tests.output.fakes import in_a_loop
+from tests.output.wire import BODY, LINES, Heard, WireServer, failure, output, post, response
 from tests.servers.launcher import free_port
 from tests.support.clock import ManualClock
-
-LINES = [b'{"create":{}}\n', b'{"message":"' + b"x" * 2000 + b'"}\n']
-BODY = Body.of(LINES, gzip=True)
-
-_TLS_HANDSHAKE = b"\x16"
-"""The first byte of what a TLS client says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A request as it came over the wire."""
-
-    line: str
-    headers: dict[str, str]
-    """Names in lower case."""
-    body: bytes
-
-
-class WireServer:
-    """Answers each request with the same bytes and closes the connection."""
-
-    def __init__(self, answer: bytes | None, *, reset: bool = False) -> None:
-        """Without an answer it stays silent until the client has enough."""
-        self.heard: list[Heard] = []
-        self._answer = answer
-        self._reset = reset
-        self._serving: set[asyncio.Task[Any]] = set()
-
-    @contextlib.asynccontextmanager
-    async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-        """Serve, and give the URL."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
-        port = server.sockets[0].getsockname()[1]
-        try:
-            yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
-        finally:
-            server.close()
-            await server.wait_closed()
-            await asyncio.gather(*self._serving)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            self.heard.append(await _hear(reader))
-            if self._answer is None:
-                await reader.read()
-            else:
-                writer.write(self._answer)
-                await writer.drain()
-        if self._reset:
-            # Closing with a linger time of 0 is a reset.
-            connection: socket.socket = writer.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-
-async def _hear(reader: asyncio.StreamReader) -> Heard:
-    first = await reader.readexactly(1)
-    if first == _TLS_HANDSHAKE:
-        return Heard("TLS", {}, b"")
-    head = (first + await reader.readuntil(b"\r\n\r\n")).decode()
-    line, *rest = head.rstrip("\r\n").split("\r\n")
-    headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in rest)}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Heard(line, headers, body)
-
-
-def response(status: str = "200 OK", body: bytes = b"{}", *headers: str) -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def output(host: str, **settings: Any) -> OutputConfig:
-    return OutputConfig(HostList([host]), **settings)
-
-
-async def post(config: OutputConfig, body: Body = BODY) -> Answer:
-    async with HttpTransport(config, ManualClock()) as transport:
-        return await transport.post(config.hosts[0], body)
-
-
-async def failure(config: OutputConfig) -> TransportError:
-    with pytest.raises(TransportError) as raised:
-        await post(config)
-    return raised.value
 
 
 async def ask(answer: bytes, body: Body = BODY, path: str = "", **settings: Any) -> Heard:
@@ -134,7 +46,8 @@ class TestRequests:
         heard = await ask(response())
         assert heard.line == (
             "POST /logs-cilium_tetragon.log-default/_bulk"
-            "?filter_path=errors,items.*.status,items.*.error HTTP/1.1"
+            "?filter_path=errors,items.*.status,items.*.error&timeout=30s"
+            "&require_data_stream=true HTTP/1.1"
         )
         assert heard.headers["content-type"] == "application/x-ndjson"
         assert heard.headers["content-encoding"] == "gzip"
@@ -165,7 +78,8 @@ class TestRequests:
         )
         assert heard.line == (
             "POST /proxy/es/logs-a.b-c/_bulk"
-            "?filter_path=errors,items.*.status,items.*.error&pipeline=mine HTTP/1.1"
+            "?filter_path=errors,items.*.status,items.*.error&timeout=30s&pipeline=mine"
+            "&require_data_stream=true HTTP/1.1"
         )
         assert heard.headers["x-tenant"] == "one"
 
@@ -224,6 +138,68 @@ class TestRequests:
                 await transport.post(url, BODY)
         sent = [heard.headers["authorization"] for heard in server.heard]
         assert sent == [f"ApiKey {_base64('id:old')}", f"ApiKey {_base64('id:newer')}"]
+
+
+class TestDataStreamsThatAreRequired:
+    @staticmethod
+    def older(heard: Heard) -> bytes:
+        """Answers as a server that does not know the parameter."""
+        if "require_data_stream" not in heard.line:
+            return response("200 OK", b"done")
+        words = "contains unrecognized parameter: [require_data_stream]"
+        body = '{"error":{"type":"illegal_argument_exception","reason":"request [/x/_bulk] %s"}}'
+        return response("400 Bad Request", (body % words).encode())
+
+    @in_a_loop
+    async def test_a_host_that_does_not_know_the_parameter_is_asked_once(self) -> None:
+        old, new = WireServer(self.older), WireServer(response("200 OK", b"new"))
+        async with (
+            old.listening() as older,
+            new.listening() as newer,
+            HttpTransport(output(older), ManualClock()) as transport,
+        ):
+            for _ in range(2):
+                assert await transport.post(older, BODY) == Answer(200, b"done")
+                assert await transport.post(newer, BODY) == Answer(200, b"new")
+        asked = ["require_data_stream=true" in heard.line for heard in old.heard]
+        assert asked == [True, False, False]
+        assert [heard.body for heard in old.heard] == [BODY.payload] * 3
+        assert all("require_data_stream=true" in heard.line for heard in new.heard)
+
+    @in_a_loop
+    async def test_any_other_400_is_handed_on(self) -> None:
+        server = WireServer(response("400 Bad Request", b"unrecognized parameter: [pipeline]"))
+        async with server.listening() as url:
+            assert (await post(output(url))).status == 400
+        assert len(server.heard) == 1
+
+
+class TestProducts:
+    @pytest.mark.parametrize(
+        ("answer", "warnings"),
+        [
+            (response("200 OK", b"{}"), 1),
+            (response("200 OK", b"a page"), 1),
+            (response("200 OK", b'{"version":{"distribution":"other"}}'), 1),
+            (response("200 OK", b"{}", "X-Elastic-Product: Elasticsearch"), 0),
+            (response("200 OK", b'{"version":{"distribution":"opensearch"}}'), 0),
+            # Who may do nothing but write does not see the root page.
+            (response("403 Forbidden", b"{}"), 0),
+        ],
+    )
+    @in_a_loop
+    async def test_a_host_that_is_something_else_is_warned_of_once(
+        self, answer: bytes, warnings: int
+    ) -> None:
+        clock, stream = ManualClock(), io.StringIO()
+        log = Log(stream, clock, Level.INFO, LogFormat.JSON)
+        async with (
+            WireServer(answer).listening() as url,
+            HttpTransport(output(url), clock, log=log) as transport,
+        ):
+            for _ in range(3):
+                await transport.probe(url)
+        assert stream.getvalue().count("does not say that it is Elasticsearch") == warnings
 
 
 class TestAnswers:
@@ -401,13 +377,25 @@ class TestTls:
         asyncio.run(story())
 
     @pytest.mark.parametrize(
-        ("verify", "names", "trusted", "problem"),
+        ("verify", "names", "trusted", "problem", "reason"),
         [
-            (TlsVerify.FULL, "127.0.0.1", False, "unable to get local issuer certificate"),
-            (TlsVerify.FULL, "es.example", True, "IP address mismatch"),
-            (TlsVerify.CERTIFICATE, "127.0.0.1", False, "unable to get local issuer certificate"),
-            (TlsVerify.CERTIFICATE, "es.example", True, None),
-            (TlsVerify.NONE, "es.example", False, None),
+            (
+                TlsVerify.FULL,
+                "127.0.0.1",
+                False,
+                "unable to get local issuer certificate",
+                "tls_issuer",
+            ),
+            (TlsVerify.FULL, "es.example", True, "IP address mismatch", "tls_hostname"),
+            (
+                TlsVerify.CERTIFICATE,
+                "127.0.0.1",
+                False,
+                "unable to get local issuer certificate",
+                "tls_issuer",
+            ),
+            (TlsVerify.CERTIFICATE, "es.example", True, None, ""),
+            (TlsVerify.NONE, "es.example", False, None, ""),
         ],
     )
     def test_what_is_verified_is_what_the_option_says(
@@ -418,6 +406,7 @@ class TestTls:
         names: str,
         trusted: bool,
         problem: str | None,
+        reason: str,
     ) -> None:
         async def story() -> None:
             server = WireServer(response())
@@ -428,7 +417,7 @@ class TestTls:
                     assert (await post(config)).status == 200
                     return
                 error = await failure(config)
-                assert error.reason == "tls"
+                assert error.reason == reason
                 assert problem in str(error)
                 # A server that is not trusted is told nothing.
                 assert server.heard == []
@@ -441,7 +430,9 @@ class TestTls:
                 address = url.replace("http:", "https:")
                 return await failure(output(address, tls=TlsConfig(ca=ca)))
 
-        assert asyncio.run(story()).reason == "tls"
+        error = asyncio.run(story())
+        assert error.reason == "tls_not_spoken"
+        assert "TLS" in str(error)
 
     def test_old_tls_is_not_spoken(self, ca: str) -> None:
         assert tls_context(TlsConfig(ca=ca)).minimum_version is ssl.TLSVersion.TLSv1_2

@@ -132,23 +132,20 @@ def put_data_stream_template(
     name: str,
     data_stream: str,
     mappings: dict[str, Any] | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> None:
     """Install the index template ``name``, which makes ``data_stream`` a data stream.
 
-    No replicas, so that one node makes it green. ``mappings`` is MAPPINGS when not given;
-    ``settings`` are further ones.
+    No replicas unless ``settings`` say so, so that one node makes it green. ``mappings`` is
+    MAPPINGS when not given.
     """
+    usual = {"index.number_of_shards": 1, "index.number_of_replicas": 0}
     template = {
         "index_patterns": [data_stream],
         "priority": 500,
         "data_stream": {},
         "template": {
-            "settings": {
-                "index.number_of_shards": 1,
-                "index.number_of_replicas": 0,
-                **(settings or {}),
-            },
+            "settings": usual | (settings or {}),
             "mappings": MAPPINGS if mappings is None else mappings,
         },
     }

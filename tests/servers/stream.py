@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +61,7 @@ class Stream:
 def new_stream(
     server: SearchServer,
     mappings: dict[str, Any] | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> Stream:
     """Return a new data stream, with a template; ``mappings`` is ``client.MAPPINGS`` by default."""
     name = new_name()

@@ -4,6 +4,8 @@
     faults        the ways in which it does
     logdir        a directory of Tetragon's logs that can rotate, be cut, and be deleted from
     processes     the real daemon as a process, with its log and its pages
+    tls_front     a server of TLS before a cluster, which asks for credentials
+    forward_proxy an HTTP proxy on the way to it
 
 A test that ships three lines through a lost answer::
 

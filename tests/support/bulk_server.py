@@ -1,9 +1,9 @@
 """A `_bulk` server on loopback that keeps what it is sent, and misbehaves when it is told to.
 
 It runs in a thread of its own; every method may be called by the test at any time. What it is told
-comes first to last: `down`, `authorization`, `max_body_bytes`, the faults of `next` (one request
-each, in their order), those of `rates` (drawn from a seeded generator, so the same order of
-requests gives the same faults), and per item `refuse_items` and `item_rates`.
+comes first to last: `down`, `authorization`, `max_body_bytes`, `refuse_bodies`, the faults of
+`next` (one request each, in their order), those of `rates` (drawn from a seeded generator, so the
+same order of requests gives the same faults), and per item `refuse_items` and `item_rates`.
 
     server.next(Status(503), LostAnswer())          the next two requests
     server.rates[LostAnswer()] = 0.1                a tenth of the requests
@@ -22,7 +22,7 @@ import random
 import ssl
 import threading
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,7 @@ from tests.support.faults import (
     Held,
     Items,
     LostAnswer,
+    Slow,
     Status,
 )
 
@@ -89,11 +90,15 @@ class BulkServer:
         """All others, such as a probe's ``GET /``."""
         self.rates: dict[Fault, float] = {}
         self.item_rates: dict[int, float] = {}
+        self.refused_items: Counter[int] = Counter()
+        """How many items were refused as the test had it, by status."""
         self.refuse_items: Items | None = None
         self.authorization: str | None = None
         """The header that every request must carry; 401 without it."""
         self.max_body_bytes: int | None = None
         """A larger body, as sent, is refused with 413."""
+        self.refuse_bodies: tuple[bytes, int] | None = None
+        """Bodies that hold these bytes are answered that status, as by a firewall in between."""
         self.pages: dict[str, tuple[int, object]] = {}
         """Status and JSON for paths other than ``_bulk``, by ``GET /path``; else as Elasticsearch.
         """
@@ -164,6 +169,7 @@ class BulkServer:
             self.rates.clear()
             self.item_rates.clear()
             self.refuse_items = self.authorization = self.max_body_bytes = None
+            self.refuse_bodies = None
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Return once the predicate is true; it is looked at after every request.
@@ -231,6 +237,8 @@ class BulkServer:
         if self.max_body_bytes is not None and size > self.max_body_bytes:
             return self._refuse(request, 413, f"{size} bytes are too large")
         body = await request.read()
+        if self.refuse_bodies is not None and self.refuse_bodies[0] in body:
+            return self._refuse(request, self.refuse_bodies[1], "blocked by policy")
         fault = self._draw()
         try:
             actions = bulk_api.parse_actions(body)
@@ -267,6 +275,8 @@ class BulkServer:
             case Held():
                 self._gates.append(fault.gate)
                 await asyncio.to_thread(fault.gate.pass_through)
+            case Slow():
+                await asyncio.sleep(fault.seconds)
         self._log(request, self.requests, 200, ids, fault)
         return _json(200, answer)
 
@@ -291,9 +301,11 @@ class BulkServer:
             document, is_json = {}, False
         for refusal in (fault, self.refuse_items):
             if isinstance(refusal, Items) and refusal.matches(document):
+                self.refused_items[refusal.status] += 1
                 return ItemResult(action.id, refusal.status, refusal.reason)
         for status, rate in self.item_rates.items():
             if self._rng.random() < rate:
+                self.refused_items[status] += 1
                 return ItemResult(action.id, status, "injected by the test")
         if not is_json:
             return ItemResult(action.id, 400, "failed to parse")

@@ -1,7 +1,8 @@
 """The ways in which a bulk server misbehaves: one frozen class each, given to `BulkServer`.
 
 `Status`, `CutBefore`: nothing was applied. `LostAnswer`, `Garbage`, `CutAnswer`: all was applied.
-`Held`: applied, and the answer waits until the test lets it go. `Items`: some items are refused.
+`Held`, `Slow`: applied, and the answer waits until the test lets it go, or for a time. `Items`:
+some items are refused.
 """
 
 from __future__ import annotations
@@ -83,6 +84,13 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Slow:
+    """All is applied, and the answer comes late."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Items:
     """Items whose document matches are refused with a status; the others are applied."""
 
@@ -91,4 +99,4 @@ class Items:
     reason: str = "injected by the test"
 
 
-Fault = Status | CutBefore | LostAnswer | Garbage | CutAnswer | Held | Items
+Fault = Status | CutBefore | LostAnswer | Garbage | CutAnswer | Held | Slow | Items

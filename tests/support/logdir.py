@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import random
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from shipper.demo.generator import LogWriter
@@ -70,6 +73,18 @@ class LogDirectory:
     def write(self, count: int = 1) -> None:
         """Write so many events."""
         self.writer.write(count)
+
+    @contextmanager
+    def writing(self, rate: float) -> Iterator[None]:
+        """Write ``rate`` lines a second for as long as the block lasts."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self.writer.run, args=(rate, stop))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
     def append(self, data: bytes) -> None:
         """Append any bytes to the log, in one write."""

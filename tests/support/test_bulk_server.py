@@ -8,6 +8,7 @@ import http.client
 import json
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,7 @@ from tests.support.faults import (
     Held,
     Items,
     LostAnswer,
+    Slow,
     Status,
 )
 
@@ -154,6 +156,14 @@ def test_a_held_answer_comes_when_the_gate_opens(server: BulkServer) -> None:
     assert statuses(answers[0]) == [201]
 
 
+def test_a_slow_answer_is_applied_at_once_and_comes_late(server: BulkServer) -> None:
+    server.next(Slow(0.2))
+    began = time.monotonic()
+    assert statuses(post(server, create("a"))) == [201]
+    assert time.monotonic() - began >= 0.2
+    assert statuses(post(server, create("a"))) == [409]
+
+
 def test_items_are_refused_by_what_they_hold(server: BulkServer) -> None:
     server.refuse_items = Items(400, lambda document: document["message"] == "bad")
     answer = post(server, create("a", "bad", "b"))
@@ -161,6 +171,7 @@ def test_items_are_refused_by_what_they_hold(server: BulkServer) -> None:
     assert answer.json()["errors"] is True
     server.next(Items(429))
     assert statuses(post(server, create("c", "d"))) == [429, 429]
+    assert server.refused_items == {400: 1, 429: 2}
     assert server.messages() == ["a", "b"]
 
 
@@ -184,6 +195,14 @@ def test_what_is_too_large_is_a_413_and_uses_no_scripted_fault_up(server: BulkSe
     server.max_body_bytes = 100
     assert post(server, create(*"abcdef")).status == 413
     assert post(server, create("a")).status == 503
+
+
+def test_bodies_are_refused_by_what_they_hold(server: BulkServer) -> None:
+    server.refuse_bodies = (b"attack", 406)
+    assert post(server, create("a", "attack")).status == 406
+    assert statuses(post(server, create("a"))) == [201]
+    server.heal()
+    assert statuses(post(server, create("attack"))) == [201]
 
 
 def test_without_the_right_authorization_everything_is_a_401(server: BulkServer) -> None:

@@ -1,0 +1,159 @@
+"""The files in which there are dead letters, oldest first, read line by line beside a daemon.
+
+dead-letter.replay-*.ndjson   moved aside by a replay that works them off, or was killed at it
+dead-letter.ndjson.1          full
+dead-letter.ndjson            the daemon writes to it
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from shipper.errors import DeadLetterError
+from shipper.output.appending import locked, sync_directory
+from shipper.output.dead_letter import DeadLetter, lock_of, predecessor, read_letter
+
+_ASIDE = re.compile(r"dead-letter\.replay-(\d+)\.ndjson")
+
+#: Tells a person about a line that is passed over.
+Complain = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One of the files, open, and how much of it is read, in bytes."""
+
+    path: Path
+    file: BinaryIO
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One line of a file."""
+
+    #: With its newline.
+    line: bytes
+    #: None if the line is damaged.
+    letter: DeadLetter | None
+
+
+@contextlib.contextmanager
+def all_letters(path: Path, complain: Complain) -> Iterator[Iterator[Found]]:
+    """Every line of every file, as they are at this moment, beside the one at `path`.
+
+    What is written or moved later changes nothing in what is found. Raises DeadLetterError.
+    """
+    with contextlib.ExitStack() as files:
+        try:
+            with _standing_still(path):
+                opened = [files.enter_context(_open(each)) for each in _files(path)]
+        except OSError as error:
+            raise unusable(path.parent, error) from error
+        yield (found for each in opened for found in _read(each, complain))
+
+
+@contextlib.contextmanager
+def letters_of(path: Path, complain: Complain) -> Iterator[Iterator[Found]]:
+    """The lines of one file, to which nobody writes. Raises OSError."""
+    with _open(path) as opened:
+        yield _read(opened, complain)
+
+
+def move_aside(path: Path) -> list[Path]:
+    """Renames the files so that no daemon touches them; returns all that are aside, oldest first.
+
+    Raises OSError; what is aside by then stays there for the next time.
+    """
+    aside = _aside(path.parent)
+    with locked(lock_of(path)):
+        for each in (predecessor(path), path):
+            number = _number(aside[-1]) + 1 if aside else 1
+            target = path.with_name(f"dead-letter.replay-{number:04}.ndjson")
+            with contextlib.suppress(FileNotFoundError):
+                aside.append(each.rename(target))
+    sync_directory(path.parent)
+    return aside
+
+
+def owner_of(path: Path) -> int | None:
+    """Whose the files are; None if there is none. Raises DeadLetterError."""
+    try:
+        return next((each.stat().st_uid for each in reversed(_files(path))), None)
+    except OSError as error:
+        raise unusable(path.parent, error) from error
+
+
+def unusable(directory: Path, error: OSError) -> DeadLetterError:
+    """The dead letters cannot be read, or moved."""
+    return DeadLetterError(
+        f"the dead letters cannot be used: {error.strerror}",
+        where=str(error.filename or directory),
+        what_to_do="be the user that shipper runs as, and look at the data_dir",
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    ours = [each for each in (predecessor(path), path) if each.exists()]
+    return _aside(path.parent) + ours
+
+
+def _aside(directory: Path) -> list[Path]:
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    found = [directory / name for name in names if _ASIDE.fullmatch(name)]
+    return sorted(found, key=_number)
+
+
+def _number(path: Path) -> int:
+    found = _ASIDE.fullmatch(path.name)
+    return int(found[1]) if found else 0
+
+
+@contextlib.contextmanager
+def _standing_still(path: Path) -> Iterator[None]:
+    """Nobody writes, or renames, meanwhile; makes no file, so that it needs no right to write."""
+    try:
+        lock = os.open(lock_of(path), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        # Nobody has ever written.
+        yield
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Opened]:
+    with path.open("rb") as file:
+        yield Opened(path, file, os.fstat(file.fileno()).st_size)
+
+
+def _read(opened: Opened, complain: Complain) -> Iterator[Found]:
+    for number, line in enumerate(_lines(opened), 1):
+        letter = read_letter(line)
+        if letter is not None:
+            yield Found(line if line.endswith(b"\n") else line + b"\n", letter)
+        elif not line.endswith(b"\n"):
+            # Its event does not count as done: the daemon sends it, and writes its letter, again.
+            complain(f"{opened.path}, line {number}: half a letter, cut off in the middle; skipped")
+        elif line.strip():
+            complain(f"{opened.path}, line {number}: damaged, not a letter; skipped")
+            yield Found(line, None)
+
+
+def _lines(opened: Opened) -> Iterable[bytes]:
+    left = opened.size
+    while left > 0 and (line := opened.file.readline(left)):
+        left -= len(line)
+        yield line

@@ -1,0 +1,134 @@
+"""Sends letters again until each has an answer, or nothing has moved for a while."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from shipper.batch import Body
+from shipper.clock import Clock
+from shipper.output.answers import Again, Taken, TooLarge, Verdict, judge
+from shipper.output.dead_letter import DeadLetter, refused_again
+from shipper.output.exchange import Transport, TransportError
+from shipper.output.hosts import Backoff, Host, Hosts
+
+
+@dataclass(frozen=True, slots=True)
+class Sendable:
+    """A letter, and the action and document line that are sent for it."""
+
+    letter: DeadLetter
+    lines: tuple[bytes, bytes]
+
+
+@dataclass(slots=True)
+class Sent:
+    """What became of some letters."""
+
+    delivered: int = 0
+    #: It was there from before.
+    already_there: int = 0
+    #: Letters with what was answered this time.
+    refused: list[DeadLetter] = field(default_factory=list)
+    #: Nobody knows; nothing has moved for too long.
+    unanswered: list[DeadLetter] = field(default_factory=list)
+    #: In words, why these are without an answer.
+    why: str = ""
+
+
+class LetterSender:
+    """Sends one request after the other."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        hosts: Hosts,
+        backoff: Backoff,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        timeout: float,
+        gzip: bool,
+        on_wait: Callable[[str], None],
+    ) -> None:
+        """`timeout`: seconds without any progress; `on_wait` is told in words why it waits."""
+        self._transport = transport
+        self._hosts = hosts
+        self._backoff = backoff
+        self._clock = clock
+        self._rng = rng
+        self._timeout = timeout
+        self._gzip = gzip
+        self._on_wait = on_wait
+
+    async def send(self, letters: Sequence[Sendable]) -> Sent:
+        """Returns when every letter has an answer, or there was no progress for `timeout`."""
+        sent = Sent()
+        #: What is too large together is sent in halves: the next part is the last one.
+        parts = [list(letters)]
+        failures = 0
+        moved_at = self._clock.monotonic()
+        while parts:
+            part = parts.pop()
+            host = self._hosts.pick()
+            verdict, asked_to_wait = await self._ask(host, part)
+            match verdict:
+                case Taken():
+                    why = f"{host.url}: {verdict.why_again}"
+                    again = self._settle(sent, part, verdict)
+                case TooLarge(status):
+                    why, again = "", []
+                    if len(part) == 1:
+                        sent.refused.append(self._too_large(part[0], status))
+                    else:
+                        half = len(part) // 2
+                        parts += [part[half:], part[:half]]
+                case Again():
+                    why, again = f"{host.url}: {verdict.why}", part
+            if len(again) < len(part):
+                self._hosts.succeeded(host)
+                failures, moved_at = 0, self._clock.monotonic()
+            else:
+                self._hosts.failed(host, why)
+            if not again:
+                continue
+            parts.append(again)
+            failures += 1
+            left = moved_at + self._timeout - self._clock.monotonic()
+            if left <= 0:
+                sent.unanswered = [each.letter for waiting in parts for each in waiting]
+                sent.why = why
+                break
+            self._on_wait(why)
+            delay = max(self._backoff.delay(failures, self._rng), asked_to_wait)
+            await self._clock.sleep(min(delay, left))
+        return sent
+
+    async def _ask(self, host: Host, part: Sequence[Sendable]) -> tuple[Verdict, float]:
+        body = Body.of([line for each in part for line in each.lines], gzip=self._gzip)
+        try:
+            answer = await self._transport.post(host.url, body)
+        except TransportError as error:
+            return Again(error.reason, str(error)), 0.0
+        verdict = judge(answer.status, answer.body, body.events)
+        match verdict:
+            case Again(unauthorised=True):
+                self._transport.credentials_refused()
+            case Taken() if verdict.reasons.keys() & {"item_401", "item_403"}:
+                self._transport.credentials_refused()
+        return verdict, answer.retry_after
+
+    def _settle(self, sent: Sent, part: Sequence[Sendable], taken: Taken) -> list[Sendable]:
+        """Counts what has its answer; returns what has not."""
+        sent.delivered += taken.delivered
+        sent.already_there += taken.already_delivered
+        now = self._clock.now()
+        sent.refused += [
+            refused_again(part[refusal.index].letter, refusal.status, refusal.reason, now)
+            for refusal in taken.refused
+        ]
+        return [part[index] for index in taken.again]
+
+    def _too_large(self, sendable: Sendable, status: int) -> DeadLetter:
+        size = sum(map(len, sendable.lines))
+        reason = f"HTTP {status}: the request is too large with this event alone ({size} bytes)"
+        return refused_again(sendable.letter, status, reason, self._clock.now())

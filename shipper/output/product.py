@@ -1,0 +1,24 @@
+"""What answers at a host: Elasticsearch and OpenSearch are known, anything else is worth a word."""
+
+import msgspec
+
+#: Elasticsearch names itself in this header of every answer, from 7.14 on.
+HEADER = "X-Elastic-Product"
+
+
+class _Version(msgspec.Struct):
+    distribution: str = ""
+
+
+class _Root(msgspec.Struct):
+    version: _Version = msgspec.field(default_factory=_Version)
+
+
+def is_known(product: str, root: bytes) -> bool:
+    """Whether the header or the root page (`GET /`) is that of Elasticsearch or OpenSearch."""
+    if product == "Elasticsearch":
+        return True
+    try:
+        return msgspec.json.decode(root, type=_Root).version.distribution == "opensearch"
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False

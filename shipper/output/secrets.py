@@ -1,0 +1,92 @@
+"""Secrets that are given as they are or in a file, and how a change of a file is noticed.
+
+Kubernetes rotates what it mounts: another file is put in the place of the one before.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from shipper.config.units import Secret
+from shipper.errors import OutputError
+
+
+@dataclass(frozen=True, slots=True)
+class FileVersion:
+    """What tells one content of a file from the next without reading it."""
+
+    inode: int
+    modified: int
+    size: int
+
+    @classmethod
+    def of(cls, path: str) -> Self:
+        """Of what is there now. Raises OSError."""
+        found = os.stat(path)
+        return cls(found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+class StoredSecret:
+    """A secret, read from its file when that has changed; false if none is configured."""
+
+    def __init__(self, inline: Secret, path: str, option: str) -> None:
+        """`option` is the key of the configuration that has it if no file does."""
+        self._inline = inline
+        self._path = path
+        self._version: FileVersion | None = None
+        self._read = ""
+        self.where = path or option
+
+    def __bool__(self) -> bool:
+        return bool(self._inline) or bool(self._path)
+
+    def reveal(self) -> str:
+        """The secret as it is now.
+
+        Raises:
+            OutputError: its file cannot be read, or there is nothing in it.
+        """
+        if not self._path:
+            return self._inline.reveal()
+        try:
+            version = FileVersion.of(self._path)
+            if version != self._version:
+                # An editor's last newline is not part of a secret; other white space may be.
+                self._read = Path(self._path).read_text(encoding="utf-8").rstrip("\r\n")
+                self._version = version
+        except (OSError, UnicodeDecodeError) as error:
+            self._version = None
+            raise OutputError(
+                f"the file of the secret cannot be read: {error}",
+                where=self._path,
+                what_to_do="mount it, and let this user read it; it is tried again",
+            ) from error
+        if not self._read:
+            raise OutputError(
+                "the file of the secret is empty",
+                where=self._path,
+                what_to_do="write the secret into it",
+            )
+        return self._read
+
+    def token(self, name: str) -> str:
+        """A secret that has no white space around it: a Secret made with `echo` adds a newline.
+
+        Raises:
+            OutputError: as `reveal`, or it cannot stand in a header. `name` says what it is.
+        """
+        token = self.reveal().strip()
+        if not token or not token.isprintable():
+            raise OutputError(
+                f"the {name} has a line break or another control character in it"
+                if token
+                else f"the {name} is nothing but white space",
+                where=self.where,
+                what_to_do=f"give the {name.split()[-1]} alone",
+            )
+        return token
+
+    def forget(self) -> None:
+        """Has the file read again, even if it looks unchanged."""
+        self._version = None

@@ -1,0 +1,517 @@
+"""Dead letters as a user meets them: refused by a server, shown, and sent again by a process that
+is killed, beside a daemon that goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.conftest import MakeShipper
+from tests.support.bulk_server import BulkServer
+from tests.support.faults import CutBefore, Document, Gate, Held, Items, LostAnswer, Status
+from tests.support.logdir import LogDirectory
+from tests.support.processes import ShipperProcess
+
+PATIENCE = 60.0
+"""Seconds; no command takes so long unless something is wrong."""
+
+
+WITNESS = '{"time":"2026-01-01T00:00:00Z","this":"is known"}'
+
+
+def command(daemon: ShipperProcess, *arguments: str) -> list[str]:
+    """Return a command line with the daemon's configuration."""
+    config = ["-c", str(daemon.config_path)]
+    return [sys.executable, "-m", "shipper", "deadletter", *arguments, *config]
+
+
+def run(daemon: ShipperProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; there is never a traceback."""
+    done = subprocess.run(
+        command(daemon, *arguments), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def replay(daemon: ShipperProcess, *arguments: str) -> str:
+    """Replay, see that all went through, and return the last line."""
+    done = run(daemon, "replay", *arguments)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout.splitlines()[-1]
+
+
+def shown(daemon: ShipperProcess, *arguments: str) -> list[dict[str, Any]]:
+    """Return the letters that ``show --json`` prints."""
+    done = run(daemon, "show", "--json", *arguments)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def lines_of(letters: list[dict[str, Any]]) -> list[str]:
+    return sorted(letter["line"] for letter in letters)
+
+
+def data(daemon: ShipperProcess) -> Path:
+    return Path(daemon.config["data_dir"])
+
+
+def aside(daemon: ShipperProcess) -> list[Path]:
+    """What replays moved aside and did not finish."""
+    return sorted(data(daemon).glob("dead-letter.replay-*.ndjson"))
+
+
+class Refusing:
+    """Has the server refuse some lines, and keeps the documents as they were refused."""
+
+    def __init__(self, server: BulkServer, matches: Callable[[Document], bool]) -> None:
+        self.documents: dict[str, bytes] = {}
+        """By line."""
+        self._matches = matches
+        server.refuse_items = Items(400, self._refuse, reason="failed to parse field [a] of 'x'")
+
+    def _refuse(self, document: Document) -> bool:
+        if self._matches(document):
+            self.documents[document["message"]] = orjson.dumps(document)
+            return True
+        return False
+
+
+def dead_letters(daemon: ShipperProcess) -> float:
+    return daemon.metrics().value("shipper_events_total", outcome="dead_letter")
+
+
+def bury(
+    daemon: ShipperProcess, server: BulkServer, directory: LogDirectory, lines: int
+) -> Refusing:
+    """Have a running daemon write that many dead letters; the server refuses all of them.
+
+    A line of another log is known already, or it would be a wall, which is waited for.
+    """
+    refusing = Refusing(server, lambda document: document["message"] != WITNESS)
+    before = dead_letters(daemon)
+    directory.write(lines)
+    server.wait_for(lambda: len(refusing.documents) == lines)
+    refuses = server.refuse_items
+    server.next(*[Items(409, lambda document: document["message"] == WITNESS)] * 100)
+    with (directory.path / "witness.log").open("a") as file:
+        file.write(f"{WITNESS}\n")
+    daemon.wait_until(lambda: dead_letters(daemon) == before + lines, "they are refused")
+    server.heal()
+    server.refuse_items = refuses
+    return refusing
+
+
+@pytest.fixture
+def daemon(shipper: MakeShipper) -> ShipperProcess:
+    """A running daemon."""
+    process = shipper()
+    process.start()
+    return process
+
+
+@pytest.fixture
+def gate(bulk_server: BulkServer) -> Iterator[Gate]:
+    """Closed; open in the end, whatever becomes of the test."""
+    made = Gate()
+    yield made
+    made.open()
+
+
+def start_held(
+    daemon: ShipperProcess, server: BulkServer, gate: Gate, *arguments: str
+) -> subprocess.Popen[str]:
+    """Start a replay, and return it once the answer to its first request is held."""
+    server.next(Held(gate))
+    process = subprocess.Popen(
+        command(daemon, "replay", *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    gate.wait_until_reached()
+    return process
+
+
+# What it is for
+
+
+def test_what_was_refused_is_there_after_a_replay_as_if_it_had_never_been_refused(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    refusing = Refusing(bulk_server, lambda document: document["log"]["offset"] % 3 == 0)
+    log_directory.write(60)
+    log_directory.append(b'not JSON \xff\xfe "quoted"\n{"no":"time \xff"}\n')
+    daemon.wait_until(lambda: daemon.metrics().value("shipper_lines_read_total") == 62, "read")
+    daemon.wait_until_idle()
+    refused = len(refusing.documents)
+    ids = {letter["id"] for letter in shown(daemon)}
+    assert 10 < refused < 50
+    assert len(bulk_server.documents) == 62 - refused
+
+    bulk_server.heal()
+    assert replay(daemon) == f"replayed {refused}, already there 0, refused again 0, kept 0"
+    assert len(bulk_server.documents) == 62
+    for message, document in refusing.documents.items():
+        (found,) = [
+            (document_id, each)
+            for document_id, each in bulk_server.documents.items()
+            if each["message"] == message
+        ]
+        assert found[0] in ids
+        assert orjson.dumps(found[1]) == document
+    assert shown(daemon) == []
+    assert aside(daemon) == []
+
+    done = run(daemon, "replay")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"there are no dead letters in {data(daemon)}\n"
+
+
+def test_what_is_replayed_twice_is_there_once(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    bury(daemon, bulk_server, log_directory, 20)
+    file = data(daemon) / "dead-letter.ndjson"
+    shutil.copy(file, file.with_name("copy"))
+    bulk_server.heal()
+    replay(daemon)
+    before = dict(bulk_server.documents)
+    os.replace(file.with_name("copy"), file)
+    assert replay(daemon) == "replayed 0, already there 20, refused again 0, kept 0"
+    assert bulk_server.documents == before
+    assert bulk_server.audit(20).passed
+
+
+def test_without_ids_of_ours_what_is_replayed_twice_is_there_once_too(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    daemon = shipper({"output": {"ids": "auto"}})
+    daemon.start()
+    bury(daemon, bulk_server, log_directory, 20)
+    bulk_server.heal()
+    bulk_server.next(LostAnswer())
+    done = run(daemon, "replay")
+    assert done.returncode == 0
+    assert done.stdout.endswith("replayed 0, already there 20, refused again 0, kept 0\n")
+    assert bulk_server.audit(20).passed
+
+
+def test_what_is_refused_again_stays_with_the_new_reason(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    bury(daemon, bulk_server, log_directory, 10)
+    before = {letter["id"]: letter for letter in shown(daemon)}
+    last = max(letter["offset"] for letter in before.values())
+    bulk_server.refuse_items = Items(
+        413, lambda document: document["log"]["offset"] == last, "another one"
+    )
+    done = run(daemon, "replay")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.endswith("replayed 9, already there 0, refused again 1, kept 0\n")
+    (letter,) = shown(daemon)
+    assert letter["offset"] == last
+    assert (letter["status"], letter["type"]) == (413, "content_too_large_exception")
+    assert letter["reason"] == "content_too_large_exception: another one"
+    assert letter["time"] > before[letter["id"]]["time"]
+    same = {"time": 0, "status": 0, "type": "", "reason": ""}
+    assert {**letter, **same} == {**before[letter["id"]], **same}
+    bulk_server.heal()
+    replay(daemon)
+    assert bulk_server.audit(10).passed
+
+
+def test_only_what_is_chosen_is_sent_and_the_rest_stays_byte_for_byte(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    bury(daemon, bulk_server, log_directory, 5)
+    bulk_server.refuse_items = Items(422, reason="the Other one")
+    log_directory.write(5)
+    daemon.wait_until(lambda: dead_letters(daemon) == 10, "they are refused")
+    bulk_server.heal()
+    before = shown(daemon)
+    file = data(daemon) / "dead-letter.ndjson"
+    whole = file.read_bytes()
+    assert replay(daemon, "--reason", "nothing of that kind").startswith("0 of 10 dead letters")
+    dry = run(daemon, "replay", "--status", "422", "--dry-run")
+    assert dry.returncode == 0
+    assert dry.stdout.startswith("5 of 10 dead letters would be sent to logs-cilium_tetragon.log-")
+    assert bulk_server.url in dry.stdout
+    assert "the Other one" in dry.stdout
+    assert (bulk_server.documents, file.read_bytes()) == ({}, whole)
+
+    assert replay(daemon, "--reason", "the other", "--limit", "2") == (
+        "replayed 2, already there 0, refused again 0, kept 8"
+    )
+    assert file.read_bytes() == b"".join(
+        line for number, line in enumerate(whole.splitlines(keepends=True)) if number not in (5, 6)
+    )
+    since = str(before[5]["time"])
+    assert replay(daemon, "--since", since) == (
+        "replayed 3, already there 0, refused again 0, kept 5"
+    )
+    assert lines_of(shown(daemon)) == lines_of(before[:5])
+    replay(daemon)
+    assert bulk_server.audit(10).passed
+
+
+def test_a_line_that_was_never_sent_becomes_the_document_that_ship_would_have_made(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    log_directory.append(b'plain \xff\xfe text\n["an array"]\n\0\0\nlevel=info "quoted"\n')
+
+    def ship_to(server: BulkServer, on_invalid: str) -> ShipperProcess:
+        source = {"id": "tetragon", "paths": [log_directory.glob], "on_invalid": on_invalid}
+        process = shipper({"inputs": [source], "output": {"hosts": [server.url]}})
+        process.start()
+        process.wait_until(lambda: process.metrics().value("shipper_lines_read_total") == 4, "read")
+        process.wait_until_idle()
+        return process
+
+    with BulkServer() as other:
+        ship_to(other, "ship")
+        expected = {key: _without_the_run(document) for key, document in other.documents.items()}
+    daemon = ship_to(bulk_server, "dead_letter")
+    assert bulk_server.documents == {}
+    letters = shown(daemon, "--status", "0")
+    assert letters[0]["line_base64"] == "cGxhaW4g//4gdGV4dA=="
+    assert replay(daemon) == "replayed 4, already there 0, refused again 0, kept 0"
+    found = {key: _without_the_run(document) for key, document in bulk_server.documents.items()}
+    assert found == expected
+    assert len(expected) == 4
+    assert all(document["error"]["message"] for document in expected.values())
+    assert "plain \ufffd\ufffd text" in bulk_server.messages()
+
+
+def _without_the_run(document: Document) -> Document:
+    """Without what is another one in each run."""
+    agent = {**document["agent"], "id": "", "ephemeral_id": ""}
+    return {**document, "@timestamp": "", "agent": agent}
+
+
+def test_a_console_is_no_place_to_replay_to(shipper: MakeShipper) -> None:
+    daemon = shipper()
+    daemon.write_config({**daemon.config, "output": {"console": {}}})
+    done = run(daemon, "replay")
+    assert done.returncode == 1
+    assert "not to a console" in json.loads(done.stderr)["message"]
+
+
+# Beside a daemon
+
+
+def test_letters_that_a_daemon_writes_meanwhile_are_kept(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory, gate: Gate
+) -> None:
+    bury(daemon, bulk_server, log_directory, 10)
+    bulk_server.heal()
+    process = start_held(daemon, bulk_server, gate)
+    bury(daemon, bulk_server, log_directory, 15)
+    assert len(shown(daemon)) == 25
+    gate.open()
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (0, "")
+    assert output.endswith("replayed 10, already there 0, refused again 0, kept 0\n")
+    assert len(shown(daemon)) == 15
+    bulk_server.heal()
+    assert replay(daemon) == "replayed 15, already there 0, refused again 0, kept 0"
+    assert bulk_server.audit(25).passed
+    assert daemon.ready()
+    assert not [entry for entry in daemon.logs() if "cannot be written" in entry["message"]]
+
+
+def test_a_second_replay_says_that_there_is_one_and_the_first_goes_on(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory, gate: Gate
+) -> None:
+    bury(daemon, bulk_server, log_directory, 10)
+    bulk_server.heal()
+    first = start_held(daemon, bulk_server, gate)
+    second = run(daemon, "replay")
+    assert (second.returncode, second.stdout) == (1, "")
+    complaint = json.loads(second.stderr)
+    assert complaint["message"] == "another replay is under way"
+    assert complaint["where"] == str(data(daemon))
+    gate.open()
+    first.communicate(timeout=PATIENCE)
+    assert first.returncode == 0
+    assert bulk_server.audit(10).passed
+
+
+# Deaths and faults
+
+
+def test_kill_9_in_the_middle_loses_nothing_and_the_next_replay_goes_on(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory, gate: Gate
+) -> None:
+    bury(daemon, bulk_server, log_directory, 20)
+    before = shown(daemon)
+    bulk_server.heal()
+    process = start_held(daemon, bulk_server, gate, "--limit", "12")
+    process.kill()
+    process.communicate()
+    assert not (data(daemon) / "dead-letter.ndjson").exists()
+    assert shown(daemon) == before
+    gate.open()
+    # The server had applied the request whose answer nobody got.
+    assert replay(daemon) == "replayed 8, already there 12, refused again 0, kept 0"
+    assert (shown(daemon), aside(daemon)) == ([], [])
+    assert bulk_server.audit(20).passed
+
+
+def test_killed_again_and_again_at_any_moment_while_a_daemon_writes_nothing_is_lost(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    rng = random.Random(5)
+    kills = 12
+    # One after the other is refused, so that letters are delivered, put back and written anew.
+    bulk_server.refuse_items = Items(400, lambda document: rng.random() < 0.6)
+    for fault in (LostAnswer(), CutBefore(), Status(503)):
+        bulk_server.rates[fault] = 0.1
+    for _ in range(kills):
+        log_directory.write(100)
+        process = subprocess.Popen(
+            command(daemon, "replay"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        # Anywhere between its first instruction and well under way.
+        time.sleep(rng.uniform(0.2, 0.9))
+        process.kill()
+        process.wait()
+        daemon.wait_until_idle()
+        # Nothing is in neither place, at any time.
+        there = {*bulk_server.messages(), *lines_of(shown_whole(daemon))}
+        assert len(there) == log_directory.written
+    bulk_server.heal()
+    replay(daemon)
+    assert (shown(daemon), aside(daemon)) == ([], [])
+    audit = bulk_server.audit(log_directory.written)
+    assert audit.passed, audit
+
+
+def shown_whole(daemon: ShipperProcess) -> list[dict[str, Any]]:
+    """Return the letters that are whole; a kill may have left half of one, which is said."""
+    done = run(daemon, "show", "--json")
+    assert done.returncode == 0
+    assert all("half a letter" in line for line in done.stderr.splitlines())
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_while_the_host_is_away_it_waits_and_then_gives_up_and_keeps_all(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    bury(daemon, bulk_server, log_directory, 10)
+    before = shown(daemon)
+    bulk_server.heal()
+    bulk_server.down()
+    done = run(daemon, "replay", "--timeout", "1s")
+    assert done.returncode == 1
+    assert done.stdout.endswith("replayed 0, already there 0, refused again 0, kept 10\n")
+    waiting, given_up = done.stderr.splitlines()
+    assert "waiting" in waiting
+    assert "Connection refused" in waiting
+    assert given_up.startswith("shipper: given up, the letters are kept: ")
+    assert shown(daemon) == before
+    assert aside(daemon) == []
+    bulk_server.up()
+    bulk_server.next(Status(503), Status(429), LostAnswer())
+    done = run(daemon, "replay")
+    assert done.returncode == 0
+    assert bulk_server.audit(10).passed
+
+
+def test_a_disk_that_is_full_when_letters_are_put_back_has_nothing_deleted(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory, gate: Gate
+) -> None:
+    """The limit on the size of files stands in for the disk."""
+    bury(daemon, bulk_server, log_directory, 20)
+    before = shown(daemon)
+    bulk_server.heal()
+    process = start_held(daemon, bulk_server, gate, "--limit", "12")
+    _, most = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100, most))
+    gate.open()
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert output.endswith("replayed 12, already there 0, refused again 0, kept 8\n")
+    assert "letters could not be put back: [Errno 27] File too large" in errors
+    assert "nothing is deleted" in errors
+    assert len(aside(daemon)) == 1
+    assert sorted(line["id"] for line in shown_whole(daemon)) == sorted(
+        letter["id"] for letter in before
+    )
+    done = run(daemon, "replay")
+    # The half that did fit on the disk.
+    assert (done.returncode, done.stderr.count("half a letter")) == (0, 1)
+    assert done.stdout.endswith("replayed 8, already there 12, refused again 0, kept 0\n")
+    assert bulk_server.audit(20).passed
+    assert (shown(daemon), aside(daemon)) == ([], [])
+
+
+def test_damaged_and_half_written_lines_are_told_of_and_no_damaged_one_is_deleted(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    bury(daemon, bulk_server, log_directory, 3)
+    file = data(daemon) / "dead-letter.ndjson"
+    one, two, three = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(one + b"\xff\0 damaged\n" + two + three + one[: len(one) // 2])
+    done = run(daemon, "show", "--json")
+    assert (done.returncode, done.stdout) == (0, (one + two + three).decode())
+    damaged, half = done.stderr.splitlines()
+    assert damaged == f"shipper: {file}, line 2: damaged, not a letter; skipped"
+    assert half == f"shipper: {file}, line 5: half a letter, cut off in the middle; skipped"
+
+    bulk_server.heal()
+    done = run(daemon, "replay")
+    assert done.returncode == 0
+    assert done.stdout.endswith("replayed 3, already there 0, refused again 0, kept 0\n")
+    assert [line.rpartition(", line ")[2] for line in done.stderr.splitlines()] == [
+        "2: damaged, not a letter; skipped",
+        "5: half a letter, cut off in the middle; skipped",
+    ]
+    assert file.read_bytes() == b"\xff\0 damaged\n"
+    assert bulk_server.audit(3).passed
+
+
+def test_letters_without_their_document_are_kept_and_it_is_said(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    bury(daemon, bulk_server, log_directory, 2)
+    file = data(daemon) / "dead-letter.ndjson"
+    first, second = map(json.loads, file.read_bytes().splitlines())
+    del first["document"]
+    file.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    bulk_server.heal()
+    done = run(daemon, "replay")
+    assert done.returncode == 1
+    assert done.stdout.endswith("replayed 1, already there 0, refused again 0, kept 1\n")
+    assert "do not hold their document" in done.stderr
+    assert shown(daemon) == [first]
+
+
+def test_letters_of_another_user_are_left_alone(
+    daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    bury(daemon, bulk_server, log_directory, 1)
+    bulk_server.heal()
+    file = data(daemon) / "dead-letter.ndjson"
+    os.chown(file, 12345, -1)
+    done = run(daemon, "replay")
+    assert (done.returncode, bulk_server.documents) == (1, {})
+    complaint = json.loads(done.stderr)
+    assert "belong to user 12345" in complaint["message"]
+    assert complaint["what_to_do"] == "run it as user 12345"
+    assert len(shown(daemon)) == 1

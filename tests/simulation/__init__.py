@@ -1,0 +1,1 @@
+"""Simulations: many seconds of many parts in virtual time, from one seed."""
