@@ -50,6 +50,9 @@ _Text = Annotated[str, Meta(min_length=1)]
 _Number = Annotated[int, Meta(ge=LEAST_NUMBER, le=MOST_NUMBER)]
 _Full: Any = _full_type(_Text, _Number)
 
+#: An object that may be empty: the capabilities of a process that has none are `{}`.
+_Message = dict[str, _Full]
+
 
 class _Process(Struct, forbid_unknown_fields=True, gc=False):
     """Of a process or a parent, all that Tetragon 1.7 knows (api/v1/tetragon/tetragon.proto)."""
@@ -67,12 +70,12 @@ class _Process(Struct, forbid_unknown_fields=True, gc=False):
     docker: _Text | UnsetType = UNSET
     parent_exec_id: _Text | UnsetType = UNSET
     refcnt: _Number | UnsetType = UNSET
-    cap: _Full | UnsetType = UNSET
-    ns: _Full | UnsetType = UNSET
+    cap: _Message | UnsetType = UNSET
+    ns: _Message | UnsetType = UNSET
     tid: _Number | UnsetType = UNSET
-    process_credentials: _Full | UnsetType = UNSET
-    binary_properties: _Full | UnsetType = UNSET
-    user: _Full | UnsetType = UNSET
+    process_credentials: _Message | UnsetType = UNSET
+    binary_properties: _Message | UnsetType = UNSET
+    user: _Message | UnsetType = UNSET
     in_init_tree: bool | UnsetType = UNSET
     environment_variables: _Full | UnsetType = UNSET
 
@@ -201,6 +204,7 @@ class Shape:
         lifted = kind in _KINDS
         found = _Lifted()
         if process is not UNSET:
+            _drop_empty(process)
             if process.pod is not UNSET:
                 pod = self._pod(process.pod)
                 process.pod = pod.rest if lifted else pod.whole
@@ -212,6 +216,7 @@ class Shape:
             if process.flags is UNSET and process == _Process():
                 body.process = UNSET
         if parent is not UNSET:
+            _drop_empty(parent)
             if parent.pod is not UNSET:
                 parent.pod = self._pod(parent.pod).whole
             if lifted and kind not in WITHOUT_PARENT:
@@ -231,6 +236,20 @@ class Shape:
     def _pod(self, text: Raw) -> _Pod:
         key = bytes(text)
         return self._remembered(key) if len(key) <= _LONG_POD else _look_at_pod(key)
+
+
+def _drop_empty(process: _Process) -> None:
+    """What may be empty and is, is not there; UNSET is as empty."""
+    if not process.cap:
+        process.cap = UNSET
+    if not process.ns:
+        process.ns = UNSET
+    if not process.process_credentials:
+        process.process_credentials = UNSET
+    if not process.binary_properties:
+        process.binary_properties = UNSET
+    if not process.user:
+        process.user = UNSET
 
 
 def _lift(source: _Process) -> _Lifted:

@@ -60,8 +60,8 @@ class RefusedLine:
     id: str
     reason: str
     line: bytes
-    #: The action and the document line that `on_invalid: ship` would have sent, with an empty
-    #: message: the line has it.
+    #: The action and the document line that `on_invalid: ship` would have sent; a message is
+    #: empty: the line has it.
     unsent: bytes = b""
 
 

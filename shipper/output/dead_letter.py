@@ -42,8 +42,9 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     type: str = ""
     #: Where it was to go, if its action said so.
     index: str = ""
-    #: The document that was refused, without its `message`, which is `line`. Of a line that was
-    #: never sent: the one of `on_invalid: ship`. Empty in letters of before there were replays.
+    #: The document that was refused, without its `message`, which is `line`; one of `format: ecs`
+    #: is whole. Of a line that was never sent: the one of `on_invalid: ship`. Empty in letters of
+    #: before there were replays.
     document: msgspec.Raw = _NOTHING
     #: Whether the line is to stand in its `message`; else the document has it where it wants it.
     in_message: bool = True

@@ -2,7 +2,7 @@
 shipper reads the same lines again: here it is seen that their documents are there.
 
 A document is told by the content identity of its file, its offset there and the checksum of its
-message, as an `_id` of Elasticsearch is: what is recognised is this very line.
+line, as an `_id` of Elasticsearch is: what is recognised is this very line.
 """
 
 from collections.abc import Iterable

@@ -17,6 +17,7 @@ import pytest
 
 from shipper.batch import Body
 from shipper.config.inputs import OnInvalid
+from shipper.ecs import EcsDocuments
 from shipper.encode import DocumentEncoder, Encoded, RefusedLine
 from shipper.filesystem import Inode
 from shipper.identity import Identity
@@ -248,8 +249,15 @@ LINES = {
 }
 
 
-def encode(line: bytes, on_invalid: OnInvalid, *, content_ids: bool = True) -> Encoded:
-    encoder = DocumentEncoder(CONSTANTS, content_ids=content_ids, on_invalid=on_invalid)
+def encode(
+    line: bytes, on_invalid: OnInvalid, *, content_ids: bool = True, ecs: bool = False
+) -> Encoded:
+    encoder = DocumentEncoder(
+        CONSTANTS,
+        content_ids=content_ids,
+        on_invalid=on_invalid,
+        contributions=EcsDocuments(CONSTANTS) if ecs else None,
+    )
     template = encoder.template(Identity("00112233445566aa"), "/logs/a.log", Inode(1, 2))
     return encoder.encode(template, 77, line + b"\n", 1_700_000_000.0)
 
@@ -261,29 +269,35 @@ def through_the_file(letter: DeadLetter) -> DeadLetter:
     return found
 
 
+@pytest.mark.parametrize("ecs", [False, True])
 @pytest.mark.parametrize("gzip", [True, False])
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
-def test_a_refused_item_can_be_sent_again_byte_for_byte(line: bytes, gzip: bool) -> None:
-    sent = encode(line, OnInvalid.SHIP).body.splitlines(keepends=True)
+def test_a_refused_item_can_be_sent_again_byte_for_byte(line: bytes, gzip: bool, ecs: bool) -> None:
+    sent = encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True)
     (letter,) = letters_of_items(Body.of(sent, gzip=gzip), [(0, 400, "no")], 7.0)
+    assert letter.line == line.decode("utf-8", "replace")
     assert lines_to_send(through_the_file(letter)) == tuple(sent)
 
 
+@pytest.mark.parametrize("ecs", [False, True])
 @pytest.mark.parametrize("name", ["not JSON", "NUL", "neither", "an array"])
-def test_a_line_that_was_never_sent_can_be_sent_as_if_it_had_been_shipped(name: str) -> None:
+def test_a_line_that_was_never_sent_can_be_sent_as_if_it_had_been_shipped(
+    name: str, ecs: bool
+) -> None:
     line = LINES[name]
-    shipped = tuple(encode(line, OnInvalid.SHIP).body.splitlines(keepends=True))
-    (refused,) = encode(line, OnInvalid.DEAD_LETTER).refused
+    shipped = tuple(encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True))
+    (refused,) = encode(line, OnInvalid.DEAD_LETTER, ecs=ecs).refused
     letter = through_the_file(letter_of_line(refused, 7.0))
     assert lines_to_send(letter) == shipped
     assert (letter.line_base64 or letter.line.encode()) == line
 
 
-def test_without_ids_of_ours_a_letter_has_one_all_the_same() -> None:
+@pytest.mark.parametrize("ecs", [False, True])
+def test_without_ids_of_ours_a_letter_has_one_all_the_same(ecs: bool) -> None:
     """Or what is sent again after a lost answer were there twice."""
     line = LINES["ordinary"]
-    (action, document) = encode(line, OnInvalid.SHIP).body.splitlines(keepends=True)
-    sent = encode(line, OnInvalid.SHIP, content_ids=False).body.splitlines(keepends=True)
+    (action, document) = encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True)
+    sent = encode(line, OnInvalid.SHIP, content_ids=False, ecs=ecs).body.splitlines(keepends=True)
     assert sent == [b'{"create":{}}\n', document]
     (letter,) = letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
     assert lines_to_send(through_the_file(letter)) == (action, document)

@@ -48,6 +48,19 @@ def test_it_is_this_very_line_or_it_is_new(path: Path, other: bytes) -> None:
     assert not recall([path]).has(other)
 
 
+def test_a_document_of_format_ecs_is_told_by_its_line_as_well(path: Path) -> None:
+    def ecs(line: str) -> bytes:
+        made = json.loads(document("a", 9, ""))
+        del made["message"]
+        return json.dumps({**made, "event": {"original": line}}).encode() + b"\n"
+
+    path.write_bytes(ecs("y") + A20)
+    assert recall([path]).has(ecs("y"))
+    assert not recall([path]).has(ecs("another y"))
+    # The other format is no other line.
+    assert recall([path]).has(A9)
+
+
 def test_two_contents_at_one_offset_are_both_known(path: Path) -> None:
     """A log that was cut and written again may begin with the same line."""
     again = document("a", 9, "another y")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from shipper.config.file_output import ConsoleConfig
 from shipper.config.inputs import Format, InputConfig
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
@@ -243,6 +244,13 @@ def test_a_plain_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         wanted(config(tmp_path, Format.RAW, index="tetragon"), with_pipeline=False)
     assert caught.value.where == "output.index"
+
+
+def test_an_output_without_a_cluster_is_refused(tmp_path: Path) -> None:
+    source = InputConfig("input", (f"{tmp_path}/*.log",))
+    nowhere = Config(inputs=(source,), output=OutputConfig(console=ConsoleConfig()))
+    with pytest.raises(ConfigError, match=r"setup is for a cluster, and this is output\.console"):
+        wanted(nowhere, with_pipeline=False)
 
 
 def test_a_dry_run_prints_the_requests_as_consoles_take_them() -> None:

@@ -141,6 +141,14 @@ NAMED: dict[str, bytes] = {
     "a status elsewhere": _event(process_exec={"process": {"pid": 1}, "status": 5}),
     "a process that is text": _event(process_exec={"process": "text", "parent": "text"}),
     "a process that is a list": _event(process_exec={"process": [{"pid": 1}], "parent": [1]}),
+    "messages without a field": _event(
+        process_exec={
+            "process": {"pid": 1, "cap": {}, "ns": {}, "process_credentials": {}},
+            "parent": {"binary_properties": {}, "user": {}},
+        }
+    ),
+    "messages with an empty field": _exec(cap={"permitted": []}, user={"name": ""}, ns={"a": {}}),
+    "a process of empty messages": _event(process_usdt={"process": {"cap": {}}, "parent": {}}),
     "a pod that is text": _exec(pod="pod"),
     "a pod that is null": _exec(pid=1, pod=None),
     "an empty pod": _exec(pid=1, pod={}),
