@@ -51,7 +51,7 @@ def log_plan(plan: Plan, log: Log) -> None:
             "Filebeat's registry: " + decision_in_words(decision),
             path=decision.file.path,
             input=decision.input_id,
-            key=decision.entry.key,
+            filebeat_key=decision.entry.key,
             filebeat_offset=decision.entry.offset,
             size=decision.file.size,
             why=decision.judgement.why,

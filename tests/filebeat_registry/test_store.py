@@ -314,9 +314,7 @@ def test_any_operations_are_read_as_they_were_written(tmp_path: Path) -> None:
             key = rng.choice(KEYS)
             match rng.randrange(10):
                 case 0:
-                    registry.checkpoint(
-                        cut_log=rng.random() < 0.5, delete_old=rng.random() < 0.5
-                    )
+                    registry.checkpoint(cut_log=rng.random() < 0.5, delete_old=rng.random() < 0.5)
                 case 1 | 2:
                     registry.remove(key)
                 case _:
