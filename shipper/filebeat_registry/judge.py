@@ -22,7 +22,7 @@ from shipper.identity import NO_MARK, Mark
 
 #: How much later than Filebeat's reading a line may say it is, in nanoseconds: an event's time is
 #: computed from the kernel's clock, and the file's from one that ticks every few milliseconds.
-_CLOCKS = 1_000_000_000
+CLOCKS = 1_000_000_000
 
 
 class Verdict(Enum):
@@ -77,7 +77,7 @@ def judge(entry: Entry, evidence: Evidence, last_write: int) -> Judgement:
         return _another("it is shorter than what Filebeat had read: it was truncated or replaced")
     # Nothing of it can have been read later than that.
     read_until = last_write if entry.updated is None else entry.updated
-    fits = evidence.line_time is not None and evidence.line_time <= read_until + _CLOCKS
+    fits = evidence.line_time is not None and evidence.line_time <= read_until + CLOCKS
     if evidence.line_time is not None and not fits:
         return _another("the line before the offset is later than Filebeat's reading")
     if entry.kind is Kind.FINGERPRINT:
@@ -105,13 +105,19 @@ def is_of(entry: Entry, evidence: Evidence) -> bool:
         and evidence.reaches
         and evidence.line_end == entry.offset
         and evidence.line_time is not None
-        and evidence.line_time <= entry.updated + _CLOCKS
+        and evidence.line_time <= entry.updated + CLOCKS
     )
 
 
 def by_content(entry: Entry, evidence: Evidence) -> Judgement:
     """The judgement of a file that is the only one which `is_of` is true of."""
     return _on(entry, evidence, "by its content: a line of the right age ends at the offset")
+
+
+def done(size: int, evidence: Evidence) -> Judgement:
+    """The judgement of a gzip that was made while Filebeat ran: nothing of it is read."""
+    why = "it was compressed while Filebeat ran, and Filebeat had done with it"
+    return Judgement(Verdict.GOES_ON, size, evidence.mark, why)
 
 
 def _on(entry: Entry, evidence: Evidence, why: str) -> Judgement:

@@ -53,6 +53,8 @@ class LiveFile:
     identity: Identity | None
     #: Filebeat's fingerprint; empty for a file that is too short for one.
     digest: str
+    #: The time of its first line, in itself; None if that has none.
+    begins: int | None
     compressed: bool
 
 
@@ -84,10 +86,8 @@ class LiveFiles:
             }
             self.files += self._look(alone, compressed=True)
 
-    def has_fingerprint(self, file: LiveFile, entry: Entry) -> bool:
-        """Whether the content has the digest of an entry; False if it cannot be read."""
-        if file.digest == entry.value:
-            return True
+    def begins_like(self, file: LiveFile, entry: Entry) -> bool:
+        """Whether it begins like a short file that an entry is of; False if it cannot be read."""
         if entry.covered is None or not _FEWEST <= entry.covered <= _MOST:
             return False
         with suppress(OSError), self._opened(file) as content:
@@ -119,8 +119,10 @@ class LiveFiles:
                     identity = identity_of(content.read(0, HEAD_BYTES), final=compressed)
                     size = content.length(facts.size)
                     born = self._filesystem.born(content.descriptor)
-                    digest = self._digest(content)
-                    files.append(LiveFile(path, inode, size, born, identity, digest, compressed))
+                    digest, begins = self._digest(content), _time_of_first(content)
+                    files.append(
+                        LiveFile(path, inode, size, born, identity, digest, begins, compressed)
+                    )
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -200,6 +202,11 @@ def _evidence(content: _Content, file: LiveFile, entry: Entry) -> Evidence:
     )
 
 
+def _time_of_first(content: _Content) -> int | None:
+    line, newline, _ = content.read(0, _WINDOWS[0]).lstrip(b"\r\n").partition(b"\n")
+    return _time_of(line) if newline else None
+
+
 def _time_of_last(lines: bytes, *, is_all: bool) -> int | None:
     """The time of the last line, in nanoseconds since the Unix epoch; None if it has none, or does
     not begin here. `is_all`: nothing is before."""
@@ -207,8 +214,12 @@ def _time_of_last(lines: bytes, *, is_all: bool) -> int | None:
     start = lines.rfind(b"\n") + 1
     if not lines or (start == 0 and not is_all):
         return None
+    return _time_of(lines[start:])
+
+
+def _time_of(line: bytes) -> int | None:
     try:
-        written = datetime.fromisoformat(msgspec.json.decode(lines[start:], type=_Line).time)
+        written = datetime.fromisoformat(msgspec.json.decode(line, type=_Line).time)
     except (msgspec.DecodeError, ValueError):
         return None
     if written.tzinfo is None:

@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 
 from shipper.config.inputs import InputConfig
 from shipper.filebeat_registry.entries import Entry, Kind, Unused, entries_of
-from shipper.filebeat_registry.judge import Judgement, Verdict, by_content, is_of, judge
+from shipper.filebeat_registry.judge import (
+    CLOCKS,
+    Judgement,
+    Verdict,
+    by_content,
+    done,
+    is_of,
+    judge,
+)
 from shipper.filebeat_registry.live import Fingerprint, LiveFile, LiveFiles
 from shipper.filebeat_registry.store import Store
 from shipper.filesystem import FileSystem
@@ -24,9 +32,9 @@ class Decision:
 
     input_id: str
     file: LiveFile
-    #: What Filebeat knew of it; None: nothing.
+    #: What Filebeat knows of it; None: nothing, any more.
     entry: Entry | None
-    #: None for a file that Filebeat did not know: it is new to us, too.
+    #: None for a file that Filebeat never saw: it is new to us, too.
     judgement: Judgement | None
 
     @property
@@ -60,7 +68,7 @@ def make_plan(
         live = LiveFiles(filesystem, settings, fingerprint)
         others = {other.id for other in inputs} - {settings.id}
         mine = [entry for entry in entries if entry.input_id not in others]
-        matching = _Matching(settings.id, mine, live, store.written)
+        matching = _Matching(settings.id, mine, live, store)
         plan.decisions += matching.decide()
         plan.unreadable.update(live.unreadable)
         used.update(entry.key for entry in matching.used)
@@ -74,12 +82,12 @@ class _Matching:
     """The files of one input."""
 
     def __init__(
-        self, input_id: str, entries: Sequence[Entry], live: LiveFiles, last_write: int
+        self, input_id: str, entries: Sequence[Entry], live: LiveFiles, store: Store
     ) -> None:
         self._input_id = input_id
         self._entries = entries
         self._live = live
-        self._last_write = last_write
+        self._store = store
         #: The entries that a file was found for, whatever was decided.
         self.used: list[Entry] = []
 
@@ -92,7 +100,7 @@ class _Matching:
                 evidence = self._live.evidence(file, entry)
                 if evidence is None:
                     continue
-                judgement = judge(entry, evidence, self._last_write)
+                judgement = judge(entry, evidence, self._store.written)
                 if judgement.verdict in (Verdict.GOES_ON, Verdict.BEGINNING):
                     # More than one: of another input, or from before the identity was changed.
                     taken.setdefault(file, (entry, judgement))
@@ -105,15 +113,32 @@ class _Matching:
         decided = refused | taken
         self.used += [entry for entry, _ in decided.values()]
         return [
-            Decision(self._input_id, file, *decided.get(file, (None, None)))
+            Decision(self._input_id, file, *decided[file])
+            if file in decided
+            else Decision(self._input_id, file, None, self._done_with(file))
             for file in self._live.files
         ]
+
+    def _done_with(self, file: LiveFile) -> Judgement | None:
+        """Whether a gzip that no entry is of was made while Filebeat ran.
+
+        Filebeat removes the key of a file as soon as it sees that it is gone, and reads no gzips
+        that it is not told to: what is in this one was its own, and shipping it would double it.
+        """
+        before = file.born is not None and file.born <= self._store.written
+        if not (file.compressed and before) or self._store.problems:
+            return None
+        evidence = self._live.evidence(file, Entry("", "", Kind.PATH, offset=file.size, ended=True))
+        if evidence is None or not evidence.reaches or evidence.line_end != file.size:
+            return None
+        return done(file.size, evidence)
 
     def _candidates(self) -> dict[LiveFile, list[Entry]]:
         """The entries whose key fits each file, the likeliest first."""
         at_inode: dict[int, list[Entry]] = {}
         at_path: dict[str, list[Entry]] = {}
-        by_digest: list[Entry] = []
+        by_digest: dict[str, list[Entry]] = {}
+        of_short_files: list[Entry] = []
         for entry in self._entries:
             match entry.kind:
                 case Kind.NATIVE | Kind.INODE_MARKER:
@@ -121,7 +146,9 @@ class _Matching:
                 case Kind.PATH:
                     at_path.setdefault(entry.value, []).append(entry)
                 case Kind.FINGERPRINT:
-                    by_digest.append(entry)
+                    by_digest.setdefault(entry.value, []).append(entry)
+                    if entry.covered is not None:
+                        of_short_files.append(entry)
         candidates = {}
         for file in self._live.files:
             fitting = [
@@ -131,7 +158,13 @@ class _Matching:
             ]
             name = os.fsencode(file.path).decode("utf-8", "replace")
             fitting += at_path.get(name, ())
-            fitting += [each for each in by_digest if self._live.has_fingerprint(file, each)]
+            digested = by_digest.get(file.digest, [])
+            fitting += digested
+            fitting += [
+                entry
+                for entry in of_short_files
+                if entry not in digested and self._live.begins_like(file, entry)
+            ]
             if fitting:
                 candidates[file] = _in_order(fitting, self._input_id)
         return candidates
@@ -147,6 +180,8 @@ class _Matching:
             if not entry.offset or os.path.dirname(entry.source) not in places:
                 continue
             for file in free:
+                if file.begins is not None and file.begins > (entry.updated or 0) + CLOCKS:
+                    continue  # All of it is later.
                 evidence = self._live.evidence(file, entry)
                 if evidence is not None and is_of(entry, evidence):
                     pairs.append((file, entry, by_content(entry, evidence)))

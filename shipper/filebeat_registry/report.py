@@ -44,15 +44,15 @@ def log_plan(plan: Plan, log: Log) -> None:
     for path, error in sorted(plan.unreadable.items()):
         log.warning("a file cannot be looked at", path=path, error=str(error.strerror))
     for decision in _sorted(plan):
-        if decision.judgement is None or decision.entry is None:
+        if decision.judgement is None:
             continue
         say = log.info if decision.is_certain else log.warning
         say(
             "Filebeat's registry: " + decision_in_words(decision),
             path=decision.file.path,
             input=decision.input_id,
-            filebeat_key=decision.entry.key,
-            filebeat_offset=decision.entry.offset,
+            filebeat_key=decision.entry and decision.entry.key,
+            filebeat_offset=decision.entry and decision.entry.offset,
             size=decision.file.size,
             why=decision.judgement.why,
         )

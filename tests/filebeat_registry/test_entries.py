@@ -88,7 +88,7 @@ def test_the_old_log_input() -> None:
     ("key", "value", "why"),
     [
         ("filestream::t::native::1-2", held(ttl=0), Unused.REMOVED),
-        ("filestream::t::native::1-2", held(ttl=0.0), Unused.REMOVED),  # type: ignore[arg-type]
+        ("filestream::t::native::1-2", held(ttl=0.0), Unused.REMOVED),
         ("filestream::t::native::1-2", held(-1), Unused.DAMAGED),
         ("filestream::t::native::1-2", held(1.5), Unused.DAMAGED),
         ("filestream::t::native::1-2", held(2.0**63), Unused.DAMAGED),

@@ -326,6 +326,29 @@ class TestWhatHappenedWhileNobodyLooked:
         packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
         assert str(packed) not in [each.file.path for each in world.plan().decisions]
 
+    def test_compressed_while_filebeat_ran(self, world: World) -> None:
+        # Filebeat had read it to its end, saw it go, and removed its key.
+        size = world.write(20)
+        content = world.log.read_bytes()
+        key = world.filebeat.read(world.log, size)
+        packed = compress(world.writer.rotate())
+        world.filebeat.remove(key)
+        assert world.words(packed) == f"goes on at {size}"
+        record = next(each for each in world.records() if each.path == str(packed))
+        assert (record.offset, record.mark) == (size, mark_of(content))
+        # A registry that is not sound may have lost the key.
+        with world.filebeat.log.open("ab") as file:
+            file.write(b"\0")
+        assert world.words(packed) == "as a new file"
+
+    def test_written_and_compressed_after_filebeat_was_stopped(self, world: World) -> None:
+        world.filebeat.read(world.log, world.write(20))
+        os.utime(world.filebeat.log, (0, 0))
+        world.writer.rotate()
+        world.write(20)
+        packed = compress(world.writer.rotate())
+        assert world.words(packed) == "as a new file"
+
     def test_on_a_device_with_another_number(self, world: World) -> None:
         # After a restart of the node.
         offset = world.write(20)
