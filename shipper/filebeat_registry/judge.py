@@ -86,12 +86,14 @@ def judge(entry: Entry, evidence: Evidence, last_write: int) -> Judgement:
         return _another("it came into being after Filebeat's reading, and has the key of another")
     if entry.updated is None and not evidence.same_path:
         return _unsure("Filebeat wrote no time down, and saw it under another name")
-    if fits:
+    at_line_end = evidence.line_end == entry.offset
+    # A copy of a log that took the inode of another has old lines, too, but not that end there.
+    if fits and (at_line_end or evidence.born is not None):
         return _on(entry, evidence, "the line before the offset is older than Filebeat's reading")
+    if not at_line_end:
+        return _unsure("no line ends at the offset, and its lines have no time, or it no known age")
     if evidence.born is None:
         return _unsure("neither its age is known, nor do its lines have a time")
-    if evidence.line_end != entry.offset:
-        return _unsure("no line ends at the offset, and its lines have no time")
     return _on(entry, evidence, "it is older than Filebeat's reading, and a line ends there")
 
 

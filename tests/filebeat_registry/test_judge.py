@@ -93,6 +93,13 @@ def test_inside_a_line_it_goes_back_to_where_that_begins(entry: Entry) -> None:
     assert found.why.endswith("the offset is inside a line, which is read as a whole")
 
 
+@BY_INODE_OR_NAME
+def test_inside_a_line_of_a_file_whose_age_is_not_known_it_is_not_sure(entry: Entry) -> None:
+    # The copy of a log, which has old lines, may have taken the inode of a file that is gone.
+    evidence = replace(LEFT, born=None, line_end=900)
+    assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.UNSURE
+
+
 def test_clocks_may_differ_by_a_second() -> None:
     evidence = replace(LEFT, line_time=READ + SECOND)
     assert judge(NATIVE, evidence, LAST_WRITE).verdict is Verdict.GOES_ON
