@@ -97,6 +97,20 @@ def head(source: int, count: int) -> bytes:
     return bytes(found) if pieces.ending in (Ending.COMPLETE, Ending.CUT) else b""
 
 
+def window(source: int, begin: int, count: int) -> bytes:
+    """`count` bytes from `begin` on of what is in a gzip, fewer at its end or before damage.
+
+    Blocks for as long as unpacking all that is before takes; raises OSError if a read fails.
+    """
+    found, offset = bytearray(), 0
+    for piece in _Pieces(source, _PIECE_BYTES):
+        found += piece[max(0, begin - offset) : max(0, begin + count - offset)]
+        offset += len(piece)
+        if offset >= begin + count:
+            break
+    return bytes(found)
+
+
 def is_settled(*, plain_exists: bool, complete: bool, unchanged_for: float) -> bool:
     """Whether a gzip is what it is going to be.
 

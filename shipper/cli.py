@@ -154,6 +154,25 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="one object a line")
     show.set_defaults(command=_show_registry)
 
+    take_over = actions.add_parser(
+        "import",
+        help="go on where Filebeat was, before the first start",
+        description="Begins the registry with the offsets of Filebeat's: each file goes on where "
+        "Filebeat was. The daemon does the same by itself at its first start, where "
+        "registry.import_from says; Filebeat has to be stopped. Its files are only read.",
+    )
+    _add_config(take_over)
+    take_over.add_argument(
+        "--from",
+        dest="place",
+        metavar="DIR",
+        help="Filebeat's path.data, or the registry in it (default: registry.import_from)",
+    )
+    take_over.add_argument(
+        "--dry-run", action="store_true", help="print what would be done; also beside both daemons"
+    )
+    take_over.set_defaults(command=_import_registry)
+
     letters = commands.add_parser(
         "deadletter",
         help="what was refused for good: look at it, send it again",
@@ -290,6 +309,27 @@ def _show_registry(options: argparse.Namespace) -> int:
     for record in records:
         state = "there" if record.gone is None else "gone"
         sys.stdout.write(f"{record.offset:>14}  {state:<7}  {record.identity}  {record.path}\n")
+    return 0
+
+
+def _import_registry(options: argparse.Namespace) -> int:
+    from shipper.filebeat_registry import takeover
+    from shipper.filebeat_registry.report import print_plan
+    from shipper.filesystem import FileSystem
+
+    config = _load(options)[1].config
+    place = takeover.import_place(config) if options.place is None else Path(options.place)
+    if options.dry_run:
+        plan = takeover.plan_import(config, place, FileSystem())
+        print_plan(plan, sys.stdout)
+        for words in takeover.obstacles(config, plan):
+            _tell(words)
+        return 0
+    plan, aside = takeover.import_now(config, place, FileSystem(), SystemClock())
+    if aside is not None:
+        _tell(f"shipper's own registry could not be read; it was put aside as {aside}")
+    print_plan(plan, sys.stdout)
+    sys.stdout.write(f"\nTaken over; shipper goes on from there with data_dir {config.data_dir}.\n")
     return 0
 
 

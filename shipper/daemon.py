@@ -32,6 +32,7 @@ from shipper.documents import document_constants, index_name, index_names, proce
 from shipper.encode import Contributions, DocumentEncoder
 from shipper.errors import RegistryError
 from shipper.file_faults import FileFaults
+from shipper.filebeat_registry.takeover import take_over
 from shipper.filesystem import FileSystem
 from shipper.filters import EventFilter, filter_of
 from shipper.following import FollowedInput, Following
@@ -119,6 +120,9 @@ class Daemon:
                 put_aside=aside,
             )
         try:
+            await self._on_disk(
+                take_over, registry, self._config, self._filesystem, self._clock, self._log
+            )
             async with destination(around) as where_to, asyncio.TaskGroup() as tasks:
                 await self._ship(registry, around, where_to, tasks)
         finally:

@@ -6,10 +6,12 @@ once (RWF_NOWAIT), anything else is read by a worker thread.
 """
 
 import contextlib
+import ctypes
 import errno
 import glob
 import os
 import stat
+import struct
 from dataclasses import dataclass
 
 from aiofiles.os import wrap
@@ -19,6 +21,12 @@ from aiofiles.os import wrap
 _MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 
 _read_in_thread = wrap(os.preadv)
+
+# statx(2), which Python has no call for; the numbers are those of linux/stat.h.
+_AT_EMPTY_PATH = 0x1000
+_STATX_BTIME = 0x800
+_STATX_BYTES = 256
+_BORN_SECONDS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,23 @@ class FileSystem:
     def facts(self, descriptor: int) -> FileFacts:
         found = os.fstat(descriptor)
         return FileFacts(_inode(found), found.st_size, found.st_mtime_ns)
+
+    def born(self, descriptor: int) -> int | None:
+        """When the file came into being (nanoseconds since the Unix epoch), whatever was written
+        since; None where the file system or the C library does not tell."""
+        try:
+            statx = ctypes.CDLL(None, use_errno=True).statx
+        except (OSError, AttributeError):
+            return None
+        found = ctypes.create_string_buffer(_STATX_BYTES)
+        wanted = ctypes.c_uint(_STATX_BTIME)
+        if statx(ctypes.c_int(descriptor), b"", ctypes.c_int(_AT_EMPTY_PATH), wanted, found):
+            return None
+        (mask,) = struct.unpack_from("=I", found)
+        if not mask & _STATX_BTIME:
+            return None
+        seconds, nanoseconds = struct.unpack_from("=qI", found, _BORN_SECONDS)
+        return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
     def open_private(self, path: str, *, create: bool) -> int:
         """A descriptor of a directory that is ours alone.

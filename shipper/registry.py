@@ -116,6 +116,21 @@ class Registry:
             os.close(lock)
             raise
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was ever remembered here, nor taken over from elsewhere."""
+        return self.origin is None and not _single(
+            self._connection, "SELECT EXISTS (SELECT 1 FROM files)"
+        )
+
+    @property
+    def origin(self) -> str | None:
+        """From where its first records were taken over, and when, in words; None if they were
+        not."""
+        found = self._connection.execute("SELECT value FROM properties WHERE name = 'origin'")
+        row = found.fetchone()
+        return None if row is None else str(row[0])
+
     def new_row(self) -> RowId:
         """A key for a file that is not in the registry yet."""
         row = RowId(self._next_row)
@@ -126,8 +141,15 @@ class Registry:
         """All files that are remembered."""
         return _load(self._connection)
 
-    def save(self, records: Iterable[FileRecord], forgotten: Iterable[RowId] = ()) -> None:
-        """Writes these records and deletes the forgotten ones, all or nothing.
+    def save(
+        self,
+        records: Iterable[FileRecord],
+        forgotten: Iterable[RowId] = (),
+        *,
+        origin: str | None = None,
+    ) -> None:
+        """Writes these records and deletes the forgotten ones, all or nothing. `origin`: from where
+        they were taken over, if they were.
 
         Raises:
             RegistryError: nothing was written (the disk is full, say); saving again later is safe.
@@ -155,6 +177,11 @@ class Registry:
                 self._connection.executemany(
                     "DELETE FROM files WHERE row = ?", [(row,) for row in forgotten]
                 )
+                if origin is not None:
+                    self._connection.execute(
+                        "INSERT INTO properties VALUES ('origin', CAST(? AS TEXT))",
+                        (os.fsencode(origin),),
+                    )
         except sqlite3.Error as error:
             raise RegistryError(
                 f"the registry could not be written: {error}",

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from shipper.archive import SETTLED_AFTER, Ending, Unpacked, head, is_settled, unpack
+from shipper.archive import SETTLED_AFTER, Ending, Unpacked, head, is_settled, unpack, window
 from shipper.identity import HEAD_BYTES, identity_of
 
 NO_LIMIT = 1 << 40
@@ -104,6 +104,10 @@ class Archive:
             return unpacked, os.pread(unpacked.descriptor, unpacked.size + 1, 0)
         finally:
             os.close(unpacked.descriptor)
+
+    def window(self, begin: int, count: int) -> bytes:
+        with self.opened() as source:
+            return window(source, begin, count)
 
     def head(self, count: int) -> bytes:
         with self.opened() as source:
@@ -431,6 +435,17 @@ def test_a_head_is_that_of_the_plain_file(archive: Archive) -> None:
         assert archive.head(len(SMALL) - 1) == SMALL[:-1]
         archive.write(write(b"short\n"))
         assert archive.head(HEAD_BYTES) == b"short\n"
+
+
+def test_a_window_is_that_of_the_plain_file(archive: Archive) -> None:
+    for write in (lumberjack, many_members, stored):
+        archive.write(write(LARGE))
+        size = len(LARGE)
+        for begin in (0, 1, 255_999, 256 * 1024, 256 * 1024 + 1, size - 1, size, size + 1):
+            for count in (0, 1, 2, 300_000):
+                assert archive.window(begin, count) == LARGE[begin : begin + count]
+    archive.write(lumberjack(LARGE)[:-1000])
+    assert LARGE.startswith(archive.window(0, len(LARGE)))
 
 
 def test_a_head_is_there_as_soon_as_it_is_written(archive: Archive) -> None:

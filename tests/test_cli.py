@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -24,6 +25,8 @@ from shipper.output.dead_letter import DeadLetter, line_of
 from shipper.registry import FileRecord, Registry
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
+from tests.support.filebeat import FilebeatRegistry, snapshot
+from tests.support.filebeat import value as filebeat_value
 from tests.support.logdir import LogDirectory
 from tests.support.processes import overlay
 
@@ -112,6 +115,7 @@ class TestArguments:
             ("check",),
             ("setup",),
             ("registry", "show"),
+            ("registry", "import"),
             ("deadletter", "show"),
             ("deadletter", "replay"),
             ("demo",),
@@ -155,6 +159,7 @@ class TestArguments:
         ("check",),
         ("setup",),
         ("registry", "show"),
+        ("registry", "import"),
         ("deadletter", "show"),
         ("deadletter", "replay"),
     ],
@@ -356,6 +361,123 @@ class TestSetup:
         config["output"]["index"] = "tetragon"
         done = run("setup", "-c", write(tmp_path, config))
         assert (done.returncode, complaint(done)["where"]) == (2, "output.index")
+
+
+class TestRegistryImport:
+    @pytest.fixture
+    def filebeat(self, tmp_path: Path, log_directory: LogDirectory) -> FilebeatRegistry:
+        """A Filebeat that read three lines of four, and something else besides."""
+        filebeat = FilebeatRegistry(tmp_path / "filebeat")
+        log_directory.write(3)
+        filebeat.read(log_directory.log, log_directory.log.stat().st_size)
+        log_directory.write(1)
+        filebeat.set("filestream::tetragon::native::1-1", filebeat_value("/gone.log", 5, ttl=0))
+        return filebeat
+
+    @pytest.fixture
+    def written(self, tmp_path: Path, config: dict[str, Any], log_directory: LogDirectory) -> str:
+        config["inputs"][0]["paths"] = [log_directory.glob]
+        return write(tmp_path, config)
+
+    def test_a_dry_run_prints_what_would_be_done(
+        self,
+        tmp_path: Path,
+        written: str,
+        filebeat: FilebeatRegistry,
+        log_directory: LogDirectory,
+    ) -> None:
+        before = snapshot(filebeat.data)
+        (log_directory.path / "new\x1b.log").write_bytes(b"new\n")
+        where = str(filebeat.data)
+        done = run("registry", "import", "--dry-run", "--from", where, "-c", written)
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert lines[:3] == [
+            f"Filebeat's registry: {filebeat.directory}",
+            "  read: log.json: 2 operations",
+            "",
+        ]
+        assert re.split(r"  +", lines[3]) == [
+            "FILE", "FILEBEAT'S KEY", "OFFSET", "SIZE", "DECISION", "REASON",
+        ]  # fmt: skip
+        new, log = (re.split(r"  +", line) for line in lines[4:6])
+        assert new[0].endswith("new\\x1b.log")
+        assert new[2:] == ["as a new file", "Filebeat did not know it"]
+        key = next(iter(filebeat.state))
+        offset = filebeat.state[key]["cursor"]["offset"]
+        size = log_directory.log.stat().st_size
+        assert log[:5] == [
+            str(log_directory.log), key, str(offset), str(size), f"goes on at {offset}",
+        ]  # fmt: skip
+        assert lines[6:] == ["", "Not used:", "       1  removed by Filebeat (its ttl is 0)"]
+        assert not (tmp_path / "data").exists()
+        assert snapshot(filebeat.data) == before
+
+    def test_what_it_does_the_daemon_goes_on_with(
+        self,
+        written: str,
+        filebeat: FilebeatRegistry,
+        log_directory: LogDirectory,
+    ) -> None:
+        place = str(filebeat.data)
+        done = run("registry", "import", "--from", place, "-c", written)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "goes on at" in done.stdout
+        shown = run("registry", "show", "--json", "-c", written).stdout
+        found = json.loads(shown)
+        key = next(iter(filebeat.state))
+        assert found["offset"] == filebeat.state[key]["cursor"]["offset"]
+        assert found["path"] == str(log_directory.log)
+
+        again = run("registry", "import", "--from", place, "-c", written)
+        assert again.returncode == 1
+        entry = complaint(again)
+        assert entry["message"].startswith("nothing is imported: that was done from ")
+        dry = run("registry", "import", "--dry-run", "--from", place, "-c", written)
+        assert dry.returncode == 0
+        assert "nothing is imported: shipper remembers files already" in dry.stderr
+
+    def test_without_a_registry_of_filebeats_it_says_so(
+        self, tmp_path: Path, written: str, config: dict[str, Any]
+    ) -> None:
+        for arguments, where in (
+            ((), f"{config['data_dir']}/registry/filebeat"),
+            (("--from", str(tmp_path)), str(tmp_path)),
+        ):
+            done = run("registry", "import", *arguments, "-c", written)
+            assert done.returncode == 1
+            entry = complaint(done)
+            assert entry["message"] == "there is no registry of Filebeat's"
+            assert entry["where"] == where
+            assert "--from DIR" in entry["what_to_do"]
+
+    def test_beside_a_daemon_nothing_is_done(
+        self,
+        tmp_path: Path,
+        shipper: MakeShipper,
+        filebeat: FilebeatRegistry,
+    ) -> None:
+        process = shipper({"registry": {"import_from": "none"}})
+        process.start()
+        path = write(tmp_path, process.config)
+        done = run("registry", "import", "--from", str(filebeat.data), "-c", path)
+        assert done.returncode == 1
+        assert complaint(done)["message"] == "another shipper runs with this data directory"
+        dry = run("registry", "import", "--dry-run", "--from", str(filebeat.data), "-c", path)
+        assert (dry.returncode, "goes on at" in dry.stdout) == (0, True)
+
+    def test_while_filebeat_runs_nothing_is_done(
+        self, written: str, filebeat: FilebeatRegistry
+    ) -> None:
+        place = str(filebeat.data)
+        with (filebeat.data / "filebeat.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = run("registry", "import", "--from", place, "-c", written)
+            dry = run("registry", "import", "--dry-run", "--from", place, "-c", written)
+        assert done.returncode == 1
+        assert complaint(done)["message"].startswith("Filebeat still runs with that registry")
+        assert dry.returncode == 0
+        assert "Filebeat still runs with that registry" in dry.stderr
 
 
 class TestRegistry:

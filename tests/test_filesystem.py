@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,31 @@ def test_facts_are_inode_size_and_time(filesystem: FileSystem, tmp_path: Path) -
     filesystem.close(descriptor)
     assert facts.inode == Inode(path.stat().st_dev, path.stat().st_ino)
     assert (facts.size, facts.modified) == (5, 1_234_567_890_123_456_789)
+
+
+def test_a_file_is_born_when_it_is_made_whatever_is_done_to_it(
+    filesystem: FileSystem, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.log"
+    before = time.time_ns()
+    path.touch()
+    after = time.time_ns()
+    path.write_bytes(b"12345")
+    os.utime(path, (1, 1))
+    path = path.rename(tmp_path / "b.log")
+    descriptor = filesystem.open(str(path))
+    born = filesystem.born(descriptor)
+    filesystem.close(descriptor)
+    if born is None:
+        pytest.skip("this file system does not tell")
+    # The kernel's clock for it ticks every few milliseconds.
+    assert before - 20_000_000 <= born <= after
+
+
+def test_where_the_kernel_does_not_tell_the_age_is_not_known(filesystem: FileSystem) -> None:
+    with open("/proc/self/stat", "rb") as file:
+        assert filesystem.born(file.fileno()) is None
+    assert filesystem.born(-1) is None
 
 
 def test_links_are_followed_to_the_file(filesystem: FileSystem, tmp_path: Path) -> None:

@@ -60,6 +60,35 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def test_it_is_new_until_something_is_remembered(directory: Path) -> None:
+    with opened(directory) as (registry, _):
+        assert registry.is_new
+        registry.save([])
+        assert registry.is_new
+        registry.save([record()])
+    with opened(directory) as (registry, _):
+        assert not registry.is_new
+        assert registry.origin is None
+
+
+def test_what_was_taken_over_stays_so_without_files(directory: Path) -> None:
+    with opened(directory) as (registry, _):
+        registry.save([record()], origin="Filebeat")
+        registry.save([], [RowId(1)])
+    with opened(directory) as (registry, _):
+        assert registry.load() == []
+        assert registry.origin == "Filebeat"
+        assert not registry.is_new
+
+
+def test_records_are_taken_over_once_all_or_nothing(directory: Path) -> None:
+    with opened(directory) as (registry, _):
+        registry.save([record()], origin="Filebeat")
+        with pytest.raises(RegistryError):
+            registry.save([record(offset=7), record(2)], origin="Filebeat")
+        assert registry.load() == [record()]
+
+
 # Saving -------------------------------------------------------------------------------------------
 
 

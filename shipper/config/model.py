@@ -86,7 +86,40 @@ class RegistryConfig(Section, frozen=True):
         ),
     ] = Seconds(3600)
 
+    import_from: Annotated[
+        str,
+        Meta(
+            description="Whose offsets the files go on at when nothing is remembered yet: a "
+            "directory with Filebeat's registry (its `path.data`, or the `registry` in it). "
+            "`auto`: `registry/filebeat` in `data_dir`, if it is there; `none`: nobody's. A "
+            "directory that has none is no error. Filebeat's files are only read."
+        ),
+    ] = "auto"
+    import_fingerprint_offset: Annotated[
+        ByteSize,
+        Meta(
+            description="As Filebeat's `prospector.scanner.fingerprint.offset`, for files that its "
+            "registry knows by their fingerprint."
+        ),
+    ] = ByteSize(0)
+    import_fingerprint_length: Annotated[
+        ByteSize, Meta(description="As its `prospector.scanner.fingerprint.length`.")
+    ] = ByteSize(1024)
+
     def __post_init__(self) -> None:
+        known = self.import_from in ("auto", "none") or os.path.isabs(self.import_from)
+        wrong = f"`{self.import_from}` is neither `auto`, `none` nor an absolute path"
+        require(known, "import_from", wrong)
+        within(
+            "import_fingerprint_offset", self.import_fingerprint_offset, ByteSize(0), ByteSize(_MIB)
+        )
+        # Filebeat's own least.
+        within(
+            "import_fingerprint_length",
+            self.import_fingerprint_length,
+            ByteSize(64),
+            ByteSize(_MIB),
+        )
         within("commit_interval", self.commit_interval, Seconds(0.05), Seconds(60))
         within("forget_after", self.forget_after, Seconds(1), Seconds(10 * 365 * 86400))
 

@@ -385,6 +385,18 @@ WRONG = {
         "registry.commit_interval: 2m is not between 50ms and 1m",
         "",
     ),
+    "a place that is none": (
+        LEAST + "registry:\n  import_from: filebeat\n",
+        7,
+        "registry.import_from: `filebeat` is neither `auto`, `none` nor an absolute path",
+        "",
+    ),
+    "a fingerprint that is too short": (
+        LEAST + "registry:\n  import_fingerprint_length: 63\n",
+        7,
+        "registry.import_fingerprint_length: 63B is not between 64B and 1MiB",
+        "",
+    ),
     "number out of range": (
         in_output("max_in_flight: 0"),
         6,
@@ -855,6 +867,9 @@ EVERY_OPTION = {
     "retention.max_bytes": ("0", 0),
     "registry.commit_interval": ("100ms", 0.1),
     "registry.forget_after": ("1d", 86400.0),
+    "registry.import_from": ("/usr/share/filebeat/data", "/usr/share/filebeat/data"),
+    "registry.import_fingerprint_offset": ("1KiB", 1024),
+    "registry.import_fingerprint_length": ("64", 64),
     "admin.enabled": ("false", False),
     "admin.listen": ("'[::1]:80'", "[::1]:80"),
     "logging.level": ("error", Level.ERROR),

@@ -51,6 +51,14 @@ def test_the_lines_for_a_ca_of_ones_own_work_without_their_marks(
     assert config.output.tls.ca.endswith("/ca.crt")
 
 
+def test_the_sidecar_goes_on_where_the_filebeat_of_elastics_guide_was(
+    load_text: LoadText,
+) -> None:
+    # Its values mount this directory of the node as Filebeat's path.data.
+    config = load_text(config_map("sidecar"), {})
+    assert config.registry.import_from == "/var/run/cilium/tetragon/filebeat"
+
+
 def test_every_configuration_in_deploy_is_among_those_that_are_tested() -> None:
     files = {path.relative_to(DEPLOY).as_posix() for path in DEPLOY.rglob("shipper.yml")}
     maps = {path.relative_to(DEPLOY).as_posix() for path in DEPLOY.rglob("configmap.yaml")}

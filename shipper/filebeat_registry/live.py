@@ -1,0 +1,228 @@
+"""The files that are there now, as far as deciding about them asks for it: their digests, and what
+stands before an offset. Gzips of rotated logs are looked into.
+
+It blocks on the disk: the daemon calls it from a worker thread, before anything is followed.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from shipper.archive import window
+from shipper.compressed import SUFFIX
+from shipper.config.inputs import InputConfig
+from shipper.discovery import scan
+from shipper.filebeat_registry.entries import Entry
+from shipper.filebeat_registry.judge import Evidence
+from shipper.filesystem import FileSystem, Inode
+from shipper.identity import HEAD_BYTES, Identity, identity_of, mark_of
+
+#: How much before an offset is searched for the line that ends there, in bytes: first little, and
+#: more only if it is long.
+_WINDOWS = (64 * 1024, 64 * 1024**2)
+
+#: A digest of fewer bytes than this says too little; so does Filebeat (`min`, in bytes).
+_FEWEST = 64
+_MOST = 64 * 1024
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Which bytes of a file Filebeat's fingerprint is of (`prospector.scanner.fingerprint`)."""
+
+    offset: int = 0
+    length: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFile:
+    """One file."""
+
+    path: str
+    inode: Inode
+    #: In bytes; of a gzip, what it says is in it (modulo 2**32).
+    size: int
+    born: int | None
+    identity: Identity | None
+    #: Filebeat's fingerprint; empty for a file that is too short for one.
+    digest: str
+    #: The time of its first line, in itself; None if that has none.
+    begins: int | None
+    compressed: bool
+
+
+class _Line(msgspec.Struct):
+    time: str = ""
+
+
+class LiveFiles:
+    """The files of one input."""
+
+    def __init__(
+        self, filesystem: FileSystem, settings: InputConfig, fingerprint: Fingerprint
+    ) -> None:
+        self._filesystem = filesystem
+        self._fingerprint = fingerprint
+        #: What could not be looked at: the path, and why.
+        self.unreadable: dict[str, OSError] = {}
+        found = scan(filesystem, settings.paths, (*settings.exclude, f"*{SUFFIX}"))
+        self.unreadable.update(found.unreadable)
+        self.files = self._look(found.found, compressed=False)
+        if settings.compressed:
+            patterns = [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in settings.paths]
+            gzips = scan(filesystem, patterns, settings.exclude).found
+            # As long as the file itself is there, nobody reads its gzip.
+            alone = {
+                inode: path
+                for inode, path in gzips.items()
+                if not os.path.exists(path.removesuffix(SUFFIX))
+            }
+            self.files += self._look(alone, compressed=True)
+
+    def begins_like(self, file: LiveFile, entry: Entry) -> bool:
+        """Whether it begins like a short file that an entry is of; False if it cannot be read."""
+        if entry.covered is None or not _FEWEST <= entry.covered <= _MOST:
+            return False
+        with suppress(OSError), self._opened(file) as content:
+            head = content.read(self._fingerprint.offset, entry.covered)
+            # Which of the two depends on the version.
+            forms = (head, head.hex().encode())
+            return len(head) == entry.covered and any(
+                hashlib.sha256(form).hexdigest() == entry.value for form in forms
+            )
+        return False
+
+    def evidence(self, file: LiveFile, entry: Entry) -> Evidence | None:
+        """What it shows for an entry; None if it cannot be read, or is another file by now."""
+        try:
+            with self._opened(file) as content:
+                return _evidence(content, file, entry)
+        except OSError as error:
+            self.unreadable[file.path] = error
+            return None
+
+    def _look(self, found: dict[Inode, str], *, compressed: bool) -> list[LiveFile]:
+        files = []
+        for inode, path in found.items():
+            try:
+                with self._opened_at(path, compressed=compressed) as content:
+                    facts = self._filesystem.facts(content.descriptor)
+                    if facts.inode != inode:
+                        continue  # It was rotated since; it is new to us as well as to Filebeat.
+                    identity = identity_of(content.read(0, HEAD_BYTES), final=compressed)
+                    size = content.length(facts.size)
+                    born = self._filesystem.born(content.descriptor)
+                    digest, begins = self._digest(content), _time_of_first(content)
+                    files.append(
+                        LiveFile(path, inode, size, born, identity, digest, begins, compressed)
+                    )
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                self.unreadable[path] = error
+        return files
+
+    def _digest(self, content: "_Content") -> str:
+        head = content.read(self._fingerprint.offset, self._fingerprint.length)
+        return hashlib.sha256(head).hexdigest() if len(head) == self._fingerprint.length else ""
+
+    @contextmanager
+    def _opened(self, file: LiveFile) -> Iterator["_Content"]:
+        with self._opened_at(file.path, compressed=file.compressed) as content:
+            if self._filesystem.facts(content.descriptor).inode != file.inode:
+                raise FileNotFoundError(file.path)
+            yield content
+
+    @contextmanager
+    def _opened_at(self, path: str, *, compressed: bool) -> Iterator["_Content"]:
+        descriptor = self._filesystem.open(path)
+        try:
+            yield _Content(self._filesystem, descriptor, compressed)
+        finally:
+            self._filesystem.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What is in an open file, unpacked if it is a gzip."""
+
+    filesystem: FileSystem
+    descriptor: int
+    compressed: bool
+
+    def read(self, offset: int, count: int) -> bytes:
+        """`count` bytes from `offset` on, fewer at the end."""
+        if self.compressed:
+            return window(self.descriptor, offset, count)
+        found = bytearray()
+        while len(found) < count:
+            piece = self.filesystem.peek(self.descriptor, count - len(found), offset + len(found))
+            if not piece:
+                break
+            found += piece
+        return bytes(found)
+
+    def length(self, size: int) -> int:
+        """How long it is; `size`: of the file itself."""
+        if not self.compressed:
+            return size
+        return int.from_bytes(self.filesystem.peek(self.descriptor, 4, max(0, size - 4)), "little")
+
+
+def _evidence(content: _Content, file: LiveFile, entry: Entry) -> Evidence:
+    offset = entry.offset or 0
+    begin, before, follows, cut = 0, b"", False, 0
+    for size in _WINDOWS:
+        begin = max(0, offset - size)
+        # One byte more: whether anything follows.
+        found = content.read(begin, offset - begin + 1)
+        before, follows = found[: offset - begin], len(found) > offset - begin
+        # A last line without a newline is complete where nothing will follow.
+        ended = entry.ended and not follows
+        cut = len(before) if ended else before.rfind(b"\n") + 1
+        # The line has to be here as a whole.
+        if not begin or before.rfind(b"\n", 0, max(0, cut - 1)) >= 0:
+            break
+    whole_lines = before[:cut]
+    return Evidence(
+        born=file.born,
+        same_path=os.fsencode(file.path).decode("utf-8", "replace") == entry.source,
+        reaches=len(before) == offset - begin,
+        # Where no line begins for that long, nothing is known.
+        line_end=begin + cut if cut or not begin else 0,
+        mark=mark_of(whole_lines),
+        line_time=_time_of_last(whole_lines, is_all=begin == 0),
+    )
+
+
+def _time_of_first(content: _Content) -> int | None:
+    line, newline, _ = content.read(0, _WINDOWS[0]).lstrip(b"\r\n").partition(b"\n")
+    return _time_of(line) if newline else None
+
+
+def _time_of_last(lines: bytes, *, is_all: bool) -> int | None:
+    """The time of the last line, in nanoseconds since the Unix epoch; None if it has none, or does
+    not begin here. `is_all`: nothing is before."""
+    lines = lines.rstrip(b"\r\n")
+    start = lines.rfind(b"\n") + 1
+    if not lines or (start == 0 and not is_all):
+        return None
+    return _time_of(lines[start:])
+
+
+def _time_of(line: bytes) -> int | None:
+    try:
+        written = datetime.fromisoformat(msgspec.json.decode(line, type=_Line).time)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    if written.tzinfo is None:
+        return None
+    since = written - _EPOCH
+    return (since.days * 86400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000

@@ -1,0 +1,104 @@
+"""What was read of Filebeat's registry and what was decided: for a person, and for the log."""
+
+from collections.abc import Iterator
+from typing import TextIO
+
+from shipper.filebeat_registry.judge import Verdict
+from shipper.filebeat_registry.plan import Decision, Plan
+from shipper.logs import Log
+
+_HEADINGS = ("FILE", "FILEBEAT'S KEY", "OFFSET", "SIZE", "DECISION", "REASON")
+
+
+def print_plan(plan: Plan, out: TextIO) -> None:
+    """A table of all files, and what was read."""
+    store = plan.store
+    out.write(f"Filebeat's registry: {_shown(str(store.directory))}\n")
+    for words in store.read:
+        out.write(f"  read: {words}\n")
+    for words in store.problems:
+        out.write(f"  NOT SOUND: {words}\n")
+    for path, error in sorted(plan.unreadable.items()):
+        out.write(f"  CANNOT BE READ: {_shown(path)}: {error.strerror}\n")
+    rows = [_HEADINGS, *(_row(decision) for decision in _sorted(plan))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    out.write("\n")
+    for row in rows:
+        # Numbers stand to the right.
+        cells = [
+            text.rjust(width) if column in (2, 3) else text.ljust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        out.write("  ".join(cells).rstrip() + "\n")
+    if plan.unused:
+        out.write("\nNot used:\n")
+        for why, count in sorted(plan.unused.items(), key=lambda each: each[0].name):
+            out.write(f"{count:>8}  {why.value}\n")
+
+
+def log_plan(plan: Plan, log: Log) -> None:
+    """The same, a message a file."""
+    store = plan.store
+    for words in store.problems:
+        log.warning("Filebeat's registry is not sound", problem=words, path=str(store.directory))
+    for path, error in sorted(plan.unreadable.items()):
+        log.warning("a file cannot be looked at", path=path, error=str(error.strerror))
+    for decision in _sorted(plan):
+        if decision.judgement is None:
+            continue
+        say = log.info if decision.is_certain else log.warning
+        say(
+            "Filebeat's registry: " + decision_in_words(decision),
+            path=decision.file.path,
+            input=decision.input_id,
+            filebeat_key=decision.entry and decision.entry.key,
+            filebeat_offset=decision.entry and decision.entry.offset,
+            size=decision.file.size,
+            why=decision.judgement.why,
+        )
+    log.info(
+        "Filebeat's registry is taken over, once and for all; it is left as it was",
+        path=str(store.directory),
+        read="; ".join(store.read),
+        go_on=sum(_goes_on(decision) for decision in plan.decisions),
+        from_beginning=sum(not _goes_on(decision) for decision in plan.decisions),
+        keys_not_used={why.name.lower(): count for why, count in plan.unused.items()},
+    )
+
+
+def decision_in_words(decision: Decision) -> str:
+    """What becomes of a file."""
+    if decision.judgement is None:
+        return "as a new file"
+    if _goes_on(decision):
+        return f"goes on at {decision.judgement.start}"
+    return "from its beginning"
+
+
+def _goes_on(decision: Decision) -> bool:
+    judgement = decision.judgement
+    return judgement is not None and judgement.verdict is Verdict.GOES_ON
+
+
+def _sorted(plan: Plan) -> Iterator[Decision]:
+    return iter(sorted(plan.decisions, key=lambda each: (each.file.path, each.input_id)))
+
+
+def _row(decision: Decision) -> tuple[str, ...]:
+    entry, judgement = decision.entry, decision.judgement
+    offset = "" if entry is None else "none" if entry.offset is None else str(entry.offset)
+    return (
+        _shown(decision.file.path),
+        "" if entry is None else _shown(entry.key),
+        offset,
+        str(decision.file.size),
+        decision_in_words(decision),
+        "Filebeat did not know it" if judgement is None else judgement.why,
+    )
+
+
+def _shown(text: str) -> str:
+    """Without anything that a terminal would act on, or that is no UTF-8."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

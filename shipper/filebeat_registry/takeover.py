@@ -1,0 +1,187 @@
+"""Taking Filebeat's registry over: once, before anything is followed, while our own is empty.
+
+The records and the word that they were taken over are one commit: either all of it is there, or the
+next start does it again from Filebeat's files, which stay as they are.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shipper.clock import Clock
+from shipper.config.model import Config
+from shipper.errors import RegistryError
+from shipper.filebeat_registry.live import Fingerprint
+from shipper.filebeat_registry.plan import Decision, Plan, make_plan
+from shipper.filebeat_registry.report import log_plan
+from shipper.filebeat_registry.store import find_store, read_store
+from shipper.filesystem import FileSystem
+from shipper.identity import NO_MARK
+from shipper.logs import Log
+from shipper.registry import FileRecord, Registry, read_records
+
+_LOCK = "filebeat.lock"
+
+
+def import_place(config: Config) -> Path | None:
+    """Where the configuration says that Filebeat's registry may be; None: nowhere."""
+    match config.registry.import_from:
+        case "none":
+            return None
+        case "auto":
+            # Not `data_dir` itself: its own files are not looked at for Filebeat's.
+            return Path(config.data_dir, "registry", "filebeat")
+        case place:
+            return Path(place)
+
+
+def plan_import(config: Config, place: Path | None, filesystem: FileSystem) -> Plan:
+    """What becomes of each file.
+
+    Raises:
+        RegistryError: there is no registry of Filebeat's at `place`, or it cannot be read.
+    """
+    plan = None if place is None else _plan(config, place, filesystem)
+    if plan is None:
+        raise RegistryError(
+            "there is no registry of Filebeat's",
+            where="" if place is None else str(place),
+            what_to_do="name Filebeat's data directory (path.data) with --from DIR, or in "
+            "registry.import_from",
+        )
+    return plan
+
+
+def take_over(
+    registry: Registry, config: Config, filesystem: FileSystem, clock: Clock, log: Log
+) -> None:
+    """At a first start: has every file that Filebeat knew go on where Filebeat was, and says so.
+
+    Raises:
+        RegistryError: Filebeat's registry cannot be read, or Filebeat still runs: everything would
+            be sent twice. Nothing was taken over; the next start tries again.
+    """
+    place = import_place(config)
+    if place is None or not registry.is_new:
+        return
+    plan = _plan(config, place, filesystem)
+    if plan is None:
+        if config.registry.import_from != "auto":
+            log.info("there is no registry of Filebeat's: nothing is taken over", path=str(place))
+        return
+    _refuse_if_running(plan.store.directory)
+    _save(plan, registry, clock)
+    log_plan(plan, log)
+
+
+def import_now(
+    config: Config, place: Path | None, filesystem: FileSystem, clock: Clock
+) -> tuple[Plan, str | None]:
+    """The same without a daemon. Also returns where a registry of ours that could not be read was
+    put aside (else None).
+
+    Raises:
+        RegistryError: also if something is remembered already, or a daemon runs.
+    """
+    plan = plan_import(config, place, filesystem)
+    _refuse_if_running(plan.store.directory)
+    registry, aside = Registry.open(Path(config.data_dir))
+    try:
+        if not registry.is_new:
+            raise _not_new(config, registry.origin)
+        _save(plan, registry, clock)
+    finally:
+        registry.close()
+    return plan, aside
+
+
+def obstacles(config: Config, plan: Plan) -> Iterator[str]:
+    """What would keep `import_now` from doing it, in words."""
+    directory = Path(config.data_dir)
+    if (directory / "registry.db").exists() and read_records(directory):
+        yield str(_not_new(config, None))
+    if is_running(plan.store.directory):
+        yield "Filebeat still runs with that registry: these offsets move on"
+
+
+def _plan(config: Config, place: Path, filesystem: FileSystem) -> Plan | None:
+    directory = find_store(place)
+    if directory is None:
+        return None
+    settings = config.registry
+    fingerprint = Fingerprint(
+        settings.import_fingerprint_offset, settings.import_fingerprint_length
+    )
+    return make_plan(read_store(directory), config.inputs, fingerprint, filesystem)
+
+
+def _save(plan: Plan, registry: Registry, clock: Clock) -> None:
+    """Begins our registry with what was decided."""
+    now = clock.now()
+    when = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    records = list(_records(plan.decisions, registry, now))
+    registry.save(records, origin=f"{plan.store.directory} at {when}")
+
+
+def _not_new(config: Config, origin: str | None) -> RegistryError:
+    return RegistryError(
+        "nothing is imported: "
+        + (f"that was done from {origin}" if origin else "shipper remembers files already"),
+        where=config.data_dir,
+        what_to_do="what shipper remembers is later than Filebeat's offsets; `shipper registry "
+        "show` prints it",
+    )
+
+
+def _refuse_if_running(directory: Path) -> None:
+    """Raises RegistryError if Filebeat runs with the registry in that directory.
+
+    It holds a lock (flock(2)) of a file in its data directory, two levels up as a rule.
+    """
+    if is_running(directory):
+        raise RegistryError(
+            "Filebeat still runs with that registry: its offsets move on, and both would ship",
+            where=str(directory),
+            what_to_do="stop Filebeat first; or set registry.import_from to none",
+        )
+
+
+def is_running(directory: Path) -> bool:
+    """Whether Filebeat runs with the registry in that directory."""
+    with suppress(OSError):
+        path = directory.parent.parent / _LOCK
+        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            # Gives it free, too.
+            os.close(lock)
+    return False
+
+
+def _records(decisions: Iterable[Decision], registry: Registry, now: float) -> Iterator[FileRecord]:
+    """One for each file that Filebeat knew, also where that was of no use: whatever `start_at` and
+    `ignore_older` say, such a file is read from its beginning."""
+    for decision in decisions:
+        file, judgement = decision.file, decision.judgement
+        # Without a first line it is not known which file it is, and nothing of it was read.
+        if judgement is None or file.identity is None:
+            continue
+        if file.compressed and not judgement.start:
+            continue  # It is unpacked and read as any other.
+        yield FileRecord(
+            row=registry.new_row(),
+            input_id=decision.input_id,
+            path=file.path,
+            identity=file.identity,
+            inode=None if file.compressed else file.inode,
+            offset=judgement.start,
+            mark=judgement.mark if judgement.start else NO_MARK,
+            updated=now,
+            gone=None,
+        )

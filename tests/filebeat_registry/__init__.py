@@ -1,0 +1,1 @@
+"""Tests of taking Filebeat's registry over: read, judged, planned, done."""
