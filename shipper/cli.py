@@ -318,7 +318,7 @@ def _import_registry(options: argparse.Namespace) -> int:
     from shipper.filesystem import FileSystem
 
     config = _load(options)[1].config
-    place = takeover.import_place(config) if options.place is None else Path(options.place)
+    place = config.import_place if options.place is None else Path(options.place)
     if options.dry_run:
         plan = takeover.plan_import(config, place, FileSystem())
         print_plan(plan, sys.stdout)

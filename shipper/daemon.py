@@ -32,7 +32,6 @@ from shipper.documents import document_constants, index_name, index_names, proce
 from shipper.encode import Contributions, DocumentEncoder
 from shipper.errors import RegistryError
 from shipper.file_faults import FileFaults
-from shipper.filebeat_registry.takeover import take_over
 from shipper.filesystem import FileSystem
 from shipper.filters import EventFilter, filter_of
 from shipper.following import FollowedInput, Following
@@ -120,14 +119,26 @@ class Daemon:
                 put_aside=aside,
             )
         try:
-            await self._on_disk(
-                take_over, registry, self._config, self._filesystem, self._clock, self._log
-            )
+            await self._take_over(registry)
             async with destination(around) as where_to, asyncio.TaskGroup() as tasks:
                 await self._ship(registry, around, where_to, tasks)
         finally:
             await self._on_disk(registry.close)
             self._disk.shutdown()
+
+    async def _take_over(self, registry: Registry) -> None:
+        """At a first start: has each file go on where Filebeat was, if it was there."""
+        place = self._config.import_place
+        if place is None or not registry.is_new:
+            return
+        if self._config.registry.import_from == "auto" and not place.exists():
+            return
+        # Once in the life of a data directory, if at all.
+        from shipper.filebeat_registry.takeover import take_over
+
+        await self._on_disk(
+            take_over, registry, self._config, self._filesystem, self._clock, self._log
+        )
 
     async def _ship(
         self,

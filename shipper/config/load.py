@@ -19,9 +19,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from shipper.config.filebeat.draft import Draft, Remark
-from shipper.config.filebeat.translate import is_filebeat
-from shipper.config.filebeat.translate import read as translate
+from shipper.config.dialect import is_filebeat
 from shipper.config.model import Config
 from shipper.config.outputs import misplaced
 from shipper.config.presets import with_preset
@@ -30,6 +28,9 @@ from shipper.config.section import Section
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.config.yaml_text import QUOTE_IT, compose, is_binary, key_of, scalar_of
 from shipper.errors import ConfigError
+
+if typing.TYPE_CHECKING:
+    from shipper.config.filebeat.draft import Draft, Remark
 
 #: Where a configuration is looked for when none is named.
 PLACES = (
@@ -78,7 +79,7 @@ class Reading:
 
     config: Config
     #: Of options of Filebeat that have no effect here, or another one.
-    remarks: tuple[Remark, ...] = ()
+    remarks: "tuple[Remark, ...]" = ()
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
@@ -97,7 +98,7 @@ def read_config(
     over those before it, and `settings` (`KEY=VALUE`) over all."""
     files = [(str(path), compose(_content(path), str(path))) for path in paths]
     if any(is_filebeat(root, name) for name, root in files):
-        return _reading(translate(files, environ, settings), environ)
+        return _reading(_translate(files, environ, settings), environ)
     if len(files) > 1 or settings:
         raise ConfigError(
             "several files, and settings, are for configurations of Filebeat",
@@ -110,7 +111,7 @@ def read_config(
 
 def read_filebeat(
     paths: Sequence[Path], environ: Mapping[str, str], settings: Sequence[str] = ()
-) -> Draft:
+) -> "Draft":
     """Files of Filebeat as a configuration of our own, as it would be written.
 
     Raises ConfigError, also for what our own configuration would be refused for.
@@ -119,7 +120,7 @@ def read_filebeat(
     for name, root in files:
         if not any(is_filebeat(root, name) for name, root in files):
             raise ConfigError("it is no configuration of Filebeat", where=name)
-    draft = translate(files, environ, settings)
+    draft = _translate(files, environ, settings)
     _reading(draft, environ)
     return draft
 
@@ -128,8 +129,19 @@ def parse_config(text: bytes, name: str, environ: Mapping[str, str]) -> Config:
     """As `load_config`, of the content of a file called `name`."""
     root = compose(text, name)
     if is_filebeat(root, name):
-        return _reading(translate([(name, root)], environ), environ).config
+        return _reading(_translate([(name, root)], environ), environ).config
     return _read_own(root, name, environ)
+
+
+def _translate(
+    files: Sequence[tuple[str, yaml.MappingNode]],
+    environ: Mapping[str, str],
+    settings: Sequence[str] = (),
+) -> "Draft":
+    # It takes a while to import, for a file that most do not have.
+    from shipper.config.filebeat.translate import read
+
+    return read(files, environ, settings)
 
 
 def _content(path: Path) -> bytes:
@@ -156,7 +168,7 @@ def _read_own(root: yaml.MappingNode, name: str, environ: Mapping[str, str]) -> 
     return _converted(content, document, environ)
 
 
-def _reading(draft: Draft, environ: Mapping[str, str]) -> Reading:
+def _reading(draft: "Draft", environ: Mapping[str, str]) -> Reading:
     return Reading(_converted(draft.plain(), draft, environ), tuple(draft.remarks))
 
 

@@ -3,6 +3,7 @@ has for it. Inputs and the output, which have the most, have modules of their ow
 """
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, field
@@ -198,3 +199,15 @@ class Config(Section, frozen=True, kw_only=True):
             require(ids.count(name) == 1, "inputs", f"two have the id `{name}`")
         require(os.path.isabs(self.data_dir), "data_dir", f"`{self.data_dir}` is not absolute")
         within("shutdown_timeout", self.shutdown_timeout, Seconds(0), Seconds(3600))
+
+    @property
+    def import_place(self) -> Path | None:
+        """Where Filebeat's registry may be; None: nowhere."""
+        match self.registry.import_from:
+            case "none":
+                return None
+            case "auto":
+                # Not `data_dir` itself: its own files are not looked at for Filebeat's.
+                return Path(self.data_dir, "registry", "filebeat")
+            case place:
+                return Path(place)

@@ -26,18 +26,6 @@ from shipper.registry import FileRecord, Registry, read_records
 _LOCK = "filebeat.lock"
 
 
-def import_place(config: Config) -> Path | None:
-    """Where the configuration says that Filebeat's registry may be; None: nowhere."""
-    match config.registry.import_from:
-        case "none":
-            return None
-        case "auto":
-            # Not `data_dir` itself: its own files are not looked at for Filebeat's.
-            return Path(config.data_dir, "registry", "filebeat")
-        case place:
-            return Path(place)
-
-
 def plan_import(config: Config, place: Path | None, filesystem: FileSystem) -> Plan:
     """What becomes of each file.
 
@@ -64,7 +52,7 @@ def take_over(
         RegistryError: Filebeat's registry cannot be read, or Filebeat still runs: everything would
             be sent twice. Nothing was taken over; the next start tries again.
     """
-    place = import_place(config)
+    place = config.import_place
     if place is None or not registry.is_new:
         return
     plan = _plan(config, place, filesystem)

@@ -25,7 +25,7 @@ from shipper.errors import RegistryError
 from shipper.filebeat_registry.entries import Unused
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.filebeat_registry.report import decision_in_words
-from shipper.filebeat_registry.takeover import import_now, import_place, plan_import, take_over
+from shipper.filebeat_registry.takeover import import_now, plan_import, take_over
 from shipper.filesystem import FileSystem, Inode
 from shipper.identity import NO_MARK, identity_of, mark_of
 from shipper.logs import Level, Log, LogFormat
@@ -553,9 +553,9 @@ class TestOnceOnly:
             )
             for value in ("none", "auto")
         )
-        assert import_place(none) is None
+        assert none.import_place is None
         assert self.start(world, none) == []
-        assert import_place(auto) == world.data / "registry" / "filebeat"
+        assert auto.import_place == world.data / "registry" / "filebeat"
         assert self.start(world, auto) == []
         shutil.copytree(world.filebeat.data, world.data, dirs_exist_ok=True)
         assert len(self.start(world, auto)) == 2

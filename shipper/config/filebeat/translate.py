@@ -19,7 +19,6 @@ from shipper.config.filebeat.options import Section
 from shipper.config.filebeat.tree import Node, Place, find, lay_over, put, read_tree, setting
 from shipper.config.filebeat.values import boolean
 from shipper.config.filebeat.variables import expand
-from shipper.config.yaml_text import key_of
 from shipper.errors import ConfigError
 
 #: Every section, in the order of the docs.
@@ -48,30 +47,6 @@ _TOP = Section(
         elsewhere.ELASTICSEARCH,
     ),
 )
-
-#: What a file of Filebeat begins its keys with, and one of ours does not.
-_MARKS = frozenset({"path", "setup", "http", "queue", "monitoring", "cloud", "xpack"})
-
-
-def is_filebeat(root: yaml.MappingNode, name: str) -> bool:
-    """Whether a file called `name` is one of Filebeat's, by its keys at the top.
-
-    Raises ConfigError if it has keys of both dialects.
-    """
-    keys = [key_of(node) for node, _ in root.value]
-    certain = [key for key in keys if key.startswith(("filebeat.", "output.")) or key == "filebeat"]
-    if "inputs" in keys or "data_dir" in keys:
-        if certain:
-            raise ConfigError(
-                f"`{certain[0]}` is a key of Filebeat's, and the file has keys of shipper's own",
-                where=name,
-                what_to_do="leave the one or the other",
-            )
-        return False
-    return bool(certain) or any(
-        key.partition(".")[0] in _MARKS or (key == "output" and _names_an_output(value))
-        for key, (_, value) in zip(keys, root.value, strict=True)
-    )
 
 
 def read(
@@ -174,10 +149,3 @@ def _forget(root: Node, path: str) -> None:
     node = find(root, above)
     if node is not None and isinstance(node.content, dict):
         node.content.pop(key, None)
-
-
-def _names_an_output(node: yaml.Node) -> bool:
-    names = {"elasticsearch", "logstash", "kafka", "redis"}
-    return isinstance(node, yaml.MappingNode) and any(
-        key_of(key).partition(".")[0] in names for key, _ in node.value
-    )

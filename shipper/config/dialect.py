@@ -1,0 +1,39 @@
+"""Which dialect a configuration is in: ours or Filebeat's. Apart from what reads Filebeat's, for
+which a daemon with a file of our own has no use.
+"""
+
+import yaml
+
+from shipper.config.yaml_text import key_of
+from shipper.errors import ConfigError
+
+#: What a file of Filebeat begins its keys with, and one of ours does not.
+_MARKS = frozenset({"path", "setup", "http", "queue", "monitoring", "cloud", "xpack"})
+
+
+def is_filebeat(root: yaml.MappingNode, name: str) -> bool:
+    """Whether a file called `name` is one of Filebeat's, by its keys at the top.
+
+    Raises ConfigError if it has keys of both dialects.
+    """
+    keys = [key_of(node) for node, _ in root.value]
+    certain = [key for key in keys if key.startswith(("filebeat.", "output.")) or key == "filebeat"]
+    if "inputs" in keys or "data_dir" in keys:
+        if certain:
+            raise ConfigError(
+                f"`{certain[0]}` is a key of Filebeat's, and the file has keys of shipper's own",
+                where=name,
+                what_to_do="leave the one or the other",
+            )
+        return False
+    return bool(certain) or any(
+        key.partition(".")[0] in _MARKS or (key == "output" and _names_an_output(value))
+        for key, (_, value) in zip(keys, root.value, strict=True)
+    )
+
+
+def _names_an_output(node: yaml.Node) -> bool:
+    names = {"elasticsearch", "logstash", "kafka", "redis"}
+    return isinstance(node, yaml.MappingNode) and any(
+        key_of(key).partition(".")[0] in names for key, _ in node.value
+    )
