@@ -72,8 +72,8 @@ SHARED += [Shape(workers, 50, 0.05) for workers in (4, 8, 16)]
 SHARED += [Shape(4, 2, 0.05), Shape(4, 4, 0.2), Shape(6, 3, 0.1), Shape(8, 4, 0.1)]
 SHARED += [Shape(8, 20, 0.12), Shape(8, 24, 0.2), Shape(12, 20, 0.1), Shape(16, 8, 0.2)]
 SHARED += [Shape(16, 200, 0.2)]
-"""Where there is next to no queue, those who hold the room are hardly ever rejected, and shares stay
-unequal for minutes: see docs/concurrency.md."""
+"""Where there is no queue at all, those who hold the room are hardly ever rejected, and shares
+stay unequal for minutes: see docs/concurrency.md."""
 
 EVEN = {Shape(8, 24, 0.2), Shape(12, 20, 0.1), Shape(16, 10, 0.05)}
 EVEN |= {Shape(16, 50, 0.05), Shape(16, 200, 0.2)}
