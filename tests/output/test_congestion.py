@@ -90,12 +90,20 @@ def test_it_is_one_at_the_least() -> None:
     assert rounds.limit == 1
 
 
-def test_after_a_rejection_it_leaves_room_comes_back_below_it_and_tries_one_more_later() -> None:
+def test_after_a_rejection_it_goes_below_what_there_was_room_for_and_adds_one_at_a_time() -> None:
     rounds = grown(16)
     rounds.reject(in_flight=13)
-    assert rounds.limit == 9
+    assert rounds.limit == 11
     limits = list(dict.fromkeys(rounds.play(100, seconds=0.2)))
-    assert limits[:3] == [9, 12, 13]
+    assert limits[:5] == [11, 12, 13, 14, 15]
+
+
+def test_a_rejection_where_requests_wait_long_takes_more_away() -> None:
+    quick, slow = grown(16), grown(16)
+    slow.play(2, seconds=1.6)
+    quick.reject(in_flight=13)
+    slow.reject(in_flight=13)
+    assert slow.limit < quick.limit
 
 
 def test_what_was_sent_before_a_cut_says_nothing_new() -> None:

@@ -2,7 +2,7 @@
 
 A discrete-event simulation: no event loop, no waiting; everything random comes from one seed. The
 shippers decide with the real ``Controller`` and the real ``Backoff``, and treat a rejection as the
-sender does: the request waits for its backoff, and a host that took nothing of it rests.
+sender does: the request waits for its backoff, and meanwhile others are sent in its place.
 
     world = World(seed=1)
     cluster = Cluster(world, Shape(workers=4, queue=10, seconds=0.05))
@@ -179,8 +179,6 @@ class Shipper:
         self._ready: deque[_Batch] = deque()
         self._held = 0
         self._next_batch = self.starts
-        self._host_failures = 0
-        self._rests_until = 0.0
         self._times: list[float] = []
         self._totals: list[int] = []
         self.world.at(self.starts, self._pump)
@@ -199,7 +197,7 @@ class Shipper:
 
     def _pump(self) -> None:
         now = self.world.now
-        while self.in_flight < self.limit and self._rests_until <= now:
+        while self.in_flight < self.limit:
             if self._ready:
                 batch = self._ready.popleft()
             elif self._held < HELD and self._next_batch <= now:
@@ -241,12 +239,7 @@ class Shipper:
         if delivered:
             self._times.append(self.world.now)
             self._totals.append(delivered + (self._totals[-1] if self._totals else 0))
-            self._host_failures, self._rests_until, batch.failures = 0, 0.0, 0
-        else:
-            self._host_failures += 1
-            rest = BACKOFF.delay(self._host_failures, self.world.rng) + BACKOFF.initial
-            self._rests_until = self.world.now + rest
-            self.world.at(self._rests_until, self._pump)
+            batch.failures = 0
         if not rejected:
             self._held -= 1
             return
