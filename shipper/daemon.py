@@ -23,13 +23,14 @@ from shipper.budget import ByteBudget
 from shipper.catalog import Catalog
 from shipper.clock import Clock
 from shipper.compressed import SUFFIX, CompressedLogs
-from shipper.config.inputs import Format, InputConfig, StartAt
+from shipper.config.inputs import InputConfig, StartAt
 from shipper.config.model import Config
 from shipper.config.outputs import Ids, OutputKind, uses_tls
 from shipper.config.tls import TlsVerify
+from shipper.contributions import contributions_of
 from shipper.discovery import WakeUp, Watch
 from shipper.documents import document_constants, index_name, index_names, processing_of
-from shipper.encode import Contributions, DocumentEncoder
+from shipper.encode import DocumentEncoder
 from shipper.errors import RegistryError
 from shipper.file_faults import FileFaults
 from shipper.filebeat_registry.takeover import take_over
@@ -244,7 +245,7 @@ class Daemon:
                 constants,
                 content_ids=self._config.output.ids is Ids.CONTENT,
                 on_invalid=settings.on_invalid,
-                contributions=_contributions(settings, constants),
+                contributions=contributions_of(settings.format, constants),
                 events=self._event_filter(settings),
                 index=index_name(
                     self._config, settings, processing.constants if processing else constants
@@ -383,15 +384,6 @@ class Daemon:
         finally:
             for kind in kinds:
                 loop.remove_signal_handler(kind)
-
-
-def _contributions(settings: InputConfig, constants: Mapping[str, object]) -> Contributions | None:
-    if settings.format is Format.RAW:
-        return None
-    # Its types take a while to make, which a start without it does not pay for.
-    from shipper.ecs import EcsDocuments
-
-    return EcsDocuments(constants)
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
