@@ -17,7 +17,8 @@ class Event(msgspec.Struct, gc=False):
     time: msgspec.Raw = msgspec.Raw(b"")
 
 
-#: Validates an event; raises msgspec.MsgspecError, UnicodeDecodeError or RecursionError.
+#: Validates an event, also in the fast loop of `encode`. Raises msgspec.MsgspecError,
+#: UnicodeDecodeError or RecursionError.
 decode_event = msgspec.json.Decoder(Event).decode
 #: Raises the same if one of them is no real time.
 decode_times = msgspec.json.Decoder(list[Annotated[datetime, msgspec.Meta(tz=True)]]).decode
