@@ -15,7 +15,7 @@ from isal import isal_zlib
 from shipper.ack import Span
 from shipper.budget import ByteBudget
 from shipper.clock import Clock
-from shipper.encode import Encoded, RefusedLine
+from shipper.encoded import Encoded, RefusedLine
 
 # Level 1 of ISA-L: measured at the tenth part of the size for a sixth of zlib's time.
 _GZIP_LEVEL = 1

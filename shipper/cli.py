@@ -265,11 +265,12 @@ def _check(options: argparse.Namespace) -> int:
 def check(name: str, reading: Reading) -> int:
     """Says what would keep that configuration from working; returns the exit code."""
     from shipper import check as checks
+    from shipper.check_findings import report
 
     for remark in reading.remarks:
         sys.stdout.write(f"{remark.place}: {remark.key}: {remark.what}\n")
     findings = asyncio.run(checks.check(reading.config, SystemClock()))
-    return checks.report(name, findings, sys.stdout)
+    return report(name, findings, sys.stdout)
 
 
 def _convert(options: argparse.Namespace) -> int:

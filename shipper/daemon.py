@@ -10,7 +10,6 @@ import contextlib
 import functools
 import random
 import signal
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,22 +19,17 @@ from shipper import __version__
 from shipper.admin.view import View
 from shipper.batch import Batcher
 from shipper.budget import ByteBudget
-from shipper.catalog import Catalog
 from shipper.clock import Clock
-from shipper.compressed import SUFFIX, CompressedLogs
-from shipper.config.inputs import Format, InputConfig, StartAt
 from shipper.config.model import Config
-from shipper.config.outputs import Ids, OutputKind, uses_tls
+from shipper.config.outputs import OutputKind, uses_tls
 from shipper.config.tls import TlsVerify
-from shipper.discovery import WakeUp, Watch
-from shipper.documents import document_constants, index_name, index_names, processing_of
-from shipper.encode import Contributions, DocumentEncoder
+from shipper.documents import index_names
 from shipper.errors import RegistryError
 from shipper.file_faults import FileFaults
 from shipper.filesystem import FileSystem
-from shipper.filters import EventFilter, filter_of
 from shipper.following import FollowedInput, Following
 from shipper.harvest import Harvest
+from shipper.inputs import Inputs
 from shipper.logs import Log
 from shipper.metrics import Metrics
 from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
@@ -44,12 +38,8 @@ from shipper.output.destination import Destination
 from shipper.output.destinations import Surroundings, destination
 from shipper.output.hosts import Backoff
 from shipper.output.outcomes import Outcomes
-from shipper.processors.chain import DROPPED
 from shipper.processors.machine import Machine
-from shipper.processors.plan import drops_events
 from shipper.registry import Registry
-from shipper.retention import Retention
-from shipper.tail import ReadBuffer
 
 #: What reading everything again does to what an output has already.
 _DOUBLED: Mapping[OutputKind, str] = {
@@ -176,7 +166,17 @@ class Daemon:
             linger=output.bulk.linger,
             gzip=where_to.gzip,
         )
-        inputs = await self._inputs(registry)
+        making = Inputs(
+            config,
+            clock=self._clock,
+            filesystem=self._filesystem,
+            machine=self._machine,
+            faults=self._faults,
+            metrics=self._metrics,
+            log=self._log,
+        )
+        remembered = await self._on_disk(registry.load)
+        inputs = making.make(registry, remembered, on_change=self._unsaved.set)
         following = Following(
             inputs,
             filesystem=self._filesystem,
@@ -207,7 +207,7 @@ class Daemon:
         )
         view.publish()
         reading = [
-            *(tasks.create_task(watch.run()) for watch in self._watches(inputs)),
+            *(tasks.create_task(watch.run()) for watch in making.watches(inputs)),
             tasks.create_task(harvest.run()),
             tasks.create_task(batcher.run()),
         ]
@@ -227,94 +227,6 @@ class Daemon:
             await self._commit(registry, inputs)
             following.close()
             self._log.info("shipper ends", in_flight_events=harvest.in_flight_events)
-
-    async def _inputs(self, registry: Registry) -> list[FollowedInput]:
-        remembered = await self._on_disk(registry.load)
-        ephemeral_id = str(uuid.uuid4())
-        inputs = []
-        for settings in self._config.inputs:
-            catalog = Catalog(
-                settings.id,
-                filesystem=self._filesystem,
-                clock=self._clock,
-                buffer=ReadBuffer(settings.max_line_bytes),
-                remembered=[record for record in remembered if record.input_id == settings.id],
-                new_row=registry.new_row,
-                on_change=self._unsaved.set,
-                forget_after=self._config.registry.forget_after,
-                ignore_older=settings.ignore_older,
-                start_at_end=settings.start_at is StartAt.END,
-            )
-            constants = document_constants(
-                self._config, settings, agent_id=registry.agent_id, ephemeral_id=ephemeral_id
-            )
-            processing = processing_of(
-                self._config, settings, constants, self._machine, self._clock.now()
-            )
-            encoder = DocumentEncoder(
-                constants,
-                content_ids=self._config.output.ids is Ids.CONTENT,
-                on_invalid=settings.on_invalid,
-                contributions=_contributions(settings, constants),
-                events=self._event_filter(settings),
-                index=index_name(
-                    self._config, settings, processing.constants if processing else constants
-                ),
-                processing=processing,
-            )
-            inputs.append(
-                FollowedInput(
-                    settings.id,
-                    settings.paths,
-                    catalog,
-                    encoder,
-                    WakeUp(),
-                    # A gzip is no text: what is in it is read by `compressed`.
-                    exclude=(*settings.exclude, f"*{SUFFIX}"),
-                    symlinks=settings.symlinks,
-                    retention=self._retention(settings.id),
-                    compressed=self._compressed(settings, catalog),
-                )
-            )
-        return inputs
-
-    def _event_filter(self, settings: InputConfig) -> EventFilter | None:
-        events = filter_of(settings.events)
-        rules = list(events.labels) if events else []
-        if drops_events((*settings.processors, *self._config.processors)):
-            rules.append(DROPPED)
-        # A rule that has matched nothing is seen to be there.
-        for rule in rules:
-            self._metrics.count("shipper_events_filtered_total", 0, settings.id, rule)
-        return events
-
-    def _compressed(self, settings: InputConfig, catalog: Catalog) -> CompressedLogs | None:
-        if not settings.compressed:
-            return None
-        return CompressedLogs(
-            settings.paths,
-            catalog,
-            exclude=settings.exclude,
-            filesystem=self._filesystem,
-            clock=self._clock,
-            log=self._log,
-            directory=Path(self._config.data_dir),
-        )
-
-    def _retention(self, input_id: str) -> Retention | None:
-        if not self._config.retention.enabled:
-            return None
-        owner = f"{self._config.data_dir}\0{input_id}"
-        return Retention(self._filesystem, owner, self._faults.report)
-
-    def _watches(self, inputs: Iterable[FollowedInput]) -> Iterator[Watch]:
-        def report(directory: str, error: OSError) -> None:
-            error.filename = directory
-            self._faults.report("a directory cannot be watched; it is scanned regularly", error)
-
-        for settings, source in zip(self._config.inputs, inputs, strict=True):
-            interval = settings.scan_interval
-            yield Watch(self._clock, source.patterns, interval, source.bell, report)
 
     async def _drain(self, batcher: Batcher, deliveries: Deliveries) -> None:
         """Sends what is read, within the time that stopping may take."""
@@ -394,15 +306,6 @@ class Daemon:
         finally:
             for kind in kinds:
                 loop.remove_signal_handler(kind)
-
-
-def _contributions(settings: InputConfig, constants: Mapping[str, object]) -> Contributions | None:
-    if settings.format is Format.RAW:
-        return None
-    # Its types take a while to make, which a start without it does not pay for.
-    from shipper.ecs import EcsDocuments
-
-    return EcsDocuments(constants)
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

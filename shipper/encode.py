@@ -13,129 +13,28 @@ holds them, and a slow twin written from the documentation, against each other.
 
 import codecs
 import contextlib
-import functools
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Annotated, Protocol
 
 import msgspec
 import orjson
 import xxhash
 
+from shipper.actions import Actions
 from shipper.config.inputs import OnInvalid
+from shipper.contributions import Contributions
+from shipper.encoded import Encoded, FileTemplate, RefusedLine, content_id
 from shipper.filesystem import Inode
 from shipper.filters import EventFilter, Run
 from shipper.identity import Identity
 from shipper.index_name import IndexName
+from shipper.line import Event, Look, decode_event, decode_times, look_at, stamp, timestamp_of
 from shipper.processors.chain import DROPPED
-from shipper.processors.documents import Failed, Processing
-
-
-@dataclass(frozen=True, slots=True)
-class FileTemplate:
-    """What is the same in all documents of one file, rendered."""
-
-    identity: Identity
-    path: str
-    #: Ends the document before, begins the next action up to the id's offset; with a date in the
-    #: index's name there is one for each date, and this is empty.
-    action: bytes
-    #: From the end of `log.offset` to the beginning of what the line contributes.
-    constants: bytes
-    #: Of the encoder's constants.
-    generation: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedLine:
-    """A line that goes to the dead letter file without having been sent."""
-
-    path: str
-    offset: int
-    #: The `_id` that its document would have had.
-    id: str
-    reason: str
-    line: bytes
-    #: The action and the document line that `on_invalid: ship` would have sent; a message is
-    #: empty: the line has it.
-    unsent: bytes = b""
-
-
-@dataclass(slots=True)
-class Encoded:
-    """What became of a block: every line of it is counted exactly once."""
-
-    body: bytes
-    #: Documents in `body`.
-    events: int
-    #: Blank lines, of which no document is made.
-    blank: int = 0
-    #: Lines that were dropped because the user said so (`on_invalid: drop`).
-    dropped: int = 0
-    #: Events that are not shipped, by the rule of `inputs[].events` that says so, or `drop_event`.
-    filtered: Mapping[str, int] = field(default_factory=dict)
-    refused: tuple[RefusedLine, ...] = ()
-    #: Of the documents, how many carry an `error.message`, by reason.
-    flagged: Mapping[str, int] = field(default_factory=dict)
-    #: Processors that failed, by name.
-    failures: dict[str, Failed] = field(default_factory=dict)
-
-    @property
-    def lines(self) -> int:
-        unsent = self.blank + self.dropped + sum(self.filtered.values()) + len(self.refused)
-        return self.events + unsent
-
-
-class Contributions(Protocol):
-    """Makes what a line contributes to its document, where that is more than its text.
-
-    That is bytes of JSON: members of an object, without the braces.
-    """
-
-    @property
-    def constants(self) -> Mapping[str, object]:
-        """What is the same in all documents."""
-
-    def quick(self, line: bytes) -> tuple[bytes, bytes | memoryview]:
-        """The `time` of an ordinary line as JSON, and what it contributes.
-
-        Raises msgspec.MsgspecError, ValueError or RecursionError if it is not ordinary.
-        """
-
-    def careful(self, text: str, problem: str, *, parse: bool) -> tuple[bytes | memoryview, str]:
-        """What a line contributes, whatever it is, and what is wrong with it in words: `problem`,
-        or what shows only here. `parse`: whether it is an event, as far as has been looked."""
-
-
-class _Event(msgspec.Struct, gc=False):
-    """The part of an event that is looked at; the rest is validated and skipped."""
-
-    time: msgspec.Raw = msgspec.Raw(b"")
-
-
-_decode_event = msgspec.json.Decoder(_Event).decode
-_decode_times = msgspec.json.Decoder(list[Annotated[datetime, msgspec.Meta(tz=True)]]).decode
-_decode_time = msgspec.json.Decoder(str).decode
-
-#: What the problem of a line begins with that is no event; the ingest pipeline of `setup` leaves
-#: such lines as they are.
-NOT_JSON = "the line is not JSON"
-NOT_AN_OBJECT = "the line is JSON, but not an object"
-TOO_DEEP = "the line is nested too deeply"
+from shipper.processors.documents import Processing
 
 #: `"2026-11-24T04:32:37.123456789Z"`, quotes included: the longest that is taken as it is.
 _LONGEST_TIME = 32
-
-#: What Elasticsearch's strict_date_optional_time takes of RFC 3339; the digits are checked by
-#: msgspec, which knows the lengths of months.
-_TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-](?:0\d|1[0-7]):[0-5]\d)",
-    re.IGNORECASE | re.ASCII,
-)
 
 _MESSAGE_KEY = b',"message":'
 
@@ -147,10 +46,6 @@ _TIME_PART = 3
 
 #: The metric's label of a line that looks well until it is taken apart.
 _NOT_TAKEN_APART = "not_taken_apart"
-
-#: Actions that are remembered, where the time decides the index: files of several inputs, whose
-#: events are of the same few days or hours.
-_REMEMBERED_ACTIONS = 64
 
 
 class DocumentEncoder:
@@ -190,9 +85,7 @@ class DocumentEncoder:
         self._content_ids = content_ids
         self._on_invalid = on_invalid
         self._events = events
-        self._index = index
-        self._index_span = index.span if index else 0
-        self._action = functools.lru_cache(_REMEMBERED_ACTIONS)(self._render_action)
+        self._actions = Actions(index, content_ids=content_ids)
 
     def template(self, identity: Identity, path: str, inode: Inode) -> FileTemplate:
         """What `encode` needs to know of a file; to be made anew when its path changes."""
@@ -210,7 +103,7 @@ class DocumentEncoder:
         return FileTemplate(
             identity=identity,
             path=path,
-            action=b"" if self._index_span else self._render_action(identity, ""),
+            action=self._actions.constant(identity),
             constants=b',"file":' + file + b"}" + comma + self._constants + content,
             generation=self.generation,
         )
@@ -244,14 +137,14 @@ class DocumentEncoder:
     ) -> Encoded:
         """The document of a line of `length` bytes of which only `head` is shipped."""
         text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
-        event = _Event()
+        event = Event()
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             # The time is at the end of Tetragon's lines, and so cut off; a head that is JSON by
             # itself was followed by white space alone.
-            event = _decode_event(head)
+            event = decode_event(head)
         parts: _Parts = []
         problem = f"the line has {length} bytes; the first {len(head)} are in message"
-        timestamp = _timestamp_of(event.time) or _stamp(now)
+        timestamp = timestamp_of(event.time) or stamp(now)
         content, _ = self._content(text, problem, parse=False)
         self._add(parts, template, start, head, content, timestamp, problem, cut=True)
         return self._encoded(parts, [head], template, now, flagged={"too_long": 1})
@@ -267,14 +160,14 @@ class DocumentEncoder:
         times = parts[_TIME_PART::_PARTS]
         joined = b",".join(times)
         if (
-            len(_decode_times(b"[%b]" % joined)) != len(times)
+            len(decode_times(b"[%b]" % joined)) != len(times)
             or joined.count(b"T") != len(times)
             or joined.count(b'Z"') != len(times)
             or max(map(len, times)) > _LONGEST_TIME
         ):
             raise _UnusualError
-        if self._index_span:
-            parts[::_PARTS] = self._actions(template.identity, times, joined)
+        if not template.action:
+            parts[::_PARTS] = self._actions.at_all(template.identity, times, joined)
         if self._processing is None:
             return Encoded(self._body(parts), len(times))
         lines = [line for run in runs for line in run.lines] if self._processing.each else None
@@ -291,7 +184,7 @@ class DocumentEncoder:
             if not line.strip():
                 blank += 1
                 continue
-            look = _look_at(line)
+            look = look_at(line)
             if look.invalid and self._on_invalid is OnInvalid.DROP:
                 dropped += 1
                 continue
@@ -301,7 +194,7 @@ class DocumentEncoder:
             content, problem = self._content(look.text, look.problem, parse=not look.invalid)
             if problem:
                 flagged[look.kind or _NOT_TAKEN_APART] += 1
-            timestamp = look.timestamp or _stamp(now)
+            timestamp = look.timestamp or stamp(now)
             self._add(parts, template, offset, line, content, timestamp, problem)
             shipped.append(line)
         encoded = self._encoded(parts, shipped, template, now, flagged=flagged)
@@ -351,8 +244,8 @@ class DocumentEncoder:
             done = processing.run(bytes(time), fields, message, line, now, encoded.failures)
             if done is None:
                 continue
-            if self._index_span:
-                action = self._action(template.identity, self._index_time(done.timestamp))
+            if not template.action:
+                action = self._actions.at(template.identity, done.timestamp)
             kept += (action, offset, checksum, done.timestamp)
             kept += (log, constants, content) if done.rest is None else (done.rest, b"", b"")
         encoded.events = len(kept) // _PARTS
@@ -361,10 +254,10 @@ class DocumentEncoder:
         return kept
 
     def _refuse(
-        self, template: FileTemplate, offset: int, line: bytes, look: "_Look", now: float
+        self, template: FileTemplate, offset: int, line: bytes, look: Look, now: float
     ) -> RefusedLine:
         parts: _Parts = []
-        timestamp = look.timestamp or _stamp(now)
+        timestamp = look.timestamp or stamp(now)
         # A letter has the line already, and puts it into the message.
         text = "" if self._contributions is None else look.text
         content, problem = self._content(text, look.problem, parse=False)
@@ -390,7 +283,7 @@ class DocumentEncoder:
         if problem:
             log = b',"error":{"message":%b}' % orjson.dumps(problem).replace(b"%", b"%%") + log
         parts += (
-            template.action or self._action(template.identity, self._index_time(timestamp)),
+            template.action or self._actions.at(template.identity, timestamp),
             b"%010x-" % offset,
             b'%b"}}\n{"@timestamp":' % xxhash.xxh3_64_hexdigest(line).encode(),
             timestamp,
@@ -404,38 +297,6 @@ class DocumentEncoder:
             return orjson.dumps(text), problem
         return self._contributions.careful(text, problem, parse=parse)
 
-    def _actions(
-        self, identity: Identity, times: Sequence[bytes | memoryview | msgspec.Raw], joined: bytes
-    ) -> list[bytes]:
-        """The actions of lines whose times, JSON in UTC, are these, and joined by commas that."""
-        # The digits decide: a datetime has microseconds, to which the last nanoseconds of a day
-        # are rounded up.
-        end = 1 + self._index_span
-        first = bytes(times[0])[:end]
-        # It begins with a quote, which no time has but around it.
-        if joined.count(first) == len(times):
-            return [self._action(identity, first[1:].decode())] * len(times)
-        return [self._action(identity, bytes(time)[1:end].decode()) for time in times]
-
-    def _render_action(self, identity: Identity, time: str) -> bytes:
-        """Ends the document before, begins the next action up to the id's offset; without ids up
-        to the document's time."""
-        index = b'"_index":%b' % orjson.dumps(self._index.at(time)) if self._index else b""
-        if not self._content_ids:
-            return b'}\n{"create":{%b}}\n{"@timestamp":' % index
-        comma = b"," if index else b""
-        return b'}\n{"create":{%b%b"_id":"%b-' % (index, comma, identity.encode())
-
-    def _index_time(self, timestamp: bytes) -> str:
-        """As much of a time as decides the index, in UTC."""
-        text = timestamp.decode()[1:-1]
-        if not text.endswith("Z"):
-            written = datetime.fromisoformat(text[: len("2026-11-24T04:32:37")] + text[-6:])
-            # The very first and last hours of the calendar may have no other name in UTC.
-            with contextlib.suppress(OverflowError):
-                text = written.astimezone(UTC).isoformat()
-        return text[: self._index_span]
-
     def _body(self, parts: _Parts) -> bytes:
         if not self._content_ids:
             count = len(parts) // _PARTS
@@ -446,14 +307,9 @@ class DocumentEncoder:
         return b"".join(parts)
 
 
-def content_id(identity: str, offset: int, line: bytes) -> str:
-    """The `_id` of a line's document: what the fast loop puts together from parts."""
-    return f"{identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
-
-
 def _message_parts(template: FileTemplate, runs: Sequence[Run]) -> _Parts:
     """The fast loop where a line's text is all that it contributes."""
-    decode, dumps, digest = _decode_event, orjson.dumps, xxhash.xxh3_64_hexdigest
+    decode, dumps, digest = decode_event, orjson.dumps, xxhash.xxh3_64_hexdigest
     action, constants = template.action, template.constants
     parts: _Parts = []
     extend = parts.extend
@@ -520,62 +376,3 @@ def _places(runs: Iterable[Run]) -> Iterator[tuple[int, bytes]]:
         for line in run.lines:
             yield offset, line
             offset += len(line) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What the careful loop finds out about a line."""
-
-    text: str
-    #: The line's own time as JSON, if it is a real one.
-    timestamp: bytes | None
-    #: In words; empty if there is none.
-    problem: str
-    #: The same as a metric's label.
-    kind: str
-    #: Whether the line is not a JSON object (an object without a time is one).
-    invalid: bool
-
-
-def _look_at(line: bytes) -> _Look:
-    try:
-        text, broken = line.decode(), None
-    except UnicodeDecodeError as error:
-        text, broken = line.decode("utf-8", "replace"), error.start
-    try:
-        event = _decode_event(line)
-    except RecursionError:
-        return _Look(text, None, TOO_DEEP, "too_deep", invalid=False)
-    except msgspec.ValidationError:
-        return _Look(text, None, NOT_AN_OBJECT, "not_an_object", invalid=True)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _Look(text, None, f"{NOT_JSON}: {error}", "not_json", invalid=True)
-    timestamp = _timestamp_of(event.time)
-    if broken is not None:
-        problem = f"the line is not UTF-8 from its byte {broken} on; such bytes are replaced"
-        return _Look(text, timestamp, problem, "not_utf8", invalid=False)
-    if timestamp is None:
-        problem = "the line has no `time` that is an RFC 3339 time; @timestamp is when it was read"
-        return _Look(text, None, problem, "no_time", invalid=False)
-    return _Look(text, timestamp, "", "", invalid=False)
-
-
-def _timestamp_of(value: msgspec.Raw) -> bytes | None:
-    """A `time` as Elasticsearch takes it, as JSON; None if it is not a real time."""
-    try:
-        text = _decode_time(value)
-        _decode_times(b"[%b]" % value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    found = _TIME.fullmatch(text)
-    if not found:
-        return None
-    day, time, fraction, zone = found.groups()
-    fraction = f".{fraction}" if fraction else ""
-    return f'"{day}T{time}{fraction}{zone.upper()}"'.encode()
-
-
-def _stamp(now: float) -> bytes:
-    """Unix seconds as JSON, with milliseconds, as Filebeat stamps what it reads."""
-    text = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-    return f'"{text.removesuffix("+00:00")}Z"'.encode()

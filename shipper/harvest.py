@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from shipper.batch import Batcher
 from shipper.budget import ByteBudget
 from shipper.clock import Clock
-from shipper.encode import Encoded, FileTemplate
+from shipper.encoded import Encoded, FileTemplate
 from shipper.file_faults import FileFaults
 from shipper.following import FollowedInput, Following
 from shipper.identity import Mark

@@ -12,7 +12,7 @@ import pytest
 from shipper.ack import Ledger, Span
 from shipper.batch import BATCH_OVERHEAD, Batch, Batcher, Body
 from shipper.budget import ByteBudget
-from shipper.encode import Encoded, RefusedLine
+from shipper.encoded import Encoded, RefusedLine
 from shipper.identity import NO_MARK
 from tests.support.clock import ManualClock, settle
 

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from shipper.check import Finding, Result, check, report
+from shipper.check import check
+from shipper.check_findings import Finding, Result, report
 from shipper.clock import SystemClock
 from shipper.config.inputs import InputConfig
 from shipper.config.model import Config

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shipper.check import Finding, Result, check
+from shipper.check import check
+from shipper.check_findings import Finding, Result
 from shipper.clock import SystemClock
 from shipper.config.file_output import ConsoleConfig, FileConfig
 from shipper.config.inputs import InputConfig

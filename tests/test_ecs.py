@@ -17,7 +17,8 @@ from shipper.config.inputs import OnInvalid
 from shipper.demo.events import KINDS, EventSource
 from shipper.ecs import EcsDocuments
 from shipper.ecs_rules import NOT_TAKEN_APART
-from shipper.encode import DocumentEncoder, Encoded
+from shipper.encode import DocumentEncoder
+from shipper.encoded import Encoded
 from shipper.filesystem import Inode
 from shipper.identity import Identity
 from shipper.index_name import IndexPattern

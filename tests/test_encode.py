@@ -17,7 +17,8 @@ import xxhash
 
 from shipper.config.inputs import OnInvalid
 from shipper.demo.events import KINDS, EventSource
-from shipper.encode import DocumentEncoder, Encoded, FileTemplate
+from shipper.encode import DocumentEncoder
+from shipper.encoded import Encoded, FileTemplate
 from shipper.filesystem import Inode
 from shipper.identity import Identity
 from shipper.index_name import IndexName, IndexPattern

@@ -16,7 +16,8 @@ from benchmarks.processors import GUIDE, measure
 from shipper.config.inputs import EventRule, EventsConfig, ExcludeRule, OnInvalid
 from shipper.config.processors import parse
 from shipper.demo.events import EventSource
-from shipper.encode import DocumentEncoder, Encoded, FileTemplate
+from shipper.encode import DocumentEncoder
+from shipper.encoded import Encoded, FileTemplate
 from shipper.filesystem import Inode
 from shipper.filters import filter_of
 from shipper.identity import Identity

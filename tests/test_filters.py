@@ -15,7 +15,8 @@ import pytest
 
 from shipper.config.inputs import EventRule, EventsConfig, ExcludeRule, OnInvalid
 from shipper.demo.events import KINDS, EventSource
-from shipper.encode import DocumentEncoder, Encoded
+from shipper.encode import DocumentEncoder
+from shipper.encoded import Encoded
 from shipper.filesystem import Inode
 from shipper.filters import EventFilter, filter_of
 from shipper.identity import Identity

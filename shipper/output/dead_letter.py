@@ -17,7 +17,7 @@ import msgspec
 import orjson
 
 from shipper.batch import Body
-from shipper.encode import RefusedLine, content_id
+from shipper.encoded import RefusedLine, content_id
 from shipper.output.appending import append_synced, cut_half_line, locked
 
 _NOTHING = msgspec.Raw()

@@ -18,7 +18,7 @@ from shipper.ecs_rules import (
     NOT_TAKEN_APART,
     WITHOUT_PARENT,
 )
-from shipper.encode import NOT_AN_OBJECT, NOT_JSON, TOO_DEEP
+from shipper.line import NOT_AN_OBJECT, NOT_JSON, TOO_DEEP
 
 #: Ours; the integration's own has another one.
 PIPELINE_NAME = "shipper-tetragon"

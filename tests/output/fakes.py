@@ -24,7 +24,7 @@ from typing import Any, ParamSpec
 from shipper.ack import Ledger
 from shipper.batch import Batch, Body
 from shipper.budget import ByteBudget
-from shipper.encode import RefusedLine
+from shipper.encoded import RefusedLine
 from shipper.identity import Mark
 from shipper.logs import Level, Log, LogFormat
 from shipper.metrics import Metrics

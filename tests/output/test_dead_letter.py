@@ -18,7 +18,8 @@ import pytest
 from shipper.batch import Body
 from shipper.config.inputs import OnInvalid
 from shipper.ecs import EcsDocuments
-from shipper.encode import DocumentEncoder, Encoded, RefusedLine
+from shipper.encode import DocumentEncoder
+from shipper.encoded import Encoded, RefusedLine
 from shipper.filesystem import Inode
 from shipper.identity import Identity
 from shipper.output.dead_letter import (
