@@ -94,7 +94,7 @@ def wanted(config: Config, *, with_pipeline: bool) -> Wanted:
     output = config.output
     if output.kind is not OutputKind.ELASTICSEARCH:
         raise ConfigError(
-            f"setup is for a cluster, and this is a {output.kind.value}",
+            f"setup is for a cluster, and this is output.{output.kind.value}",
             where="output",
             what_to_do="give a configuration with `hosts`",
         )
