@@ -2,7 +2,6 @@
 
 from shipper.config.filebeat.options import Fate, Option, Section
 from shipper.config.filebeat.translate import SECTIONS
-from shipper.config.model_keys import has_key
 
 _INTRODUCTION = """\
 # Filebeat's configuration
@@ -109,13 +108,6 @@ _PROCESSORS = """\
 They are those of [processors.md](processors.md), in Filebeat's own words.
 """
 
-_NO_PROCESSORS = """\
-## Processors
-
-`timestamp` on the field `time`, without a `target_field` or with `@timestamp`, says what is so
-anyway: `@timestamp` is the event's own time. Others are refused.
-"""
-
 _WORDS = {
     Fate.HONOURED: "honoured",
     Fate.FIXED: "this value",
@@ -126,8 +118,7 @@ _WORDS = {
 
 def page() -> str:
     """The whole page, without the notice that it is generated."""
-    processors = _PROCESSORS if has_key("processors") else _NO_PROCESSORS
-    return "\n".join([_INTRODUCTION, *map(_section, SECTIONS), processors])
+    return "\n".join([_INTRODUCTION, *map(_section, SECTIONS), _PROCESSORS])
 
 
 def _section(section: Section) -> str:

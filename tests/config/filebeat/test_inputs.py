@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from shipper.config.model_keys import has_key
 from tests.config.filebeat.samples import LEAST, in_input, load, refusal
 
 TWO = """\
@@ -128,12 +127,51 @@ def test_what_inputs_say_differently_of_the_output_is_refused(second: str) -> No
     assert error.what_to_do == "set output.elasticsearch.pipeline"
 
 
-@pytest.mark.skipif(has_key("processors"), reason="there are others")
-def test_only_the_processor_that_says_what_is_so_anyway_is_taken() -> None:
-    assert load(f"{LEAST}processors: [timestamp: {{field: time, layouts: [x]}}]\n")
-    for name, what in {
-        "add_host_metadata: ~": "processors[0].add_host_metadata: shipper has no such processor",
-        "timestamp: {field: t}": "processors[0].timestamp: it can only be on the field `time`",
-        "timestamp: {field: time, target_field: x}": "processors[0].timestamp.target_field: ship",
-    }.items():
-        assert refusal(f"{LEAST}processors: [{name}]\n").what.startswith(what)
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("", "", (0, 1024)),
+        ("length: 512, offset: 64", "length: 512, offset: 64", (64, 512)),
+        # What Filebeat has anyway is the same as not to say it.
+        ("length: 1024", "", (0, 1024)),
+        ("length: 512", "enabled: false", (0, 512)),
+        ("enabled: false, length: 512", "", (0, 1024)),
+    ],
+)
+def test_fingerprints_of_filebeats_registry_are_of_the_bytes_that_the_inputs_say(
+    first: str, second: str, expected: tuple[int, int]
+) -> None:
+    registry = load(with_fingerprints(first, second)).registry
+    assert (registry.import_fingerprint_offset, registry.import_fingerprint_length) == expected
+
+
+def test_an_input_without_fingerprints_has_no_say_in_them() -> None:
+    text = two("prospector.scanner.fingerprint.length: 512")
+    assert load(text).registry.import_fingerprint_length == 512
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "key"),
+    [
+        ("length: 512", "", "length"),
+        ("length: 512", "length: 256", "length"),
+        ("offset: 1", "offset: 0", "offset"),
+    ],
+)
+def test_fingerprints_that_are_not_of_the_same_bytes_are_refused(
+    first: str, second: str, key: str
+) -> None:
+    error = refusal(with_fingerprints(first, second))
+    assert error.what.startswith(
+        f"filebeat.inputs[0].prospector.scanner.fingerprint.{key}: the inputs have not the same"
+    )
+    assert error.where == "filebeat.yml, line 2"
+    assert "prospector.scanner.fingerprint.enabled: false" in error.what_to_do
+
+
+def with_fingerprints(first: str, second: str) -> str:
+    """Two inputs of type `filestream`, with what they say of fingerprints."""
+    scanner = "prospector.scanner.fingerprint: "
+    return two(f"{scanner}{{{first}}}", f"id: b, {scanner}{{{second}}}").replace(
+        "type: log", "type: filestream"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from shipper.config.model_keys import has_key
 from shipper.config.presets import Preset
 from tests.config.filebeat.samples import LEAST, draft, in_output, load, refusal
 
@@ -149,7 +148,6 @@ def test_of_two_bounds_the_one_that_is_not_set_fits_the_other(
     assert (backoff.initial, backoff.max) == expected
 
 
-@pytest.mark.skipif(not has_key("output.console"), reason="there is no other output yet")
 def test_there_is_one_output() -> None:
     error = refusal(f"{LEAST}output: {{console: {{}}}}\n")
     assert error.what == "output: there is more than one"
