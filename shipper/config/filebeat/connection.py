@@ -38,7 +38,8 @@ OPTIONS: tuple[Option, ...] = (
     honoured(
         "ssl.supported_protocols",
         texts,
-        "A list with `TLSv1.2` or `TLSv1.3`, or both. Older ones in it are not used.",
+        "A list with `TLSv1.2`; both it and `TLSv1.3` are spoken, and older ones in the list are "
+        "not. A list that leaves out `TLSv1.2` is refused.",
     ),
     fixed("ssl.renegotiation", text, ("never",), "There is none."),
     refused("ssl.ca_sha256", "`ssl.ca_trusted_fingerprint` has the CA's fingerprint"),
@@ -106,6 +107,11 @@ def _protocols(value: Value, draft: Draft) -> None:
             raise value.error(f"`{protocol}` is no protocol", "TLSv1.2 and TLSv1.3 are")
     if not {"TLSv1.2", "TLSv1.3"} & set(value.value):
         raise value.error("shipper speaks TLS 1.2 at least", "add TLSv1.2 or TLSv1.3")
+    if "TLSv1.2" not in value.value:
+        raise value.error(
+            "shipper speaks TLS 1.2 as well",
+            "add TLSv1.2: with a host that speaks TLS 1.3, that is what is spoken",
+        )
     if set(value.value) != {"TLSv1.2", "TLSv1.3"}:
         draft.remark("TLS 1.2 and 1.3 are spoken, and no other", value)
 
