@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import concurrency
-from benchmarks.contestants import Contestant, peers, shipper
+from benchmarks.contestants import Contestant, guide, peers, shipper
 from benchmarks.corpus import write_corpus
 from benchmarks.measure import Cost, FailedRunError, Running, cost_of, running
-from benchmarks.report import Idle, Many, Row, report, report_ecs
+from benchmarks.report import Idle, Many, Row, report, report_ecs, report_guide
 from shipper.demo.process import free_port
 
 _IDLE_SECONDS = 20.0
@@ -82,11 +82,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--events", type=int, default=300_000, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    parser.add_argument(
+    beside = parser.add_mutually_exclusive_group()
+    beside.add_argument(
         "--format",
         choices=("raw", "ecs"),
         default="raw",
         help="ecs: what `format: ecs` costs beside raw, and nothing else (default: %(default)s)",
+    )
+    beside.add_argument(
+        "--guide",
+        action="store_true",
+        help="what the filebeat.yml of Elastic's guide costs beside our own dialect, and nothing "
+        "else",
     )
     parser.add_argument("--directory", help="for the log and the states (default: the system's)")
     parser.add_argument("--keep", type=Path, help="copy logs and states there if a run fails")
@@ -109,7 +116,9 @@ def _run(options: argparse.Namespace, directory: Path) -> int:
         for number in range(options.rounds):
             state = directory / f"round-{number}"
             found = [shipper(logs, sink.url, state / "shipper", _free_address())]
-            if options.format == "ecs":
+            if options.guide:
+                found.append(guide(logs, sink.url, state / "guide", _free_address()))
+            elif options.format == "ecs":
                 found.append(shipper(logs, sink.url, state / "ecs", _free_address(), "ecs"))
             else:
                 found += peers(options.peers, logs, sink.url, state)
@@ -121,6 +130,8 @@ def _run(options: argparse.Namespace, directory: Path) -> int:
                 rows.setdefault(contestant.name, []).append(cost)
             _progress(f"round {number + 1} of {options.rounds} is done")
         table = [_median(name, costs, options.events) for name, costs in rows.items()]
+        if options.guide:
+            return report_guide(table, sys.stdout)
         if options.format == "ecs":
             return report_ecs(table, sys.stdout)
         idle = _idle(sink, directory)

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import yaml
 
+#: Elastic's guide for Tetragon, which the tests run as it is.
+_GUIDE = Path(__file__).resolve().parents[1] / "tests" / "data" / "filebeat.yml"
+
+_FILEBEAT = "import sys; from shipper.filebeat_cli import entry; sys.exit(entry())"
+
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
@@ -28,6 +33,23 @@ def shipper(logs: Path, url: str, state: Path, admin: str, form: str = "raw") ->
     file.write_text(yaml.safe_dump(config))
     name = "shipper" if form == "raw" else f"shipper, {form}"
     return Contestant(name, (sys.executable, "-m", "shipper", "run", "-c", str(file)))
+
+
+def guide(logs: Path, url: str, state: Path, admin: str) -> Contestant:
+    """Ours in Filebeat's place: its command line, and the guide's file with places of ours."""
+    state.mkdir(parents=True)
+    host, _, port = admin.rpartition(":")
+    settings = (
+        f"filebeat.inputs.0.paths=[{logs}/*.log]",
+        f"path.data={state / 'data'}",
+        f"output.elasticsearch.hosts=[{url}]",
+        "http.enabled=true",
+        f"http.host={host}",
+        f"http.port={port}",
+    )
+    arguments = [part for setting in settings for part in ("-E", setting)]
+    command = (sys.executable, "-c", _FILEBEAT, "-e", "-c", str(_GUIDE), *arguments)
+    return Contestant("shipper, guide", command)
 
 
 def peers(directory: Path, logs: Path, url: str, state: Path) -> list[Contestant]:

@@ -10,6 +10,9 @@ _TARGETS = {"floor": 1.8, "vector": 0.45, "fluent-bit": 0.30}
 #: CPU per event of `format: ecs`, as a multiple of raw's, at the most.
 _ECS_TARGET = 2.5
 
+#: CPU per event with the guide's filebeat.yml, as a multiple of our own dialect's, at the most.
+_GUIDE_TARGET = 1.1
+
 _HEAD = """
 | | CPU per event | shipper's CPU is | events/s | peak RSS |
 |---|---|---|---|---|
@@ -77,10 +80,21 @@ def report(rows: Sequence[Row], idle: Idle, many: Many, stream: TextIO) -> int:
 
 def report_ecs(rows: Sequence[Row], stream: TextIO) -> int:
     """Prints what `format: ecs` costs; returns 1 if that is too much, else 0."""
+    what = "CPU per event of format ecs, times raw's"
+    return _report_beside(rows, "shipper, ecs", what, _ECS_TARGET, stream)
+
+
+def report_guide(rows: Sequence[Row], stream: TextIO) -> int:
+    """Prints what the guide's filebeat.yml costs; returns 1 if that is too much, else 0."""
+    what = "CPU per event with the guide's filebeat.yml, times our own dialect's"
+    return _report_beside(rows, "shipper, guide", what, _GUIDE_TARGET, stream)
+
+
+def _report_beside(rows: Sequence[Row], name: str, what: str, target: float, stream: TextIO) -> int:
     ours = _table(rows, stream)
-    ecs = next(row for row in rows if row.name == "shipper, ecs")
-    ratio = ecs.cpu_seconds_per_event / ours.cpu_seconds_per_event
-    return _verdicts([("CPU per event of format ecs, times raw's", ratio, _ECS_TARGET)], stream)
+    other = next(row for row in rows if row.name == name)
+    ratio = other.cpu_seconds_per_event / ours.cpu_seconds_per_event
+    return _verdicts([(what, ratio, target)], stream)
 
 
 def _table(rows: Sequence[Row], stream: TextIO) -> Row:

@@ -28,6 +28,7 @@ from shipper import __version__
 from tests.servers.launcher import free_port
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import PATIENCE, LostAnswer
+from tests.support.filebeat import FilebeatRegistry, fingerprint, native, snapshot
 from tests.support.logdir import LogDirectory
 
 GUIDE = (Path(__file__).parents[1] / "data" / "filebeat.yml").read_text()
@@ -234,6 +235,63 @@ def test_killed_in_the_midst_it_loses_and_doubles_nothing(
         bulk_server.wait_for_lines(550)
     audit = bulk_server.audit(log_directory.written)
     assert (audit.lost, audit.doubled) == (0, 0), audit
+
+
+@pytest.mark.parametrize("identity", [native, fingerprint])
+def test_it_ships_exactly_what_filebeat_has_not_and_leaves_its_registry_as_it_was(
+    placed: Sidecar,
+    bulk_server: BulkServer,
+    log_directory: LogDirectory,
+    identity: Callable[[Path], str],
+) -> None:
+    filebeat = FilebeatRegistry(placed.data)
+    log_directory.write(50)
+    # The one is done, of the other Filebeat has shipped a part.
+    shipped_by(filebeat, bulk_server, log_directory.rotate(), 50, identity)
+    log_directory.write(40)
+    shipped_by(filebeat, bulk_server, log_directory.log, 15, identity)
+    before = snapshot(filebeat.directory)
+    bulk_server.next(LostAnswer())
+    placed.start()
+    with told(placed):
+        bulk_server.wait_for_lines(90)
+    placed.stop(signal.SIGKILL)
+    log_directory.write(30)
+    placed.start()
+    with told(placed):
+        bulk_server.wait_for_lines(120)
+    assert placed.stop() == 0
+    rest = log_directory.log.read_bytes().splitlines()[15:]
+    sent = [
+        document["message"].encode()
+        for key, document in bulk_server.documents.items()
+        if not key.startswith("filebeat-")
+    ]
+    assert sorted(sent) == sorted(rest)
+    assert bulk_server.audit(log_directory.written).passed
+    assert snapshot(filebeat.directory) == before
+    said = [entry for entry in placed.messages() if "is taken over" in entry["message"]]
+    assert len(said) == 1
+
+
+def shipped_by(
+    filebeat: FilebeatRegistry,
+    server: BulkServer,
+    path: Path,
+    count: int,
+    identity: Callable[[Path], str],
+) -> None:
+    """Do as Filebeat: have the first lines of a file stored, and write down how far that is."""
+    lines = path.read_bytes().splitlines(keepends=True)[:count]
+    for number, line in enumerate(lines):
+        server.add_document(f"filebeat-{path.name}-{number}", line.rstrip().decode())
+    filebeat.read(
+        path,
+        sum(map(len, lines)),
+        identity=identity(path),
+        input_id="tetragon-log",
+        source=Path(LOGS, path.name),
+    )
 
 
 def test_test_output_asks_the_host_and_ships_nothing(

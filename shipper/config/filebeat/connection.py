@@ -5,18 +5,12 @@ from urllib.parse import unquote
 from shipper.config.filebeat.draft import Draft, Path, Value, hidden
 from shipper.config.filebeat.options import Option, fixed, honoured, ignored, refused
 from shipper.config.filebeat.values import boolean, text, text_map, texts
-from shipper.config.model_keys import has_key
 
 _OURS = "shipper needs TLS 1.2 at least, and takes what Python's OpenSSL holds for secure"
 
 
-def _if_known(key: str, option: Option) -> Option:
-    """The option, if our own configuration has the key that it is mapped onto."""
-    return option if has_key(key) else refused(option.name, "leave it out")
-
-
 def _same(name: str, to: str) -> Option:
-    return _if_known(to, honoured(name, text, f"As `{to}`.", to))
+    return honoured(name, text, f"As `{to}`.", to)
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -44,24 +38,20 @@ OPTIONS: tuple[Option, ...] = (
     honoured(
         "ssl.supported_protocols",
         texts,
-        "A list with `TLSv1.2` or `TLSv1.3`, or both. Older ones in it are not used.",
+        "A list with `TLSv1.2`; both it and `TLSv1.3` are spoken, and older ones in the list are "
+        "not. A list that leaves out `TLSv1.2` is refused.",
     ),
     fixed("ssl.renegotiation", text, ("never",), "There is none."),
     refused("ssl.ca_sha256", "`ssl.ca_trusted_fingerprint` has the CA's fingerprint"),
     refused("ssl.cipher_suites", f"leave it out: {_OURS}"),
     refused("ssl.curve_types", f"leave it out: {_OURS}"),
-    _if_known(
-        "output.proxy.url",
-        honoured("proxy_url", text, "As `output.proxy.url`, with its user and password, if any."),
-    ),
+    honoured("proxy_url", text, "As `output.proxy.url`, with its user and password, if any."),
     honoured(
         "proxy_disable",
         boolean,
         "`true`: `proxy_url` and the variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` count "
         "for nothing. They do otherwise, as in Filebeat.",
-    )
-    if has_key("output.proxy.from_environment")
-    else fixed("proxy_disable", boolean, (True,), "No proxy is used."),
+    ),
     refused("proxy_headers", "`proxy_url` may have a user and a password"),
     honoured("headers", text_map, "As `output.headers`.", "output.headers"),
     fixed("kerberos.enabled", boolean, (False,), "Use a password or an API key."),
@@ -117,14 +107,17 @@ def _protocols(value: Value, draft: Draft) -> None:
             raise value.error(f"`{protocol}` is no protocol", "TLSv1.2 and TLSv1.3 are")
     if not {"TLSv1.2", "TLSv1.3"} & set(value.value):
         raise value.error("shipper speaks TLS 1.2 at least", "add TLSv1.2 or TLSv1.3")
+    if "TLSv1.2" not in value.value:
+        raise value.error(
+            "shipper speaks TLS 1.2 as well",
+            "add TLSv1.2: with a host that speaks TLS 1.3, that is what is spoken",
+        )
     if set(value.value) != {"TLSv1.2", "TLSv1.3"}:
         draft.remark("TLS 1.2 and 1.3 are spoken, and no other", value)
 
 
 def _proxy(found: dict[str, Value], draft: Draft) -> None:
     """The environment names a proxy where the file does not, unless the file says otherwise."""
-    if not has_key("output.proxy.from_environment"):
-        return
     disabled = found.get("proxy_disable")
     if disabled and disabled.value:
         return

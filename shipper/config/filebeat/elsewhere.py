@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 
 from shipper.config.filebeat.draft import Draft, Value
-from shipper.config.filebeat.options import Option, Section, fixed, honoured, ignored, refused
+from shipper.config.filebeat.options import Section, fixed, honoured, ignored, refused
 from shipper.config.filebeat.tree import Node, find
 from shipper.config.filebeat.values import boolean, number, text
-from shipper.config.model_keys import has_key
 
 _TEMPLATE = (
-    "shipper installs no template when it starts; Elastic's Tetragon integration has the one that "
-    "the data stream needs"
+    "shipper installs no template when it starts; `shipper setup` installs the one that the data "
+    "stream needs, and so does Elastic's Tetragon integration"
 )
 _KIBANA = "shipper does not talk to Kibana"
 _OFF = "With `false` it is as if it were not there."
@@ -38,41 +37,32 @@ def _node(node: Node) -> Node:
 ELASTICSEARCH = honoured("output.elasticsearch", _node, "See [the output](#the-output).")
 
 
-def _with_files(*options: Option) -> tuple[Option, ...]:
-    """Options of the outputs to files and to standard output, if there are these outputs."""
-    if has_key("output.file.path") and has_key("output.console"):
-        return options
-    return (refused("output.file.*", _OTHER), refused("output.console.*", _OTHER))
-
-
 OUTPUTS = Section(
     "",
     "Other outputs",
     (
-        *_with_files(
-            honoured("output.file.path", text, "The directory, as in `output.file.path`."),
-            honoured(
-                "output.file.filename",
-                text,
-                "The name of the file; `filebeat` if it is not "
-                "set. It ends with `.ndjson` here, too, and rotated ones have their time in "
-                "their names.",
-            ),
-            honoured("output.file.rotate_every_kb", number, "As `output.file.max_bytes`."),
-            honoured(
-                "output.file.number_of_files",
-                number,
-                "As `output.file.keep`; 7, as in Filebeat, if it is not set.",
-            ),
-            honoured("output.file.enabled", boolean, _OFF),
-            ignored("output.file.permissions", "the file is its owner's alone"),
-            ignored("output.file.rotate_on_startup", "it is rotated by its size"),
-            refused("output.file.codec.*", "each line is one document in JSON"),
-            honoured("output.console.enabled", boolean, _OFF),
-            fixed("output.console.pretty", boolean, (False,), "Each line is one document."),
-            ignored("output.console.bulk_max_size", "documents are written as they come"),
-            refused("output.console.codec.*", "each line is one document in JSON"),
+        honoured("output.file.path", text, "The directory, as in `output.file.path`."),
+        honoured(
+            "output.file.filename",
+            text,
+            "The name of the file; `filebeat` if it is not "
+            "set. It ends with `.ndjson` here, too, and rotated ones have their time in "
+            "their names.",
         ),
+        honoured("output.file.rotate_every_kb", number, "As `output.file.max_bytes`."),
+        honoured(
+            "output.file.number_of_files",
+            number,
+            "As `output.file.keep`; 7, as in Filebeat, if it is not set.",
+        ),
+        honoured("output.file.enabled", boolean, _OFF),
+        ignored("output.file.permissions", "the file is its owner's alone"),
+        ignored("output.file.rotate_on_startup", "it is rotated by its size"),
+        refused("output.file.codec.*", "each line is one document in JSON"),
+        honoured("output.console.enabled", boolean, _OFF),
+        fixed("output.console.pretty", boolean, (False,), "Each line is one document."),
+        ignored("output.console.bulk_max_size", "documents are written as they come"),
+        refused("output.console.codec.*", "each line is one document in JSON"),
         refused("output.logstash.*", _OTHER),
         refused("output.kafka.*", _OTHER),
         refused("output.redis.*", _OTHER),

@@ -15,7 +15,6 @@ from shipper.config.filebeat.values import (
     text,
     texts,
 )
-from shipper.config.model_keys import has_key
 
 #: Where Filebeat's image has its files.
 HOME = "/usr/share/filebeat"
@@ -81,7 +80,8 @@ FILEBEAT = Section(
         honoured(
             "filebeat.registry.path",
             text,
-            "A path below `path.data`, where all that shipper remembers is. Others are refused.",
+            "Where Filebeat's registry is taken over from; if it is not absolute, below "
+            "`path.data`. shipper's own is in `path.data`, whatever it says.",
         ),
         ignored("filebeat.registry.file_permissions", "the registry is its owner's alone"),
         ignored("filebeat.registry.cleanup_interval", "files that are gone are forgotten in time"),
@@ -106,11 +106,7 @@ CLOUD = Section(
     "",
     "Elastic Cloud",
     (
-        honoured("cloud.id", text, "As `output.cloud_id`, in place of `hosts`.")
-        if has_key("output.cloud_id")
-        else refused(
-            "cloud.id", "write the URL of Elasticsearch into `output.elasticsearch.hosts`"
-        ),
+        honoured("cloud.id", text, "As `output.cloud_id`, in place of `hosts`."),
         honoured("cloud.auth", text, "`USER:PASSWORD`, in place of `username` and `password`."),
     ),
 )
@@ -127,18 +123,27 @@ def translate(found: Mapping[str, Value], draft: Draft) -> None:
     else:
         draft.assume(("data_dir",), data)
     if registry := found.get("filebeat.registry.path"):
-        path = os.path.normpath(os.path.join(data, str(registry.value)))
-        if not path.startswith(f"{os.path.normpath(data)}/"):
-            raise registry.error(
-                "it is not below path.data, where shipper keeps all that it remembers",
-                "leave it out, and let `path.data` be on the volume that lasts",
-            )
+        _import(registry, data, draft)
     if flush := found.get("filebeat.registry.flush"):
         is_least = flush.value in (duration_text(0),)
         draft.put(
             ("registry", "commit_interval"),
             duration_text(_LEAST_FLUSH) if is_least else flush.value,
             flush,
+        )
+
+
+def _import(registry: Value, data: str, draft: Draft) -> None:
+    """Has Filebeat's registry be looked for where the file says that it is."""
+    path = os.path.normpath(os.path.join(data, str(registry.value), "filebeat"))
+    data = os.path.normpath(data)
+    if path != os.path.join(data, "registry", "filebeat"):
+        draft.put(("registry", "import_from"), path, registry)
+    if not path.startswith(f"{data}/"):
+        draft.remark(
+            "Filebeat's registry is taken over from there, and shipper's own is in path.data: let "
+            "that be on the volume that lasts, too",
+            registry,
         )
 
 

@@ -6,14 +6,15 @@ from shipper.config.filebeat.values import (
     duration,
     items,
     mapping,
+    number,
     size,
     text,
     texts,
 )
 
 FILTER = (
-    "`inputs[].events` of our own dialect selects events by what they are (type, namespace, pod, "
-    "binary): `shipper convert` writes the rest of the file in it"
+    "the processor `drop_event` leaves lines out: `when.regexp.message`, or `when.not` for those "
+    "to keep; what they cost less is `inputs[].events` of our own dialect"
 )
 _OWN_PACE = "changes are noticed as they happen, and a file is read when there is something to read"
 _UNTIL_DONE = "a file is left when it is gone, read to its end and acknowledged, and never before"
@@ -144,6 +145,23 @@ _FILESTREAM: tuple[Option, ...] = (
     ignored("read_until_eof.*", _UNTIL_DONE),
     ignored("delete.grace_period", "shipper deletes no log"),
     ignored("legacy_clean_inactive", _KEPT),
+    honoured(
+        "prospector.scanner.fingerprint.enabled",
+        boolean,
+        f"{_BY_CONTENT.capitalize()} here, from their first line on. With `false` the `offset` and "
+        "the `length` count for nothing.",
+    ),
+    honoured(
+        "prospector.scanner.fingerprint.offset",
+        number,
+        "As `registry.import_fingerprint_offset`: which bytes Filebeat knew its files by. All "
+        "inputs have to say the same.",
+    ),
+    honoured(
+        "prospector.scanner.fingerprint.length",
+        number,
+        "As `registry.import_fingerprint_length`. All inputs have to say the same.",
+    ),
     ignored("prospector.scanner.fingerprint.*", f"{_BY_CONTENT}, from their first line on"),
     ignored("rotation.*", "files that are copied and truncated are recognised"),
     ignored("take_over.*", _BY_CONTENT),

@@ -26,6 +26,8 @@ from shipper.config.merging import merged
 #: Filebeat's own, for both types: a line of this length is still one document there.
 _MESSAGE_MAX_BYTES = 10 * 1024**2
 
+_FINGERPRINT = "prospector.scanner.fingerprint"
+
 
 def translate(
     inputs: Value, top: dict[str, Value], draft: Draft, named: frozenset[str]
@@ -37,6 +39,7 @@ def translate(
     Raises ConfigError.
     """
     of_output: list[dict[str, Value]] = []
+    of_filestreams: list[dict[str, Value]] = []
     for index, node in enumerate(items(inputs.node)):
         key = f"filebeat.inputs[{index}]"
         if not isinstance(node.content, dict):
@@ -46,9 +49,12 @@ def translate(
         found = gather(_section(node, key), node, key, draft, named)
         _translate_one(len(of_output), Value(None, node, key), found, top, draft)
         of_output.append({name: found[name] for name in ("pipeline", "index") if name in found})
+        if found["type"].value == "filestream":
+            of_filestreams.append(found)
     if not of_output:
         raise inputs.error("no input is enabled", "shipper needs one at least")
     draft.origins["inputs",] = inputs
+    _fingerprint(of_filestreams, draft)
     return _agreed(of_output)
 
 
@@ -176,6 +182,25 @@ def _fields(base: Path, found: dict[str, Value], top: dict[str, Value], draft: D
     draft.put((*base, "fields"), fields, sources[-1][0])
     if under_root:
         draft.assume((*base, "fields_under_root"), True)
+
+
+def _fingerprint(of_inputs: list[dict[str, Value]], draft: Draft) -> None:
+    """Which bytes Filebeat knew its files by, where it was by their fingerprints: its registry does
+    not say it, and is read for all inputs at once."""
+    enabled = f"{_FINGERPRINT}.enabled"
+    asking = [found for found in of_inputs if enabled not in found or found[enabled].value]
+    for key, default in (("offset", 0), ("length", 1024)):
+        name = f"{_FINGERPRINT}.{key}"
+        said = [found[name] for found in asking if name in found]
+        if not said:
+            continue
+        if len({found[name].value if name in found else default for found in asking}) > 1:
+            raise said[0].error(
+                f"the inputs have not the same (it is {default} where it is not set), and "
+                "Filebeat's registry is read with one",
+                f"write the same for all; or {enabled}: false where files were not known by it",
+            )
+        draft.put(("registry", f"import_fingerprint_{key}"), said[0].value, said[0])
 
 
 def _agreed(of_inputs: list[dict[str, Value]]) -> dict[str, Value]:

@@ -2,7 +2,6 @@
 
 from shipper.config.filebeat.options import Fate, Option, Section
 from shipper.config.filebeat.translate import SECTIONS
-from shipper.config.model_keys import has_key
 
 _INTRODUCTION = """\
 # Filebeat's configuration
@@ -10,7 +9,10 @@ _INTRODUCTION = """\
 shipper reads a `filebeat.yml` as it is, and follows and ships what it says. It knows one by its
 keys (`filebeat.inputs`, `output.elasticsearch`), and looks for it at
 `/usr/share/filebeat/filebeat.yml` too. So who followed Elastic's Tetragon guide changes one line,
-the image ([deploy.md](deploy.md) says how).
+the image ([deploy.md](deploy.md) says how). The first start takes over Filebeat's offsets from its
+registry in `path.data`, so that what Filebeat has noted as shipped is not sent again, and nothing
+is skipped ([filebeat-registry.md](filebeat-registry.md)). `processors` are Filebeat's own
+([processors.md](processors.md)); those of the guide cost nothing per event.
 
 Each option of these inputs, of the output and of the rest is in a table below, and one of these
 becomes of it:
@@ -24,6 +26,10 @@ becomes of it:
 
 So nothing is accepted and forgotten. An option that is in no table is refused as well, unless a
 variable names it.
+
+Some of what shipper can do has no words in Filebeat's dialect: `format: ecs`, for one, events as
+fields without an ingest pipeline ([ecs.md](ecs.md)). `shipper convert filebeat.yml` prints the file
+in shipper's own ([below](#a-configuration)), and there it can be added.
 
 Where the file says nothing, shipper's own defaults hold ([configuration.md](configuration.md)), but
 for what decides which lines are shipped: a line may have 10 MiB, and files that are symbolic links
@@ -109,13 +115,6 @@ _PROCESSORS = """\
 They are those of [processors.md](processors.md), in Filebeat's own words.
 """
 
-_NO_PROCESSORS = """\
-## Processors
-
-`timestamp` on the field `time`, without a `target_field` or with `@timestamp`, says what is so
-anyway: `@timestamp` is the event's own time. Others are refused.
-"""
-
 _WORDS = {
     Fate.HONOURED: "honoured",
     Fate.FIXED: "this value",
@@ -126,8 +125,7 @@ _WORDS = {
 
 def page() -> str:
     """The whole page, without the notice that it is generated."""
-    processors = _PROCESSORS if has_key("processors") else _NO_PROCESSORS
-    return "\n".join([_INTRODUCTION, *map(_section, SECTIONS), processors])
+    return "\n".join([_INTRODUCTION, *map(_section, SECTIONS), _PROCESSORS])
 
 
 def _section(section: Section) -> str:

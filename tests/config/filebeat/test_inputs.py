@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from shipper.config.model_keys import has_key
 from tests.config.filebeat.samples import LEAST, in_input, load, refusal
 
 TWO = """\
@@ -126,14 +125,3 @@ def test_what_inputs_say_differently_of_the_output_is_refused(second: str) -> No
     error = refusal(two("pipeline: p", second))
     assert error.what.startswith("filebeat.inputs[0].pipeline: all inputs go to one place here")
     assert error.what_to_do == "set output.elasticsearch.pipeline"
-
-
-@pytest.mark.skipif(has_key("processors"), reason="there are others")
-def test_only_the_processor_that_says_what_is_so_anyway_is_taken() -> None:
-    assert load(f"{LEAST}processors: [timestamp: {{field: time, layouts: [x]}}]\n")
-    for name, what in {
-        "add_host_metadata: ~": "processors[0].add_host_metadata: shipper has no such processor",
-        "timestamp: {field: t}": "processors[0].timestamp: it can only be on the field `time`",
-        "timestamp: {field: time, target_field: x}": "processors[0].timestamp.target_field: ship",
-    }.items():
-        assert refusal(f"{LEAST}processors: [{name}]\n").what.startswith(what)

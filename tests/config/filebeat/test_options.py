@@ -17,7 +17,6 @@ from shipper.config.filebeat.options import Fate, Option, Section
 from shipper.config.filebeat.translate import SECTIONS
 from shipper.config.load import parse_config, read_config
 from shipper.config.model import Config
-from shipper.config.model_keys import has_key
 from shipper.config.units import Secret
 from shipper.errors import ConfigError
 from tests.config.filebeat.samples import LEAST, NAME, draft, refusal, written
@@ -45,7 +44,10 @@ _TIMESTAMP = [{"timestamp": {"field": "time", "layouts": ["2006-01-02T15:04:05Z"
 _FIELDS: dict[str, object] = {"team": "a"}
 _LINGER = {"output.bulk.linger": 5}
 _KEPT = {"retention.max_bytes": 1024**3}
+_FINGERPRINT = "prospector.scanner.fingerprint"
 _STREAM = {"output.data_stream": "logs-mine-prod"}
+
+_CLOUD_ID = "x:" + "ZXhhbXBsZS5jb20kYWJjJGRlZg=="
 
 _COMMON: dict[str, Example] = {
     "enabled": Example(False, refused="filebeat.inputs: no input is enabled"),
@@ -79,6 +81,17 @@ EFFECTS: dict[str, Example] = {
     ),
     "filebeat.inputs[].prospector.scanner.exclude_files": Example(["\\.gz$"], _NO_GZ),
     "filebeat.inputs[].prospector.scanner.symlinks": Example(True, {"inputs.0.symlinks": True}),
+    f"filebeat.inputs[].{_FINGERPRINT}.enabled": Example(
+        False,
+        {"registry.import_fingerprint_length": 1024},
+        {f"filebeat.inputs[].{_FINGERPRINT}.length": 512},
+    ),
+    f"filebeat.inputs[].{_FINGERPRINT}.offset": Example(
+        64, {"registry.import_fingerprint_offset": 64}
+    ),
+    f"filebeat.inputs[].{_FINGERPRINT}.length": Example(
+        512, {"registry.import_fingerprint_length": 512}
+    ),
     "filebeat.inputs[].compression": Example("none", {"inputs.0.compressed": False}),
     "filebeat.inputs[].parsers": Example([]),
     f"{OF_LOG}filebeat.inputs[].type": Example("docker", refused="that a container runtime"),
@@ -158,106 +171,71 @@ EFFECTS: dict[str, Example] = {
     ),
     "filebeat.shutdown_timeout": Example("5s", {"shutdown_timeout": 5}),
     "filebeat.registry.flush": Example("2s", {"registry.commit_interval": 2}),
-    "filebeat.registry.path": Example("/elsewhere", refused="it is not below path.data"),
+    "filebeat.registry.path": Example(
+        "offsets",
+        {"registry.import_from": "/data/offsets/filebeat", "data_dir": "/data"},
+        {"path.data": "/data"},
+    ),
     "cloud.auth": Example("u:a:b", {"output.username": "u", "output.password": "a:b"}),
     "logging.level": Example("warning", {"logging.level.value": "warning"}),
     "logging.json": Example(False, {"logging.format.value": "text"}),
     "http.enabled": Example(True, {"admin.listen": "127.0.0.1:5066"}),
     "http.host": Example("::1", {"admin.listen": "[::1]:5066"}, {"http.enabled": True}),
     "http.port": Example(99, {"admin.listen": "127.0.0.1:99"}, {"http.enabled": True}),
+    "output.elasticsearch.ssl.certificate": Example(
+        "/c.pem",
+        {"output.tls.certificate": "/c.pem"},
+        {"output.elasticsearch.ssl.key": "/k.pem"},
+    ),
+    "output.elasticsearch.ssl.key": Example(
+        "/k.pem", {"output.tls.key": "/k.pem"}, {"output.elasticsearch.ssl.certificate": "/c"}
+    ),
+    "output.elasticsearch.ssl.key_passphrase": Example(
+        "p,$",
+        {"output.tls.key_passphrase": "p,$"},
+        {
+            "output.elasticsearch.ssl.certificate": "/c",
+            "output.elasticsearch.ssl.key": "/k",
+        },
+    ),
+    "output.elasticsearch.ssl.key_passphrase_path": Example(
+        "/p",
+        {"output.tls.key_passphrase_file": "/p"},
+        {
+            "output.elasticsearch.ssl.certificate": "/c",
+            "output.elasticsearch.ssl.key": "/k",
+        },
+    ),
+    "output.elasticsearch.ssl.ca_trusted_fingerprint": Example(
+        "ab" * 32, {"output.tls.ca_trusted_fingerprint": "ab" * 32}
+    ),
+    "output.elasticsearch.proxy_url": Example(
+        "http://u:p%40@proxy:3128",
+        {
+            "output.proxy.url": "http://proxy:3128",
+            "output.proxy.username": "u",
+            "output.proxy.password": "p@",
+            "output.proxy.from_environment": False,
+        },
+    ),
+    "output.elasticsearch.proxy_disable": Example(True, {"output.proxy.from_environment": False}),
+    "cloud.id": Example(_CLOUD_ID, {"output.hosts": ("https://abc.example.com:443",)}),
+    "output.file.path": Example(
+        "/out", {"output.file.path": "/out/filebeat.ndjson", "output.file.keep": 7}
+    ),
+    "output.file.filename": Example(
+        "a", {"output.file.path": "/out/a.ndjson"}, {"output.file.path": "/out"}
+    ),
+    "output.file.rotate_every_kb": Example(
+        1024, {"output.file.max_bytes": 1024**2}, {"output.file.path": "/out"}
+    ),
+    "output.file.number_of_files": Example(
+        3, {"output.file.keep": 3}, {"output.file.path": "/out"}
+    ),
+    "output.console.enabled": Example(False, refused="it has no output that is enabled"),
+    "output.file.enabled": Example(False, refused="it has no output that is enabled"),
 }
 """What has an effect, with an example."""
-
-_CLOUD_ID = "x:" + "ZXhhbXBsZS5jb20kYWJjJGRlZg=="
-_IF_KNOWN: dict[str, tuple[str, Example]] = {
-    "output.elasticsearch.ssl.certificate": (
-        "output.tls.certificate",
-        Example(
-            "/c.pem",
-            {"output.tls.certificate": "/c.pem"},
-            {"output.elasticsearch.ssl.key": "/k.pem"},
-        ),
-    ),
-    "output.elasticsearch.ssl.key": (
-        "output.tls.key",
-        Example(
-            "/k.pem", {"output.tls.key": "/k.pem"}, {"output.elasticsearch.ssl.certificate": "/c"}
-        ),
-    ),
-    "output.elasticsearch.ssl.key_passphrase": (
-        "output.tls.key_passphrase",
-        Example(
-            "p,$",
-            {"output.tls.key_passphrase": "p,$"},
-            {
-                "output.elasticsearch.ssl.certificate": "/c",
-                "output.elasticsearch.ssl.key": "/k",
-            },
-        ),
-    ),
-    "output.elasticsearch.ssl.key_passphrase_path": (
-        "output.tls.key_passphrase_file",
-        Example(
-            "/p",
-            {"output.tls.key_passphrase_file": "/p"},
-            {
-                "output.elasticsearch.ssl.certificate": "/c",
-                "output.elasticsearch.ssl.key": "/k",
-            },
-        ),
-    ),
-    "output.elasticsearch.ssl.ca_trusted_fingerprint": (
-        "output.tls.ca_trusted_fingerprint",
-        Example("ab" * 32, {"output.tls.ca_trusted_fingerprint": "ab" * 32}),
-    ),
-    "output.elasticsearch.proxy_url": (
-        "output.proxy.url",
-        Example(
-            "http://u:p%40@proxy:3128",
-            {
-                "output.proxy.url": "http://proxy:3128",
-                "output.proxy.username": "u",
-                "output.proxy.password": "p@",
-                "output.proxy.from_environment": False,
-            },
-        ),
-    ),
-    "output.elasticsearch.proxy_disable": (
-        "output.proxy.from_environment",
-        Example(True, {"output.proxy.from_environment": False}),
-    ),
-    "cloud.id": (
-        "output.cloud_id",
-        Example(_CLOUD_ID, {"output.hosts": ("https://abc.example.com:443",)}),
-    ),
-    "output.file.path": (
-        "output.file.path",
-        Example("/out", {"output.file.path": "/out/filebeat.ndjson", "output.file.keep": 7}),
-    ),
-    "output.file.filename": (
-        "output.file.path",
-        Example("a", {"output.file.path": "/out/a.ndjson"}, {"output.file.path": "/out"}),
-    ),
-    "output.file.rotate_every_kb": (
-        "output.file.path",
-        Example(1024, {"output.file.max_bytes": 1024**2}, {"output.file.path": "/out"}),
-    ),
-    "output.file.number_of_files": (
-        "output.file.path",
-        Example(3, {"output.file.keep": 3}, {"output.file.path": "/out"}),
-    ),
-    "output.console.enabled": (
-        "output.console",
-        Example(False, refused="it has no output that is enabled"),
-    ),
-    "output.file.enabled": (
-        "output.file.path",
-        Example(False, refused="it has no output that is enabled"),
-    ),
-}
-"""The same, of what is mapped onto keys of ours that there may not be."""
-
-EFFECTS |= {name: example for name, (key, example) in _IF_KNOWN.items() if has_key(key)}
 
 TABLE = [(section, option) for section in SECTIONS for option in section.options]
 
@@ -354,7 +332,7 @@ def name_of(section: Section, option: Option) -> str:
 def beside(option: Option) -> dict[str, object]:
     """What an option needs, by whole keys: those of an output have that output."""
     if option.name.startswith("output.file."):
-        return {"output.file.path": "/out"} if has_key("output.file.path") else {}
+        return {"output.file.path": "/out"}
     return {"output.console.enabled": True} if option.name.startswith("output.console.") else {}
 
 

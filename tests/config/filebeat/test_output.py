@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
-from shipper.config.model_keys import has_key
+from shipper.config.file_output import ConsoleConfig, FileConfig
 from shipper.config.presets import Preset
+from shipper.config.tls import TlsVerify
 from tests.config.filebeat.samples import LEAST, draft, in_output, load, refusal
 
 SECRET = "MARKER7secret"
@@ -123,6 +126,118 @@ def test_several_ca_files_are_refused_and_several_texts_are_one() -> None:
     assert load(text).output.tls.ca == f"{pem} a\n{pem} b"
 
 
+@pytest.mark.parametrize(
+    ("mode", "verify"),
+    [("full", "full"), ("strict", "full"), ("certificate", "certificate"), ("none", "none")],
+)
+def test_what_of_a_certificate_has_to_be_right(mode: str, verify: str) -> None:
+    tls = load(in_output(f"ssl.verification_mode: {mode}")).output.tls
+    assert tls.verify is TlsVerify(verify)
+
+
+def test_a_mode_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    error = refusal(in_output("ssl.verification_mode: loose"))
+    assert error.where == "filebeat.yml, line 8"
+    assert error.what_to_do == "one of: full, strict, certificate, none"
+
+
+def test_certificates_and_a_key_may_stand_in_the_file() -> None:
+    pem = "-----BEGIN {0}-----\n  abc\n  -----END {0}-----"
+    certificate, key = pem.format("CERTIFICATE"), pem.format("PRIVATE KEY")
+    text = in_output(
+        f"ssl:\n  certificate_authorities: ['{certificate}']\n"
+        f"  certificate: '{certificate}'\n  key: '{key}'\n  key_passphrase: '{SECRET}'"
+    )
+    tls = load(text).output.tls
+    assert tls.ca.startswith("-----BEGIN CERTIFICATE-----")
+    assert tls.certificate == tls.ca
+    assert tls.key.reveal().startswith("-----BEGIN PRIVATE KEY-----")
+    assert tls.key_passphrase.reveal() == SECRET
+    assert SECRET not in repr(tls)
+
+
+@pytest.mark.parametrize(
+    ("protocols", "remarks"),
+    [
+        ("[TLSv1.2, TLSv1.3]", 0),
+        # Filebeat's own default.
+        ("[TLSv1.1, TLSv1.2, TLSv1.3]", 1),
+        ("[TLSv1.2]", 1),
+    ],
+)
+def test_protocols_that_allow_tls_1_2_are_taken(protocols: str, remarks: int) -> None:
+    text = in_output(f"ssl.supported_protocols: {protocols}")
+    assert load(text).output.tls == load(LEAST).output.tls
+    assert len(draft(text).remarks) == remarks
+
+
+@pytest.mark.parametrize("protocols", ["[TLSv1.0, TLSv1.1]", "[TLSv1.3]", "[TLSv2]"])
+def test_protocols_that_are_not_what_shipper_speaks_are_refused(protocols: str) -> None:
+    error = refusal(in_output(f"ssl.supported_protocols: {protocols}"))
+    assert error.what.startswith("output.elasticsearch.ssl.supported_protocols: ")
+    assert "TLSv1.2" in error.what_to_do
+
+
+@pytest.mark.parametrize(
+    ("lines", "url", "user", "password", "from_environment"),
+    [
+        ("", "", "", "", True),
+        ("proxy_url: ''", "", "", "", True),
+        ("proxy_disable: true", "", "", "", False),
+        ("proxy_disable: true\nproxy_url: http://proxy:3128", "", "", "", False),
+        ("proxy_url: http://proxy:3128", "http://proxy:3128", "", "", False),
+        ("proxy_url: proxy:3128", "http://proxy:3128", "", "", False),
+        ("proxy_url: https://u%40a:p%3A%2F@proxy:1/", "https://proxy:1", "u@a", "p:/", False),
+        ("proxy_url: http://u:p@q@proxy:1", "http://proxy:1", "u", "p@q", False),
+    ],
+)
+def test_a_proxy_is_that_of_the_file_or_else_of_the_environment(
+    lines: str, url: str, user: str, password: str, from_environment: bool
+) -> None:
+    proxy = load(in_output(lines)).output.proxy
+    assert (proxy.url, proxy.username, proxy.password.reveal()) == (url, user, password)
+    assert proxy.from_environment is from_environment
+
+
+@pytest.mark.parametrize("url", ["socks5://u:{}@proxy", "http://u:{}@proxy/x", "http://:{}@proxy"])
+def test_what_is_wrong_with_a_proxy_does_not_repeat_its_password(url: str) -> None:
+    error = refusal(in_output(f"proxy_url: '{url.format(SECRET)}'"))
+    assert error.what.startswith("output.elasticsearch.proxy_url: ")
+    assert SECRET not in f"{error}{error.what_to_do}"
+
+
+def test_the_cloud_wins_over_hosts_and_credentials() -> None:
+    encoded = base64.b64encode(b"example.com:9243$abc$def").decode()
+    text = in_output("username: other\npassword: other")
+    output = load(f"{text}cloud.id: 'my:{encoded}'\ncloud.auth: 'elastic:{SECRET}:x'\n").output
+    assert output.hosts == ("https://abc.example.com:9243",)
+    assert (output.username, output.password.reveal()) == ("elastic", f"{SECRET}:x")
+    assert SECRET not in repr(output)
+
+
+def test_a_cloud_id_that_is_none_is_refused_with_its_line() -> None:
+    error = refusal(f"{LEAST}cloud.id: 'my:nonsense!'\n")
+    assert error.what.startswith("cloud.id: ")
+    assert error.where == "filebeat.yml, line 8"
+
+
+def other(output: str) -> str:
+    """The least configuration with another output."""
+    return f"{LEAST.partition('output.')[0]}{output}\n"
+
+
+def test_documents_go_to_a_file_or_to_standard_output() -> None:
+    config = load(other("output.file: {path: /out, filename: tetragon, rotate_every_kb: 2048}"))
+    assert isinstance(config.output.file, FileConfig)
+    assert config.output.file.path == "/out/tetragon.ndjson"
+    assert (config.output.file.max_bytes, config.output.file.keep) == (2 * 1024**2, 7)
+    assert config.output.hosts == ()
+    console = load(other("output.console.pretty: false")).output
+    assert isinstance(console.console, ConsoleConfig)
+    assert console.hosts == ()
+    assert "it has no path" in refusal(other("output.file.filename: a")).what
+
+
 def test_our_own_rules_are_told_in_filebeats_words() -> None:
     for lines, key in {
         "username: u": "username",
@@ -149,7 +264,6 @@ def test_of_two_bounds_the_one_that_is_not_set_fits_the_other(
     assert (backoff.initial, backoff.max) == expected
 
 
-@pytest.mark.skipif(not has_key("output.console"), reason="there is no other output yet")
 def test_there_is_one_output() -> None:
     error = refusal(f"{LEAST}output: {{console: {{}}}}\n")
     assert error.what == "output: there is more than one"
