@@ -40,7 +40,7 @@ _INSTEAD = {
     "httpprof": "leave it out",
     "system.hostfs": "leave it out",
     "configtest": "write `filebeat test config`",
-    "setup": "Elastic's Tetragon integration has the index template",
+    "setup": "Elastic's integration has the index template, and `shipper setup` installs one",
     "keystore": "have secrets in variables: ${NAME}",
     "export": "`shipper convert FILE` prints the configuration in shipper's own dialect",
     "enroll": "shipper is not managed by Fleet",
