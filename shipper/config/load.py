@@ -1,8 +1,5 @@
-"""From a YAML file to a `Config`: finds the file, substitutes variables, checks everything, and
-says what is wrong with the key, its line, and the nearest name that is known.
-
-A variable's value is put in after the YAML was parsed, and stays text: a password with a comma, a
-colon, a quote or a dollar sign is that password.
+"""From a YAML file to a `Config`: finds the file, has it read, checks everything, and says what is
+wrong with the key, its line, and the nearest name that is known.
 """
 
 import difflib
@@ -12,7 +9,7 @@ import socket
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -20,13 +17,14 @@ import msgspec
 import yaml
 
 from shipper.config.dialect import is_filebeat
+from shipper.config.document import Document, KeyPath, dotted
 from shipper.config.model import Config
 from shipper.config.outputs import misplaced
 from shipper.config.presets import with_preset
 from shipper.config.processors import Processors
 from shipper.config.section import Section
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
-from shipper.config.yaml_text import QUOTE_IT, compose, is_binary, key_of, scalar_of
+from shipper.config.yaml_text import QUOTE_IT, compose
 from shipper.errors import ConfigError
 
 if typing.TYPE_CHECKING:
@@ -46,13 +44,6 @@ VARIABLE = "SHIPPER_CONFIG"
 
 #: A file of this size, in bytes, is no configuration.
 _LARGEST = 1024 * 1024
-
-#: `$${` is a `${` that is meant as such.
-_REFERENCE = re.compile(r"\$(\$\{)|\$\{([^}]*)\}")
-_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)(?::(\??)(.*))?", re.DOTALL)
-
-#: Keys and indexes from the top of the file.
-_Path = tuple[str | int, ...]
 
 
 def find_config(named: str | None, environ: Mapping[str, str]) -> Path:
@@ -160,7 +151,7 @@ def _content(path: Path) -> bytes:
 
 
 def _read_own(root: yaml.MappingNode, name: str, environ: Mapping[str, str]) -> Config:
-    document = _Document(name, environ)
+    document = Document(name, environ)
     content = document.value_of(root, ())
     _refuse_unknown_keys(document, Config, content, ())
     _refuse_two_targets(document, content)
@@ -175,7 +166,7 @@ def _reading(draft: "Draft", environ: Mapping[str, str]) -> Reading:
 class _Explains(typing.Protocol):
     """What knows where a key of ours comes from."""
 
-    def error(self, problem: str, path: _Path, what_to_do: str = "") -> ConfigError: ...
+    def error(self, problem: str, path: KeyPath, what_to_do: str = "") -> ConfigError: ...
 
 
 def _converted(content: object, source: _Explains, environ: Mapping[str, str]) -> Config:
@@ -189,95 +180,7 @@ def _converted(content: object, source: _Explains, environ: Mapping[str, str]) -
     return msgspec.structs.replace(config, name=name)
 
 
-@dataclass(slots=True)
-class _Document:
-    """A file while it is read: where each value stands."""
-
-    name: str
-    environ: Mapping[str, str]
-    lines: dict[_Path, int] = field(default_factory=dict)
-    open: set[int] = field(default_factory=set)
-
-    def value_of(self, node: yaml.Node, path: _Path) -> object:
-        """What a node means, with its variables substituted."""
-        self.lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, path)
-        if id(node) in self.open:
-            raise self.error("it contains itself", path)
-        self.open.add(id(node))
-        try:
-            if isinstance(node, yaml.SequenceNode):
-                return [self.value_of(child, (*path, i)) for i, child in enumerate(node.value)]
-            return self._mapping(node, path)
-        finally:
-            self.open.discard(id(node))
-
-    def error(self, problem: str, path: _Path, what_to_do: str = "") -> ConfigError:
-        """A problem with the value at that path."""
-        # By name: a key with dots is the same as keys in one another where those may be either.
-        lines = {_dotted(known): line for known, line in self.lines.items()}
-        found = path
-        while found and _dotted(found) not in lines:
-            found = found[:-1]
-        where = f"{self.name}, line {lines.get(_dotted(found), 1)}"
-        dotted = _dotted(path)
-        return ConfigError(
-            f"{dotted}: {problem}" if dotted else problem, where=where, what_to_do=what_to_do
-        )
-
-    def _mapping(self, node: yaml.Node, path: _Path) -> dict[str, object]:
-        result: dict[str, object] = {}
-        for key_node, value_node in node.value:
-            key = key_of(key_node)
-            self.lines[(*path, key)] = key_node.start_mark.line + 1
-            if key == "<<":
-                raise self.error("merge keys are not supported", (*path, key), "write the keys out")
-            if key in result:
-                raise self.error("it is there twice", (*path, key), "leave one of them")
-            result[key] = self.value_of(value_node, (*path, key))
-        return result
-
-    def _scalar(self, node: yaml.ScalarNode, path: _Path) -> object:
-        if _REFERENCE.search(node.value) and not is_binary(node):
-            return _REFERENCE.sub(lambda found: self._substitute(found, path), node.value)
-        try:
-            return scalar_of(node)
-        except ValueError as error:
-            raise self.error(str(error), path, QUOTE_IT) from None
-
-    def _substitute(self, found: re.Match[str], path: _Path) -> str:
-        if found[1]:
-            return found[1]
-        parsed = _NAME.fullmatch(found[2])
-        if parsed is None:
-            # It is not repeated: it may be the middle of a password.
-            raise self.error(
-                "what follows ${ is not a variable",
-                path,
-                "write ${NAME}, ${NAME:default} or ${NAME:?message}; $${ is a ${ as such",
-            )
-        name, question, rest = parsed.groups()
-        value = self.environ.get(name)
-        if value is not None and (value or not question):
-            return value
-        if question:
-            raise self.error(rest or f"the variable {name} is not set", path, f"set {name}")
-        if rest is None:
-            raise self.error(
-                f"the variable {name} is not set",
-                path,
-                f"set it, or write ${{{name}:default}}",
-            )
-        return str(rest)
-
-
-def _dotted(path: Sequence[str | int]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")
-
-
-def _refuse_unknown_keys(document: _Document, kind: object, value: object, path: _Path) -> None:
+def _refuse_unknown_keys(document: Document, kind: object, value: object, path: KeyPath) -> None:
     unknown = list(_unknown_keys(kind, value, path))
     if not unknown:
         return
@@ -285,13 +188,12 @@ def _refuse_unknown_keys(document: _Document, kind: object, value: object, path:
     near = difflib.get_close_matches(str(first[-1]), known, n=1)
     advice = f"did you mean `{near[0]}`?" if near else f"the keys here are: {', '.join(known)}"
     others = "".join(
-        f"; also {_dotted(other)} in line {document.lines.get(other, 1)}"
-        for other, _ in unknown[1:]
+        f"; also {dotted(other)} in line {document.lines.get(other, 1)}" for other, _ in unknown[1:]
     )
     raise document.error("there is no such key", first, advice + others)
 
 
-def _refuse_two_targets(document: _Document, content: object) -> None:
+def _refuse_two_targets(document: Document, content: object) -> None:
     """Of the two, one has a default: whether both were written is to be seen here alone."""
     output = content.get("output") if isinstance(content, dict) else None
     if isinstance(output, dict) and output.get("index") and "data_stream" in output:
@@ -300,7 +202,7 @@ def _refuse_two_targets(document: _Document, content: object) -> None:
         )
 
 
-def _refuse_misplaced_keys(document: _Document, content: object) -> None:
+def _refuse_misplaced_keys(document: Document, content: object) -> None:
     """Looks at what was written, as a default that is written out is an option that is given."""
     output = content.get("output") if isinstance(content, dict) else None
     if isinstance(output, dict) and (found := misplaced(output)):
@@ -309,8 +211,8 @@ def _refuse_misplaced_keys(document: _Document, content: object) -> None:
 
 
 def _unknown_keys(
-    kind: object, value: object, path: _Path
-) -> typing.Iterator[tuple[_Path, list[str]]]:
+    kind: object, value: object, path: KeyPath
+) -> typing.Iterator[tuple[KeyPath, list[str]]]:
     """Each key that the model does not have, with those it has there."""
     kind = _plain(kind)
     if typing.get_origin(kind) is tuple and isinstance(value, list):
@@ -349,7 +251,7 @@ def _explain(document: _Explains, error: msgspec.ValidationError) -> ConfigError
     """Says what msgspec, or a `__post_init__`, found, with the path and the line."""
     text = str(error)
     found = _WHERE.search(text)
-    path: _Path = ()
+    path: KeyPath = ()
     if found:
         text = text[: found.start()]
         # `[...]` is the value of some key: which, msgspec does not say.
@@ -374,7 +276,7 @@ def _explain(document: _Explains, error: msgspec.ValidationError) -> ConfigError
     return document.error(text[:1].lower() + text[1:], path, advice)
 
 
-def _steps(text: str) -> _Path:
+def _steps(text: str) -> KeyPath:
     return tuple(
         name or int(index) for name, index in _STEP.findall(text) if name or index.isdigit()
     )
@@ -391,7 +293,7 @@ _WORDS = {
 }
 
 
-def _kind_at(path: _Path) -> object:
+def _kind_at(path: KeyPath) -> object:
     kind: object = Config
     for step in path:
         if isinstance(step, int):
