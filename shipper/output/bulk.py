@@ -252,7 +252,7 @@ class BulkSender:
 
         nothing = len(taken.again) == part.body.events
         overload = _feedback(taken) is Feedback.REJECTED
-        if not nothing:
+        if not nothing or letters:
             self._succeeded(host)
         elif not part.is_rest:
             # The host answers, and takes nothing: its queue is full, or rights, a write block.
@@ -317,6 +317,8 @@ class BulkSender:
         if status != part.blamed_status:
             part.blamed, part.blamed_status = Suspect(), status
         if self._guard.blames(part.blamed):
+            # The host is well: others get through.
+            self._succeeded(host)
             return self._split(part, status, again.why)
         return _Next((part,), _Permit.PASSED_ON, pause)
 

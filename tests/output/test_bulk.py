@@ -802,3 +802,27 @@ async def test_labels_of_errors_have_a_bound_whatever_a_server_calls_them(tmp_pa
         assert world.metrics.value("shipper_refused_events_total") == 100
         assert world.metrics.value("shipper_refused_events_total", "error_no_0") == 1
         assert world.metrics.value("shipper_refused_events_total", "other") == 50
+
+
+@pytest.mark.parametrize(
+    "bad", [lambda body: refuse(body, 500), lambda body: Answer(403, b"<html>blocked</html>")]
+)
+@in_a_loop
+async def test_what_is_given_up_leaves_no_trouble_behind(tmp_path: Path, bad: Reply) -> None:
+    assert callable(bad)
+    refusing = bad
+
+    def reply(body: Body) -> Answer:
+        return refusing(body) if b"bad" in body.lines()[1] else all_created(body)
+
+    async with bulk_world(tmp_path) as world:
+        world.transport.script(*[reply] * 10_000)
+        await world.submit(make_batch("bad"))
+        await settle()
+        # The last that gets through is long over when the bad one is given up.
+        await world.submit(make_batch("good"))
+        await settle()
+        assert world.events("delivered") == 1
+        await world.finish()
+        assert [letter["line"] for letter in world.buried()] == ["bad"]
+        assert world.trouble() is None
