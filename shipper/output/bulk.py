@@ -29,6 +29,7 @@ from shipper.output.answers import OTHER_TYPE, Again, Refusal, Taken, TooLarge, 
 from shipper.output.dead_letter import DeadLetter, letters_of_items
 from shipper.output.destination import Condition
 from shipper.output.exchange import Answer, Transport, TransportError
+from shipper.output.feedback import feedback_of, without_time
 from shipper.output.hosts import Backoff, Host, Hosts
 from shipper.output.limiter import Feedback, Limiter, Permit
 from shipper.output.outcomes import Outcomes
@@ -39,9 +40,6 @@ _LONGEST_PAUSE = 300.0
 
 #: So many types of errors have a label of their own: they are a server's words, and may be any.
 _MOST_TYPES = 50
-
-#: Reasons of `Again` that say that there is too much to do.
-_OVERLOAD = frozenset({"429", "503", "504", "timeout"})
 
 #: Statuses of whole requests that may be the fault of what is in them. Not those that are about
 #: who we are, the pace, or the size.
@@ -173,7 +171,7 @@ class BulkSender:
                 step = self._decide(part, host, verdict, asked, outcomes)
                 del part
                 if step.permit is _Permit.BACK:
-                    held.release(_feedback(verdict), events)
+                    held.release(feedback_of(verdict), events)
                     held = None
                 parts.extendleft(reversed(step.parts))
                 if step.letters:
@@ -181,7 +179,7 @@ class BulkSender:
                 if step.pause:
                     await self._clock.sleep(step.pause)
                 if held and step.permit is _Permit.PASSED_ON:
-                    held.release(_without_time(verdict), 0)
+                    held.release(without_time(verdict), 0)
                     held = None
         finally:
             if held:
@@ -251,7 +249,7 @@ class BulkSender:
         left = sorted({*taken.again, *(refusal.index for refusal in waits)} - buried)
 
         nothing = len(taken.again) == part.body.events
-        overload = _feedback(taken) is Feedback.REJECTED
+        overload = feedback_of(taken) is Feedback.REJECTED
         if not nothing or letters:
             self._succeeded(host)
         elif not part.is_rest:
@@ -301,7 +299,7 @@ class BulkSender:
         self._count_again(again.reason)
         if again.unauthorised:
             self._transport.credentials_refused()
-        overload = _feedback(again) is Feedback.REJECTED
+        overload = feedback_of(again) is Feedback.REJECTED
         if overload and again.reason == "429":
             self._busy(host, again.why, asked)
         else:
@@ -383,20 +381,3 @@ class BulkSender:
 
     def _complain(self, why: str) -> None:
         self._log.warning("a request failed; it is made again", key="failed", why=why)
-
-
-def _feedback(verdict: Verdict) -> Feedback:
-    """What the answer says of the cluster's load."""
-    match verdict:
-        case Taken():
-            return Feedback.REJECTED if "item_429" in verdict.reasons else Feedback.TAKEN
-        case Again():
-            return Feedback.REJECTED if verdict.reason in _OVERLOAD else Feedback.FAILED
-        case TooLarge():
-            return Feedback.FAILED
-
-
-def _without_time(verdict: Verdict) -> Feedback:
-    """The same for a permit that was kept meanwhile: how long that took says nothing."""
-    feedback = _feedback(verdict)
-    return feedback if feedback is Feedback.REJECTED else Feedback.FAILED
