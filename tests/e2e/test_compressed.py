@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+from shipper.registry import read_records
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
 from tests.support.logdir import LogDirectory
@@ -22,6 +23,11 @@ def compress(path: Path) -> Path:
 
 def lines_read(process: ShipperProcess) -> float:
     return process.metrics().value("shipper_lines_read_total", input="tetragon")
+
+
+def offsets(process: ShipperProcess) -> dict[str, int]:
+    """Return how far each file is acknowledged in the registry, by path."""
+    return {found.path: found.offset for found in read_records(Path(process.config["data_dir"]))}
 
 
 def test_what_was_compressed_while_the_daemon_was_down_is_carried_on(
@@ -64,6 +70,11 @@ def test_what_was_done_is_not_read_again_when_it_is_compressed(
     process.wait_until_idle()
     compress(rotated)
     process.wait_until(lambda: "a file is done" in process.messages(), "the plain one is let go")
+    # What is acknowledged is saved a moment later.
+    process.wait_until(
+        lambda: offsets(process).get(str(log_directory.log)) == log_directory.log.stat().st_size,
+        "its successor's offset is saved",
+    )
     process.kill9()
     again = shipper(directory=tmp_path / "daemon")
     again.start()
