@@ -23,7 +23,7 @@ _FIXED = 0.1
 
 
 @dataclass(slots=True)
-class Tally:
+class ReplayResult:
     """What one shipper has got through."""
 
     events: int = 0
@@ -39,19 +39,19 @@ class Capacity:
         self._seconds = seconds
         self._full = events
         self._inside = 0
-        self._tallies: dict[str, Tally] = {}
+        self._tallies: dict[str, ReplayResult] = {}
 
     def application(self) -> web.Application:
         """The HTTP application."""
         application = web.Application(client_max_size=64 * 1024 * 1024)
-        application.router.add_get("/tallies", self._tell)
+        application.router.add_get("/tallies", self._report_once)
         application.router.add_post("/{name}/{path:.*_bulk}", self._bulk)
         application.router.add_route("*", "/{path:.*}", self._anything)
         return application
 
     async def _bulk(self, request: web.Request) -> web.Response:
         payload = isal_zlib.decompress(await request.read(), zlib.MAX_WBITS | 16)
-        tally = self._tallies.setdefault(request.match_info["name"], Tally())
+        tally = self._tallies.setdefault(request.match_info["name"], ReplayResult())
         if self._inside >= self._room:
             tally.rejected += 1
             return web.json_response(
@@ -72,7 +72,7 @@ class Capacity:
             content_type="application/json",
         )
 
-    async def _tell(self, request: web.Request) -> web.Response:
+    async def _report_once(self, request: web.Request) -> web.Response:
         return web.json_response(
             {name: [tally.events, tally.rejected] for name, tally in self._tallies.items()}
         )

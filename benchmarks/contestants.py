@@ -9,7 +9,7 @@ import yaml
 #: Elastic's guide for Tetragon, which the tests run as it is.
 _GUIDE = Path(__file__).resolve().parents[1] / "tests" / "data" / "filebeat.yml"
 
-_FILEBEAT = "import sys; from shipper.filebeat_cli import entry; sys.exit(entry())"
+_FILEBEAT = "import sys; from shipper.cli.filebeat import entry; sys.exit(entry())"
 
 
 @dataclass(frozen=True, slots=True)

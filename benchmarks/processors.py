@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from shipper.config.inputs import OnInvalid
 from shipper.config.processors import parse
 from shipper.demo.events import EventSource
-from shipper.encode import DocumentEncoder
-from shipper.filesystem import Inode
-from shipper.identity import Identity
-from shipper.processors.documents import Processing
-from shipper.processors.metadata import Machine
+from shipper.documents.encode import DocumentEncoder
+from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.processing import Processing
+from shipper.files.filesystem import Inode
+from shipper.files.identity import Identity
 
 GUIDE = {
     "timestamp": {

@@ -70,12 +70,12 @@ def report(rows: Sequence[Row], idle: Idle, many: Many, stream: TextIO) -> int:
     lines.append(("peak RSS, MiB", ours.peak_rss_bytes / 2**20, _PEAK_RSS / 2**20))
     lines.append(("idle, % of a core", idle.cpu * 100, _IDLE_CPU * 100))
     lines.append(("first line received, s after the start", idle.first_seconds, _FIRST_SECONDS))
-    missed = _verdicts(lines, stream)
+    unread_lost = _verdicts(lines, stream)
     stream.write(
         f"\n{many.files} files: idle {many.cpu * 100:.2f} % of a core, "
         f"{many.rss_bytes_each / 1024:.1f} KiB of memory for each\n"
     )
-    return missed
+    return unread_lost
 
 
 def report_ecs(rows: Sequence[Row], stream: TextIO) -> int:

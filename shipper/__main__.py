@@ -2,7 +2,7 @@
 
 import sys
 
-from shipper.cli import main
+from shipper.cli.shipper import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,36 +10,36 @@ import contextlib
 import functools
 import random
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from shipper import __version__
-from shipper.admin.view import View
-from shipper.batch import Batcher
-from shipper.budget import ByteBudget
+from shipper.admin.reporter import StatusReporter
 from shipper.clock import Clock
 from shipper.config.model import Config
 from shipper.config.outputs import OutputKind, uses_tls
 from shipper.config.tls import TlsVerify
-from shipper.documents import index_names
+from shipper.documents.constants import index_names
+from shipper.documents.processors.machine import Machine
 from shipper.errors import RegistryError
-from shipper.file_faults import FileFaults
-from shipper.filesystem import FileSystem
-from shipper.following import FollowedInput, Following
-from shipper.harvest import Harvest
-from shipper.inputs import Inputs
+from shipper.files.faults import FileErrors
+from shipper.files.filesystem import FileSystem
+from shipper.files.registry import Registry
+from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.logs import Log
 from shipper.metrics import Metrics
+from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
 from shipper.output.deliveries import Deliveries
 from shipper.output.destination import Destination
-from shipper.output.destinations import Surroundings, destination
-from shipper.output.hosts import Backoff
+from shipper.output.destinations import OutputContext, destination
 from shipper.output.outcomes import Outcomes
-from shipper.processors.machine import Machine
-from shipper.registry import Registry
+from shipper.pipeline.batch import Batcher
+from shipper.pipeline.budget import ByteBudget
+from shipper.pipeline.harvest import Harvester
+from shipper.pipeline.inputs import Inputs
 
 #: What reading everything again does to what an output has already.
 _DOUBLED: Mapping[OutputKind, str] = {
@@ -72,7 +72,7 @@ class Daemon:
         self._rng = rng
         self._log = log
         self._metrics = Metrics()
-        self._faults = FileFaults(self._metrics, log)
+        self._faults = FileErrors(self._metrics, log)
         self._budget = ByteBudget(config.memory.max_bytes)
         self._stop = asyncio.Event()
         # There is something that the registry does not know yet.
@@ -91,7 +91,7 @@ class Daemon:
         """
         index_names(self._config)
         output = self._config.output
-        around = Surroundings(
+        context = OutputContext(
             output=output,
             backoff=Backoff(output.backoff.initial, output.backoff.max),
             budget=self._budget,
@@ -110,8 +110,8 @@ class Daemon:
             )
         try:
             await self._take_over(registry)
-            async with destination(around) as where_to, asyncio.TaskGroup() as tasks:
-                await self._ship(registry, around, where_to, tasks)
+            async with destination(context) as output_destination, asyncio.TaskGroup() as tasks:
+                await self._ship(registry, context, output_destination, tasks)
         finally:
             await self._on_disk(registry.close)
             self._disk.shutdown()
@@ -133,8 +133,8 @@ class Daemon:
     async def _ship(
         self,
         registry: Registry,
-        around: Surroundings,
-        where_to: Destination,
+        context: OutputContext,
+        output_destination: Destination,
         tasks: asyncio.TaskGroup,
     ) -> None:
         config, output = self._config, self._config.output
@@ -144,10 +144,10 @@ class Daemon:
                 verify=output.tls.verify.value,
                 hint="anybody in between can read what is sent; set output.tls.verify to full",
             )
-        letters = Path(config.data_dir, FILE_NAME)
+        dead_letters = Path(config.data_dir, FILE_NAME)
         outcomes = Outcomes(
-            dead_letters=DeadLetterFile(letters, config.dead_letter.max_bytes),
-            backoff=around.backoff,
+            dead_letters=DeadLetterFile(dead_letters, config.dead_letter.max_bytes),
+            backoff=context.backoff,
             clock=self._clock,
             rng=self._rng,
             metrics=self._metrics,
@@ -155,7 +155,7 @@ class Daemon:
             on_end=lambda count: harvest.ended(count),
         )
         deliveries = Deliveries(
-            where_to, outcomes, budget=self._budget, clock=self._clock, tasks=tasks
+            output_destination, outcomes, budget=self._budget, clock=self._clock, tasks=tasks
         )
         batcher = Batcher(
             self._clock,
@@ -164,7 +164,7 @@ class Daemon:
             max_bytes=output.bulk.max_bytes,
             max_events=output.bulk.max_events,
             linger=output.bulk.linger,
-            gzip=where_to.gzip,
+            gzip=output_destination.gzip,
         )
         making = Inputs(
             config,
@@ -177,15 +177,16 @@ class Daemon:
         )
         remembered = await self._on_disk(registry.load)
         inputs = making.make(registry, remembered, on_change=self._unsaved.set)
-        following = Following(
-            inputs,
+        tracked = [each.files for each in inputs]
+        following = FileTracker(
+            tracked,
             filesystem=self._filesystem,
             faults=self._faults,
             metrics=self._metrics,
             log=self._log,
             max_kept_bytes=config.retention.max_bytes,
         )
-        harvest = Harvest(
+        harvest = Harvester(
             inputs,
             following=following,
             faults=self._faults,
@@ -195,9 +196,9 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
         )
-        view = View(
+        view = StatusReporter(
             clock=self._clock,
-            inputs=inputs,
+            inputs=tracked,
             harvest=harvest,
             following=following,
             deliveries=deliveries,
@@ -212,8 +213,8 @@ class Daemon:
             tasks.create_task(batcher.run()),
         ]
         serving = [
-            tasks.create_task(where_to.run()),
-            tasks.create_task(self._commit_regularly(registry, inputs)),
+            tasks.create_task(output_destination.run()),
+            tasks.create_task(self._commit_regularly(registry, tracked)),
         ]
         if config.admin.enabled:
             serving.append(tasks.create_task(self._serve(view)))
@@ -224,7 +225,7 @@ class Daemon:
             await _cancel(reading)
             await self._drain(batcher, deliveries)
             await _cancel(serving)
-            await self._commit(registry, inputs)
+            await self._commit(registry, tracked)
             following.close()
             self._log.info("shipper ends", in_flight_events=harvest.in_flight_events)
 
@@ -240,7 +241,7 @@ class Daemon:
                 requests=abandoned,
             )
 
-    async def _commit_regularly(self, registry: Registry, inputs: list[FollowedInput]) -> None:
+    async def _commit_regularly(self, registry: Registry, inputs: Sequence[TrackedInput]) -> None:
         """At once when something changed, and then not before `commit_interval` is over: even a
         life of a second leaves its trace, and an idle daemon does nothing."""
         while True:
@@ -249,7 +250,7 @@ class Daemon:
             await self._commit(registry, inputs)
             await self._clock.sleep(self._config.registry.commit_interval)
 
-    async def _commit(self, registry: Registry, inputs: list[FollowedInput]) -> None:
+    async def _commit(self, registry: Registry, inputs: Sequence[TrackedInput]) -> None:
         """Saves what changed; what cannot be saved is part of the next commit."""
         for source in inputs:
             changes = source.catalog.changes()
@@ -271,7 +272,7 @@ class Daemon:
                 self._registry_trouble = None
                 self._metrics.count("shipper_registry_commits_total")
 
-    async def _serve(self, view: View) -> None:
+    async def _serve(self, view: StatusReporter) -> None:
         # aiohttp's server side takes a while to import: the first lines do not wait for it.
         from shipper.admin.server import AdminServer
 

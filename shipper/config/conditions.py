@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from shipper.config.options import OptionError, Options, as_items, as_texts, describe, flat
-from shipper.go_regexp import compile_go
+from shipper.golang.regexp import compile_go
 
 #: The kinds that have fields with values below them, and those that have conditions.
 _KINDS = ("equals", "contains", "regexp", "range", "has_fields", "network", "or", "and", "not")

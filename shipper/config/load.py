@@ -28,7 +28,7 @@ from shipper.config.yaml_text import QUOTE_IT, compose
 from shipper.errors import ConfigError
 
 if typing.TYPE_CHECKING:
-    from shipper.config.filebeat.draft import Draft, Remark
+    from shipper.config.filebeat.draft import Draft, Notice
 
 #: Where a configuration is looked for when none is named.
 PLACES = (
@@ -70,7 +70,7 @@ class Reading:
 
     config: Config
     #: Of options of Filebeat that have no effect here, or another one.
-    remarks: "tuple[Remark, ...]" = ()
+    notices: "tuple[Notice, ...]" = ()
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
@@ -160,7 +160,7 @@ def _read_own(root: yaml.MappingNode, name: str, environ: Mapping[str, str]) -> 
 
 
 def _reading(draft: "Draft", environ: Mapping[str, str]) -> Reading:
-    return Reading(_converted(draft.plain(), draft, environ), tuple(draft.remarks))
+    return Reading(_converted(draft.plain(), draft, environ), tuple(draft.notices))
 
 
 class _Explains(typing.Protocol):

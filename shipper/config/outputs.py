@@ -12,12 +12,12 @@ from msgspec.structs import force_setattr
 
 from shipper.config.cloud_id import host_of_cloud_id
 from shipper.config.file_output import ConsoleConfig, FileConfig
+from shipper.config.index_name import IndexPattern
 from shipper.config.presets import Preset
 from shipper.config.proxy import ProxyConfig
 from shipper.config.section import Section, require, within
 from shipper.config.tls import TlsConfig
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
-from shipper.index_name import IndexPattern
 
 _KIB, _MIB = 1024, 1024**2
 

@@ -24,8 +24,8 @@ from shipper.config.processor_types import (
     TruncateFields,
     Unix,
 )
-from shipper.go_regexp import compile_go
-from shipper.go_time import Layout, parse_zone
+from shipper.golang.regexp import compile_go
+from shipper.golang.time import Layout, parse_zone
 
 #: Which cannot be dropped, whatever a list says.
 _MANDATORY = ("@timestamp", "type")

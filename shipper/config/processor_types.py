@@ -11,7 +11,7 @@ from typing import ClassVar, TypeAlias
 
 from shipper.config.conditions import Condition
 from shipper.config.options import describe
-from shipper.go_time import Layout, in_range
+from shipper.golang.time import Layout, in_range
 
 
 class Unix(Enum):

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from shipper.errors import DeadLetterError
 from shipper.output.appending import locked, sync_directory
-from shipper.output.dead_letter import DeadLetter, lock_of, predecessor, read_letter
+from shipper.output.dead_letter import DeadLetter, lock_of, predecessor, read_dead_letter
 
 _ASIDE = re.compile(r"dead-letter\.replay-(\d+)\.ndjson")
 
@@ -40,11 +40,11 @@ class Found:
     #: With its newline.
     line: bytes
     #: None if the line is damaged.
-    letter: DeadLetter | None
+    dead_letter: DeadLetter | None
 
 
 @contextlib.contextmanager
-def all_letters(path: Path, complain: Complain) -> Iterator[Iterator[Found]]:
+def all_dead_letters(path: Path, complain: Complain) -> Iterator[Iterator[Found]]:
     """Every line of every file, as they are at this moment, beside the one at `path`.
 
     What is written or moved later changes nothing in what is found. Raises DeadLetterError.
@@ -59,7 +59,7 @@ def all_letters(path: Path, complain: Complain) -> Iterator[Iterator[Found]]:
 
 
 @contextlib.contextmanager
-def letters_of(path: Path, complain: Complain) -> Iterator[Iterator[Found]]:
+def dead_letters_of(path: Path, complain: Complain) -> Iterator[Iterator[Found]]:
     """The lines of one file, to which nobody writes. Raises OSError."""
     with _open(path) as opened:
         yield _read(opened, complain)
@@ -141,9 +141,9 @@ def _open(path: Path) -> Iterator[Opened]:
 
 def _read(opened: Opened, complain: Complain) -> Iterator[Found]:
     for number, line in enumerate(_lines(opened), 1):
-        letter = read_letter(line)
-        if letter is not None:
-            yield Found(line if line.endswith(b"\n") else line + b"\n", letter)
+        dead_letter = read_dead_letter(line)
+        if dead_letter is not None:
+            yield Found(line if line.endswith(b"\n") else line + b"\n", dead_letter)
         elif not line.endswith(b"\n"):
             # Its event does not count as done: the daemon sends it, and writes its letter, again.
             complain(f"{opened.path}, line {number}: half a letter, cut off in the middle; skipped")

@@ -21,28 +21,29 @@ from shipper.clock import Clock
 from shipper.config.model import Config
 from shipper.config.outputs import Compression, OutputConfig, OutputKind
 from shipper.config.units import Seconds
-from shipper.dead_letters.choice import Choice
 from shipper.dead_letters.files import (
     Complain,
-    all_letters,
+    all_dead_letters,
     move_aside,
     owner_of,
     unusable,
 )
-from shipper.dead_letters.sending import LetterSender
+from shipper.dead_letters.replayer import Replayer
+from shipper.dead_letters.selection import Selection
+from shipper.dead_letters.sending import DeadLetterSender
 from shipper.dead_letters.summary import Summary
-from shipper.dead_letters.working_off import WorkingOff
 from shipper.errors import DeadLetterError
+from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
-from shipper.output.hosts import Backoff, Hosts
-from shipper.output.transport import HttpTransport
+from shipper.output.elasticsearch.hosts import Hosts
+from shipper.output.elasticsearch.transport import HttpTransport
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the user asked for."""
 
-    choice: Choice
+    choice: Selection
     #: How many letters are sent at the most; None for all.
     limit: int | None
     #: Seconds without any progress after which it ends.
@@ -78,7 +79,7 @@ async def replay(
         rng = random.Random()
         backoff = Backoff(config.output.backoff.initial, config.output.backoff.max)
         async with transport:
-            sender = LetterSender(
+            sender = DeadLetterSender(
                 transport,
                 Hosts(config.output.hosts, backoff, clock, rng),
                 backoff,
@@ -88,7 +89,7 @@ async def replay(
                 gzip=config.output.compression is Compression.GZIP,
                 on_wait=_once(lambda why: complain(f"waiting, to send it again: {why}")),
             )
-            working = WorkingOff(
+            working = Replayer(
                 DeadLetterFile(path, config.dead_letter.max_bytes),
                 sender,
                 wanted.choice,
@@ -101,7 +102,7 @@ async def replay(
             except OSError as error:
                 raise unusable(path.parent, error) from error
             for source in aside:
-                await working.work_off(source)
+                await working.replay_all(source)
     tally = working.tally
     out.write(f"{tally}\n")
     if tally.trouble:
@@ -113,13 +114,13 @@ def _count(config: Config, path: Path, wanted: Wanted, out: TextIO, complain: Co
     """Says what is chosen; returns how many letters that are."""
     summary = Summary()
     there = 0
-    with all_letters(path, complain) as found:
-        for letter in (each.letter for each in found if each.letter is not None):
+    with all_dead_letters(path, complain) as found:
+        for dead_letter in (each.dead_letter for each in found if each.dead_letter is not None):
             there += 1
-            if wanted.choice.takes(letter) and (
+            if wanted.choice.takes(dead_letter) and (
                 wanted.limit is None or summary.count < wanted.limit
             ):
-                summary.add(letter)
+                summary.add(dead_letter)
     if not there:
         out.write(f"there are no dead letters in {path.parent}\n")
         return 0

@@ -4,19 +4,20 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from shipper.batch import Body
 from shipper.clock import Clock
-from shipper.output.answers import Again, Taken, TooLarge, Verdict, judge
+from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetter, refused_again
-from shipper.output.exchange import Transport, TransportError
-from shipper.output.hosts import Backoff, Host, Hosts
+from shipper.output.elasticsearch.answers import Again, Taken, TooLarge, Verdict, judge
+from shipper.output.elasticsearch.exchange import Transport, TransportError
+from shipper.output.elasticsearch.hosts import Host, Hosts
+from shipper.pipeline.batch import Body
 
 
 @dataclass(frozen=True, slots=True)
-class Sendable:
+class ReplayItem:
     """A letter, and the action and document line that are sent for it."""
 
-    letter: DeadLetter
+    dead_letter: DeadLetter
     lines: tuple[bytes, bytes]
 
 
@@ -35,7 +36,7 @@ class Sent:
     why: str = ""
 
 
-class LetterSender:
+class DeadLetterSender:
     """Sends one request after the other."""
 
     def __init__(
@@ -60,11 +61,11 @@ class LetterSender:
         self._gzip = gzip
         self._on_wait = on_wait
 
-    async def send(self, letters: Sequence[Sendable]) -> Sent:
+    async def send(self, dead_letters: Sequence[ReplayItem]) -> Sent:
         """Returns when every letter has an answer, or there was no progress for `timeout`."""
         sent = Sent()
         #: What is too large together is sent in halves: the next part is the last one.
-        parts = [list(letters)]
+        parts = [list(dead_letters)]
         failures = 0
         moved_at = self._clock.monotonic()
         while parts:
@@ -95,7 +96,7 @@ class LetterSender:
             failures += 1
             left = moved_at + self._timeout - self._clock.monotonic()
             if left <= 0:
-                sent.unanswered = [each.letter for waiting in parts for each in waiting]
+                sent.unanswered = [each.dead_letter for waiting in parts for each in waiting]
                 sent.why = why
                 break
             self._on_wait(why)
@@ -103,7 +104,7 @@ class LetterSender:
             await self._clock.sleep(min(delay, left))
         return sent
 
-    async def _ask(self, host: Host, part: Sequence[Sendable]) -> tuple[Verdict, float]:
+    async def _ask(self, host: Host, part: Sequence[ReplayItem]) -> tuple[Verdict, float]:
         body = Body.of([line for each in part for line in each.lines], gzip=self._gzip)
         try:
             answer = await self._transport.post(host.url, body)
@@ -117,18 +118,18 @@ class LetterSender:
                 self._transport.credentials_refused()
         return verdict, answer.retry_after
 
-    def _settle(self, sent: Sent, part: Sequence[Sendable], taken: Taken) -> list[Sendable]:
+    def _settle(self, sent: Sent, part: Sequence[ReplayItem], taken: Taken) -> list[ReplayItem]:
         """Counts what has its answer; returns what has not."""
         sent.delivered += taken.delivered
         sent.already_there += taken.already_delivered
         now = self._clock.now()
         sent.refused += [
-            refused_again(part[refusal.index].letter, refusal.status, refusal.reason, now)
+            refused_again(part[refusal.index].dead_letter, refusal.status, refusal.reason, now)
             for refusal in taken.refused
         ]
         return [part[index] for index in taken.again]
 
-    def _too_large(self, sendable: Sendable, status: int) -> DeadLetter:
+    def _too_large(self, sendable: ReplayItem, status: int) -> DeadLetter:
         size = sum(map(len, sendable.lines))
         reason = f"HTTP {status}: the request is too large with this event alone ({size} bytes)"
-        return refused_again(sendable.letter, status, reason, self._clock.now())
+        return refused_again(sendable.dead_letter, status, reason, self._clock.now())

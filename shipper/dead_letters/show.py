@@ -5,15 +5,17 @@ import itertools
 from pathlib import Path
 from typing import BinaryIO
 
-from shipper.dead_letters.choice import Choice
-from shipper.dead_letters.files import Complain, all_letters
-from shipper.dead_letters.summary import Summary, letter_in_words
+from shipper.dead_letters.files import Complain, all_dead_letters
+from shipper.dead_letters.selection import Selection
+from shipper.dead_letters.summary import Summary, dead_letter_in_words
 
 #: How many letters people are shown if they do not say.
 SHOWN = 20
 
 
-def show(path: Path, choice: Choice, limit: int | None, out: BinaryIO, complain: Complain) -> None:
+def show(
+    path: Path, choice: Selection, limit: int | None, out: BinaryIO, complain: Complain
+) -> None:
     """Writes the newest `limit` (SHOWN if None) letters, the newest last, and a summary of all
     that are chosen. Raises DeadLetterError."""
     summary = Summary()
@@ -21,12 +23,14 @@ def show(path: Path, choice: Choice, limit: int | None, out: BinaryIO, complain:
     order = itertools.count()
     most = SHOWN if limit is None else limit
     there = 0
-    with all_letters(path, complain) as found:
-        for letter in (each.letter for each in found if each.letter is not None):
+    with all_dead_letters(path, complain) as found:
+        for dead_letter in (each.dead_letter for each in found if each.dead_letter is not None):
             there += 1
-            if choice.takes(letter):
-                summary.add(letter)
-                heapq.heappush(newest, (letter.time, next(order), letter_in_words(letter)))
+            if choice.takes(dead_letter):
+                summary.add(dead_letter)
+                heapq.heappush(
+                    newest, (dead_letter.time, next(order), dead_letter_in_words(dead_letter))
+                )
                 if len(newest) > most:
                     heapq.heappop(newest)
     if not summary.count:
@@ -50,18 +54,18 @@ def show(path: Path, choice: Choice, limit: int | None, out: BinaryIO, complain:
 
 
 def show_json(
-    path: Path, choice: Choice, limit: int | None, out: BinaryIO, complain: Complain
+    path: Path, choice: Selection, limit: int | None, out: BinaryIO, complain: Complain
 ) -> None:
     """Writes the letters as they are in the files, or the newest `limit` of them, the newest last.
 
     Raises DeadLetterError.
     """
     order = itertools.count()
-    with all_letters(path, complain) as found:
+    with all_dead_letters(path, complain) as found:
         chosen = (
-            (each.letter.time, next(order), each.line)
+            (each.dead_letter.time, next(order), each.line)
             for each in found
-            if each.letter is not None and choice.takes(each.letter)
+            if each.dead_letter is not None and choice.takes(each.dead_letter)
         )
         newest = chosen if limit is None else reversed(heapq.nlargest(limit, chosen))
         out.writelines(line for _, _, line in newest)

@@ -37,19 +37,19 @@ class Summary:
         self.count = 0
         self._groups: dict[tuple[int, str], _Group] = {}
 
-    def add(self, letter: DeadLetter) -> None:
-        """Counts one letter."""
+    def add(self, dead_letter: DeadLetter) -> None:
+        """Counts one dead_letter."""
         self.count += 1
-        key = (letter.status, reason_in_general(letter.reason))
+        key = (dead_letter.status, reason_in_general(dead_letter.reason))
         if key not in self._groups and len(self._groups) >= _MOST_REASONS:
-            key = (letter.status, "other reasons")
+            key = (dead_letter.status, "other reasons")
         group = self._groups.get(key)
         if group is None:
-            self._groups[key] = _Group(1, letter.time, letter.time)
+            self._groups[key] = _Group(1, dead_letter.time, dead_letter.time)
             return
         group.count += 1
-        group.first = min(group.first, letter.time)
-        group.last = max(group.last, letter.time)
+        group.first = min(group.first, dead_letter.time)
+        group.last = max(group.last, dead_letter.time)
 
     def lines(self) -> Iterator[str]:
         """The table, the most frequent reason first."""
@@ -67,13 +67,14 @@ def reason_in_general(reason: str) -> str:
     return _PARTICULARS.sub("…", _POSITION.sub("", reason))
 
 
-def letter_in_words(letter: DeadLetter) -> str:
+def dead_letter_in_words(dead_letter: DeadLetter) -> str:
     """One letter for people, as lines with a newline at their end."""
-    status = status_in_words(letter.status)
+    status = status_in_words(dead_letter.status)
     return (
-        f"{time_in_words(letter.time)}  {status}  {printable(letter.path, 4096)}:{letter.offset}\n"
-        f"    {printable(letter.reason, 1000)}\n"
-        f"    {printable(letter.line, _LINE_WIDTH)}\n"
+        f"{time_in_words(dead_letter.time)}  {status}  "
+        f"{printable(dead_letter.path, 4096)}:{dead_letter.offset}\n"
+        f"    {printable(dead_letter.reason, 1000)}\n"
+        f"    {printable(dead_letter.line, _LINE_WIDTH)}\n"
     )
 
 

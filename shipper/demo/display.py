@@ -60,7 +60,7 @@ class Report:
     kills: int
     daemon: DaemonReport
     #: What the receiver has to add.
-    remarks: Sequence[str]
+    notices: Sequence[str]
 
     @property
     def passed(self) -> bool:
@@ -142,7 +142,7 @@ def report_rows(report: Report) -> list[tuple[str, str]]:
         rows.append(
             ("killed", f"{_times(report.kills, 'time')} with SIGKILL, and started again at once")
         )
-    rows += [("", remark) for remark in report.remarks]
+    rows += [("", notice) for notice in report.notices]
     outcomes = " + ".join(
         f"{count:,} {name.replace('_', ' ')}" for name, count in daemon.outcomes.items() if count
     )

@@ -22,8 +22,8 @@ from typing import Any, Protocol
 from shipper.demo.audit import Audit, Lag
 from shipper.demo.display import DaemonReport, Display, Progress, Report
 from shipper.demo.generator import LogWriter
+from shipper.demo.options import DemoOptions
 from shipper.demo.process import DaemonProcess, free_port
-from shipper.demo.run import DemoOptions
 from shipper.errors import ConfigError, ShipperError
 
 #: A file is rotated after so many seconds of writing, and so many backups are kept: a daemon that
@@ -64,7 +64,7 @@ class Receiver(Protocol):
     def lag(self, written_at: Sequence[float]) -> Lag | None:
         """From write (`time.monotonic`) to receipt; None if it does not know."""
 
-    def remarks(self) -> list[str]:
+    def notices(self) -> list[str]:
         """What else it has to say."""
 
 
@@ -204,7 +204,7 @@ class _Play:
             backups_deleted=writer.backups_deleted,
             kills=self._kills,
             daemon=daemon,
-            remarks=self._receiver.remarks(),
+            notices=self._receiver.notices(),
         )
 
     def _show(self) -> None:

@@ -69,7 +69,7 @@ class EmbeddedReceiver:
         with self._lock:
             return self._counts.lag(written_at)
 
-    def remarks(self) -> list[str]:
+    def notices(self) -> list[str]:
         """What its lost answers and the kills led to."""
         return [
             f"{self.answers_lost:,} answers lost; {self.recognised:,} documents came again and "

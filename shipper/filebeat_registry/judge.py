@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from shipper.filebeat_registry.entries import Entry, Kind
-from shipper.identity import NO_MARK, Mark
+from shipper.files.identity import NO_MARK, Mark
 
 #: How much later than Filebeat's reading a line may say it is, in nanoseconds: an event's time is
 #: computed from the kernel's clock, and the file's from one that ticks every few milliseconds.

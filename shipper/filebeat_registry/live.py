@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from shipper.archive import window
-from shipper.compressed import SUFFIX
 from shipper.config.inputs import InputConfig
-from shipper.discovery import scan
 from shipper.filebeat_registry.entries import Entry
 from shipper.filebeat_registry.judge import Evidence
-from shipper.filesystem import FileSystem, Inode
-from shipper.identity import HEAD_BYTES, Identity, identity_of, mark_of
+from shipper.files.archive import window
+from shipper.files.compressed import SUFFIX
+from shipper.files.discovery import scan
+from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.identity import HEAD_BYTES, Identity, identity_of, mark_of
 
 #: How much before an offset is searched for the line that ends there, in bytes: first little, and
 #: more only if it is long.

@@ -23,7 +23,7 @@ from shipper.filebeat_registry.judge import (
 )
 from shipper.filebeat_registry.live import Fingerprint, LiveFile, LiveFiles
 from shipper.filebeat_registry.store import Store
-from shipper.filesystem import FileSystem
+from shipper.files.filesystem import FileSystem
 
 
 @dataclass(frozen=True, slots=True)

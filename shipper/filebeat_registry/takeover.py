@@ -18,10 +18,10 @@ from shipper.filebeat_registry.live import Fingerprint
 from shipper.filebeat_registry.plan import Decision, Plan, make_plan
 from shipper.filebeat_registry.report import log_plan
 from shipper.filebeat_registry.store import find_store, read_store
-from shipper.filesystem import FileSystem
-from shipper.identity import NO_MARK
+from shipper.files.filesystem import FileSystem
+from shipper.files.identity import NO_MARK
+from shipper.files.registry import FileRecord, Registry, read_records
 from shipper.logs import Log
-from shipper.registry import FileRecord, Registry, read_records
 
 _LOCK = "filebeat.lock"
 

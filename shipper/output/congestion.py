@@ -93,7 +93,7 @@ class _Phase(Enum):
     DRAINING = "draining"
 
 
-class _Usual:
+class _Baseline:
     """What requests of about one size take when there is no queue: the least mean of late."""
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class Controller:
         #: What was sent before the last cut says nothing new of what comes after it.
         self._cut_at = 0.0
         #: Requests of 64 to 127 events are compared with each other, and so on.
-        self._usual: dict[int, _Usual] = {}
+        self._baseline: dict[int, _Baseline] = {}
         self._span = _SPAN
         #: The ratio of late, smoothed.
         self._ratio = 1.0
@@ -175,7 +175,7 @@ class Controller:
             self._look_at(sample, seconds, now)
 
     def _look_at(self, sample: Sample, seconds: float, now: float) -> None:
-        usual = self._usual.setdefault(sample.events.bit_length(), _Usual())
+        usual = self._baseline.setdefault(sample.events.bit_length(), _Baseline())
         ratio = usual.ratio(seconds)
         answers = max(_ROUND, self.limit)
         usual.add(seconds, now, answers, self._span)
@@ -207,7 +207,7 @@ class Controller:
         elif self._should_drain(ratio, now):
             self._phase = _Phase.DRAINING
             self._restore = self._limit
-            for usual in self._usual.values():
+            for usual in self._baseline.values():
                 usual.start_anew()
             self._cut(self._limit / _DRAIN, now)
         elif ratio > tolerance:
@@ -244,7 +244,7 @@ class Controller:
         limit, ratio_before = self._cut_from
         if self._limit <= _FEW * limit and ratio > _NO_HELP * ratio_before:
             # So few take as long: it is not our doing, and is what is usual from now on.
-            self._usual.clear()
+            self._baseline.clear()
             self._cut_from = None
             self._ratio = 1.0
             self._phase = _Phase.STARTING

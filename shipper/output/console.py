@@ -12,13 +12,13 @@ import os
 import select
 from collections.abc import AsyncIterator, Callable
 
-from shipper.batch import Body
-from shipper.budget import ByteBudget
 from shipper.clock import Clock
 from shipper.errors import OutputError
 from shipper.output.destination import Condition
 from shipper.output.limiter import Feedback, Limiter, Permit
 from shipper.output.outcomes import Outcomes
+from shipper.pipeline.batch import Body
+from shipper.pipeline.budget import ByteBudget
 
 #: A pipe that can be written to has room for this many bytes (PIPE_BUF): the write does not block.
 _PIECE = select.PIPE_BUF

@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from shipper.batch import Body
-from shipper.encoded import RefusedLine, content_id
+from shipper.documents.encoded import RefusedLine, content_id
 from shipper.output.appending import append_synced, cut_half_line, locked
+from shipper.pipeline.batch import Body
 
 _NOTHING = msgspec.Raw()
 
@@ -97,7 +97,7 @@ _decode_action = msgspec.json.Decoder(_Action).decode
 _TYPE = re.compile(r"([a-z][a-z0-9_]*): ")
 
 
-def letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
+def dead_letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
     """The letter of a line that was not sent."""
     try:
         line, raw = refused.line.decode(), b""
@@ -123,12 +123,12 @@ def letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
     )
 
 
-def letters_of_items(
+def dead_letters_of_items(
     body: Body, refusals: Sequence[tuple[int, int, str]], now: float
 ) -> list[DeadLetter]:
     """The letters of the events with these (index, status, reason) in a body that was answered."""
     lines = body.lines()
-    letters = []
+    dead_letters = []
     for index, status, reason in refusals:
         target = _decode_action(lines[2 * index]).create
         sent = lines[2 * index + 1]
@@ -137,7 +137,7 @@ def letters_of_items(
         document_id = target.id
         if not document_id and log.file.fingerprint:
             document_id = content_id(log.file.fingerprint, log.offset, document.line.encode())
-        letters.append(
+        dead_letters.append(
             DeadLetter(
                 now,
                 status,
@@ -152,35 +152,35 @@ def letters_of_items(
                 in_message=document.message is not msgspec.UNSET,
             )
         )
-    return letters
+    return dead_letters
 
 
-def refused_again(letter: DeadLetter, status: int, reason: str, now: float) -> DeadLetter:
+def refused_again(dead_letter: DeadLetter, status: int, reason: str, now: float) -> DeadLetter:
     """The same letter with what it was answered this time."""
     return msgspec.structs.replace(
-        letter, time=now, status=status, reason=reason, type=_type_in(reason)
+        dead_letter, time=now, status=status, reason=reason, type=_type_in(reason)
     )
 
 
-def lines_to_send(letter: DeadLetter) -> tuple[bytes, bytes] | None:
+def lines_to_send(dead_letter: DeadLetter) -> tuple[bytes, bytes] | None:
     """The action and document lines that were refused, byte for byte (as far as the document has
     its message at its end); None if the letter does not hold the document."""
-    document = bytes(letter.document).strip()
+    document = bytes(dead_letter.document).strip()
     if not document:
         return None
-    action = _encode(_Action(_Target(letter.index, letter.id))) + b"\n"
-    if not letter.in_message or not letter.line:
+    action = _encode(_Action(_Target(dead_letter.index, dead_letter.id))) + b"\n"
+    if not dead_letter.in_message or not dead_letter.line:
         return action, document + b"\n"
     comma = b"" if document == b"{}" else b","
-    return action, b'%b%b"message":%b}\n' % (document[:-1], comma, orjson.dumps(letter.line))
+    return action, b'%b%b"message":%b}\n' % (document[:-1], comma, orjson.dumps(dead_letter.line))
 
 
-def line_of(letter: DeadLetter) -> bytes:
+def line_of(dead_letter: DeadLetter) -> bytes:
     """The letter as a line of the file, with its newline."""
-    return _encode(letter) + b"\n"
+    return _encode(dead_letter) + b"\n"
 
 
-def read_letter(line: bytes) -> DeadLetter | None:
+def read_dead_letter(line: bytes) -> DeadLetter | None:
     """The letter in a line of the file; None if there is none: the line is damaged."""
     try:
         return _decode_letter(line)
@@ -207,7 +207,7 @@ class Written:
     lost: int
 
 
-class NoRoomError(Exception):
+class DeadLettersFullError(Exception):
     """Letters do not fit within the bound without others being lost."""
 
 
@@ -223,14 +223,14 @@ class DeadLetterFile:
         #: Lost by a `write` that then failed: the next one tells of it.
         self._lost = 0
 
-    async def write(self, letters: Sequence[DeadLetter]) -> Written:
+    async def write(self, dead_letters: Sequence[DeadLetter]) -> Written:
         """Returns once the letters are on the disk.
 
         Raises OSError if they could not be written; part of them may have been, and writing all of
         them again is right: a letter twice is better than none.
         """
         async with self._turn:
-            for data in _pieces(letters, self._limit):
+            for data in _pieces(dead_letters, self._limit):
                 await asyncio.to_thread(self._append, data)
             lost, self._lost = self._lost, 0
         return Written(lost)
@@ -267,7 +267,7 @@ class DeadLetterFile:
                     append_synced(self.path, b"".join(lines[begin:end]))
                     begin = end
                 elif older.exists():
-                    raise NoRoomError(
+                    raise DeadLettersFullError(
                         "they do not fit into dead_letter.max_bytes beside newer ones"
                     )
                 else:
@@ -285,12 +285,12 @@ def lock_of(path: Path) -> Path:
     return path.with_suffix(".lock")
 
 
-def _pieces(letters: Sequence[DeadLetter], limit: int) -> Iterator[bytes]:
+def _pieces(dead_letters: Sequence[DeadLetter], limit: int) -> Iterator[bytes]:
     """The lines of the letters, in pieces of at most `limit` bytes; a larger one is alone."""
     lines: list[bytes] = []
     size = 0
-    for letter in letters:
-        line = line_of(letter)
+    for dead_letter in dead_letters:
+        line = line_of(dead_letter)
         if lines and size + len(line) > limit:
             yield b"".join(lines)
             lines, size = [], 0

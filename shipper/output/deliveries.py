@@ -9,13 +9,13 @@ spans are finished.
 import asyncio
 from dataclasses import replace
 
-from shipper.batch import Batch
-from shipper.budget import ByteBudget
 from shipper.clock import Clock
-from shipper.output.dead_letter import letter_of_line
+from shipper.output.dead_letter import dead_letter_of_line
 from shipper.output.destination import Condition, Destination
 from shipper.output.limiter import Permit
 from shipper.output.outcomes import Outcomes
+from shipper.pipeline.batch import Batch
+from shipper.pipeline.budget import ByteBudget
 
 
 class Deliveries:
@@ -36,7 +36,7 @@ class Deliveries:
         self._budget = budget
         self._clock = clock
         self._tasks = tasks
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._in_flight: set[asyncio.Task[None]] = set()
 
     @property
     def condition(self) -> Condition:
@@ -50,19 +50,19 @@ class Deliveries:
         """Takes a batch; waits while the destination takes none."""
         permit = await self._destination.admit() if batch.body.events else None
         delivery = self._tasks.create_task(self._deliver(batch, permit))
-        self._under_way.add(delivery)
-        delivery.add_done_callback(self._under_way.discard)
+        self._in_flight.add(delivery)
+        delivery.add_done_callback(self._in_flight.discard)
 
     async def drain(self) -> None:
         """Returns when nothing is under way."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        while self._in_flight:
+            await asyncio.wait(self._in_flight)
 
     def abandon(self) -> int:
         """Gives up waiting; what is under way is sent again by the next start. Returns how many."""
-        for delivery in self._under_way:
+        for delivery in self._in_flight:
             delivery.cancel()
-        return len(self._under_way)
+        return len(self._in_flight)
 
     async def _deliver(self, batch: Batch, permit: Permit | None) -> None:
         held = batch.held
@@ -72,7 +72,9 @@ class Deliveries:
             # Nothing here holds on to the body: what is left to be sent may be a small part of it.
             await self._destination.deliver(batch.take_body(), permit, self._outcomes)
         now = self._clock.now()
-        await self._outcomes.bury([letter_of_line(refused, now) for refused in batch.refused])
+        await self._outcomes.write_dead_letters(
+            [dead_letter_of_line(refused, now) for refused in batch.refused]
+        )
         self._outcomes.end("blank", batch.blank)
         self._outcomes.end("dropped", batch.dropped)
         self._outcomes.end("filtered", batch.filtered)

@@ -5,9 +5,9 @@ does that, and says what became of each of them; it knows of no files, spans or 
 from dataclasses import dataclass
 from typing import Protocol
 
-from shipper.batch import Body
 from shipper.output.limiter import Permit
 from shipper.output.outcomes import Outcomes
+from shipper.pipeline.batch import Body
 
 
 @dataclass(frozen=True, slots=True)

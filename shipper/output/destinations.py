@@ -10,23 +10,24 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
-from shipper.budget import ByteBudget
 from shipper.clock import Clock
 from shipper.config.outputs import Compression, Concurrency, OutputConfig, OutputKind
 from shipper.errors import ConfigError
 from shipper.logs import Log
 from shipper.metrics import Metrics
-from shipper.output.bulk import BulkSender
+from shipper.output.backoff import Backoff
 from shipper.output.console import console
 from shipper.output.destination import Destination
-from shipper.output.file import file_sender
-from shipper.output.hosts import Backoff, Hosts
+from shipper.output.elasticsearch.bulk import BulkSender
+from shipper.output.elasticsearch.hosts import Hosts
+from shipper.output.elasticsearch.transport import HttpTransport
+from shipper.output.file.sender import file_sender
 from shipper.output.limiter import Limiter
-from shipper.output.transport import HttpTransport
+from shipper.pipeline.budget import ByteBudget
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class OutputContext:
     """What a destination is made with."""
 
     output: OutputConfig
@@ -40,68 +41,68 @@ class Surroundings:
     stop: Callable[[], None]
 
 
-def destination(around: Surroundings) -> AbstractAsyncContextManager[Destination]:
+def destination(context: OutputContext) -> AbstractAsyncContextManager[Destination]:
     """The one that the configuration asks for; it is open within the context.
 
     Raises:
         ConfigError: it cannot be used as it is set up (no such CA file, say).
         OutputError: at the end of the context, if it had the daemon stop.
     """
-    return DESTINATIONS[around.output.kind](around)
+    return DESTINATIONS[context.output.kind](context)
 
 
 @asynccontextmanager
-async def _elasticsearch(around: Surroundings) -> AsyncIterator[Destination]:
-    output = around.output
-    async with HttpTransport(output, around.clock, log=around.log) as transport:
+async def _elasticsearch(context: OutputContext) -> AsyncIterator[Destination]:
+    output = context.output
+    async with HttpTransport(output, context.clock, log=context.log) as transport:
         yield BulkSender(
             transport=transport,
-            hosts=Hosts(output.hosts, around.backoff, around.clock, around.rng),
-            backoff=around.backoff,
+            hosts=Hosts(output.hosts, context.backoff, context.clock, context.rng),
+            backoff=context.backoff,
             limiter=Limiter(
-                around.clock,
+                context.clock,
                 most=output.max_in_flight,
                 adaptive=output.concurrency is Concurrency.ADAPTIVE,
             ),
-            budget=around.budget,
-            clock=around.clock,
-            rng=around.rng,
-            metrics=around.metrics,
-            log=around.log,
+            budget=context.budget,
+            clock=context.clock,
+            rng=context.rng,
+            metrics=context.metrics,
+            log=context.log,
             gzip=output.compression is Compression.GZIP,
         )
 
 
 @asynccontextmanager
-async def _file(around: Surroundings) -> AsyncIterator[Destination]:
-    settings = around.output.file
+async def _file(context: OutputContext) -> AsyncIterator[Destination]:
+    settings = context.output.file
     if settings is UNSET:
         raise ConfigError("there is no output.file")
     async with file_sender(
         settings,
-        backoff=around.backoff,
-        budget=around.budget,
-        clock=around.clock,
-        rng=around.rng,
-        metrics=around.metrics,
-        log=around.log,
+        backoff=context.backoff,
+        budget=context.budget,
+        clock=context.clock,
+        rng=context.rng,
+        metrics=context.metrics,
+        log=context.log,
     ) as sender:
         yield sender
 
 
 @asynccontextmanager
-async def _console(around: Surroundings) -> AsyncIterator[Destination]:
+async def _console(context: OutputContext) -> AsyncIterator[Destination]:
     if sys.__stdout__ is None:
         raise ConfigError("standard output is closed", where="output.console")
     descriptor = sys.__stdout__.fileno()
     async with console(
-        descriptor, budget=around.budget, clock=around.clock, stop=around.stop
+        descriptor, budget=context.budget, clock=context.clock, stop=context.stop
     ) as printing:
         yield printing
 
 
 DESTINATIONS: Mapping[
-    OutputKind, Callable[[Surroundings], AbstractAsyncContextManager[Destination]]
+    OutputKind, Callable[[OutputContext], AbstractAsyncContextManager[Destination]]
 ] = {
     OutputKind.ELASTICSEARCH: _elasticsearch,
     OutputKind.FILE: _file,

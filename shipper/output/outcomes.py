@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from shipper.clock import Clock
 from shipper.logs import Log
 from shipper.metrics import Metrics
+from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetter, DeadLetterFile
-from shipper.output.hosts import Backoff
 
 
 class Outcomes:
@@ -42,24 +42,24 @@ class Outcomes:
         self._metrics.count("shipper_events_total", count, outcome)
         self._on_end(count)
 
-    async def refuse(self, letters: Sequence[DeadLetter]) -> None:
+    async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Events that Elasticsearch will never take: returns once they are dead letters."""
         self._log.error(
             "events were refused for good; they are in the dead letter file",
             key="refused",
-            events=len(letters),
-            reason=letters[0].reason,
+            events=len(dead_letters),
+            reason=dead_letters[0].reason,
             file=str(self._dead_letters.path),
         )
-        await self.bury(letters)
+        await self.write_dead_letters(dead_letters)
 
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+    async def write_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Returns once the letters are on the disk, and their events counted. A disk that has no
         room is waited for."""
         failures = 0
-        while letters:
+        while dead_letters:
             try:
-                written = await self._dead_letters.write(letters)
+                written = await self._dead_letters.write(dead_letters)
             except OSError as error:
                 failures += 1
                 self.trouble = f"the dead letter file cannot be written: {error}"
@@ -73,5 +73,5 @@ class Outcomes:
             else:
                 self.trouble = None
                 self._metrics.count("shipper_lost_bytes_total", written.lost, "dead_letter_full")
-                self.end("dead_letter", len(letters))
+                self.end("dead_letter", len(dead_letters))
                 return

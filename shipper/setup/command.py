@@ -14,17 +14,17 @@ from typing import Any, Protocol, TextIO
 import msgspec
 
 from shipper import __version__
-from shipper.check_answers import Resolved, parse, reason
+from shipper.check.answers import Resolved, parse, reason
 from shipper.clock import Clock
 from shipper.config.inputs import Format
 from shipper.config.model import Config
 from shipper.config.outputs import OutputKind
 from shipper.errors import ConfigError
-from shipper.output.exchange import Answer, TransportError
-from shipper.output.transport import HttpTransport
-from shipper.setup.done import Done, Outcome
+from shipper.output.elasticsearch.exchange import Answer, TransportError
+from shipper.output.elasticsearch.transport import HttpTransport
 from shipper.setup.fields import CONSTANT, NEXT_BEST
 from shipper.setup.ingest import PIPELINE_NAME, pipeline
+from shipper.setup.results import Done, Outcome
 from shipper.setup.templates import (
     PRIORITY,
     digest,

@@ -8,8 +8,8 @@ script assigns and has no `copy_from`.
 
 from typing import Any
 
-from shipper.documents import ECS_VERSION
-from shipper.ecs_rules import (
+from shipper.documents.constants import ECS_VERSION
+from shipper.documents.ecs_rules import (
     ACTIONS,
     FAILURE_KIND,
     FAILURE_TAG,
@@ -18,7 +18,7 @@ from shipper.ecs_rules import (
     NOT_TAKEN_APART,
     WITHOUT_PARENT,
 )
-from shipper.line import NOT_AN_OBJECT, NOT_JSON, TOO_DEEP
+from shipper.documents.line import NOT_AN_OBJECT, NOT_JSON, TOO_DEEP
 
 #: Ours; the integration's own has another one.
 PIPELINE_NAME = "shipper-tetragon"

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from shipper import __version__
-from shipper.ecs_rules import merged
+from shipper.documents.ecs_rules import merged
 from shipper.setup.fields import ANY_LABELS, CONSTANT, FIELDS, KEPT, KEPT_OBJECT, LABELS, NEXT_BEST
 
 #: Above the `logs` template that Elasticsearch brings along (100), below those of integrations

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from shipper.config.file_output import FileFormat
+from shipper.config.index_name import REFERENCES
 from shipper.config.inputs import Format, OnInvalid, StartAt
 from shipper.config.load import find_config, load_config, parse_config
 from shipper.config.model import Config
@@ -23,7 +24,6 @@ from shipper.config.section import Section
 from shipper.config.tls import TlsVerify
 from shipper.config.units import HostList, Secret
 from shipper.errors import ConfigError
-from shipper.index_name import REFERENCES
 from shipper.logs import Level, LogFormat
 
 LEAST = """\

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from shipper import reference
 from shipper.config.load import parse_config
 from shipper.config.outputs import BackoffConfig, BulkConfig, OutputConfig
 from shipper.config.presets import Preset, settings_of
 from shipper.config.units import ByteSize, HostList
+from tools import reference
 
 MIB = 1024**2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shipper.cli import main
+from shipper.cli.shipper import main
 from shipper.dead_letters.arguments import parse_time
 
 NOW = 1_800_000_000.0

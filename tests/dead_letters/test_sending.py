@@ -9,20 +9,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from shipper.batch import Body
-from shipper.dead_letters.sending import LetterSender, Sendable, Sent
+from shipper.dead_letters.sending import DeadLetterSender, ReplayItem, Sent
 from shipper.output.dead_letter import lines_to_send
-from shipper.output.exchange import Answer, TransportError
-from shipper.output.hosts import Hosts
-from tests.dead_letters.world import letter
+from shipper.output.elasticsearch.exchange import Answer, TransportError
+from shipper.output.elasticsearch.hosts import Hosts
+from shipper.pipeline.batch import Body
+from tests.dead_letters.world import dead_letter
 from tests.output.fakes import BACKOFF, Reply, ScriptedTransport, answer, in_a_loop
 from tests.support.clock import ManualClock
 
 
-def sendable(number: int) -> Sendable:
-    lines = lines_to_send(letter(number))
+def sendable(number: int) -> ReplayItem:
+    lines = lines_to_send(dead_letter(number))
     assert lines is not None
-    return Sendable(letter(number), lines)
+    return ReplayItem(dead_letter(number), lines)
 
 
 @dataclass
@@ -49,12 +49,12 @@ class World:
 
 
 @asynccontextmanager
-async def sending(letters: int, *replies: Reply, hosts: int = 1) -> AsyncIterator[World]:
+async def sending(dead_letters: int, *replies: Reply, hosts: int = 1) -> AsyncIterator[World]:
     clock, rng = ManualClock(), random.Random(3)
     transport = ScriptedTransport(clock)
     transport.script(*replies)
     waits: list[str] = []
-    sender = LetterSender(
+    sender = DeadLetterSender(
         transport,
         Hosts([f"http://es-{number}" for number in range(hosts)], BACKOFF, clock, rng),
         BACKOFF,
@@ -64,7 +64,7 @@ async def sending(letters: int, *replies: Reply, hosts: int = 1) -> AsyncIterato
         gzip=True,
         on_wait=waits.append,
     )
-    task = asyncio.create_task(sender.send([sendable(number) for number in range(letters)]))
+    task = asyncio.create_task(sender.send([sendable(number) for number in range(dead_letters)]))
     yield World(task, transport, clock, waits)
     assert task.done()
 
@@ -110,7 +110,7 @@ async def test_without_progress_it_gives_up_and_gives_all_letters_back() -> None
         assert sent.delivered == 1
         assert [each.offset for each in sent.unanswered] == [1, 2]
         # As they were: nobody has refused them.
-        assert sent.unanswered == [letter(1), letter(2)]
+        assert sent.unanswered == [dead_letter(1), dead_letter(2)]
         assert sent.why == "http://es-0: no connection: Connection refused"
         took = world.transport.posts[-1].at - world.transport.posts[0].at
         assert 60 <= took < 61

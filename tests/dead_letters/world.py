@@ -10,21 +10,22 @@ from typing import Any
 
 import msgspec
 
-from shipper.batch import Body
-from shipper.dead_letters.choice import Choice
-from shipper.dead_letters.files import all_letters
-from shipper.dead_letters.sending import LetterSender
-from shipper.dead_letters.working_off import WorkingOff
+from shipper.dead_letters.files import all_dead_letters
+from shipper.dead_letters.replayer import Replayer
+from shipper.dead_letters.selection import Selection
+from shipper.dead_letters.sending import DeadLetterSender
+from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetter, DeadLetterFile, line_of
-from shipper.output.exchange import Answer
-from shipper.output.hosts import Backoff, Hosts
+from shipper.output.elasticsearch.exchange import Answer
+from shipper.output.elasticsearch.hosts import Hosts
+from shipper.pipeline.batch import Body
 from tests.output.fakes import answer
 from tests.support.clock import ManualClock
 
-EVERYTHING = Choice()
+EVERYTHING = Selection()
 
 
-def letter(
+def dead_letter(
     number: int, *, status: int = 400, reason: str = "a_type: no", size: int = 10
 ) -> DeadLetter:
     """Return one whose line says its number; refused at so many seconds."""
@@ -40,8 +41,8 @@ def letter(
     )
 
 
-def lines_of(*letters: DeadLetter) -> bytes:
-    return b"".join(map(line_of, letters))
+def lines_of(*dead_letters: DeadLetter) -> bytes:
+    return b"".join(map(line_of, dead_letters))
 
 
 class Elasticsearch:
@@ -92,15 +93,15 @@ def working_off(
     path: Path,
     take: Callable[[Body], Answer],
     *,
-    choice: Choice = EVERYTHING,
+    choice: Selection = EVERYTHING,
     limit: int | None = None,
     max_events: int = 1000,
     max_bytes: int = 2**20,
     said: list[str] | None = None,
-) -> WorkingOff:
+) -> Replayer:
     """Return what works off files beside ``path``; nothing waits."""
     clock, rng, backoff = ManualClock(), random.Random(1), Backoff(0.0, 0.0)
-    sender = LetterSender(
+    sender = DeadLetterSender(
         DirectTransport(take),
         Hosts(["http://es"], backoff, clock, rng),
         backoff,
@@ -110,7 +111,7 @@ def working_off(
         gzip=True,
         on_wait=lambda why: None,
     )
-    return WorkingOff(
+    return Replayer(
         DeadLetterFile(path, max_bytes),
         sender,
         choice,
@@ -122,5 +123,5 @@ def working_off(
 
 def standing(path: Path, said: list[str] | None = None) -> list[DeadLetter]:
     """Return every letter that there is."""
-    with all_letters(path, (said if said is not None else []).append) as found:
-        return [each.letter for each in found if each.letter is not None]
+    with all_dead_letters(path, (said if said is not None else []).append) as found:
+        return [each.dead_letter for each in found if each.dead_letter is not None]

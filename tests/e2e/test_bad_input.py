@@ -121,9 +121,9 @@ def test_what_happens_to_them_can_be_chosen(
     if policy == "drop":
         assert not file.exists()
         return
-    letters = [json.loads(line) for line in file.read_text().splitlines()]
-    assert letters[0]["line"] == NOT_JSON.decode()
-    assert letters[1]["line_base64"] == "/w=="
+    dead_letters = [json.loads(line) for line in file.read_text().splitlines()]
+    assert dead_letters[0]["line"] == NOT_JSON.decode()
+    assert dead_letters[1]["line_base64"] == "/w=="
     assert file.stat().st_mode & 0o777 == 0o600
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from shipper.registry import read_records
+from shipper.files.registry import read_records
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
 from tests.support.logdir import LogDirectory

@@ -61,8 +61,8 @@ def shown(daemon: ShipperProcess, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def lines_of(letters: list[dict[str, Any]]) -> list[str]:
-    return sorted(letter["line"] for letter in letters)
+def lines_of(dead_letters: list[dict[str, Any]]) -> list[str]:
+    return sorted(dead_letter["line"] for dead_letter in dead_letters)
 
 
 def data(daemon: ShipperProcess) -> Path:
@@ -94,7 +94,7 @@ def dead_letters(daemon: ShipperProcess) -> float:
     return daemon.metrics().value("shipper_events_total", outcome="dead_letter")
 
 
-def bury(
+def write_dead_letters(
     daemon: ShipperProcess, server: BulkServer, directory: LogDirectory, lines: int
 ) -> Refusing:
     """Have a running daemon write that many dead letters; the server refuses all of them.
@@ -158,7 +158,7 @@ def test_what_was_refused_is_there_after_a_replay_as_if_it_had_never_been_refuse
     daemon.wait_until(lambda: daemon.metrics().value("shipper_lines_read_total") == 62, "read")
     daemon.wait_until_idle()
     refused = len(refusing.documents)
-    ids = {letter["id"] for letter in shown(daemon)}
+    ids = {dead_letter["id"] for dead_letter in shown(daemon)}
     assert 10 < refused < 50
     assert len(bulk_server.documents) == 62 - refused
 
@@ -184,7 +184,7 @@ def test_what_was_refused_is_there_after_a_replay_as_if_it_had_never_been_refuse
 def test_what_is_replayed_twice_is_there_once(
     daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
-    bury(daemon, bulk_server, log_directory, 20)
+    write_dead_letters(daemon, bulk_server, log_directory, 20)
     file = data(daemon) / "dead-letter.ndjson"
     shutil.copy(file, file.with_name("copy"))
     bulk_server.heal()
@@ -201,7 +201,7 @@ def test_without_ids_of_ours_what_is_replayed_twice_is_there_once_too(
 ) -> None:
     daemon = shipper({"output": {"ids": "auto"}})
     daemon.start()
-    bury(daemon, bulk_server, log_directory, 20)
+    write_dead_letters(daemon, bulk_server, log_directory, 20)
     bulk_server.heal()
     bulk_server.next(LostAnswer())
     done = run(daemon, "replay")
@@ -213,22 +213,22 @@ def test_without_ids_of_ours_what_is_replayed_twice_is_there_once_too(
 def test_what_is_refused_again_stays_with_the_new_reason(
     daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
-    bury(daemon, bulk_server, log_directory, 10)
-    before = {letter["id"]: letter for letter in shown(daemon)}
-    last = max(letter["offset"] for letter in before.values())
+    write_dead_letters(daemon, bulk_server, log_directory, 10)
+    before = {dead_letter["id"]: dead_letter for dead_letter in shown(daemon)}
+    last = max(dead_letter["offset"] for dead_letter in before.values())
     bulk_server.refuse_items = Items(
         413, lambda document: document["log"]["offset"] == last, "another one"
     )
     done = run(daemon, "replay")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.endswith("replayed 9, already there 0, refused again 1, kept 0\n")
-    (letter,) = shown(daemon)
-    assert letter["offset"] == last
-    assert (letter["status"], letter["type"]) == (413, "content_too_large_exception")
-    assert letter["reason"] == "content_too_large_exception: another one"
-    assert letter["time"] > before[letter["id"]]["time"]
+    (dead_letter,) = shown(daemon)
+    assert dead_letter["offset"] == last
+    assert (dead_letter["status"], dead_letter["type"]) == (413, "content_too_large_exception")
+    assert dead_letter["reason"] == "content_too_large_exception: another one"
+    assert dead_letter["time"] > before[dead_letter["id"]]["time"]
     same = {"time": 0, "status": 0, "type": "", "reason": ""}
-    assert {**letter, **same} == {**before[letter["id"]], **same}
+    assert {**dead_letter, **same} == {**before[dead_letter["id"]], **same}
     bulk_server.heal()
     replay(daemon)
     assert bulk_server.audit(10).passed
@@ -237,7 +237,7 @@ def test_what_is_refused_again_stays_with_the_new_reason(
 def test_only_what_is_chosen_is_sent_and_the_rest_stays_byte_for_byte(
     daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
-    bury(daemon, bulk_server, log_directory, 5)
+    write_dead_letters(daemon, bulk_server, log_directory, 5)
     bulk_server.refuse_items = Items(422, reason="the Other one")
     log_directory.write(5)
     daemon.wait_until(lambda: dead_letters(daemon) == 10, "they are refused")
@@ -286,8 +286,8 @@ def test_a_line_that_was_never_sent_becomes_the_document_that_ship_would_have_ma
         expected = {key: _without_the_run(document) for key, document in other.documents.items()}
     daemon = ship_to(bulk_server, "dead_letter")
     assert bulk_server.documents == {}
-    letters = shown(daemon, "--status", "0")
-    assert letters[0]["line_base64"] == "cGxhaW4g//4gdGV4dA=="
+    dead_letters = shown(daemon, "--status", "0")
+    assert dead_letters[0]["line_base64"] == "cGxhaW4g//4gdGV4dA=="
     assert replay(daemon) == "replayed 4, already there 0, refused again 0, kept 0"
     found = {key: _without_the_run(document) for key, document in bulk_server.documents.items()}
     assert found == expected
@@ -316,10 +316,10 @@ def test_a_console_is_no_place_to_replay_to(shipper: MakeShipper) -> None:
 def test_letters_that_a_daemon_writes_meanwhile_are_kept(
     daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory, gate: Gate
 ) -> None:
-    bury(daemon, bulk_server, log_directory, 10)
+    write_dead_letters(daemon, bulk_server, log_directory, 10)
     bulk_server.heal()
     process = start_held(daemon, bulk_server, gate)
-    bury(daemon, bulk_server, log_directory, 15)
+    write_dead_letters(daemon, bulk_server, log_directory, 15)
     assert len(shown(daemon)) == 25
     gate.open()
     output, errors = process.communicate(timeout=PATIENCE)
@@ -336,7 +336,7 @@ def test_letters_that_a_daemon_writes_meanwhile_are_kept(
 def test_a_second_replay_says_that_there_is_one_and_the_first_goes_on(
     daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory, gate: Gate
 ) -> None:
-    bury(daemon, bulk_server, log_directory, 10)
+    write_dead_letters(daemon, bulk_server, log_directory, 10)
     bulk_server.heal()
     first = start_held(daemon, bulk_server, gate)
     second = run(daemon, "replay")
@@ -356,7 +356,7 @@ def test_a_second_replay_says_that_there_is_one_and_the_first_goes_on(
 def test_kill_9_in_the_middle_loses_nothing_and_the_next_replay_goes_on(
     daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory, gate: Gate
 ) -> None:
-    bury(daemon, bulk_server, log_directory, 20)
+    write_dead_letters(daemon, bulk_server, log_directory, 20)
     before = shown(daemon)
     bulk_server.heal()
     process = start_held(daemon, bulk_server, gate, "--limit", "12")
@@ -411,7 +411,7 @@ def shown_whole(daemon: ShipperProcess) -> list[dict[str, Any]]:
 def test_while_the_host_is_away_it_waits_and_then_gives_up_and_keeps_all(
     daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
-    bury(daemon, bulk_server, log_directory, 10)
+    write_dead_letters(daemon, bulk_server, log_directory, 10)
     before = shown(daemon)
     bulk_server.heal()
     bulk_server.down()
@@ -435,7 +435,7 @@ def test_a_disk_that_is_full_when_letters_are_put_back_has_nothing_deleted(
     daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory, gate: Gate
 ) -> None:
     """The limit on the size of files stands in for the disk."""
-    bury(daemon, bulk_server, log_directory, 20)
+    write_dead_letters(daemon, bulk_server, log_directory, 20)
     before = shown(daemon)
     bulk_server.heal()
     process = start_held(daemon, bulk_server, gate, "--limit", "12")
@@ -449,7 +449,7 @@ def test_a_disk_that_is_full_when_letters_are_put_back_has_nothing_deleted(
     assert "nothing is deleted" in errors
     assert len(aside(daemon)) == 1
     assert sorted(line["id"] for line in shown_whole(daemon)) == sorted(
-        letter["id"] for letter in before
+        dead_letter["id"] for dead_letter in before
     )
     done = run(daemon, "replay")
     # The half that did fit on the disk.
@@ -462,7 +462,7 @@ def test_a_disk_that_is_full_when_letters_are_put_back_has_nothing_deleted(
 def test_damaged_and_half_written_lines_are_told_of_and_no_damaged_one_is_deleted(
     daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
-    bury(daemon, bulk_server, log_directory, 3)
+    write_dead_letters(daemon, bulk_server, log_directory, 3)
     file = data(daemon) / "dead-letter.ndjson"
     one, two, three = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(one + b"\xff\0 damaged\n" + two + three + one[: len(one) // 2])
@@ -487,7 +487,7 @@ def test_damaged_and_half_written_lines_are_told_of_and_no_damaged_one_is_delete
 def test_letters_without_their_document_are_kept_and_it_is_said(
     daemon: ShipperProcess, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
-    bury(daemon, bulk_server, log_directory, 2)
+    write_dead_letters(daemon, bulk_server, log_directory, 2)
     file = data(daemon) / "dead-letter.ndjson"
     first, second = map(json.loads, file.read_bytes().splitlines())
     del first["document"]
@@ -505,7 +505,7 @@ def test_letters_of_another_user_are_left_alone(
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")
-    bury(daemon, bulk_server, log_directory, 1)
+    write_dead_letters(daemon, bulk_server, log_directory, 1)
     bulk_server.heal()
     file = data(daemon) / "dead-letter.ndjson"
     os.chown(file, 12345, -1)

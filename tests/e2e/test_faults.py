@@ -118,17 +118,17 @@ def test_refused_events_go_to_the_dead_letter_file_with_the_reason(
     process.start()
     bulk_server.wait_for_lines(100)
     process.wait_until_idle()
-    [letter] = [
+    [dead_letter] = [
         json.loads(line)
         for line in (tmp_path / "one/data/dead-letter.ndjson").read_text().splitlines()
     ]
-    assert letter["status"] == 400
-    assert "failed to parse field [x]" in letter["reason"]
-    assert letter["line"] == '{"poison":"é","time":"2026-01-01T00:00:00Z"}'
-    assert letter["path"] == str(log_directory.log)
+    assert dead_letter["status"] == 400
+    assert "failed to parse field [x]" in dead_letter["reason"]
+    assert dead_letter["line"] == '{"poison":"é","time":"2026-01-01T00:00:00Z"}'
+    assert dead_letter["path"] == str(log_directory.log)
     content = log_directory.log.read_bytes()
-    assert content[letter["offset"] :].startswith(b'{"poison"')
-    assert letter["id"].split("-")[1] == f"{letter['offset']:010x}"
+    assert content[dead_letter["offset"] :].startswith(b'{"poison"')
+    assert dead_letter["id"].split("-")[1] == f"{dead_letter['offset']:010x}"
     page = process.metrics()
     assert page.by("shipper_events_total", "outcome")["dead_letter"] == 1
     assert page.uncounted_lines == 0

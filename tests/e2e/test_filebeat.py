@@ -33,7 +33,7 @@ from tests.support.logdir import LogDirectory
 
 GUIDE = (Path(__file__).parents[1] / "data" / "filebeat.yml").read_text()
 LOGS, DATA = "/var/run/cilium/tetragon", "/usr/share/filebeat/data"
-ENTRY = "import sys; from shipper.filebeat_cli import entry; sys.exit(entry())"
+ENTRY = "import sys; from shipper.cli.filebeat import entry; sys.exit(entry())"
 PASSWORD = "pa,ss: $w"
 
 #: Has Filebeat's places lead to our directories, for itself and the daemon alone.

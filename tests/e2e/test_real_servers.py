@@ -235,17 +235,17 @@ def test_a_refused_document_is_a_dead_letter_and_the_others_are_delivered(
     assert daemon.sigterm() == 0
     assert_shipped_once(stream, 20)
 
-    letters = [json.loads(line) for line in dead_letters(daemon).read_text().splitlines()]
+    found = [json.loads(line) for line in dead_letters(daemon).read_text().splitlines()]
     lines = bad.log.read_bytes().split(b"\n")
-    assert [letter["line"].encode() for letter in letters] == lines[:-1]
-    assert [letter["offset"] for letter in letters] == [
+    assert [dead_letter["line"].encode() for dead_letter in found] == lines[:-1]
+    assert [dead_letter["offset"] for dead_letter in found] == [
         sum(len(line) + 1 for line in lines[:number]) for number in range(3)
     ]
-    for letter in letters:
-        assert ID.fullmatch(letter["id"])
-        assert (letter["status"], letter["path"]) == (400, str(bad.log))
+    for dead_letter in found:
+        assert ID.fullmatch(dead_letter["id"])
+        assert (dead_letter["status"], dead_letter["path"]) == (400, str(bad.log))
         # Elasticsearch: document_parsing_exception; OpenSearch: mapper_parsing_exception.
-        assert re.search(r"parsing_exception: .*field \[fields\.x\]", letter["reason"])
+        assert re.search(r"parsing_exception: .*field \[fields\.x\]", dead_letter["reason"])
     stream.delete()
 
 

@@ -60,10 +60,10 @@ def test_what_a_mapping_refused_is_replayed_once_the_mapping_is_mended(
         "all are refused",
     )
     assert stream.count() == 0
-    letters = [
+    dead_letters = [
         json.loads(line) for line in deadletter(daemon, "show", "--json").stdout.splitlines()
     ]
-    assert {letter["type"] for letter in letters} <= {
+    assert {dead_letter["type"] for dead_letter in dead_letters} <= {
         "document_parsing_exception",
         "mapper_parsing_exception",
     }
@@ -84,10 +84,10 @@ def test_what_a_mapping_refused_is_replayed_once_the_mapping_is_mended(
     assert deadletter(daemon, "show", "--json").stdout == ""
     audit = stream.audit(LINES)
     assert audit.passed, audit
-    by_id = {letter["id"]: letter for letter in letters}
+    by_id = {dead_letter["id"]: dead_letter for dead_letter in dead_letters}
     for hit in stream.hits():
-        letter = by_id.pop(hit["_id"])
-        assert hit["_source"] == {**letter["document"], "message": letter["line"]}
+        dead_letter = by_id.pop(hit["_id"])
+        assert hit["_source"] == {**dead_letter["document"], "message": dead_letter["line"]}
         assert hit["_source"]["fields"] == {"x": "naïve"}
     assert by_id == {}
     assert daemon.sigterm() == 0
@@ -108,11 +108,11 @@ def test_what_is_there_already_is_answered_so_and_not_doubled(
     )
     assert daemon.sigterm() == 0
     file = daemon.config_path.parent / "data" / "dead-letter.ndjson"
-    letters = file.read_bytes()
+    dead_letters = file.read_bytes()
     mend(stream)
     assert deadletter(daemon, "replay").returncode == 0
     # As after a kill that came before anything was deleted.
-    file.write_bytes(letters)
+    file.write_bytes(dead_letters)
     done = deadletter(daemon, "replay")
     assert done.stdout.endswith(f"replayed 0, already there {LINES}, refused again 0, kept 0\n")
     assert stream.audit(LINES).passed

@@ -12,19 +12,19 @@ import pytest
 
 from shipper.config.inputs import OnInvalid
 from shipper.demo.events import KINDS
-from shipper.ecs import EcsDocuments
-from shipper.ecs_rules import NOT_TAKEN_APART
-from shipper.encode import DocumentEncoder
-from shipper.filesystem import Inode
-from shipper.identity import Identity
+from shipper.documents.ecs import EcsDocuments
+from shipper.documents.ecs_rules import NOT_TAKEN_APART
+from shipper.documents.encode import DocumentEncoder
+from shipper.files.filesystem import Inode
+from shipper.files.identity import Identity
 from shipper.setup.ingest import PIPELINE_NAME, pipeline
+from tests.documents.test_encode import AWKWARD
+from tests.documents.test_encode import FILE as FILE_FIELDS
 from tests.servers import SearchServer
 from tests.servers.bulk import bulk, items
 from tests.servers.client import request
 from tests.servers.stream import Stream, new_stream
 from tests.support.odd_events import NAMED, odd_events
-from tests.test_encode import AWKWARD
-from tests.test_encode import FILE as FILE_FIELDS
 
 pytestmark = pytest.mark.real_server
 

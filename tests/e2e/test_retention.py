@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shipper.retention import DIRECTORY
+from shipper.files.retention import DIRECTORY
 from tests.conftest import MakeShipper
 from tests.e2e.test_compressed import compress
 from tests.support.bulk_server import BulkServer

@@ -30,7 +30,7 @@ TRIES = 8
 """More than the five after which a few lone events are given up."""
 
 
-def letters(daemon: ShipperProcess) -> list[dict[str, Any]]:
+def dead_letters(daemon: ShipperProcess) -> list[dict[str, Any]]:
     """Return what is in the dead letter file."""
     path = Path(daemon.config["data_dir"], "dead-letter.ndjson")
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -70,7 +70,7 @@ def test_a_wall_is_waited_for_and_nothing_is_a_dead_letter(
     daemon.wait_until(lambda: bulk_server.refused_items[400] >= 50 * TRIES, "they were tried often")
     assert "this action would add [1] shards" in daemon.why_not_ready()
     assert not daemon.ready()
-    assert letters(daemon) == []
+    assert dead_letters(daemon) == []
     bulk_server.heal()
     bulk_server.wait_for_lines(50)
     daemon.wait_until_idle()
@@ -94,7 +94,7 @@ def test_a_wall_outlives_the_daemon(
     daemon.start()
     bulk_server.wait_for_lines(50)
     daemon.wait_until_idle()
-    assert letters(daemon) == []
+    assert dead_letters(daemon) == []
     assert bulk_server.audit(50).passed
 
 
@@ -107,8 +107,8 @@ def test_a_few_lone_events_that_are_refused_again_and_again_are_dead_letters(
     log_directory.write(3)
     daemon.wait_until(lambda: outcomes(daemon) == {"dead_letter": 3}, "they are dead letters")
     assert bulk_server.refused_items[400] >= 3 * 5
-    assert {letter["status"] for letter in letters(daemon)} == {400}
-    assert "failed to parse field [x]" in letters(daemon)[0]["reason"]
+    assert {dead_letter["status"] for dead_letter in dead_letters(daemon)} == {400}
+    assert "failed to parse field [x]" in dead_letters(daemon)[0]["reason"]
 
 
 def test_a_batch_of_bad_events_is_dead_letters_once_others_get_through(
@@ -126,12 +126,12 @@ def test_a_batch_of_bad_events_is_dead_letters_once_others_get_through(
     daemon.start()
     bad.write(50)
     daemon.wait_until(lambda: bulk_server.refused_items[400] >= 50 * TRIES, "it may be a wall")
-    assert letters(daemon) == []
+    assert dead_letters(daemon) == []
     log_directory.write(20)
     daemon.wait_until(
         lambda: outcomes(daemon) == {"delivered": 20, "dead_letter": 50}, "all have an outcome"
     )
-    assert len(letters(daemon)) == 50
+    assert len(dead_letters(daemon)) == 50
     bad.close()
 
 
@@ -192,7 +192,7 @@ def test_a_wall_is_waited_for_and_said_and_then_everything_is_delivered(
     process.kill9()
     process.start()
     process.wait_until(lambda: REASON in process.why_not_ready(), "the wall is still there")
-    assert letters(process) == []
+    assert dead_letters(process) == []
     assert process.metrics().by("shipper_events_total", "outcome")["dead_letter"] == 0
 
     bulk_server.heal()
@@ -201,7 +201,7 @@ def test_a_wall_is_waited_for_and_said_and_then_everything_is_delivered(
     process.wait_until_idle()
     assert bulk_server.audit(600).passed
     assert process.metrics().uncounted_lines == 0
-    assert letters(process) == []
+    assert dead_letters(process) == []
 
 
 def test_a_wall_from_the_first_line_on_gives_up_fewer_than_ten(
@@ -239,7 +239,7 @@ def test_some_bad_events_among_good_ones_are_no_wall(
         )
         assert process.ready(), process.why_not_ready()
     events = process.metrics().by("shipper_events_total", "outcome")
-    assert events["dead_letter"] == len(letters(process)) > 20
+    assert events["dead_letter"] == len(dead_letters(process)) > 20
     assert events["delivered"] + events["dead_letter"] == 500
     assert process.metrics().uncounted_lines == 0
 
@@ -258,17 +258,17 @@ def test_the_one_event_that_a_firewall_refuses_is_found_and_buried(
     daemon = shipper()
     daemon.start()
     daemon.wait_until(lambda: len(bulk_server.requests) >= 3, "it was refused")
-    assert letters(daemon) == []
+    assert dead_letters(daemon) == []
     # Others get through while it is refused.
     total = 40
-    while not letters(daemon):
+    while not dead_letters(daemon):
         log_directory.write(10)
         total += 10
         bulk_server.wait_for_lines(total - 40)
     bulk_server.wait_for_lines(total)
     daemon.wait_until_idle()
-    [letter] = letters(daemon)
-    assert (letter["status"], "UNION SELECT" in letter["line"]) == (status, True)
+    [dead_letter] = dead_letters(daemon)
+    assert (dead_letter["status"], "UNION SELECT" in dead_letter["line"]) == (status, True)
     assert outcomes(daemon) == {"delivered": total, "dead_letter": 1}
     assert bulk_server.audit(total).lost == 0
 
@@ -282,7 +282,7 @@ def test_while_no_request_gets_through_none_is_split(
     daemon.start()
     daemon.wait_until(lambda: retries(daemon, "406") >= TRIES, "it was tried often")
     assert "406" in daemon.why_not_ready()
-    assert letters(daemon) == []
+    assert dead_letters(daemon) == []
     bulk_server.heal()
     bulk_server.wait_for_lines(40)
     daemon.wait_until_idle()
@@ -306,7 +306,7 @@ def test_lines_wait_while_the_write_index_is_closed(
     log_directory.write(20)
     daemon.wait_until(lambda: retries(daemon, "item_400") >= 20 * TRIES, "they were tried often")
     assert "index_closed_exception" in daemon.why_not_ready()
-    assert letters(daemon) == []
+    assert dead_letters(daemon) == []
     request(elasticsearch_server.url, "POST", f"/{index}/_open").expect(200)
     daemon.wait_until(lambda: stream.count() == 30, "all are there", PATIENCE)
     assert stream.audit(30).passed
@@ -331,7 +331,7 @@ def test_lines_wait_while_the_cluster_has_all_the_shards_it_may_have(
         daemon.start()
         daemon.wait_until(lambda: retries(daemon, "item_400") >= 20 * TRIES, "they were tried")
         assert "shards" in daemon.why_not_ready()
-        assert letters(daemon) == []
+        assert dead_letters(daemon) == []
     finally:
         limit(None)
     daemon.wait_until(lambda: stream.count() == 20, "all are there", PATIENCE)
@@ -356,5 +356,5 @@ def test_lines_wait_while_the_template_is_not_there(
     put_data_stream_template(elasticsearch_server.url, stream.name, stream.name)
     daemon.wait_until(lambda: stream.count() == 20, "all are there", PATIENCE)
     assert stream.audit(20).passed
-    assert letters(daemon) == []
+    assert dead_letters(daemon) == []
     stream.delete()

@@ -8,7 +8,7 @@ import pytest
 
 from shipper.filebeat_registry.entries import Entry, Kind
 from shipper.filebeat_registry.judge import Evidence, Verdict, by_content, is_of, judge
-from shipper.identity import NO_MARK, mark_of
+from shipper.files.identity import NO_MARK, mark_of
 
 SECOND = 1_000_000_000
 READ = 1_764_000_000 * SECOND

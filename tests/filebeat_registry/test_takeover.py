@@ -26,10 +26,10 @@ from shipper.filebeat_registry.entries import Unused
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.filebeat_registry.report import decision_in_words
 from shipper.filebeat_registry.takeover import import_now, plan_import, take_over
-from shipper.filesystem import FileSystem, Inode
-from shipper.identity import NO_MARK, identity_of, mark_of
+from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.identity import NO_MARK, identity_of, mark_of
+from shipper.files.registry import FileRecord, Registry
 from shipper.logs import Level, Log, LogFormat
-from shipper.registry import FileRecord, Registry
 from tests.support.filebeat import (
     INPUT,
     FilebeatRegistry,

@@ -21,20 +21,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec
 
-from shipper.ack import Ledger
-from shipper.batch import Batch, Body
-from shipper.budget import ByteBudget
-from shipper.encoded import RefusedLine
-from shipper.identity import Mark
+from shipper.documents.encoded import RefusedLine
+from shipper.files.ack import AckTracker
+from shipper.files.identity import Mark
 from shipper.logs import Level, Log, LogFormat
 from shipper.metrics import Metrics
-from shipper.output.bulk import BulkSender
+from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetterFile
 from shipper.output.deliveries import Deliveries
-from shipper.output.exchange import Answer, TransportError
-from shipper.output.hosts import Backoff, Hosts
+from shipper.output.elasticsearch.bulk import BulkSender
+from shipper.output.elasticsearch.exchange import Answer, TransportError
+from shipper.output.elasticsearch.hosts import Hosts
 from shipper.output.limiter import Limiter
 from shipper.output.outcomes import Outcomes
+from shipper.pipeline.batch import Batch, Body
+from shipper.pipeline.budget import ByteBudget
 from tests.support.clock import ManualClock
 
 _P = ParamSpec("_P")
@@ -137,7 +138,7 @@ class World:
     clock: ManualClock
     budget: ByteBudget
     metrics: Metrics
-    letters: Path
+    dead_letters: Path
     log: io.StringIO
     ended: list[int] = field(default_factory=list)
     """What `on_end` was told."""
@@ -184,9 +185,9 @@ class World:
 
     def buried(self) -> list[dict[str, Any]]:
         """Return the letters in the dead letter file."""
-        if not self.letters.exists():
+        if not self.dead_letters.exists():
             return []
-        return [json.loads(line) for line in self.letters.read_text().splitlines()]
+        return [json.loads(line) for line in self.dead_letters.read_text().splitlines()]
 
 
 @contextlib.asynccontextmanager
@@ -197,7 +198,7 @@ async def bulk_world(
     clock, rng, metrics = ManualClock(), random.Random(seed), Metrics()
     transport, budget, stream = ScriptedTransport(clock), ByteBudget(1 << 30), io.StringIO()
     ended: list[int] = []
-    letters = directory / "dead-letter.ndjson"
+    dead_letters = directory / "dead-letter.ndjson"
     log = Log(stream, clock, Level.INFO, LogFormat.JSON)
     sender = BulkSender(
         transport=transport,
@@ -212,7 +213,7 @@ async def bulk_world(
         gzip=True,
     )
     outcomes = Outcomes(
-        dead_letters=DeadLetterFile(letters, 1 << 20),
+        dead_letters=DeadLetterFile(dead_letters, 1 << 20),
         backoff=BACKOFF,
         clock=clock,
         rng=rng,
@@ -222,7 +223,9 @@ async def bulk_world(
     )
     async with asyncio.TaskGroup() as tasks:
         deliveries = Deliveries(sender, outcomes, budget=budget, clock=clock, tasks=tasks)
-        yield World(sender, deliveries, transport, clock, budget, metrics, letters, stream, ended)
+        yield World(
+            sender, deliveries, transport, clock, budget, metrics, dead_letters, stream, ended
+        )
         deliveries.abandon()
 
 
@@ -240,11 +243,11 @@ def make_batch(
         lines.append(b'{"create":{"_id":"id-%d"}}\n' % number)
         log = {"offset": number, "file": {"path": "/logs/a.log"}}
         lines.append(json.dumps({"log": log, "message": message}).encode() + b"\n")
-    ledger = Ledger(0, Mark(0, ""), lambda: None)
+    acks = AckTracker(0, Mark(0, ""), lambda: None)
     body = Body.of(lines, gzip=gzip)
     return Batch(
         body=body,
-        spans=[ledger.open(10, Mark(0, ""), 0.0), ledger.open(20, Mark(0, ""), 0.0)],
+        spans=[acks.open(10, Mark(0, ""), 0.0), acks.open(20, Mark(0, ""), 0.0)],
         refused=[RefusedLine("/logs/a.log", 9, "id-9", "not JSON", r.encode()) for r in refused],
         blank=blank,
         dropped=dropped,

@@ -15,25 +15,25 @@ from typing import Any
 import msgspec
 import pytest
 
-from shipper.batch import Body
 from shipper.config.inputs import OnInvalid
-from shipper.ecs import EcsDocuments
-from shipper.encode import DocumentEncoder
-from shipper.encoded import Encoded, RefusedLine
-from shipper.filesystem import Inode
-from shipper.identity import Identity
+from shipper.documents.ecs import EcsDocuments
+from shipper.documents.encode import DocumentEncoder
+from shipper.documents.encoded import Encoded, RefusedLine
+from shipper.files.filesystem import Inode
+from shipper.files.identity import Identity
 from shipper.output.dead_letter import (
     DeadLetter,
     DeadLetterFile,
-    NoRoomError,
+    DeadLettersFullError,
     Written,
-    letter_of_line,
-    letters_of_items,
+    dead_letter_of_line,
+    dead_letters_of_items,
     line_of,
     lines_to_send,
-    read_letter,
+    read_dead_letter,
     refused_again,
 )
+from shipper.pipeline.batch import Body
 
 MIB = 1024**2
 
@@ -43,12 +43,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "dead-letter.ndjson"
 
 
-def letter(line: str) -> DeadLetter:
+def dead_letter(line: str) -> DeadLetter:
     return DeadLetter(1.5, 400, "a: b", "id-1", "/logs/a.log", 10, line)
 
 
 def write(file: DeadLetterFile, *lines: str) -> Written:
-    return asyncio.run(file.write([letter(line) for line in lines]))
+    return asyncio.run(file.write([dead_letter(line) for line in lines]))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -213,7 +213,7 @@ def test_the_letters_of_refused_items_hold_the_lines_that_were_read(gzip: bool) 
         ],
         gzip=gzip,
     )
-    assert letters_of_items(body, [(1, 400, "no"), (2, 413, "large")], 7.0) == [
+    assert dead_letters_of_items(body, [(1, 400, "no"), (2, 413, "large")], 7.0) == [
         DeadLetter(7.0, 400, "no", "a-9", "/a", 9, "\r\0\ufffd", document=document_at(9)),
         DeadLetter(7.0, 413, "large", "", "/a", 14, "c", document=document_at(14)),
     ]
@@ -226,8 +226,8 @@ def test_a_line_that_was_never_sent_has_status_0_and_its_bytes_where_they_are_no
         RefusedLine("/a", 0, "a-0", "not JSON", b"plain"),
         RefusedLine("/a", 6, "a-6", "not JSON", b"\xff\xfe"),
     ]
-    letters = [letter_of_line(each, 7.0) for each in refused]
-    asyncio.run(DeadLetterFile(path, MIB).write(letters))
+    dead_letters = [dead_letter_of_line(each, 7.0) for each in refused]
+    asyncio.run(DeadLetterFile(path, MIB).write(dead_letters))
     plain, raw = read(path)
     assert (plain["status"], plain["line"], plain.get("line_base64")) == (0, "plain", None)
     assert raw["line"] == "\ufffd\ufffd"
@@ -263,9 +263,9 @@ def encode(
     return encoder.encode(template, 77, line + b"\n", 1_700_000_000.0)
 
 
-def through_the_file(letter: DeadLetter) -> DeadLetter:
+def through_the_file(dead_letter: DeadLetter) -> DeadLetter:
     """Return what is read of what is written."""
-    found = read_letter(line_of(letter))
+    found = read_dead_letter(line_of(dead_letter))
     assert found is not None
     return found
 
@@ -275,9 +275,9 @@ def through_the_file(letter: DeadLetter) -> DeadLetter:
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
 def test_a_refused_item_can_be_sent_again_byte_for_byte(line: bytes, gzip: bool, ecs: bool) -> None:
     sent = encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True)
-    (letter,) = letters_of_items(Body.of(sent, gzip=gzip), [(0, 400, "no")], 7.0)
-    assert letter.line == line.decode("utf-8", "replace")
-    assert lines_to_send(through_the_file(letter)) == tuple(sent)
+    (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=gzip), [(0, 400, "no")], 7.0)
+    assert dead_letter.line == line.decode("utf-8", "replace")
+    assert lines_to_send(through_the_file(dead_letter)) == tuple(sent)
 
 
 @pytest.mark.parametrize("ecs", [False, True])
@@ -288,9 +288,9 @@ def test_a_line_that_was_never_sent_can_be_sent_as_if_it_had_been_shipped(
     line = LINES[name]
     shipped = tuple(encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True))
     (refused,) = encode(line, OnInvalid.DEAD_LETTER, ecs=ecs).refused
-    letter = through_the_file(letter_of_line(refused, 7.0))
-    assert lines_to_send(letter) == shipped
-    assert (letter.line_base64 or letter.line.encode()) == line
+    dead_letter = through_the_file(dead_letter_of_line(refused, 7.0))
+    assert lines_to_send(dead_letter) == shipped
+    assert (dead_letter.line_base64 or dead_letter.line.encode()) == line
 
 
 @pytest.mark.parametrize("ecs", [False, True])
@@ -300,25 +300,25 @@ def test_without_ids_of_ours_a_letter_has_one_all_the_same(ecs: bool) -> None:
     (action, document) = encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True)
     sent = encode(line, OnInvalid.SHIP, content_ids=False, ecs=ecs).body.splitlines(keepends=True)
     assert sent == [b'{"create":{}}\n', document]
-    (letter,) = letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
-    assert lines_to_send(through_the_file(letter)) == (action, document)
+    (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
+    assert lines_to_send(through_the_file(dead_letter)) == (action, document)
 
 
 def test_a_letter_goes_where_its_action_said() -> None:
     sent = [b'{"create":{"_index":"logs-a-b","_id":"x"}}\n', b'{"message":"m"}\n']
-    (letter,) = letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
-    assert letter.index == "logs-a-b"
-    assert lines_to_send(through_the_file(letter)) == tuple(sent)
+    (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
+    assert dead_letter.index == "logs-a-b"
+    assert lines_to_send(through_the_file(dead_letter)) == tuple(sent)
     unsent = b'{"create":{"_index":"logs-a-b"}}\n{"a":1,"message":""}\n'
-    letter = letter_of_line(RefusedLine("/a", 0, "a-0", "not JSON", b"m", unsent), 7.0)
-    assert lines_to_send(through_the_file(letter)) == (
+    dead_letter = dead_letter_of_line(RefusedLine("/a", 0, "a-0", "not JSON", b"m", unsent), 7.0)
+    assert lines_to_send(through_the_file(dead_letter)) == (
         b'{"create":{"_index":"logs-a-b","_id":"a-0"}}\n',
         b'{"a":1,"message":"m"}\n',
     )
 
 
 def test_a_letter_from_before_there_were_replays_cannot_be_sent() -> None:
-    assert lines_to_send(through_the_file(letter("old"))) is None
+    assert lines_to_send(through_the_file(dead_letter("old"))) is None
 
 
 @pytest.mark.parametrize(
@@ -335,11 +335,11 @@ def test_the_type_of_the_error_is_in_the_letter_if_the_reason_has_it(
     reason: str, kind: str
 ) -> None:
     body = Body.of([b'{"create":{"_id":"a"}}\n', b'{"message":"m"}\n'], gzip=False)
-    (letter,) = letters_of_items(body, [(0, 400, reason)], 7.0)
-    assert (letter.reason, letter.type) == (reason, kind)
-    later = refused_again(letter, 413, "other_exception: x", 8.0)
+    (dead_letter,) = dead_letters_of_items(body, [(0, 400, reason)], 7.0)
+    assert (dead_letter.reason, dead_letter.type) == (reason, kind)
+    later = refused_again(dead_letter, 413, "other_exception: x", 8.0)
     assert (later.time, later.status, later.type) == (8.0, 413, "other_exception")
-    assert lines_to_send(later) == lines_to_send(letter)
+    assert lines_to_send(later) == lines_to_send(dead_letter)
 
 
 @pytest.mark.parametrize(
@@ -347,14 +347,14 @@ def test_the_type_of_the_error_is_in_the_letter_if_the_reason_has_it(
     [b"", b"\0\0\0\n", b'{"time":1.5,"sta', b'{"time":"now"}\n', b"[1]\n", b"\xff\n", b"[" * 5000],
 )
 def test_a_damaged_line_is_no_letter(damaged: bytes) -> None:
-    assert read_letter(damaged) is None
+    assert read_dead_letter(damaged) is None
 
 
 # Putting back -------------------------------------------------------------------------------------
 
 
 def put_back(file: DeadLetterFile, *lines: str) -> None:
-    asyncio.run(file.put_back([line_of(letter(line)) for line in lines]))
+    asyncio.run(file.put_back([line_of(dead_letter(line)) for line in lines]))
 
 
 def test_what_is_put_back_is_added_as_it_is_and_cuts_off_half_a_letter(path: Path) -> None:
@@ -362,7 +362,7 @@ def test_what_is_put_back_is_added_as_it_is_and_cuts_off_half_a_letter(path: Pat
     write(file, "one")
     with path.open("ab") as torn:
         torn.write(b'{"time":1.5,"sta')
-    asyncio.run(file.put_back([b"\xff damaged\n", line_of(letter("two"))]))
+    asyncio.run(file.put_back([b"\xff damaged\n", line_of(dead_letter("two"))]))
     one, damaged, two = path.read_bytes().splitlines()
     assert damaged == b"\xff damaged"
     assert [json.loads(line)["line"] for line in (one, two)] == ["one", "two"]
@@ -390,7 +390,7 @@ def test_nothing_makes_room_for_what_is_put_back(path: Path) -> None:
     file = DeadLetterFile(path, MIB)
     for number in range(4):
         write(file, f"{number:03}" + "x" * 200_000)
-    with pytest.raises(NoRoomError, match="max_bytes"):
+    with pytest.raises(DeadLettersFullError, match="max_bytes"):
         put_back(file, "one", "big" + "x" * 200_000)
     older = path.with_name("dead-letter.ndjson.1")
     assert lines(older, path) == ["000", "001", "002", "003", "one"]
@@ -418,7 +418,7 @@ def test_who_writes_waits_for_another_process_that_has_the_lock(path: Path) -> N
         )
         assert holder.stdout is not None
         assert await holder.stdout.readline() == b"locked\n"
-        writing = asyncio.create_task(DeadLetterFile(path, MIB).write([letter("one")]))
+        writing = asyncio.create_task(DeadLetterFile(path, MIB).write([dead_letter("one")]))
         done, _ = await asyncio.wait([writing], timeout=0.2)
         assert not done
         holder.kill()

@@ -16,19 +16,19 @@ from typing import Any
 
 import pytest
 
-from shipper.batch import Body
-from shipper.budget import ByteBudget
 from shipper.clock import SystemClock
 from shipper.config.file_output import ConsoleConfig, FileConfig
 from shipper.config.outputs import OutputConfig, OutputKind
 from shipper.config.units import HostList
 from shipper.logs import Level, Log, LogFormat
 from shipper.metrics import Metrics
+from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetterFile
 from shipper.output.destination import Destination
-from shipper.output.destinations import DESTINATIONS, Surroundings, destination
-from shipper.output.hosts import Backoff
+from shipper.output.destinations import DESTINATIONS, OutputContext, destination
 from shipper.output.outcomes import Outcomes
+from shipper.pipeline.batch import Body
+from shipper.pipeline.budget import ByteBudget
 from tests.output.fakes import in_a_loop
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import Gate, Held
@@ -124,7 +124,7 @@ PLACES = {
 class World:
     """One destination and all that it touches."""
 
-    where_to: Destination
+    output_destination: Destination
     budget: ByteBudget
     metrics: Metrics
     outcomes: Outcomes
@@ -138,13 +138,13 @@ class World:
             document: dict[str, Any] = {"@timestamp": "2026-01-01T00:00:00Z", "log": log}
             lines.append(b'{"create":{"_id":"%b-%d"}}\n' % (message.encode(), number))
             lines.append(json.dumps({**document, "message": message}).encode() + b"\n")
-        body = Body.of(lines, gzip=self.where_to.gzip)
+        body = Body.of(lines, gzip=self.output_destination.gzip)
         self.budget.hold(len(body.payload))
         return body
 
     async def deliver(self, body: Body) -> None:
-        permit = await self.where_to.admit()
-        await self.where_to.deliver(body, permit, self.outcomes)
+        permit = await self.output_destination.admit()
+        await self.output_destination.deliver(body, permit, self.outcomes)
 
 
 @contextlib.asynccontextmanager
@@ -161,7 +161,7 @@ async def world(place: Place, directory: Path) -> AsyncIterator[World]:
         log=log,
         on_end=ended.append,
     )
-    around = Surroundings(
+    context = OutputContext(
         output=place.output,
         backoff=BACKOFF,
         budget=budget,
@@ -171,8 +171,8 @@ async def world(place: Place, directory: Path) -> AsyncIterator[World]:
         log=log,
         stop=lambda: None,
     )
-    async with destination(around) as where_to:
-        yield World(where_to, budget, metrics, outcomes, ended)
+    async with destination(context) as output_destination:
+        yield World(output_destination, budget, metrics, outcomes, ended)
 
 
 every_destination = pytest.mark.parametrize("kind", DESTINATIONS, ids=lambda kind: kind.value)
@@ -195,8 +195,8 @@ async def test_every_event_is_there_and_ends_exactly_once(
             assert here.metrics.value("shipper_events_total", "delivered") == 4
             assert sum(here.ended) == here.metrics.value("shipper_events_total") == 4
             assert here.budget.held == 0
-            assert here.where_to.condition.trouble is None
-            assert here.where_to.condition.requests == 0
+            assert here.output_destination.condition.trouble is None
+            assert here.output_destination.condition.requests == 0
 
 
 @every_destination
@@ -206,7 +206,7 @@ async def test_all_permits_can_be_had_again(
 ) -> None:
     with PLACES[kind](tmp_path, monkeypatch) as place:
         async with world(place, tmp_path) as here, asyncio.timeout(20):
-            for _ in range(3 * here.where_to.condition.limit):
+            for _ in range(3 * here.output_destination.condition.limit):
                 await here.deliver(here.body("a"))
 
 
@@ -244,11 +244,14 @@ async def test_cancelled_it_releases_the_permit_and_ends_no_event(
         async with world(place, tmp_path) as here, asyncio.timeout(20):
             await here.deliver(here.body("a"))
             place.block()
-            permit, *_ = [await here.where_to.admit() for _ in range(here.where_to.condition.limit)]
+            permit, *_ = [
+                await here.output_destination.admit()
+                for _ in range(here.output_destination.condition.limit)
+            ]
             delivery = asyncio.create_task(
-                here.where_to.deliver(here.body("b", "c"), permit, here.outcomes)
+                here.output_destination.deliver(here.body("b", "c"), permit, here.outcomes)
             )
-            waiting = asyncio.create_task(here.where_to.admit())
+            waiting = asyncio.create_task(here.output_destination.admit())
             await asyncio.sleep(0.05)
             assert not waiting.done()
             delivery.cancel()

@@ -72,7 +72,7 @@ class RealServer:
         ages = [age for age in behind if age > 0]
         return Lag(statistics.median(ages), max(ages)) if ages else None
 
-    def remarks(self) -> list[str]:
+    def notices(self) -> list[str]:
         indices = client.backing_indices(self.url, DATA_STREAM)
         return [f"audited by search: every document of {', '.join(indices)}"]
 

@@ -18,10 +18,10 @@ from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
 from shipper.config.units import HostList
 from shipper.errors import ConfigError
-from shipper.output.exchange import Answer, TransportError
+from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.setup.command import Wanted, describe, install, wanted
-from shipper.setup.done import Done, Outcome, report
 from shipper.setup.ingest import PIPELINE_NAME, pipeline
+from shipper.setup.results import Done, Outcome, report
 from shipper.setup.templates import template
 
 STREAM = "logs-cilium_tetragon.log-default"

@@ -22,8 +22,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from shipper.output.backoff import Backoff
 from shipper.output.congestion import Controller, Feedback, Sample
-from shipper.output.hosts import Backoff
 
 BACKOFF = Backoff(initial=0.5, max=30.0)
 

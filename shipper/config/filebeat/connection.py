@@ -71,7 +71,7 @@ def without_tls_that_is_off(found: dict[str, Value], draft: Draft) -> dict[str, 
         return found
     for name in found:
         if name.startswith("ssl.") and name != "ssl.enabled":
-            draft.remark("ignored: ssl.enabled is false", found[name])
+            draft.notice("ignored: ssl.enabled is false", found[name])
     return {name: value for name, value in found.items() if not name.startswith("ssl.")}
 
 
@@ -113,7 +113,7 @@ def _protocols(value: Value, draft: Draft) -> None:
             "add TLSv1.2: with a host that speaks TLS 1.3, that is what is spoken",
         )
     if set(value.value) != {"TLSv1.2", "TLSv1.3"}:
-        draft.remark("TLS 1.2 and 1.3 are spoken, and no other", value)
+        draft.notice("TLS 1.2 and 1.3 are spoken, and no other", value)
 
 
 def _proxy(found: dict[str, Value], draft: Draft) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from shipper.config.filebeat.draft import Draft, Path, Remark
+from shipper.config.filebeat.draft import Draft, Notice, Path
 from shipper.config.filebeat.tree import Node, Scalar
 from shipper.config.filebeat.values import Reference
 from shipper.config.filebeat.variables import escaped
@@ -25,14 +25,14 @@ _WIDTH = 96
 def as_yaml(draft: Draft, name: str) -> str:
     """Our configuration, in the order of its reference page; `name`: of Filebeat's file."""
     by_key = {value.key: path for path, value in draft.origins.items()}
-    remarks: dict[Path, list[Remark]] = {}
-    for remark in [*draft.remarks, *draft.notes]:
-        remarks.setdefault(by_key.get(remark.key, ()), []).append(remark)
+    notices: dict[Path, list[Notice]] = {}
+    for notice in [*draft.notices, *draft.notes]:
+        notices.setdefault(by_key.get(notice.key, ()), []).append(notice)
     lines = [f"# From {name}, by `shipper convert`."]
-    for remark in remarks.pop((), []):
-        lines += _comment(remark, "")
+    for notice in notices.pop((), []):
+        lines += _comment(notice, "")
     order = list(Config.__struct_fields__)
-    writer = _Writer(draft, remarks)
+    writer = _Writer(draft, notices)
     for key in sorted(draft.content, key=order.index):
         lines += writer.pair(key, draft.content[key], (key,), "")
     return "".join(f"{line}\n" for line in lines)
@@ -41,14 +41,14 @@ def as_yaml(draft: Draft, name: str) -> str:
 class _Writer:
     """Writes values with the comments that belong to them."""
 
-    def __init__(self, draft: Draft, remarks: dict[Path, list[Remark]]) -> None:
+    def __init__(self, draft: Draft, notices: dict[Path, list[Notice]]) -> None:
         self._draft = draft
-        self._remarks = remarks
+        self._remarks = notices
 
     def pair(self, key: str, value: object, path: Path, indent: str) -> Iterator[str]:
         """A key with its value, in lines."""
-        for remark in self._remarks.get(path, []):
-            yield from _comment(remark, indent)
+        for notice in self._remarks.get(path, []):
+            yield from _comment(notice, indent)
         head = f"{indent}{_text(escaped(key))}:"
         if isinstance(value, dict) and value:
             yield head
@@ -91,8 +91,8 @@ def _reference(node: Node) -> str:
     return (node.content.reference or "") if isinstance(node.content, Scalar) else ""
 
 
-def _comment(remark: Remark, indent: str) -> Iterator[str]:
-    words = f"{remark.key} ({remark.place}): {remark.what}".split()
+def _comment(notice: Notice, indent: str) -> Iterator[str]:
+    words = f"{notice.key} ({notice.place}): {notice.what}".split()
     line = f"{indent}#"
     for word in words:
         if len(line) + len(word) >= _WIDTH:

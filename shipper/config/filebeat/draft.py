@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from shipper.config.filebeat.options import Fate, Option, Section
+from shipper.config.filebeat.options import Option, Section, Support
 from shipper.config.filebeat.tree import Node, Place, leaves
 from shipper.config.filebeat.values import Reference
 from shipper.errors import ConfigError
@@ -16,7 +16,7 @@ Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class Notice:
     """What the author of the file should know: it is said once, at the start."""
 
     #: The key in Filebeat's words.
@@ -45,9 +45,9 @@ class Draft:
 
     content: dict[str, object] = field(default_factory=dict)
     origins: dict[Path, Value] = field(default_factory=dict)
-    remarks: list[Remark] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     #: What only matters to who writes the configuration down.
-    notes: list[Remark] = field(default_factory=list)
+    notes: list[Notice] = field(default_factory=list)
 
     def put(self, path: Path, value: object, origin: Value) -> None:
         """Sets a key of ours, and remembers whence its value comes."""
@@ -68,13 +68,13 @@ class Draft:
         if isinstance(here, dict):
             here[path[-1]] = value
 
-    def remark(self, what: str, origin: Value) -> None:
+    def notice(self, what: str, origin: Value) -> None:
         """Notes what differs from what the file says."""
-        self.remarks.append(Remark(origin.key, what, origin.node.place))
+        self.notices.append(Notice(origin.key, what, origin.node.place))
 
     def note(self, what: str, origin: Value) -> None:
         """Notes what is to be done with the configuration once it is written down."""
-        self.notes.append(Remark(origin.key, what, origin.node.place))
+        self.notes.append(Notice(origin.key, what, origin.node.place))
 
     def plain(self) -> object:
         """The content, with what variables hold in their place."""
@@ -131,15 +131,15 @@ def gather(
         if node.is_null:
             continue
         match option.fate:
-            case Fate.REFUSED:
+            case Support.REFUSED:
                 key, leaf = next(leaves(node, value.key))
                 raise leaf.error(key, "shipper has no such option", option.says)
-            case Fate.IGNORED:
-                _remark_ignored(option, value, draft)
-            case Fate.FIXED if _read(option, value) not in option.only:
+            case Support.IGNORED:
+                _notice_ignored(option, value, draft)
+            case Support.FIXED if _read(option, value) not in option.only:
                 allowed = " or ".join(_word(each) for each in option.only)
                 raise value.error(f"it can only be {allowed} here", option.says)
-            case Fate.HONOURED:
+            case Support.HONOURED:
                 found[option.name] = Value(_read(option, value), node, value.key)
     return found
 
@@ -164,15 +164,15 @@ def _plain(value: object) -> object:
             return value
 
 
-def _remark_ignored(option: Option, value: Value, draft: Draft) -> None:
+def _notice_ignored(option: Option, value: Value, draft: Draft) -> None:
     """One remark, by the names of all that is ignored for the same reason."""
     what = f"ignored: {option.says}"
     keys = ", ".join(key for key, _ in leaves(value.node, value.key))
-    for index, remark in enumerate(draft.remarks):
-        if remark.what == what:
-            draft.remarks[index] = replace(remark, key=f"{remark.key}, {keys}")
+    for index, notice in enumerate(draft.notices):
+        if notice.what == what:
+            draft.notices[index] = replace(notice, key=f"{notice.key}, {keys}")
             return
-    draft.remarks.append(Remark(keys, what, value.node.place))
+    draft.notices.append(Notice(keys, what, value.node.place))
 
 
 def _read(option: Option, value: Value) -> object:
@@ -190,23 +190,23 @@ def _walk(
         yield keys, option, node
         return
     whole = ".".join(part for part in (prefix, keys) if part)
-    leads_on = not keys or section.leads_on(keys)
-    if leads_on and isinstance(node.content, dict):
+    continues = not keys or section.continues(keys)
+    if continues and isinstance(node.content, dict):
         for key, child in node.content.items():
             below = f"{keys}.{key}" if keys else key
             yield from _walk(section, child, below, prefix, named)
     elif option := section.wildcard(keys):
         yield keys, option, node
-    elif leads_on and node.is_null:
+    elif continues and node.is_null:
         return
-    elif leads_on:
+    elif continues:
         raise node.error(whole or prefix, "expected keys with values")
     elif not any(name == whole or name.startswith(f"{whole}.") for name in named):
         raise node.error(whole, "there is no such option", _nearest(section, keys))
 
 
 def _nearest(section: Section, keys: str) -> str:
-    names = [option.name for option in section.options if option.fate is not Fate.REFUSED]
+    names = [option.name for option in section.options if option.fate is not Support.REFUSED]
     near = difflib.get_close_matches(keys, names, n=1)
     return f"did you mean `{near[0]}`?" if near else "docs/filebeat.md has those that there are"
 

@@ -183,7 +183,7 @@ def _index(
     name = str(value.value)
     key = "data_stream" if _DATA_STREAM.fullmatch(name) else "index"
     if "%{[agent.version]}" in name:
-        draft.remark("agent.version is shipper's own, so the index has another name", value)
+        draft.notice("agent.version is shipper's own, so the index has another name", value)
     draft.put(("output", key), value.value, value)
 
 
@@ -224,7 +224,7 @@ def _without_what_the_preset_decides(found: dict[str, Value], draft: Draft) -> d
     draft.put(("output", "preset"), preset.value, preset)
     for name in _OF_PRESETS:
         if name in found:
-            draft.remark(f"ignored: the preset `{preset.value}` decides it", found[name])
+            draft.notice(f"ignored: the preset `{preset.value}` decides it", found[name])
     return {name: value for name, value in found.items() if name not in _OF_PRESETS}
 
 

@@ -140,7 +140,7 @@ def _import(registry: Value, data: str, draft: Draft) -> None:
     if path != os.path.join(data, "registry", "filebeat"):
         draft.put(("registry", "import_from"), path, registry)
     if not path.startswith(f"{data}/"):
-        draft.remark(
+        draft.notice(
             "Filebeat's registry is taken over from there, and shipper's own is in path.data: let "
             "that be on the volume that lasts, too",
             registry,

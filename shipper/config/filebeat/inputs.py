@@ -109,7 +109,7 @@ def _translate_one(
     _compression(base, found, draft)
     _parsers(found)
     _fields(base, found, top, draft)
-    processors.hand_over(found.get("processors"), base, draft)
+    processors.pass_on(found.get("processors"), base, draft)
 
 
 def _default_id(is_log: bool, paths: Value) -> str:

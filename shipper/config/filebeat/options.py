@@ -8,7 +8,7 @@ from enum import Enum
 from shipper.config.filebeat.tree import Node
 
 
-class Fate(Enum):
+class Support(Enum):
     """What becomes of it."""
 
     #: It has its effect.
@@ -31,7 +31,7 @@ class Option:
 
     #: Its keys from the top of the section, with dots.
     name: str
-    fate: Fate
+    fate: Support
     #: For the reader of the docs what becomes of it; of one that is refused, what to do instead.
     says: str
     #: How the value is read. None of one whose value nobody looks at.
@@ -44,22 +44,22 @@ class Option:
 
 def honoured(name: str, kind: Kind, says: str, to: str = "") -> Option:
     """One with an effect: on the key `to`, or by what its section makes of it."""
-    return Option(name, Fate.HONOURED, says, kind, to)
+    return Option(name, Support.HONOURED, says, kind, to)
 
 
 def fixed(name: str, kind: Kind, only: tuple[object, ...], says: str) -> Option:
     """One that says what is so anyway."""
-    return Option(name, Fate.FIXED, says, kind, only=only)
+    return Option(name, Support.FIXED, says, kind, only=only)
 
 
 def ignored(name: str, says: str) -> Option:
     """One that cannot matter."""
-    return Option(name, Fate.IGNORED, says)
+    return Option(name, Support.IGNORED, says)
 
 
 def refused(name: str, says: str) -> Option:
     """One that would be a lie to accept."""
-    return Option(name, Fate.REFUSED, says)
+    return Option(name, Support.REFUSED, says)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Section:
         """The option with these keys, if there is one."""
         return next((option for option in self.options if option.name == keys), None)
 
-    def leads_on(self, keys: str) -> bool:
+    def continues(self, keys: str) -> bool:
         """Whether there are options whose keys begin with these, and which are not all of them."""
         return any(
             option.name.startswith(f"{keys}.") and option.name != f"{keys}.*"

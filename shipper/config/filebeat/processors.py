@@ -7,7 +7,7 @@ from shipper.config.filebeat.draft import Draft, Path, Value
 from shipper.config.filebeat.values import raw
 
 
-def hand_over(value: Value | None, base: Path, draft: Draft) -> None:
+def pass_on(value: Value | None, base: Path, draft: Draft) -> None:
     """Sets the processors below a key of ours: of one input, or of all."""
     if value is not None:
         draft.put((*base, "processors"), raw(value.node), value)

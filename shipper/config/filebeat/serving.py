@@ -88,7 +88,7 @@ def translate(found: Mapping[str, Value], draft: Draft) -> None:
             raise level.error("there is no such level", f"one of: {', '.join(_LEVELS)}")
         draft.put(("logging", "level"), ours, level)
         if str(level.value).lower() == "debug":
-            draft.remark("there is nothing below `info`", level)
+            draft.notice("there is nothing below `info`", level)
     if is_json := found.get("logging.json"):
         draft.put(("logging", "format"), "json" if is_json.value else "text", is_json)
     _http(found, draft)
@@ -110,4 +110,4 @@ def _http(found: Mapping[str, Value], draft: Draft) -> None:
         address = f"[{address}]"
     origin = host or port or enabled
     draft.put(("admin", "listen"), f"{address}:{port.value if port else 5066}", origin)
-    draft.remark(_OUR_PAGES, enabled)
+    draft.notice(_OUR_PAGES, enabled)

@@ -6,9 +6,9 @@ import yaml
 
 from shipper.config.filebeat import (
     elasticsearch,
-    elsewhere,
     general,
     inputs,
+    other_outputs,
     processors,
     queue,
     serving,
@@ -16,7 +16,7 @@ from shipper.config.filebeat import (
 from shipper.config.filebeat.draft import Draft, Value, gather, transfer
 from shipper.config.filebeat.input_options import FILESTREAM, LOG
 from shipper.config.filebeat.options import Section
-from shipper.config.filebeat.tree import Node, Place, find, lay_over, put, read_tree, setting
+from shipper.config.filebeat.tree import Node, Place, find, overlay, put, read_tree, setting
 from shipper.config.filebeat.values import boolean
 from shipper.config.filebeat.variables import expand
 from shipper.errors import ConfigError
@@ -34,8 +34,8 @@ SECTIONS: tuple[Section, ...] = (
     serving.LOGGING,
     serving.HTTP,
     serving.MONITORING,
-    elsewhere.SETUP,
-    elsewhere.OUTPUTS,
+    other_outputs.SETUP,
+    other_outputs.OUTPUTS,
 )
 
 #: All at the top of the file, with what has sections of its own.
@@ -44,7 +44,7 @@ _TOP = Section(
     "",
     (
         *(option for section in SECTIONS if not section.prefix for option in section.options),
-        elsewhere.ELASTICSEARCH,
+        other_outputs.ELASTICSEARCH,
     ),
 )
 
@@ -62,9 +62,9 @@ def read(
     name = files[0][0] if files else "-E"
     root = Node(Place(name, 1), {})
     for file, node in files:
-        lay_over(root, read_tree(node, file))
+        overlay(root, read_tree(node, file))
     for text in settings:
-        lay_over(root, setting(text))
+        overlay(root, setting(text))
     _drop_outputs_that_are_off(root)
     assumed = _assume_paths(root)
     named = expand(root, environ)
@@ -86,7 +86,7 @@ def _translate(root: Node, named: frozenset[str]) -> Draft:
     for section in SECTIONS:
         if not section.prefix:
             transfer(section, top, draft)
-    processors.hand_over(top.get("processors"), (), draft)
+    processors.pass_on(top.get("processors"), (), draft)
     general.translate(top, draft)
     serving.translate(top, draft)
     _translate_output(root, top, of_inputs, draft, named)
@@ -100,7 +100,7 @@ def _translate_output(
     draft: Draft,
     named: frozenset[str],
 ) -> None:
-    if elsewhere.translate(root, top, draft):
+    if other_outputs.translate(root, top, draft):
         return
     output = top.get("output.elasticsearch")
     if output is None:

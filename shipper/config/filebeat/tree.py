@@ -107,20 +107,20 @@ def put(root: Node, key: str, value: Node, path: str) -> None:
         _unite(below, value, whole)
 
 
-def lay_over(base: Node, top: Node) -> None:
+def overlay(base: Node, top: Node) -> None:
     """Puts the tree of another file, or of the command line, over `base`: where both have a value,
     that of `top` is the one."""
     match base.content, top.content:
         case dict() as mine, dict() as other:
             for key, node in other.items():
                 if key in mine:
-                    lay_over(mine[key], node)
+                    overlay(mine[key], node)
                 else:
                     mine[key] = node
         case list() as mine, list() as other:
             for index, node in enumerate(other):
                 if index < len(mine):
-                    lay_over(mine[index], node)
+                    overlay(mine[index], node)
                 else:
                     mine.append(node)
         case _:

@@ -13,7 +13,7 @@ import yaml
 from shipper.config.filebeat.convert import as_yaml
 from shipper.config.filebeat.draft import Draft
 from shipper.config.filebeat.input_options import LOG
-from shipper.config.filebeat.options import Fate, Option, Section
+from shipper.config.filebeat.options import Option, Section, Support
 from shipper.config.filebeat.translate import SECTIONS
 from shipper.config.load import parse_config, read_config
 from shipper.config.model import Config
@@ -260,14 +260,14 @@ NEEDED = frozenset(
 """What a configuration cannot do without, or, of the last, what takes the hosts away."""
 
 
-def of_fate(*fates: Fate) -> list[Any]:
+def of_fate(*fates: Support) -> list[Any]:
     return [
         pytest.param(section, option, id=label(section, option))
         for section, option in TABLE
         if option.fate in fates
     ] + (
         []
-        if Fate.HONOURED in fates
+        if Support.HONOURED in fates
         else [
             pytest.param(section, option, id=f"beside the output: {label(section, option)}")
             for section, option in TABLE
@@ -344,7 +344,9 @@ def line_of(content: Mapping[str, Any], key: str) -> int:
 
 
 def test_every_option_that_is_honoured_has_an_example_and_no_other() -> None:
-    honoured = [label(section, option) for section, option in TABLE if option.fate is Fate.HONOURED]
+    honoured = [
+        label(section, option) for section, option in TABLE if option.fate is Support.HONOURED
+    ]
     assert sorted(EFFECTS) == sorted({*honoured} - {"output.elasticsearch"})
 
 
@@ -353,7 +355,7 @@ def test_no_option_is_there_twice() -> None:
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize(("section", "option"), of_fate(Fate.HONOURED))
+@pytest.mark.parametrize(("section", "option"), of_fate(Support.HONOURED))
 def test_an_option_that_is_honoured_has_its_effect(section: Section, option: Option) -> None:
     name = label(section, option)
     example = EFFECTS[name]
@@ -373,7 +375,7 @@ def test_an_option_that_is_honoured_has_its_effect(section: Section, option: Opt
     assert not is_same or not all(is_same), "it is so without the option as well"
 
 
-@pytest.mark.parametrize(("section", "option"), of_fate(Fate.REFUSED))
+@pytest.mark.parametrize(("section", "option"), of_fate(Support.REFUSED))
 def test_an_option_that_is_refused_is_told_with_its_line_and_what_to_do(
     section: Section, option: Option
 ) -> None:
@@ -385,21 +387,21 @@ def test_an_option_that_is_refused_is_told_with_its_line_and_what_to_do(
     assert error.what_to_do == option.says
 
 
-@pytest.mark.parametrize(("section", "option"), of_fate(Fate.IGNORED))
+@pytest.mark.parametrize(("section", "option"), of_fate(Support.IGNORED))
 def test_an_option_that_is_ignored_is_remarked_by_name_and_changes_nothing(
     section: Section, option: Option
 ) -> None:
     key = name_of(section, option)
     content = configuration(section, {**beside(option), key: 1})
     made = draft(written(content))
-    (remark,) = made.remarks
-    assert remark.key == key.replace("[]", "[0]")
-    assert remark.what == f"ignored: {option.says}"
-    assert remark.place.line == line_of(content, key)
+    (notice,) = made.notices
+    assert notice.key == key.replace("[]", "[0]")
+    assert notice.what == f"ignored: {option.says}"
+    assert notice.place.line == line_of(content, key)
     assert made.content == draft(written(configuration(section, beside(option)))).content
 
 
-@pytest.mark.parametrize(("section", "option"), of_fate(Fate.FIXED))
+@pytest.mark.parametrize(("section", "option"), of_fate(Support.FIXED))
 def test_an_option_that_is_fixed_may_say_what_is_so_anyway_and_nothing_else(
     section: Section, option: Option
 ) -> None:
@@ -407,7 +409,7 @@ def test_an_option_that_is_fixed_may_say_what_is_so_anyway_and_nothing_else(
     plain = draft(written(configuration(section, beside(option))))
     for value in option.only:
         made = draft(written(configuration(section, {**beside(option), key: value})))
-        assert (made.content, made.remarks) == (plain.content, [])
+        assert (made.content, made.notices) == (plain.content, [])
     others = [True, False] if isinstance(option.only[0], bool) else ["something else"]
     for value in others:
         if value in option.only:
@@ -419,7 +421,7 @@ def test_an_option_that_is_fixed_may_say_what_is_so_anyway_and_nothing_else(
         assert error.what_to_do == option.says
 
 
-@pytest.mark.parametrize(("section", "option"), of_fate(*Fate))
+@pytest.mark.parametrize(("section", "option"), of_fate(*Support))
 def test_an_option_without_a_value_is_as_if_it_were_not_there(
     section: Section, option: Option
 ) -> None:
@@ -428,15 +430,15 @@ def test_an_option_without_a_value_is_as_if_it_were_not_there(
     if key in NEEDED or key.endswith(".*"):
         return
     made = draft(written(configuration(section, {**beside(option), key: None})))
-    assert made.remarks == []
+    assert made.notices == []
 
 
 def test_the_reading_has_the_remarks(tmp_path: Any) -> None:
     path = tmp_path / "filebeat.yml"
     path.write_text(LEAST + "setup.template.name: a\nsetup.template.pattern: b\n")
-    (remark,) = read_config([path], {}).remarks
-    assert remark.key == "setup.template.name, setup.template.pattern"
-    assert str(remark.place) == f"{path}, line 8"
+    (notice,) = read_config([path], {}).notices
+    assert notice.key == "setup.template.name, setup.template.pattern"
+    assert str(notice.place) == f"{path}, line 8"
 
 
 ODD: list[object] = [
@@ -445,7 +447,7 @@ ODD: list[object] = [
 ]
 
 
-@pytest.mark.parametrize(("section", "option"), of_fate(*Fate))
+@pytest.mark.parametrize(("section", "option"), of_fate(*Support))
 def test_an_odd_value_is_taken_or_refused_in_words(section: Section, option: Option) -> None:
     for value in ODD:
         content = configuration(section, {**beside(option), name_of(section, option): value})

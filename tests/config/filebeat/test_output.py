@@ -67,8 +67,8 @@ def test_the_index_is_a_data_stream_or_another_name(
 
 def test_an_index_with_the_version_in_its_name_is_remarked() -> None:
     text = LEAST.replace("logs-cilium_tetragon.log-default", '"fb-%{[agent.version]}"')
-    (remark,) = draft(text).remarks
-    assert remark.key == "output.elasticsearch.index"
+    (notice,) = draft(text).notices
+    assert notice.key == "output.elasticsearch.index"
 
 
 def test_without_an_index_it_says_which_to_give() -> None:
@@ -95,7 +95,7 @@ def test_rules_by_event_are_refused(rules: str) -> None:
 def test_a_preset_wins_over_what_it_decides_and_says_so() -> None:
     text = in_output("preset: latency\nbulk_max_size: 9\ntimeout: 5s\ncompression_level: 0")
     made = draft(text)
-    assert [remark.key for remark in made.remarks] == [
+    assert [notice.key for notice in made.notices] == [
         "output.elasticsearch.bulk_max_size",
         "output.elasticsearch.compression_level",
     ]
@@ -157,7 +157,7 @@ def test_certificates_and_a_key_may_stand_in_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocols", "remarks"),
+    ("protocols", "notices"),
     [
         ("[TLSv1.2, TLSv1.3]", 0),
         # Filebeat's own default.
@@ -165,10 +165,10 @@ def test_certificates_and_a_key_may_stand_in_the_file() -> None:
         ("[TLSv1.2]", 1),
     ],
 )
-def test_protocols_that_allow_tls_1_2_are_taken(protocols: str, remarks: int) -> None:
+def test_protocols_that_allow_tls_1_2_are_taken(protocols: str, notices: int) -> None:
     text = in_output(f"ssl.supported_protocols: {protocols}")
     assert load(text).output.tls == load(LEAST).output.tls
-    assert len(draft(text).remarks) == remarks
+    assert len(draft(text).notices) == notices
 
 
 @pytest.mark.parametrize("protocols", ["[TLSv1.0, TLSv1.1]", "[TLSv1.3]", "[TLSv2]"])

@@ -20,12 +20,12 @@ def test_filebeats_registry_is_taken_over_from_where_the_file_has_it() -> None:
     at = f"{LEAST}path.data: /data\nfilebeat.registry.path: "
     assert load(f"{at}registry\n").registry.import_from == "auto"
     assert load(f"{at}/data/registry/\n").registry.import_from == "auto"
-    assert draft(f"{at}old\n").remarks == []
+    assert draft(f"{at}old\n").notices == []
     config = load(f"{at}/old\n")
     assert (config.data_dir, config.registry.import_from) == ("/data", "/old/filebeat")
-    (remark,) = draft(f"{at}/old\n").remarks
-    assert remark.key == "filebeat.registry.path"
-    assert "shipper's own is in path.data" in remark.what
+    (notice,) = draft(f"{at}/old\n").notices
+    assert notice.key == "filebeat.registry.path"
+    assert "shipper's own is in path.data" in notice.what
 
 
 @pytest.mark.parametrize(

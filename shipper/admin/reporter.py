@@ -1,0 +1,113 @@
+"""The daemon's state as it looks from outside: the gauges, readiness, and /status."""
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+
+from shipper import __version__
+from shipper.admin.status import FileStatus, Status
+from shipper.clock import Clock
+from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.metrics import OUTCOMES, Metrics
+from shipper.output.deliveries import Deliveries
+from shipper.pipeline.budget import ByteBudget
+from shipper.pipeline.harvest import Harvester
+
+
+class StatusReporter:
+    """Looks at the stages when it is asked; changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        inputs: Sequence[TrackedInput],
+        harvest: Harvester,
+        following: FileTracker,
+        deliveries: Deliveries,
+        budget: ByteBudget,
+        metrics: Metrics,
+        registry_trouble: Callable[[], str | None],
+    ) -> None:
+        """`registry_trouble`: why offsets cannot be saved at the moment, if they cannot."""
+        self._clock = clock
+        self._inputs = inputs
+        self._harvest = harvest
+        self._following = following
+        self._deliveries = deliveries
+        self._budget = budget
+        self._metrics = metrics
+        self._registry_trouble = registry_trouble
+        self._began = clock.monotonic()
+
+    def publish(self) -> None:
+        """Connects the gauges to the state."""
+        gauge = self._metrics.gauge
+        gauge("shipper_in_flight_events", lambda: self._harvest.in_flight_events)
+        gauge("shipper_in_flight_bytes", lambda: self._budget.held)
+        gauge("shipper_in_flight_requests", lambda: self._deliveries.condition.requests)
+        gauge("shipper_bulk_concurrency_limit", lambda: self._deliveries.condition.limit)
+        gauge("shipper_oldest_unacknowledged_seconds", self._oldest)
+        gauge("shipper_ready", lambda: not self.troubles())
+        gauge("shipper_build_info", lambda: 1, __version__, platform.python_version())
+        kept = self._following.kept
+        gauge("shipper_kept_files", lambda: len(kept()))
+        gauge("shipper_kept_bytes", lambda: sum(tail.size for _, tail in kept()))
+        for source in self._inputs:
+            self._publish_input(source)
+
+    def _publish_input(self, source: TrackedInput) -> None:
+        gauge, catalog = self._metrics.gauge, source.catalog
+        gauge("shipper_backlog_bytes", lambda: _backlog(source), source.input_id)
+        gauge("shipper_files_tracked", lambda: len(catalog.tails), source.input_id)
+
+    def troubles(self) -> tuple[str, ...]:
+        """Why lines cannot get through, or offsets not be saved; empty when all is well."""
+        troubles = (self._registry_trouble(), self._deliveries.condition.trouble)
+        return tuple(trouble for trouble in troubles if trouble is not None)
+
+    def status(self) -> Status:
+        """All that /status shows."""
+        troubles, condition = self.troubles(), self._deliveries.condition
+        value = self._metrics.value
+        return Status(
+            version=__version__,
+            ready=not troubles,
+            reasons=troubles,
+            uptime_seconds=round(self._clock.monotonic() - self._began, 3),
+            hosts=condition.hosts,
+            hosts_resting=condition.hosts_resting,
+            lines_read=int(value("shipper_lines_read_total")),
+            events={name: int(value("shipper_events_total", name)) for name in OUTCOMES},
+            in_flight_events=self._harvest.in_flight_events,
+            in_flight_bytes=self._budget.held,
+            in_flight_requests=condition.requests,
+            concurrency_limit=condition.limit,
+            backlog_bytes=sum(_backlog(source) for source in self._inputs),
+            oldest_unacknowledged_seconds=round(self._oldest(), 3),
+            files=tuple(
+                FileStatus(
+                    input=source.input_id,
+                    # The name of a file may be no text.
+                    path=os.fsencode(tail.path).decode("utf-8", "replace"),
+                    identity=tail.identity,
+                    state=tail.state.value,
+                    size=tail.size,
+                    offset=tail.offset,
+                    acknowledged=tail.acks.offset,
+                )
+                for source in self._inputs
+                for tail in source.catalog.tails
+            ),
+        )
+
+    def _oldest(self) -> float:
+        """Seconds since the oldest line that is not acknowledged was seen."""
+        now = self._clock.monotonic()
+        tails = [tail for source in self._inputs for tail in source.catalog.tails]
+        seen = [tail.behind_since for tail in tails if tail.behind_since is not None]
+        return max(0.0, now - min(seen)) if seen else 0.0
+
+
+def _backlog(source: TrackedInput) -> int:
+    return sum(tail.backlog for tail in source.catalog.tails)

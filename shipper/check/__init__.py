@@ -1,0 +1,1 @@
+"""`shipper check`: would this configuration work?"""

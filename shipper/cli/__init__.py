@@ -1,0 +1,1 @@
+"""The command lines: `shipper`, and Filebeat's for the image."""

@@ -1,0 +1,114 @@
+"""What every document of an input carries, whatever its line: the fields of Filebeat's filestream,
+and those of the data stream that the Elastic integration expects; and where it goes, as far as
+these fields say so."""
+
+import uuid
+from collections.abc import Mapping
+
+from shipper import __version__
+from shipper.config.index_name import IndexName, IndexPattern
+from shipper.config.inputs import Format, InputConfig
+from shipper.config.merging import merged
+from shipper.config.model import Config
+from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.plan import RAW_VARYING
+from shipper.documents.processors.processing import Processing
+from shipper.errors import ConfigError
+
+#: The version of the Elastic Common Schema that the documents follow; the integration's pipeline
+#: sets the same.
+ECS_VERSION = "8.11.0"
+
+#: The dataset of documents in a plain index, whose name says none.
+DATASET = "cilium_tetragon.log"
+
+
+def document_constants(
+    config: Config, settings: InputConfig, *, agent_id: str, ephemeral_id: str
+) -> dict[str, object]:
+    """The constant fields. `agent_id` stays for a data directory, `ephemeral_id` for a process."""
+    data_stream = _data_stream(config.output.data_stream) if config.output.is_data_stream else {}
+    dataset = data_stream.get("dataset", DATASET)
+    constants: dict[str, object] = {
+        "input": {"type": "filestream"},
+        "agent": {
+            "id": agent_id,
+            "ephemeral_id": ephemeral_id,
+            "name": config.name,
+            "type": "shipper",
+            "version": __version__,
+        },
+        "ecs": {"version": ECS_VERSION},
+        "host": {"name": config.name},
+        "event": {"dataset": dataset, "module": dataset.partition(".")[0]},
+    }
+    if data_stream:
+        constants["data_stream"] = data_stream
+    if settings.tags:
+        constants["tags"] = settings.tags
+    if settings.fields_under_root:
+        return merged(constants, settings.fields)
+    if settings.fields:
+        constants["fields"] = settings.fields
+    return constants
+
+
+def processing_of(
+    config: Config,
+    settings: InputConfig,
+    constants: Mapping[str, object],
+    machine: Machine,
+    now: float,
+) -> Processing | None:
+    """What is done to the documents of an input: its processors, and then those of all inputs. None
+    if there are none. `constants`: what `document_constants` gave; `now`: Unix seconds."""
+    configs = (*settings.processors, *config.processors)
+    if not configs:
+        return None
+    # Every field of `format: ecs` may be the line's.
+    varying = RAW_VARYING if settings.format is Format.RAW else None
+    return Processing(configs, constants, machine, now, varying=varying)
+
+
+def index_name(
+    config: Config, settings: InputConfig, constants: Mapping[str, object]
+) -> IndexName | None:
+    """Which index each action of an input names; None if the path of the requests names one.
+
+    `constants`: what `document_constants` gave, or what its processors made of that.
+
+    Raises:
+        ConfigError: a field that `output.index` names is missing, or what comes out is no name.
+    """
+    if config.output.target:
+        return None
+    try:
+        return IndexPattern.parse(config.output.index).fill(constants)
+    except ValueError as error:
+        raise ConfigError(
+            f"it gives no index for the input `{settings.id}`: {error}", where="output.index"
+        ) from None
+
+
+def index_names(config: Config) -> tuple[IndexName, ...]:
+    """As `index_name`, of all inputs, before anything is read or written: with stand-ins for
+    `agent.id` and for what the machine says.
+
+    Raises ConfigError.
+    """
+    stand_in = str(uuid.UUID(int=0))
+    machine = Machine({}, lambda _: {"name": config.name})
+    found = []
+    for settings in config.inputs:
+        constants: Mapping[str, object] = document_constants(
+            config, settings, agent_id=stand_in, ephemeral_id=stand_in
+        )
+        if processing := processing_of(config, settings, constants, machine, 0.0):
+            constants = processing.constants
+        found.append(index_name(config, settings, constants))
+    return tuple(name for name in found if name is not None)
+
+
+def _data_stream(name: str) -> dict[str, str]:
+    kind, dataset, namespace = name.split("-", 2)
+    return {"type": kind, "dataset": dataset, "namespace": namespace}

@@ -1,0 +1,143 @@
+"""`format: ecs`: what the ingest pipeline of Elastic's Tetragon integration makes of a line, made
+here. The rules are in `ecs_rules`; `ecs_shape` is a quicker way for events that look as usual. A
+test holds both, and a slow twin written from docs/ecs.md, against each other.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import orjson
+from msgspec import UNSET, Raw
+
+from shipper.documents.ecs_rules import (
+    FAILURE_KIND,
+    FAILURE_TAG,
+    NOT_TAKEN_APART,
+    map_event,
+    merged,
+)
+from shipper.documents.ecs_shape import Shape, encode
+
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+#: Members of a document in which a line has a share; all others are the same in all of them.
+_SHARED = ("cilium_tetragon", "container", "event", "host", "orchestrator", "process", "tags")
+
+
+class EcsDocuments:
+    """Makes what a line contributes to its document, for one input."""
+
+    def __init__(self, constants: Mapping[str, object]) -> None:
+        """`constants`: what every document carries besides its time, its line and its log.*."""
+        kept = _without_empty(_decode_object(orjson.dumps(constants)))
+        self._event = _mapping(kept.pop("event", None))
+        self._host = _mapping(kept.pop("host", None))
+        self._tags: object = kept.pop("tags", None)
+        #: Where a line only adds to what a user has put there, if one has.
+        self._others = {name: kept.pop(name) for name in _SHARED if name in kept}
+        #: The members that no line changes.
+        self.constants: Mapping[str, object] = kept
+        self._shape = Shape()
+
+    def quick(self, line: bytes) -> tuple[bytes, bytes | memoryview]:
+        """Of an ordinary line: its `time` as JSON, whatever that is, and what it contributes, the
+        members of an object without the braces.
+
+        Raises msgspec.MsgspecError, ValueError or RecursionError if it is not ordinary.
+        """
+        document: dict[str, Any] = {}
+        event: Any
+        try:
+            event, action = self._shape.map_event(line, document)
+            time, node, cluster = event.time, event.node_name, event.cluster_name
+        except msgspec.ValidationError:
+            document.clear()
+            event = _decode_object(line)
+            action = map_event(event, document)
+            time = event.get("time")
+            node, cluster = event.get("node_name", UNSET), event.get("cluster_name", UNSET)
+        self._complete(document, line.decode(), event, action, node, cluster)
+        return orjson.dumps(time), self._render(document)
+
+    def careful(self, text: str, problem: str, *, parse: bool) -> tuple[bytes | memoryview, str]:
+        """What a line contributes, whatever it is, and what is wrong with it in words.
+
+        `problem`: what is wrong already; empty if nothing is. `parse`: whether it is an event.
+        """
+        document: dict[str, Any] = {}
+        event: dict[str, Any] = {}
+        action = ""
+        if parse:
+            try:
+                event = _decode_object(text)
+                action = map_event(event, document)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                event, action = {}, ""
+                problem = problem or NOT_TAKEN_APART
+        node, cluster = event.get("node_name", UNSET), event.get("cluster_name", UNSET)
+        self._complete(document, text, event, action, node, cluster)
+        if problem:
+            document["event"]["kind"] = FAILURE_KIND
+            document["tags"] = _with_tag(self._tags)
+        return self._render(document), problem
+
+    def _complete(
+        self,
+        document: dict[str, Any],
+        text: str,
+        event: object,
+        action: str,
+        node: object,
+        cluster: object,
+    ) -> None:
+        """Adds to what was moved out of the event all else; UNSET is what it does not have."""
+        # orjson escapes a text in half of msgspec's time.
+        about = {**self._event, "original": Raw(orjson.dumps(text))}
+        if action:
+            about["action"] = action
+        document["event"] = about
+        if node is not UNSET:
+            document["host"] = {**self._host, "name": node}
+        elif self._host:
+            document["host"] = self._host
+        if cluster is not UNSET:
+            # A new one: what was there may be remembered.
+            document["orchestrator"] = {
+                **document.get("orchestrator", {}),
+                "cluster": {"name": cluster},
+            }
+        if event:
+            document["cilium_tetragon"] = {"log": event}
+        if self._tags is not None:
+            document["tags"] = self._tags
+
+    def _render(self, document: dict[str, Any]) -> memoryview:
+        if self._others:
+            made = _decode_object(encode(document))
+            document = merged(self._others, made)
+        return memoryview(encode(document))[1:-1]
+
+
+def _with_tag(tags: object) -> list[object]:
+    """The tags with that of a failure, once."""
+    given = [] if tags is None else tags if isinstance(tags, list) else [tags]
+    return given if FAILURE_TAG in given else [*given, FAILURE_TAG]
+
+
+def _without_empty(value: Any) -> Any:
+    """As `prune`, of what a user has configured: without its bounds, and not in a hurry."""
+    if isinstance(value, dict):
+        members = {name: _without_empty(member) for name, member in value.items()}
+        return {name: member for name, member in members.items() if not _is_empty(member)}
+    if isinstance(value, list):
+        return [item for item in map(_without_empty, value) if not _is_empty(item)]
+    return value
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, (str, dict, list)) and not value)
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,386 @@
+"""The hot path: a block of lines into the body of a bulk request.
+
+Per line it validates the JSON and finds `time` in one pass (msgspec skips what it is not asked for
+without building it), escapes the line as a JSON string (orjson), and takes its checksum (xxh3); all
+else of the document is rendered once a file. Working line by line on small objects beats working
+on whole blocks by half: a line stays in the nearest cache while four libraries look at it, where
+one call a block streams megabytes through fresh pages four times.
+
+A block in which anything is unusual raises in the fast loop and is done again by the careful one,
+which gives every line its own outcome. Both make the same document of an ordinary line; a test
+holds them, and a slow twin written from the documentation, against each other.
+"""
+
+import codecs
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+import orjson
+import xxhash
+
+from shipper.config.index_name import IndexName
+from shipper.config.inputs import OnInvalid
+from shipper.documents.actions import Actions
+from shipper.documents.contributions import Contributions
+from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id
+from shipper.documents.filters import EventFilter, Run
+from shipper.documents.line import (
+    Event,
+    Look,
+    decode_event,
+    decode_times,
+    parse_line,
+    stamp,
+    timestamp_of,
+)
+from shipper.documents.processors.chain import DROPPED
+from shipper.documents.processors.processing import Processing
+from shipper.files.filesystem import Inode
+from shipper.files.identity import Identity
+
+#: `"2026-11-24T04:32:37.123456789Z"`, quotes included: the longest that is taken as it is.
+_LONGEST_TIME = 32
+
+_MESSAGE_KEY = b',"message":'
+
+# The fast loops add these parts for each line: action, offset, checksum, time, log.offset,
+# constants, what the line contributes.
+_Parts = list[bytes | memoryview | msgspec.Raw]
+_PARTS = 7
+_TIME_PART = 3
+
+#: The metric's label of a line that looks well until it is taken apart.
+_NOT_TAKEN_APART = "not_taken_apart"
+
+
+class DocumentEncoder:
+    """Makes the documents of one input.
+
+    `{"@timestamp":…,"log":{"offset":…,"file":{…}},…constants…,"message":…}`: the fields of
+    Filebeat's filestream, so that the Elastic integration's ingest pipeline finds what it expects.
+    Where there are `contributions`, these stand in place of the message; all else is the same, ids
+    included.
+    """
+
+    def __init__(
+        self,
+        constants: Mapping[str, object],
+        *,
+        content_ids: bool,
+        on_invalid: OnInvalid,
+        contributions: Contributions | None = None,
+        events: EventFilter | None = None,
+        index: IndexName | None = None,
+        processing: Processing | None = None,
+    ) -> None:
+        """`constants`: what every document carries besides its time, its message and its log.*;
+        `contributions`: what makes more of a line than its message, None for `format: raw`;
+        `events`: which events there are documents of, None for all; `index`: what each action
+        names, None if the path of the request does; `processing`: what is done to documents, which
+        says what the constants become."""
+        self._processing = processing
+        self._contributions = contributions
+        if contributions is not None:
+            constants = contributions.constants
+        elif processing is not None:
+            constants = processing.constants
+        self._constants = orjson.dumps(constants)[1:-1]
+        #: Changes when the constants do: templates of another one are out of date.
+        self.generation = 0
+        self._content_ids = content_ids
+        self._on_invalid = on_invalid
+        self._events = events
+        self._actions = Actions(index, content_ids=content_ids)
+
+    def template(self, identity: Identity, path: str, inode: Inode) -> FileTemplate:
+        """What `encode` needs to know of a file; to be made anew when its path changes."""
+        file = orjson.dumps(
+            {
+                "path": os.fsencode(path).decode("utf-8", "replace"),
+                # Strings, as Filebeat has them (the index template maps keywords).
+                "inode": str(inode.number),
+                "device_id": str(inode.device),
+                "fingerprint": identity,
+            }
+        )
+        comma = b"," if self._constants else b""
+        content = b"," if self._contributions else b',"message":'
+        return FileTemplate(
+            identity=identity,
+            path=path,
+            action=self._actions.constant(identity),
+            constants=b',"file":' + file + b"}" + comma + self._constants + content,
+            generation=self.generation,
+        )
+
+    def refresh(self, now: float) -> None:
+        """Has the constants as they are now (Unix seconds): those of the machine may change."""
+        if self._processing and self._processing.refresh(now):
+            self._constants = orjson.dumps(self._processing.constants)[1:-1]
+            self.generation += 1
+
+    def encode(self, template: FileTemplate, start: int, block: bytes, now: float) -> Encoded:
+        """The documents of `block`, whole lines that begin at offset `start` of their file.
+
+        `now` (Unix seconds) is the `@timestamp` of lines that have no time of their own.
+        """
+        lines = _lines(block)
+        filtered_block = self._events.apply(start, lines) if self._events else None
+        runs = filtered_block.runs if filtered_block else (Run(start, lines),)
+        try:
+            if b"\r" in block:
+                raise _UnusualError
+            encoded = self._encode_ordinary(template, runs, now)
+        except (msgspec.MsgspecError, ValueError, RecursionError, _UnusualError):
+            encoded = self._encode_carefully(template, runs, now)
+        if filtered_block:
+            encoded.filtered = Counter(filtered_block.filtered) + Counter(encoded.filtered)
+        return encoded
+
+    def encode_cut(
+        self, template: FileTemplate, start: int, head: bytes, length: int, now: float
+    ) -> Encoded:
+        """The document of a line of `length` bytes of which only `head` is shipped."""
+        text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
+        event = Event()
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            # The time is at the end of Tetragon's lines, and so cut off; a head that is JSON by
+            # itself was followed by white space alone.
+            event = decode_event(head)
+        parts: _Parts = []
+        problem = f"the line has {length} bytes; the first {len(head)} are in message"
+        timestamp = timestamp_of(event.time) or stamp(now)
+        content, _ = self._content(text, problem, parse=False)
+        self._add(parts, template, start, head, content, timestamp, problem, cut=True)
+        return self._encoded(parts, [head], template, now, flagged={"too_long": 1})
+
+    def _encode_ordinary(self, template: FileTemplate, runs: Sequence[Run], now: float) -> Encoded:
+        parts = (
+            _message_parts(template, runs)
+            if self._contributions is None
+            else _contribution_parts(self._contributions, template, runs)
+        )
+        if not parts:
+            return Encoded(b"", 0)
+        times = parts[_TIME_PART::_PARTS]
+        joined = b",".join(times)
+        if (
+            len(decode_times(b"[%b]" % joined)) != len(times)
+            or joined.count(b"T") != len(times)
+            or joined.count(b'Z"') != len(times)
+            or max(map(len, times)) > _LONGEST_TIME
+        ):
+            raise _UnusualError
+        if not template.action:
+            parts[::_PARTS] = self._actions.at_all(template.identity, times, joined)
+        if self._processing is None:
+            return Encoded(self._body(parts), len(times))
+        lines = [line for run in runs for line in run.lines] if self._processing.each else None
+        return self._encoded(parts, lines, template, now)
+
+    def _encode_carefully(self, template: FileTemplate, runs: Sequence[Run], now: float) -> Encoded:
+        parts: _Parts = []
+        blank = dropped = 0
+        flagged: Counter[str] = Counter()
+        refused: list[RefusedLine] = []
+        shipped: list[bytes] = []
+        for offset, raw in _places(runs):
+            line = raw.removesuffix(b"\r")
+            if not line.strip():
+                blank += 1
+                continue
+            look = parse_line(line)
+            if look.invalid and self._on_invalid is OnInvalid.DROP:
+                dropped += 1
+                continue
+            if look.invalid and self._on_invalid is OnInvalid.DEAD_LETTER:
+                refused.append(self._refuse(template, offset, line, look, now))
+                continue
+            content, problem = self._content(look.text, look.problem, parse=not look.invalid)
+            if problem:
+                flagged[look.kind or _NOT_TAKEN_APART] += 1
+            timestamp = look.timestamp or stamp(now)
+            self._add(parts, template, offset, line, content, timestamp, problem)
+            shipped.append(line)
+        encoded = self._encoded(parts, shipped, template, now, flagged=flagged)
+        encoded.blank, encoded.dropped = blank, dropped
+        encoded.refused = tuple(refused)
+        return encoded
+
+    def _encoded(
+        self,
+        parts: _Parts,
+        lines: Sequence[bytes] | None,
+        template: FileTemplate,
+        now: float,
+        *,
+        flagged: Mapping[str, int] | None = None,
+    ) -> Encoded:
+        """Documents of these parts, after their processors. `lines`: what the documents are of,
+        None if none of the processors has to look at them."""
+        encoded = Encoded(b"", len(parts) // _PARTS, flagged=flagged or {})
+        if self._processing is not None:
+            self._processing.count_once(encoded.events, encoded.failures)
+            if lines is not None:
+                parts = self._processed(self._processing, parts, lines, template, now, encoded)
+        if parts:
+            encoded.body = self._body(parts)
+        return encoded
+
+    def _processed(
+        self,
+        processing: Processing,
+        parts: _Parts,
+        lines: Sequence[bytes],
+        template: FileTemplate,
+        now: float,
+        encoded: Encoded,
+    ) -> _Parts:
+        """The parts of the documents after their processors; ids are those they had."""
+        kept: _Parts = []
+        for index, line in enumerate(lines):
+            action, offset, checksum, time, log, constants, content = parts[
+                index * _PARTS : (index + 1) * _PARTS
+            ]
+            if self._contributions is None:
+                fields, message = bytes(log) + constants[: -len(_MESSAGE_KEY)], bytes(content)
+            else:
+                fields, message = b"".join((log, constants, content)), None
+            done = processing.run(bytes(time), fields, message, line, now, encoded.failures)
+            if done is None:
+                continue
+            if not template.action:
+                action = self._actions.at(template.identity, done.timestamp)
+            kept += (action, offset, checksum, done.timestamp)
+            kept += (log, constants, content) if done.rest is None else (done.rest, b"", b"")
+        encoded.events = len(kept) // _PARTS
+        if dropped := len(lines) - encoded.events:
+            encoded.filtered = {DROPPED: dropped}
+        return kept
+
+    def _refuse(
+        self, template: FileTemplate, offset: int, line: bytes, look: Look, now: float
+    ) -> RefusedLine:
+        parts: _Parts = []
+        timestamp = look.timestamp or stamp(now)
+        # A letter has the line already, and puts it into the message.
+        text = "" if self._contributions is None else look.text
+        content, problem = self._content(text, look.problem, parse=False)
+        self._add(parts, template, offset, line, content, timestamp, problem)
+        document_id = content_id(template.identity, offset, line)
+        return RefusedLine(
+            template.path, offset, document_id, look.problem, line, self._body(parts)
+        )
+
+    def _add(
+        self,
+        parts: _Parts,
+        template: FileTemplate,
+        offset: int,
+        line: bytes,
+        content: bytes | memoryview,
+        timestamp: bytes,
+        problem: str,
+        *,
+        cut: bool = False,
+    ) -> None:
+        log = b',"log":{"flags":["truncated"],"offset":%d' if cut else b',"log":{"offset":%d'
+        if problem:
+            log = b',"error":{"message":%b}' % orjson.dumps(problem).replace(b"%", b"%%") + log
+        parts += (
+            template.action or self._actions.at(template.identity, timestamp),
+            b"%010x-" % offset,
+            b'%b"}}\n{"@timestamp":' % xxhash.xxh3_64_hexdigest(line).encode(),
+            timestamp,
+            log % offset,
+            template.constants,
+            content,
+        )
+
+    def _content(self, text: str, problem: str, *, parse: bool) -> tuple[bytes | memoryview, str]:
+        if self._contributions is None:
+            return orjson.dumps(text), problem
+        return self._contributions.careful(text, problem, parse=parse)
+
+    def _body(self, parts: _Parts) -> bytes:
+        if not self._content_ids:
+            count = len(parts) // _PARTS
+            parts[1::_PARTS] = parts[2::_PARTS] = [b""] * count
+        # Each action begins by closing the document before it; the first has none.
+        parts[0] = bytes(parts[0])[2:]
+        parts.append(b"}\n")
+        return b"".join(parts)
+
+
+def _message_parts(template: FileTemplate, runs: Sequence[Run]) -> _Parts:
+    """The fast loop where a line's text is all that it contributes."""
+    decode, dumps, digest = decode_event, orjson.dumps, xxhash.xxh3_64_hexdigest
+    action, constants = template.action, template.constants
+    parts: _Parts = []
+    extend = parts.extend
+    for run in runs:
+        offset = run.offset
+        for line in run.lines:
+            extend(
+                (
+                    action,
+                    b"%010x-" % offset,
+                    b'%b"}}\n{"@timestamp":' % digest(line).encode(),
+                    decode(line).time,
+                    b',"log":{"offset":%d' % offset,
+                    constants,
+                    dumps(line.decode()),
+                )
+            )
+            offset += len(line) + 1
+    return parts
+
+
+def _contribution_parts(
+    contributions: Contributions, template: FileTemplate, runs: Sequence[Run]
+) -> _Parts:
+    """The fast loop where it contributes more."""
+    quick, digest = contributions.quick, xxhash.xxh3_64_hexdigest
+    action, constants = template.action, template.constants
+    parts: _Parts = []
+    extend = parts.extend
+    for run in runs:
+        offset = run.offset
+        for line in run.lines:
+            time, content = quick(line)
+            extend(
+                (
+                    action,
+                    b"%010x-" % offset,
+                    b'%b"}}\n{"@timestamp":' % digest(line).encode(),
+                    time,
+                    b',"log":{"offset":%d' % offset,
+                    constants,
+                    content,
+                )
+            )
+            offset += len(line) + 1
+    return parts
+
+
+class _UnusualError(Exception):
+    """The block is not one for the fast loop."""
+
+
+def _lines(block: bytes) -> list[bytes]:
+    lines = block.split(b"\n")
+    if lines.pop():
+        raise ValueError("a block must end with a newline")
+    return lines
+
+
+def _places(runs: Iterable[Run]) -> Iterator[tuple[int, bytes]]:
+    """Each line with its offset."""
+    for run in runs:
+        offset = run.offset
+        for line in run.lines:
+            yield offset, line
+            offset += len(line) + 1

@@ -1,0 +1,170 @@
+"""What this machine is: `host.*` as Filebeat's add_host_metadata has it on Linux.
+
+What cannot be read is left out: that is no reason to ship nothing.
+"""
+
+import ipaddress
+import os
+import re
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from shipper.documents.processors.event import Fields
+from shipper.documents.processors.metadata import Machine
+
+__all__ = ["Machine", "host_fields", "this_machine"]
+
+#: By the ID of /etc/os-release, or the first of ID_LIKE that is known.
+_FAMILIES = {
+    "alpine": ("alpine",),
+    "arch": ("arch", "antergos", "manjaro"),
+    "debian": ("debian", "ubuntu", "raspbian", "linuxmint"),
+    "redhat": (
+        "almalinux",
+        "amzn",
+        "centos",
+        "fedora",
+        "ol",
+        "openeuler",
+        "oraclelinux",
+        "redhat",
+        "rhel",
+        "rocky",
+        "scientific",
+    ),
+    "suse": ("opensuse", "opensuse-leap", "opensuse-tumbleweed", "sles", "suse"),
+}
+
+_IN_CONTAINER = re.compile(r"docker|kubepods|containerd|libpod|lxc")
+
+# Netlink, from linux/netlink.h and linux/rtnetlink.h.
+_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+_GET_LINK, _NEW_LINK, _GET_ADDRESS, _NEW_ADDRESS = 18, 16, 22, 20
+_DONE, _ERROR = 3, 2
+_IFLA_ADDRESS, _IFA_ADDRESS, _IFA_LOCAL = 1, 1, 2
+_LOOPBACK = 0x8  # IFF_LOOPBACK
+
+
+def this_machine(environ: Mapping[str, str]) -> Machine:
+    """The machine that this runs on."""
+    return Machine(environ, lambda netinfo: host_fields(Path("/"), netinfo=netinfo))
+
+
+def host_fields(root: Path, *, netinfo: bool) -> Fields:
+    """`host.*` without the `host`. `root`: where /etc and /proc are."""
+    system = os.uname()
+    name = system.nodename.lower()
+    host: Fields = {
+        "name": name,
+        "hostname": name,
+        "architecture": system.machine,
+        "os": {"type": "linux", "kernel": system.release, **_os_fields(root)},
+        "containerized": _is_in_container(root),
+    }
+    machine_id = _text(root / "etc/machine-id") or _text(root / "var/lib/dbus/machine-id")
+    if machine_id:
+        host["id"] = machine_id
+    if netinfo:
+        addresses, hardware = _addresses()
+        if addresses:
+            host["ip"] = addresses
+        if hardware:
+            host["mac"] = hardware
+    return host
+
+
+def _os_fields(root: Path) -> Fields:
+    release = {}
+    text = _text(root / "etc/os-release") or _text(root / "usr/lib/os-release")
+    for line in text.splitlines():
+        key, equals, value = line.strip().partition("=")
+        if equals and not key.startswith("#"):
+            release[key] = value.strip("\"'")
+    version = release.get("VERSION") or release.get("VERSION_ID", "")
+    codename = release.get("VERSION_CODENAME", "")
+    if not codename and (found := re.search(r"\(([^)]+)\)", version)):
+        codename = found[1]
+    fields = {
+        "platform": release.get("ID", ""),
+        "name": release.get("NAME", ""),
+        "version": version,
+        "codename": codename,
+        "family": _family([release.get("ID", ""), *release.get("ID_LIKE", "").split()]),
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+def _family(names: list[str]) -> str:
+    for name in names:
+        for family, members in _FAMILIES.items():
+            if name in members:
+                return family
+    return ""
+
+
+def _is_in_container(root: Path) -> bool:
+    if (root / ".dockerenv").exists() or (root / "run/.containerenv").exists():
+        return True
+    return _IN_CONTAINER.search(_text(root / "proc/1/cgroup")) is not None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def _addresses() -> tuple[list[str], list[str]]:
+    """The IP addresses of all interfaces but loopback, and their hardware addresses, each once."""
+    loopback: set[int] = set()
+    hardware: dict[str, None] = {}
+    addresses: dict[str, None] = {}
+    try:
+        for payload in _netlink(_GET_LINK, _NEW_LINK):
+            index, flags = struct.unpack_from("II", payload, 4)
+            if flags & _LOOPBACK:
+                loopback.add(index)
+            elif any(found := _attributes(payload, 16).get(_IFLA_ADDRESS, b"")):
+                hardware[found.hex("-").upper()] = None
+        for payload in _netlink(_GET_ADDRESS, _NEW_ADDRESS):
+            (index,) = struct.unpack_from("I", payload, 4)
+            found_by_kind = _attributes(payload, 8)
+            # Of a point-to-point link the other one is its far end.
+            packed = found_by_kind.get(_IFA_LOCAL) or found_by_kind.get(_IFA_ADDRESS, b"")
+            if index not in loopback and len(packed) in (4, 16):
+                addresses[str(ipaddress.ip_address(packed))] = None
+    except (OSError, struct.error):
+        return [], []
+    return list(addresses), sorted(hardware)
+
+
+def _netlink(request: int, answer: int) -> Iterator[bytes]:
+    """The payloads of what the kernel has of a kind."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
+        kernel.settimeout(1.0)
+        kernel.bind((0, 0))
+        kernel.send(struct.pack("IHHIIB3x", 20, request, _DUMP, 1, 0, socket.AF_UNSPEC))
+        while True:
+            data = kernel.recv(1 << 20)
+            position = 0
+            while position + 16 <= len(data):
+                length, kind = struct.unpack_from("IH", data, position)
+                if kind in (_DONE, _ERROR) or length < 16:
+                    return
+                if kind == answer:
+                    yield data[position + 16 : position + length]
+                position += (length + 3) & ~3
+
+
+def _attributes(payload: bytes, position: int) -> dict[int, bytes]:
+    found = {}
+    while position + 4 <= len(payload):
+        length, kind = struct.unpack_from("HH", payload, position)
+        if length < 4:
+            break
+        found[kind & 0x3FFF] = payload[position + 4 : position + length]
+        position += (length + 3) & ~3
+    return found

@@ -1,0 +1,25 @@
+"""One voice for what the file system refuses: each fault is counted, and not said all the time."""
+
+import errno
+
+from shipper.logs import Log
+from shipper.metrics import Metrics
+
+
+class FileErrors:
+    """Failures that heal by themselves, or by the operator."""
+
+    def __init__(self, metrics: Metrics, log: Log) -> None:
+        self._metrics = metrics
+        self._log = log
+
+    def report(self, message: str, error: OSError) -> None:
+        """Counts the failure by its name, and logs it with `error.filename`."""
+        name = errno.errorcode.get(error.errno or 0, "other")
+        self._metrics.count("shipper_file_errors_total", 1, name)
+        self._log.warning(
+            message,
+            key=f"{name}:{error.filename}",
+            path=str(error.filename),
+            error=error.strerror or str(error),
+        )

@@ -1,0 +1,1 @@
+"""Go's times and patterns, as Filebeat's configuration means them."""

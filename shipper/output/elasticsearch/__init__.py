@@ -1,0 +1,1 @@
+"""The output that sends bulk requests to Elasticsearch and OpenSearch."""

@@ -1,0 +1,167 @@
+"""Connections to the hosts, in generations: those of one generation have the same TLS settings and
+are kept alive for minutes at the most.
+
+    current -> retired -> closed
+       |          |
+       |          +- its last request has ended
+       +- TLS files changed, or it is old: the next request begins another one
+
+So a renewed certificate is used without a restart, no request under way is cut for it, and a name
+is resolved again while connections are in use: new nodes behind it get their share.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import socket
+import ssl
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from shipper.clock import Clock
+from shipper.errors import ConfigError
+from shipper.logs import Log
+from shipper.output.elasticsearch.tls import Tls
+
+#: Seconds that a generation lasts.
+GENERATION_SECONDS = 300.0
+
+# Less than the idle time after which proxies and load balancers cut (60 s and more).
+_KEEPALIVE_SECONDS = 30.0
+
+
+class Generation:
+    """Connections that were made with the same settings."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, context: ssl.SSLContext | None, born: float
+    ) -> None:
+        self.session = session
+        self.context = context
+        self.born = born
+        self.requests = 0
+        #: One look at the chain of a host at a time, and which of them were right.
+        self.looking: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.looked_at: set[str] = set()
+
+
+class Connections:
+    """The current generation, and those before it that have requests under way."""
+
+    def __init__(
+        self,
+        *,
+        tls: Tls | None,
+        limit: int,
+        timeout: aiohttp.ClientTimeout,
+        clock: Clock,
+        resolver: AbstractResolver | None,
+        log: Log | None,
+    ) -> None:
+        """`limit` is how many there may be at once; without `tls` no host speaks it."""
+        self._tls = tls
+        self._limit = limit
+        self._timeout = timeout
+        self._clock = clock
+        self._given_resolver = resolver
+        self._log = log
+        self._resolver: _InTurn | None = None
+        self._current: Generation | None = None
+        self._alive: set[Generation] = set()
+
+    def open(self) -> None:
+        """Makes the first generation; no connection yet."""
+        self._resolver = _InTurn(self._given_resolver or aiohttp.ThreadedResolver())
+        self._begin()
+
+    async def close(self) -> None:
+        """Cuts all of them."""
+        self._current = None
+        for generation in list(self._alive):
+            await self._end(generation)
+        if self._resolver is not None:
+            await self._resolver.close()
+
+    @contextlib.asynccontextmanager
+    async def use(self) -> AsyncIterator[Generation]:
+        """The generation for a request, which is not closed while that is under way."""
+        generation = self._renew()
+        generation.requests += 1
+        try:
+            await self._end_idle()
+            yield generation
+        finally:
+            generation.requests -= 1
+            await self._end_idle()
+
+    def _renew(self) -> Generation:
+        """The current generation, or another one if it is time for that."""
+        current = self._current
+        if current is None:
+            raise RuntimeError("the transport is used outside of its context")
+        if self._tls_changed() or self._clock.monotonic() - current.born > GENERATION_SECONDS:
+            return self._begin()
+        return current
+
+    def _tls_changed(self) -> bool:
+        if self._tls is None:
+            return False
+        try:
+            changed = self._tls.refresh()
+        except ConfigError as error:
+            if self._log is not None:
+                self._log.error(
+                    "TLS files have changed and cannot be used; those before them stay in use",
+                    error=str(error),
+                )
+            return False
+        if changed and self._log is not None:
+            self._log.info("TLS files have changed; new connections use them")
+        return changed
+
+    def _begin(self) -> Generation:
+        context = self._tls.context if self._tls is not None else None
+        connector = aiohttp.TCPConnector(
+            limit=self._limit,
+            ssl=context or True,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+            # Connections are few and kept; each new one asks, so that no stale answer is used.
+            use_dns_cache=False,
+            resolver=self._resolver,
+        )
+        session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=self._timeout
+        )
+        self._current = Generation(session, context, self._clock.monotonic())
+        self._alive.add(self._current)
+        return self._current
+
+    async def _end_idle(self) -> None:
+        for generation in list(self._alive):
+            if generation is not self._current and not generation.requests:
+                await self._end(generation)
+
+    async def _end(self, generation: Generation) -> None:
+        self._alive.discard(generation)
+        await generation.session.close()
+
+
+class _InTurn(AbstractResolver):
+    """Has each connection begin with another one of a name's addresses."""
+
+    def __init__(self, resolver: AbstractResolver) -> None:
+        self._resolver = resolver
+        self._turn = itertools.count()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        first = next(self._turn) % len(found) if found else 0
+        return found[first:] + found[:first]
+
+    async def close(self) -> None:
+        await self._resolver.close()

@@ -1,0 +1,50 @@
+"""Who we are to Elasticsearch: the Authorization header, made of secrets that may change.
+
+A secret in a file is read again when the file changes (Kubernetes rotates mounted secrets) and
+when a request was refused as unauthorised.
+"""
+
+import base64
+
+from shipper.config.outputs import OutputConfig
+from shipper.output.elasticsearch.secrets import StoredSecret
+
+
+class Credentials:
+    """The credentials of an output: of one kind, which the configuration sees to."""
+
+    def __init__(self, config: OutputConfig) -> None:
+        self._username = config.username
+        self._password = StoredSecret(config.password, config.password_file, "output.password")
+        self._api_key = StoredSecret(config.api_key, config.api_key_file, "output.api_key")
+        self._token = StoredSecret(
+            config.bearer_token, config.bearer_token_file, "output.bearer_token"
+        )
+
+    def header(self) -> str:
+        """The value of the Authorization header; empty if there are no credentials.
+
+        Raises:
+            OutputError: the secret's file cannot be read, or what is in it is no such secret.
+        """
+        if self._api_key:
+            api_key = self._api_key.token("API key")
+            # Elasticsearch shows an API key as `id:key` or already encoded; the header has the
+            # encoded one, which has no colon.
+            encoded = base64.b64encode(api_key.encode()).decode() if ":" in api_key else api_key
+            return f"ApiKey {encoded}"
+        if self._token:
+            return f"Bearer {self._token.token('bearer token')}"
+        if self._username:
+            return basic(self._username, self._password.reveal())
+        return ""
+
+    def forget(self) -> None:
+        """Has the next `header` read the secret again."""
+        for secret in (self._password, self._api_key, self._token):
+            secret.forget()
+
+
+def basic(username: str, password: str) -> str:
+    """The value of a header for basic authentication (RFC 7617)."""
+    return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}"

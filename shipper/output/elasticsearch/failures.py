@@ -1,0 +1,230 @@
+"""Why there was no answer, in words that say what to do: a pure function of what was raised.
+
+| label | what happened |
+|---|---|
+| `dns` | the host's name is not known |
+| `connect` | nobody listens there, or the way is blocked |
+| `timeout` | no answer in time |
+| `disconnected`, `cut_answer` | the connection ended before the answer, or in its middle |
+| `invalid_answer` | no HTTP, or more of it than there can be |
+| `tls_issuer`, `tls_hostname`, `tls_expired` | what is wrong with the server's certificate |
+| `tls_fingerprint` | no CA of the chain has the fingerprint |
+| `tls_client_certificate` | the server wants a certificate of ours, or another one |
+| `tls_version`, `tls_not_spoken`, `tls_needed` | the two sides speak different things |
+| `tls` | the handshake failed in another way |
+| `proxy`, `proxy_auth`, `proxy_refused` | the proxy is away, does not know us, has no way on |
+| `credentials` | a secret's file cannot be read |
+"""
+
+import os
+import ssl
+
+import aiohttp
+from yarl import URL
+
+from shipper.output.elasticsearch.exchange import TransportError
+
+#: X509_V_ERR_… of OpenSSL's x509_vfy.h.
+_NOT_YET_VALID, _EXPIRED = 9, 10
+_NAMES = frozenset({62, 63, 64})
+_ISSUER = frozenset({2, 18, 19, 20, 21})
+
+_ALERTS_OF_CERTIFICATES = (
+    "ALERT_CERTIFICATE_REQUIRED",
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_CERTIFICATE_REVOKED",
+    "ALERT_UNSUPPORTED_CERTIFICATE",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_ACCESS_DENIED",
+)
+_OTHER_VERSIONS = ("UNSUPPORTED_PROTOCOL", "ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION")
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG")
+
+_PROXY_CREDENTIALS = "look at output.proxy.username and password"
+
+
+def explain(
+    error: Exception, *, proxy: URL | None = None, shows_certificate: bool = False
+) -> TransportError:
+    """What aiohttp raised, with a metric's label and words.
+
+    `proxy` is the one on the way, if any; `shows_certificate`: we have one for the server.
+    """
+    if found := _ssl_error(error):
+        return _explain_tls(found, _subject(error, proxy), shows_certificate=shows_certificate)
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return proxy_refuses(error.status, error.message)
+        case aiohttp.ClientProxyConnectionError():
+            return TransportError(
+                "proxy",
+                f"no connection to the proxy: {_words(error.os_error)}",
+                "look at output.proxy.url, and whether the proxy runs",
+            )
+        case aiohttp.ClientConnectorDNSError():
+            if proxy is not None and error.host == proxy.host:
+                return TransportError(
+                    "proxy",
+                    f"the proxy's name is not known: {error.os_error}",
+                    "look at output.proxy.url",
+                )
+            return TransportError("dns", f"the host's name is not known: {error.os_error}")
+        case aiohttp.ClientConnectorError() if isinstance(error.os_error, ConnectionResetError):
+            return TransportError("tls", "the connection was cut in the TLS handshake")
+        case aiohttp.ClientConnectorError():
+            return TransportError("connect", f"no connection: {_words(error.os_error)}")
+        case TimeoutError():
+            return TransportError("timeout", "no answer within the timeout")
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
+            return TransportError("disconnected", "the connection was cut before the answer")
+        case aiohttp.ClientPayloadError():
+            return TransportError("cut_answer", "the answer was cut short")
+        case _:
+            words = f"the answer is not HTTP as it should be: {error}"
+            return TransportError("invalid_answer", words)
+
+
+def proxy_refuses(status: int, message: str = "") -> TransportError:
+    """The proxy answers in place of the host."""
+    if status == 407:
+        return TransportError(
+            "proxy_auth", "the proxy does not know us: HTTP 407", _PROXY_CREDENTIALS
+        )
+    return TransportError(
+        "proxy_refused",
+        f"the proxy has no way to the host: HTTP {status} {message}".rstrip(),
+        "see that the proxy lets CONNECT through to this host and port",
+    )
+
+
+def needs_tls() -> TransportError:
+    """An `http` host that speaks TLS alone."""
+    return TransportError(
+        "tls_needed",
+        "the connection was cut before the answer: the host speaks TLS",
+        "write https in place of http in output.hosts",
+    )
+
+
+def wrong_fingerprint(*, is_there: bool) -> TransportError:
+    """The chain has no CA with the fingerprint of the configuration."""
+    return TransportError(
+        "tls_fingerprint",
+        "the TLS connection was not made: the certificate with the fingerprint is not a CA's"
+        if is_there
+        else "the TLS connection was not made: no certificate that the server sends has the "
+        "fingerprint",
+        "compare output.tls.ca_trusted_fingerprint with the CA of the cluster; the server has to "
+        "send that CA in its chain, else set output.tls.ca",
+    )
+
+
+def _subject(error: Exception, proxy: URL | None) -> str:
+    at_proxy = (
+        proxy is not None
+        and isinstance(
+            error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorError
+        )
+        and (error.host, error.port) == (proxy.host, proxy.port)
+    )
+    return "the TLS connection to the proxy failed" if at_proxy else "the TLS connection failed"
+
+
+def _explain_tls(error: ssl.SSLError, failed: str, *, shows_certificate: bool) -> TransportError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _explain_certificate(error, failed)
+    reason = error.reason or ""
+    if reason.endswith(_ALERTS_OF_CERTIFICATES):
+        if shows_certificate:
+            return TransportError(
+                "tls_client_certificate",
+                f"{failed}: the server refuses our certificate: {_alert(reason)}",
+                "have output.tls.certificate issued by a CA that the server trusts, and look at "
+                "its dates",
+            )
+        return TransportError(
+            "tls_client_certificate",
+            f"{failed}: the server asks for a certificate of ours: {_alert(reason)}",
+            "set output.tls.certificate and output.tls.key",
+        )
+    if reason.endswith(_OTHER_VERSIONS):
+        return TransportError(
+            "tls_version",
+            f"{failed}: the server speaks no TLS 1.2 or newer",
+            "have the server speak TLS 1.2 or 1.3",
+        )
+    if reason.endswith(_NO_TLS):
+        return TransportError(
+            "tls_not_spoken",
+            f"{failed}: what is at this port does not speak TLS",
+            "look at the port, or write http in place of https in output.hosts",
+        )
+    if reason.endswith("ALERT_HANDSHAKE_FAILURE"):
+        return TransportError(
+            "tls",
+            f"{failed}: the server gave up the handshake",
+            "it may ask for a certificate of ours (output.tls.certificate), or share no cipher "
+            "with us: its log says which",
+        )
+    return TransportError(
+        "tls", f"{failed}: {_alert(reason) or error}", "look at the log of the server"
+    )
+
+
+def _explain_certificate(error: ssl.SSLCertVerificationError, failed: str) -> TransportError:
+    words = error.verify_message.rstrip(".")
+    if error.verify_code in _NAMES:
+        return TransportError(
+            "tls_hostname",
+            f"{failed}: the server's certificate is for another name: {words}",
+            "use a name of the certificate in output.hosts, or set output.tls.server_name to one",
+        )
+    if error.verify_code == _EXPIRED:
+        return TransportError(
+            "tls_expired",
+            f"{failed}: a certificate of the server is out of date: {words}",
+            "renew it on the server; is the clock of this machine right?",
+        )
+    if error.verify_code == _NOT_YET_VALID:
+        return TransportError(
+            "tls_expired",
+            f"{failed}: a certificate of the server is of the future: {words}",
+            "is the clock of this machine right?",
+        )
+    if error.verify_code in _ISSUER:
+        return TransportError(
+            "tls_issuer",
+            f"{failed}: the server's certificate is from a CA that is not trusted: {words}",
+            "set output.tls.ca to the CA of the cluster",
+        )
+    return TransportError(
+        "tls",
+        f"{failed}: the server's certificate is not right: {words}",
+        "look at the certificates that the server sends",
+    )
+
+
+def _ssl_error(error: BaseException) -> ssl.SSLError | None:
+    """What OpenSSL said, wherever aiohttp put it: an alert after the handshake is the cause of a
+    connection that was cut."""
+    seen: BaseException | None = error
+    while seen is not None:
+        # Errors of aiohttp are errors of ssl too, and say less than those they hold.
+        for name in ("certificate_error", "os_error"):
+            if isinstance(held := getattr(seen, name, None), ssl.SSLError):
+                return held
+        if isinstance(seen, ssl.SSLError):
+            return seen
+        seen = seen.__cause__
+    return None
+
+
+def _alert(reason: str) -> str:
+    """`TLSV13_ALERT_CERTIFICATE_REQUIRED` as `certificate required`."""
+    return reason.rpartition("ALERT_")[2].replace("_", " ").lower()
+
+
+def _words(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)

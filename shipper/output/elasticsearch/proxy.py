@@ -1,0 +1,112 @@
+"""Which proxy leads to a host, if any, and who we are to it.
+
+The variables of the environment are looked at only where the configuration says so, and once: a
+process has them from its start to its end.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from yarl import URL
+
+from shipper.config.proxy import ProxyConfig, is_proxy_url
+from shipper.errors import ConfigError
+from shipper.output.elasticsearch.credentials import basic
+from shipper.output.elasticsearch.secrets import StoredSecret
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy as a request needs it."""
+
+    url: URL
+    #: Of the Proxy-Authorization header; empty if there is none.
+    authorization: str
+
+
+class Proxies:
+    """The proxies of an output."""
+
+    def __init__(self, config: ProxyConfig, environ: Mapping[str, str]) -> None:
+        """
+        Raises:
+            ConfigError: a variable names something that is no proxy.
+        """
+        self._username = config.username
+        self._password = StoredSecret(
+            config.password, config.password_file, "output.proxy.password"
+        )
+        self._by_scheme: dict[str, Proxy] = {}
+        self._excluded: list[str] = []
+        if config.url:
+            proxy = Proxy(URL(config.url), "")
+            self._by_scheme = {"http": proxy, "https": proxy}
+        elif config.from_environment:
+            for scheme in ("http", "https"):
+                if named := _variable(environ, f"{scheme}_proxy"):
+                    self._by_scheme[scheme] = _parse(named, f"{scheme.upper()}_PROXY")
+            self._excluded = _variable(environ, "no_proxy").replace(",", " ").split()
+
+    @property
+    def use_tls(self) -> bool:
+        """Whether TLS is spoken to any of them."""
+        return any(proxy.url.scheme == "https" for proxy in self._by_scheme.values())
+
+    def to(self, host: URL) -> Proxy | None:
+        """The proxy on the way to a host.
+
+        Raises:
+            OutputError: the file of the password cannot be read.
+        """
+        proxy = self._by_scheme.get(host.scheme)
+        if proxy is None or is_excluded(host, self._excluded):
+            return None
+        if self._username:
+            return Proxy(proxy.url, basic(self._username, self._password.reveal()))
+        return proxy
+
+    def forget(self) -> None:
+        """Has the next request read the password again."""
+        self._password.forget()
+
+
+def is_excluded(host: URL, excluded: list[str]) -> bool:
+    """Whether NO_PROXY names a host: itself, a domain that it is in, its address, a network that
+    has it, each with or without a port; `*` is every host."""
+    name = (host.host or "").lower().rstrip(".")
+    return any(_covers(entry.lower(), name, host.port) for entry in excluded)
+
+
+def _covers(entry: str, name: str, port: int | None) -> bool:
+    if entry == "*":
+        return True
+    try:
+        return ipaddress.ip_address(name) in ipaddress.ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        pass
+    bare, colon, wanted = entry.rpartition(":")
+    if colon and wanted.isdigit():
+        return wanted == str(port) and _covers(bare, name, port)
+    domain = entry.removeprefix("*").strip(".")
+    return bool(domain) and (name == domain or name.endswith(f".{domain}"))
+
+
+def _variable(environ: Mapping[str, str], name: str) -> str:
+    return environ.get(name) or environ.get(name.upper()) or ""
+
+
+def _parse(text: str, variable: str) -> Proxy:
+    """From a variable, which may hold credentials: its text is in no error."""
+    named = text.strip() if "://" in text else f"http://{text.strip()}"
+    scheme, _, rest = named.partition("://")
+    credentials, _, address = rest.rpartition("@")
+    if not is_proxy_url(f"{scheme}://{address}"):
+        raise ConfigError(
+            f"the variable {variable} is not the URL of an http or https proxy",
+            where="output.proxy.from_environment",
+            what_to_do="set it to a URL such as http://proxy:3128, or set output.proxy.url",
+        )
+    url = URL(named)
+    authorization = basic(url.user or "", url.password or "") if credentials else ""
+    return Proxy(URL(f"{scheme}://{address}"), authorization)

@@ -1,0 +1,186 @@
+"""TLS: whom we trust and who we are, made of files that may change while we run.
+
+A file that changed is used from the next connection on. What cannot be used (half of it is written,
+the key is there and its certificate is not yet) leaves the settings before it in use.
+"""
+
+import os
+import ssl
+
+from shipper.config.tls import TlsConfig, TlsVerify, is_pem
+from shipper.errors import ConfigError, OutputError
+from shipper.output.elasticsearch.secrets import FileVersion, StoredSecret
+
+
+class Tls:
+    """The TLS settings of an output."""
+
+    def __init__(self, config: TlsConfig) -> None:
+        """
+        Raises:
+            ConfigError: a file is not there, or they do not fit together.
+        """
+        self._config = config
+        self._paths = [
+            path
+            for path in (
+                config.ca,
+                config.certificate,
+                config.key.reveal(),
+                config.key_passphrase_file,
+            )
+            if path and not is_pem(path)
+        ]
+        self._tried = self._versions()
+        #: The settings of connections from now on.
+        self.context = tls_context(config)
+
+    def refresh(self) -> bool:
+        """Reads changed files; returns whether there are new settings.
+
+        Raises:
+            ConfigError: what is there now cannot be used. `context` is what it was, and the next
+                call does not look again before a file has changed once more.
+        """
+        versions = self._versions()
+        if versions == self._tried:
+            return False
+        self._tried = versions
+        self.context = tls_context(self._config)
+        return True
+
+    def _versions(self) -> list[FileVersion | None]:
+        return [_version(path) for path in self._paths]
+
+
+def tls_context(config: TlsConfig) -> ssl.SSLContext:
+    """The TLS settings of all connections.
+
+    Raises:
+        ConfigError: a certificate or key cannot be read, or is none, or does not fit.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Whoever puts an intermediate CA into `ca` trusts that one, and need not trust its root.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    _load_ca(context, config)
+    if config.certificate:
+        _load_certificate(context, config)
+    if config.verify is not TlsVerify.FULL:
+        context.check_hostname = False
+    if config.verify is TlsVerify.NONE:
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _load_ca(context: ssl.SSLContext, config: TlsConfig) -> None:
+    inline = is_pem(config.ca)
+    try:
+        if inline:
+            context.load_verify_locations(cadata=config.ca)
+        elif config.ca:
+            context.load_verify_locations(cafile=config.ca)
+        elif not config.ca_trusted_fingerprint:
+            context.load_default_certs()
+    except (OSError, TypeError, ValueError) as error:
+        # OSError is the parent of ssl.SSLError; the others are for text that is not ASCII.
+        raise ConfigError(
+            f"the CA cannot be used: {error}",
+            where="output.tls.ca" if inline or not config.ca else config.ca,
+            what_to_do="give a file of PEM certificates that this user may read",
+        ) from error
+
+
+def _load_certificate(context: ssl.SSLContext, config: TlsConfig) -> None:
+    certificate, key = config.certificate, config.key.reveal()
+    for given, name in ((certificate, "certificate"), (key, "key")):
+        if not is_pem(given):
+            _look_at(given, name)
+    passphrase = StoredSecret(
+        config.key_passphrase, config.key_passphrase_file, "output.tls.key_passphrase"
+    )
+    asked = False
+
+    def give() -> str:
+        # Asked for only if the key is encrypted. Without an answer OpenSSL would ask the terminal.
+        nonlocal asked
+        asked = True
+        return passphrase.reveal() if passphrase else ""
+
+    with _AsFile(certificate) as certificate_path, _AsFile(key) as key_path:
+        try:
+            context.load_cert_chain(certificate_path, key_path, give)
+        except OutputError as error:
+            raise ConfigError(error.what, where=error.where, what_to_do=error.what_to_do) from error
+        except (OSError, ValueError) as error:
+            raise _unusable(config, error, asked=asked, has_passphrase=bool(passphrase)) from error
+
+
+def _look_at(path: str, name: str) -> None:
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"the {name} cannot be read: {error.strerror}",
+            where=path,
+            what_to_do=f"let output.tls.{name} name a PEM file that this user may read",
+        ) from error
+
+
+def _unusable(
+    config: TlsConfig, error: Exception, *, asked: bool, has_passphrase: bool
+) -> ConfigError:
+    """Why OpenSSL took neither or one of certificate and key, whose own words say little."""
+    key = config.key.reveal()
+    key_at = "output.tls.key" if is_pem(key) else key
+    certificate_at = "output.tls.certificate" if is_pem(config.certificate) else config.certificate
+    reason = getattr(error, "reason", None) or ""
+    if reason == "KEY_VALUES_MISMATCH" or reason == "KEY_TYPE_MISMATCH":
+        return ConfigError(
+            "the key is not that of the certificate",
+            where=key_at,
+            what_to_do=f"give the key that belongs to {certificate_at}",
+        )
+    if asked:
+        return ConfigError(
+            "the passphrase does not open the key" if has_passphrase else "the key is encrypted",
+            where=key_at,
+            what_to_do="set output.tls.key_passphrase or key_passphrase_file to its passphrase",
+        )
+    return ConfigError(
+        f"the certificate and its key cannot be used: {reason or 'it is not PEM'}",
+        where=f"{certificate_at}, {key_at}",
+        what_to_do="give PEM: our certificate first, then the CAs between it and the server's; "
+        "and its key",
+    )
+
+
+class _AsFile:
+    """PEM text as a file, as OpenSSL reads a key from nothing else; a path stays what it is.
+
+    The file is one of memory: a key is on no disk but where it came from.
+    """
+
+    def __init__(self, given: str) -> None:
+        self._given = given
+        self._descriptor = -1
+
+    def __enter__(self) -> str:
+        if not is_pem(self._given):
+            return self._given
+        self._descriptor = os.memfd_create("pem")
+        with os.fdopen(os.dup(self._descriptor), "wb") as file:
+            file.write(self._given.encode())
+        return f"/proc/self/fd/{self._descriptor}"
+
+    def __exit__(self, *args: object) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+
+def _version(path: str) -> FileVersion | None:
+    try:
+        return FileVersion.of(path)
+    except OSError:
+        return None

@@ -1,0 +1,309 @@
+"""HTTP to the hosts: requests with our credentials, and whole answers or why there is none.
+
+What a request may say depends on the host: a parameter that one does not know is left out there
+from then on.
+"""
+
+import email.utils
+import os
+import re
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter
+from yarl import URL
+
+from shipper import __version__
+from shipper.clock import Clock
+from shipper.config.outputs import OutputConfig, header_values, uses_tls
+from shipper.errors import ConfigError, OutputError
+from shipper.logs import Log
+from shipper.output.elasticsearch import product
+from shipper.output.elasticsearch.chain import find, is_ca, look_at_chain
+from shipper.output.elasticsearch.connections import Connections, Generation
+from shipper.output.elasticsearch.credentials import Credentials
+from shipper.output.elasticsearch.exchange import Answer, TransportError
+from shipper.output.elasticsearch.failures import (
+    explain,
+    needs_tls,
+    proxy_refuses,
+    wrong_fingerprint,
+)
+from shipper.output.elasticsearch.proxy import Proxies, Proxy
+from shipper.output.elasticsearch.tls import Tls
+from shipper.pipeline.batch import Body
+
+#: What we ask of the answer: positions and statuses of all items, reasons of those that failed.
+_FILTER = "errors,items.*.status,items.*.error"
+
+#: Elasticsearch from 8.13 on then makes no plain index where the template is missing.
+_REQUIRE_DATA_STREAM = "require_data_stream"
+_NOT_KNOWN = re.compile(rb"unrecognized parameters?: .*\[require_data_stream\]")
+
+#: An answer is read up to this size, in bytes: so much for each event, and so much besides.
+_ANSWER_PER_EVENT = 2048
+_ANSWER_BESIDES = 256 * 1024
+
+_CONNECT_SECONDS = 10.0
+_WRITE_BYTES = 256 * 1024
+
+
+class HttpTransport:
+    """Posts bodies to `_bulk`. An asynchronous context manager."""
+
+    def __init__(
+        self,
+        config: OutputConfig,
+        clock: Clock,
+        *,
+        log: Log | None = None,
+        resolver: AbstractResolver | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """`resolver` asks for the addresses of names in place of the system's; `environ` may name
+        proxies, if the configuration has it so.
+
+        Raises:
+            ConfigError: the TLS or proxy settings cannot be used (no such CA file, say).
+        """
+        self._clock = clock
+        self._log = log
+        self._credentials = Credentials(config)
+        self._proxies = Proxies(config.proxy, environ)
+        # The server is to give up waiting for a shard before we give up waiting for the server.
+        patience = max(1, int(config.timeout / 2))
+        query = f"?filter_path={_FILTER}&timeout={patience}s"
+        if config.pipeline:
+            query += f"&pipeline={config.pipeline}"
+        target = f"/{quote(config.target, safe='')}" if config.target else ""
+        self._bulk_path = f"{target}/_bulk{query}"
+        self._is_data_stream = config.is_data_stream
+        self._headers = {
+            "Content-Type": "application/x-ndjson",
+            "User-Agent": f"shipper/{__version__}",
+            **header_values(config.headers),
+        }
+        self._tls_config = config.tls
+        if config.tls.ca_trusted_fingerprint and self._proxies.use_tls:
+            raise ConfigError(
+                "the chain of a host cannot be looked at through a proxy with an https URL",
+                where="output.tls.ca_trusted_fingerprint",
+                what_to_do="set output.tls.ca to the CA itself",
+            )
+        use_tls = uses_tls(config) or self._proxies.use_tls
+        self._connections = Connections(
+            tls=Tls(config.tls) if use_tls else None,
+            # One more than the requests: a probe needs no place of theirs.
+            limit=config.max_in_flight + 1,
+            timeout=aiohttp.ClientTimeout(total=config.timeout, connect=_CONNECT_SECONDS),
+            clock=clock,
+            resolver=resolver,
+            log=log,
+        )
+        #: Hosts by what is known of them: some answer, what they are, no `require_data_stream`.
+        self._answered: set[str] = set()
+        self._judged: set[str] = set()
+        self._older: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        self._connections.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._connections.close()
+
+    async def post(self, host: str, body: Body) -> Answer:
+        """Sends a bulk request. Raises TransportError if there is no whole answer."""
+        if self._is_data_stream and host not in self._older:
+            answer = await self._post(f"{host}{self._bulk_path}&{_REQUIRE_DATA_STREAM}=true", body)
+            if answer.status != 400 or _NOT_KNOWN.search(answer.body) is None:
+                return answer
+            # An older Elasticsearch or an OpenSearch, which has read none of the events.
+            self._older.add(host)
+        return await self._post(host + self._bulk_path, body)
+
+    async def _post(self, url: str, body: Body) -> Answer:
+        headers = {"Content-Encoding": "gzip"} if body.gzip else {}
+        limit = _ANSWER_BESIDES + body.events * _ANSWER_PER_EVENT
+        return await self.request("POST", url, limit, headers, _BulkPayload(body.payload))
+
+    async def probe(self, host: str) -> Answer:
+        """Asks for the root page. Raises TransportError if there is no answer."""
+        answer = await self.request("GET", f"{host}/", _ANSWER_BESIDES)
+        if answer.status == 200 and host not in self._judged:
+            self._judged.add(host)
+            if self._log is not None and not product.is_known(answer.product, answer.body):
+                self._log.warning(
+                    "a host does not say that it is Elasticsearch or OpenSearch; it is used as one",
+                    host=host,
+                )
+        return answer
+
+    def credentials_refused(self) -> None:
+        """Has the next request read the credentials again."""
+        self._credentials.forget()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        limit: int = _ANSWER_BESIDES,
+        headers: dict[str, str] | None = None,
+        data: aiohttp.payload.Payload | bytes | None = None,
+    ) -> Answer:
+        """Any request, with our credentials; the answer's body may have `limit` bytes.
+
+        Raises TransportError if there is no whole answer.
+        """
+        target = URL(url, encoded=True)
+        try:
+            authorization = self._credentials.header()
+            proxy = self._proxies.to(target)
+        except OutputError as error:
+            raise TransportError("credentials", str(error)) from error
+        headers = {**self._headers, **(headers or {})}
+        if authorization:
+            headers["Authorization"] = authorization
+        if proxy is not None and proxy.authorization and target.scheme == "http":
+            headers["Proxy-Authorization"] = proxy.authorization
+        how = self._way(target, proxy)
+        async with self._connections.use() as generation:
+            try:
+                if target.scheme == "https" and self._tls_config.ca_trusted_fingerprint:
+                    await self._trust(generation, target, how)
+                async with generation.session.request(
+                    method,
+                    target,
+                    data=data,
+                    headers=headers,
+                    # A redirect would carry the credentials and the logs to another host.
+                    allow_redirects=False,
+                    **how,
+                ) as response:
+                    if response.status == 407 and proxy is not None:
+                        self._proxies.forget()
+                        raise proxy_refuses(response.status)
+                    answer = Answer(
+                        response.status,
+                        await _read(response, limit),
+                        self._retry_after(response.headers.get("Retry-After", "")),
+                        response.headers.get(product.HEADER, ""),
+                    )
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                raise await self._failure(error, generation, target, proxy) from error
+        self._answered.add(str(target.origin()))
+        return answer
+
+    def _way(self, target: URL, proxy: Proxy | None) -> dict[str, Any]:
+        """What leads to a host, in the words of aiohttp."""
+        how: dict[str, Any] = {}
+        if self._tls_config.server_name and target.scheme == "https":
+            how["server_hostname"] = self._tls_config.server_name
+        if proxy is not None:
+            how["proxy"] = proxy.url
+            if target.scheme == "https":
+                # Of the CONNECT request; the host sees none of them.
+                how["proxy_headers"] = {"User-Agent": self._headers["User-Agent"]}
+                if proxy.authorization:
+                    how["proxy_headers"]["Proxy-Authorization"] = proxy.authorization
+        return how
+
+    async def _trust(self, generation: Generation, target: URL, how: dict[str, Any]) -> None:
+        """Has the CA with the fingerprint trusted, if the host's chain has it.
+
+        Raises TransportError if it has not; what aiohttp raises if there is no chain to look at.
+        """
+        host = str(target.origin())
+        async with generation.looking[host]:
+            if host in generation.looked_at or generation.context is None:
+                return
+            chain = await look_at_chain(generation.session, target.origin(), **how)
+            found = find(chain, self._tls_config.ca_trusted_fingerprint)
+            if found is None or not is_ca(found):
+                raise wrong_fingerprint(is_there=found is not None)
+            generation.context.load_verify_locations(cadata=found)
+            generation.looked_at.add(host)
+
+    async def _failure(
+        self, error: Exception, generation: Generation, target: URL, proxy: Proxy | None
+    ) -> TransportError:
+        """Why there was no answer."""
+        failure = explain(
+            error,
+            proxy=proxy.url if proxy else None,
+            shows_certificate=bool(self._tls_config.certificate),
+        )
+        host = str(target.origin())
+        if failure.reason == "proxy_auth":
+            self._proxies.forget()
+        if failure.reason.startswith("tls"):
+            # Its CA may be another one now.
+            generation.looked_at.discard(host)
+        # A server that speaks TLS alone cuts what is no TLS, or answers it with an alert.
+        may_need_tls = (
+            failure.reason in ("disconnected", "invalid_answer")
+            and target.scheme == "http"
+            and proxy is None
+            and host not in self._answered
+        )
+        if may_need_tls and await _speaks_tls(generation.session, target):
+            return needs_tls()
+        return failure
+
+    def _retry_after(self, value: str) -> float:
+        """Seconds, from either form of the header (RFC 9110, 10.2.3); 0 if it is neither."""
+        if value.isascii() and value.isdigit():
+            return float(value)
+        try:
+            until = email.utils.parsedate_to_datetime(value).timestamp()
+        except (ValueError, OverflowError):
+            return 0.0
+        return max(0.0, until - self._clock.now())
+
+
+async def _speaks_tls(session: aiohttp.ClientSession, target: URL) -> bool:
+    address = target.origin().with_scheme("https").with_port(target.port)
+    try:
+        return bool(await look_at_chain(session, address))
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        return False
+
+
+class _BulkPayload(aiohttp.payload.Payload):
+    """Bytes, written piece by piece, so that a large body does not hold the event loop."""
+
+    def __init__(self, value: bytes) -> None:
+        super().__init__(value)
+        self._size = len(value)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise TypeError("a bulk body is not text")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        with memoryview(self._value) as view:
+            for start in range(0, len(view), _WRITE_BYTES):
+                await writer.write(bytes(view[start : start + _WRITE_BYTES]))
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        await self.write(writer)
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    chunks = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            raise ValueError(f"the answer has more than {limit} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)

@@ -1,0 +1,1 @@
+"""The output that appends events to files."""

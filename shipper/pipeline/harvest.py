@@ -1,0 +1,233 @@
+"""From files to batches: reads whoever has something, a block at a time and in turns, has it
+encoded, and hands it on. It waits for lines, for room in the byte budget, and for a slot to send;
+while it waits nothing is read, and that is the backpressure.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from shipper.clock import Clock
+from shipper.documents.encode import DocumentEncoder
+from shipper.documents.encoded import Encoded, FileTemplate
+from shipper.files.faults import FileErrors
+from shipper.files.identity import Mark
+from shipper.files.tail import Block, CutLine, NoLine, Reading, Rewritten, State, Tail
+from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.logs import Log
+from shipper.metrics import Metrics
+from shipper.pipeline.batch import Batcher
+from shipper.pipeline.budget import ByteBudget
+
+#: How long reading goes on before other tasks have their turn, in seconds: long enough that turns
+#: cost nothing, short enough that answers and notifications do not wait.
+_TURN_SECONDS = 0.004
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input: where its lines come from, and what is made of them."""
+
+    files: TrackedInput
+    encoder: DocumentEncoder
+
+
+class Harvester:
+    """Reads the files of all inputs."""
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        *,
+        following: FileTracker,
+        faults: FileErrors,
+        batcher: Batcher,
+        budget: ByteBudget,
+        clock: Clock,
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self._inputs = inputs
+        self._following = following
+        self._faults = faults
+        self._batcher = batcher
+        self._budget = budget
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+        self._queue: deque[tuple[Input, Tail]] = deque()
+        self._queued: set[Tail] = set()
+        self._something = asyncio.Event()
+        self._templates: dict[Tail, FileTemplate] = {}
+        self._sent_first = False
+        #: Lines that were read and have no outcome yet.
+        self.in_flight_events = 0
+
+    def ended(self, count: int) -> None:
+        """So many of the lines that were read have their outcome."""
+        self.in_flight_events -= count
+
+    async def run(self) -> None:
+        """Reads until it is cancelled. Wherever that happens, nothing is lost: what was read and
+        not handed on is read again by the next start."""
+        async with asyncio.TaskGroup() as tasks:
+            for source in self._inputs:
+                tasks.create_task(self._discover(source))
+            tasks.create_task(self._read_round_robin())
+
+    async def _discover(self, source: Input) -> None:
+        while True:
+            scan_due, modified = await source.files.wake_up.wait()
+            if scan_due:
+                await self._following.scan(source.files)
+                self._enqueue(source, source.files.catalog.tails)  # The scan has looked at them.
+                self._forget_templates()
+            else:
+                # Looked at in any case: the backlog is to be right while reading stops, too.
+                grown = [source.files.catalog.at(path) for path in modified]
+                self._enqueue(source, [tail for tail in grown if tail is not None and tail.look()])
+
+    def _enqueue(self, source: Input, tails: Iterable[Tail]) -> None:
+        for tail in tails:
+            if tail.may_have_data and tail not in self._queued:
+                tail.unread_since = tail.unread_since or self._clock.monotonic()
+                self._queued.add(tail)
+                self._queue.append((source, tail))
+                self._following.keep(source.files, [tail])
+        if self._queue:
+            self._something.set()
+
+    async def _read_round_robin(self) -> None:
+        turn_ends = self._clock.monotonic() + _TURN_SECONDS
+        while True:
+            if not self._queue:
+                await self._at_end()
+                turn_ends = self._clock.monotonic() + _TURN_SECONDS
+            source, tail = self._queue.popleft()
+            self._queued.discard(tail)
+            await self._budget.room()
+            try:
+                more = await self._read(source, tail)
+            except OSError as error:
+                # The next scan or notification finds it behind and has it tried again.
+                error.filename = error.filename or tail.path
+                self._faults.report("a file cannot be read; it is tried again", error)
+                more = None
+            if more is not None and more not in self._queued:
+                self._queued.add(more)
+                self._queue.append((source, more))
+            if self._clock.monotonic() >= turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = self._clock.monotonic() + _TURN_SECONDS
+
+    async def _at_end(self) -> None:
+        """Nothing is left to read for now."""
+        if not self._sent_first:
+            # The first request shows whether anything gets through: it does not wait for others.
+            self._sent_first = await self._batcher.flush()
+        while not self._queue:
+            self._something.clear()
+            await self._something.wait()
+
+    async def _read(self, source: Input, tail: Tail) -> Tail | None:
+        """One step; returns whom to read again soon."""
+        match await self._next(source, tail):
+            case Block(data, end, mark):
+                encoded = source.encoder.encode(
+                    self._template(source, tail), tail.offset, data, self._clock.now()
+                )
+                await self._submit(source, tail, encoded, end, mark)
+                return tail
+            case CutLine(head, length, end, mark):
+                encoded = source.encoder.encode_cut(
+                    self._template(source, tail), tail.offset, head, length, self._clock.now()
+                )
+                self._log.warning(
+                    "a line is longer than max_line_bytes; its head is shipped",
+                    key="too_long",
+                    path=tail.path,
+                    offset=tail.offset,
+                    bytes=length,
+                )
+                lost = length - len(head)
+                self._metrics.count("shipper_lost_bytes_total", lost, "line_too_long")
+                await self._submit(source, tail, encoded, end, mark)
+                return tail
+            case Rewritten(why):
+                self._log.warning(
+                    "a file has new content; it is read from its beginning",
+                    path=tail.path,
+                    why=why,
+                    read=tail.offset,
+                )
+                self._metrics.count("shipper_files_rewritten_total", 1, source.files.input_id)
+                # A copy that was made of the old content may not be known yet.
+                source.files.wake_up.wake(scan=True)
+                return source.files.catalog.rewritten(tail)
+            case NoLine.LONG_LINE:
+                return tail
+            case NoLine.AT_END:
+                return None
+
+    async def _next(self, source: Input, tail: Tail) -> Reading:
+        tail.busy = True
+        try:
+            if tail.state is State.WAITING and not await self._begin(source, tail):
+                return NoLine.AT_END
+            return await tail.read(final=source.files.catalog.is_final(tail))
+        finally:
+            tail.busy = False
+
+    async def _submit(
+        self, source: Input, tail: Tail, encoded: Encoded, end: int, mark: Mark
+    ) -> None:
+        size = end - tail.offset
+        now = self._clock.monotonic()
+        span = tail.acks.open(end, mark, tail.unread_since or now)
+        tail.unread_since = now if tail.unread else None
+        lines = encoded.lines
+        self.in_flight_events += lines
+        self._metrics.count("shipper_lines_read_total", lines, source.files.input_id)
+        self._metrics.count("shipper_bytes_read_total", size, source.files.input_id)
+        for rule, count in encoded.filtered.items():
+            self._metrics.count("shipper_events_filtered_total", count, source.files.input_id, rule)
+        for problem, count in encoded.flagged.items():
+            self._metrics.count("shipper_events_flagged_total", count, problem)
+        for name, failed in encoded.failures.items():
+            self._metrics.count("shipper_processor_failures_total", failed.count, name)
+            self._log.warning(
+                "a processor failed; the event is shipped without what it does",
+                key=f"processor:{name}",
+                processor=name,
+                path=tail.path,
+                events=failed.count,
+                problem=failed.problem,
+            )
+        await self._batcher.add(encoded, span)
+
+    async def _begin(self, source: Input, tail: Tail) -> bool:
+        start = await source.files.catalog.place(tail)
+        if start is None:
+            return False
+        self._log.info(
+            "a file is read", path=tail.path, offset=start.offset, size=tail.size, why=start.why
+        )
+        return True
+
+    def _forget_templates(self) -> None:
+        for tail in self._templates.keys() - self._queued:
+            if tail.state is State.DONE:
+                del self._templates[tail]
+
+    def _template(self, source: Input, tail: Tail) -> FileTemplate:
+        source.encoder.refresh(self._clock.now())
+        template = self._templates.get(tail)
+        if (
+            template is None
+            or template.path != tail.path
+            or template.generation != source.encoder.generation
+        ):
+            template = source.encoder.template(tail.identity, tail.path, tail.inode)
+            self._templates[tail] = template
+        return template

@@ -1,0 +1,153 @@
+"""Makes the inputs of a configuration: for each the files that it follows, what is made of their
+lines, and what keeps, unpacks and watches them.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from shipper.clock import Clock
+from shipper.config.inputs import InputConfig, StartAt
+from shipper.config.model import Config
+from shipper.config.outputs import Ids
+from shipper.documents.constants import document_constants, index_name, processing_of
+from shipper.documents.contributions import contributions_of
+from shipper.documents.encode import DocumentEncoder
+from shipper.documents.filters import EventFilter, filter_of
+from shipper.documents.processors.chain import DROPPED
+from shipper.documents.processors.machine import Machine
+from shipper.documents.processors.plan import drops_events
+from shipper.files.catalog import Catalog
+from shipper.files.compressed import SUFFIX, CompressedLogs
+from shipper.files.discovery import WakeUp, Watch
+from shipper.files.faults import FileErrors
+from shipper.files.filesystem import FileSystem
+from shipper.files.registry import FileRecord, Registry
+from shipper.files.retention import Retention
+from shipper.files.tail import ReadBuffer
+from shipper.files.tracker import TrackedInput
+from shipper.logs import Log
+from shipper.metrics import Metrics
+from shipper.pipeline.harvest import Input
+
+
+class Inputs:
+    """Makes the inputs of one configuration."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock,
+        filesystem: FileSystem,
+        machine: Machine,
+        faults: FileErrors,
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._filesystem = filesystem
+        self._machine = machine
+        self._faults = faults
+        self._metrics = metrics
+        self._log = log
+
+    def make(
+        self,
+        registry: Registry,
+        remembered: Sequence[FileRecord],
+        *,
+        on_change: Callable[[], None],
+    ) -> list[Input]:
+        """All of them. `remembered`: what the registry has; `on_change`: called when there is
+        something that it does not know yet."""
+        ephemeral_id = str(uuid.uuid4())
+        inputs = []
+        for settings in self._config.inputs:
+            catalog = Catalog(
+                settings.id,
+                filesystem=self._filesystem,
+                clock=self._clock,
+                buffer=ReadBuffer(settings.max_line_bytes),
+                remembered=[record for record in remembered if record.input_id == settings.id],
+                new_row=registry.new_row,
+                on_change=on_change,
+                forget_after=self._config.registry.forget_after,
+                ignore_older=settings.ignore_older,
+                start_at_end=settings.start_at is StartAt.END,
+            )
+            constants = document_constants(
+                self._config, settings, agent_id=registry.agent_id, ephemeral_id=ephemeral_id
+            )
+            processing = processing_of(
+                self._config, settings, constants, self._machine, self._clock.now()
+            )
+            encoder = DocumentEncoder(
+                constants,
+                content_ids=self._config.output.ids is Ids.CONTENT,
+                on_invalid=settings.on_invalid,
+                contributions=contributions_of(settings.format, constants),
+                events=self._event_filter(settings),
+                index=index_name(
+                    self._config, settings, processing.constants if processing else constants
+                ),
+                processing=processing,
+            )
+            inputs.append(
+                Input(
+                    TrackedInput(
+                        settings.id,
+                        settings.paths,
+                        catalog,
+                        WakeUp(),
+                        # A gzip is no text: what is in it is read by `compressed`.
+                        exclude=(*settings.exclude, f"*{SUFFIX}"),
+                        symlinks=settings.symlinks,
+                        retention=self._retention(settings.id),
+                        compressed=self._compressed(settings, catalog),
+                    ),
+                    encoder,
+                )
+            )
+        return inputs
+
+    def watches(self, inputs: Iterable[Input]) -> Iterator[Watch]:
+        """What rings the bell of each of them when there is something to look at."""
+
+        def report(directory: str, error: OSError) -> None:
+            error.filename = directory
+            self._faults.report("a directory cannot be watched; it is scanned regularly", error)
+
+        for settings, source in zip(self._config.inputs, inputs, strict=True):
+            interval = settings.scan_interval
+            yield Watch(self._clock, source.files.patterns, interval, source.files.wake_up, report)
+
+    def _event_filter(self, settings: InputConfig) -> EventFilter | None:
+        events = filter_of(settings.events)
+        rules = list(events.labels) if events else []
+        if drops_events((*settings.processors, *self._config.processors)):
+            rules.append(DROPPED)
+        # A rule that has matched nothing is seen to be there.
+        for rule in rules:
+            self._metrics.count("shipper_events_filtered_total", 0, settings.id, rule)
+        return events
+
+    def _compressed(self, settings: InputConfig, catalog: Catalog) -> CompressedLogs | None:
+        if not settings.compressed:
+            return None
+        return CompressedLogs(
+            settings.paths,
+            catalog,
+            exclude=settings.exclude,
+            filesystem=self._filesystem,
+            clock=self._clock,
+            log=self._log,
+            directory=Path(self._config.data_dir),
+        )
+
+    def _retention(self, input_id: str) -> Retention | None:
+        if not self._config.retention.enabled:
+            return None
+        owner = f"{self._config.data_dir}\0{input_id}"
+        return Retention(self._filesystem, owner, self._faults.report)

@@ -1,0 +1,680 @@
+"""`shipper check` says of each thing that can be wrong what it is and what to do; it changes
+nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from shipper.check.command import check
+from shipper.check.findings import Finding, Result, report
+from shipper.clock import SystemClock
+from shipper.config.inputs import InputConfig
+from shipper.config.model import Config
+from shipper.config.outputs import OutputConfig
+from shipper.config.proxy import ProxyConfig
+from shipper.config.tls import TlsConfig, TlsVerify
+from shipper.config.units import HostList, Secret
+from shipper.demo import bulk_api
+from shipper.errors import ConfigError
+from tests.servers.launcher import free_port
+from tests.support.bulk_server import BulkServer
+from tests.support.certificates import Authority
+from tests.support.clock import ManualClock
+from tests.support.faults import Items
+from tests.support.forward_proxy import ForwardProxy
+from tests.support.logdir import LogDirectory
+from tests.support.tls_front import TlsFront
+
+STREAM = "logs-cilium_tetragon.log-default"
+ROOT = "GET /"
+RESOLVE = f"GET /_resolve/index/{STREAM}*"
+SIMULATE = f"POST /_index_template/_simulate_index/{STREAM}"
+PRIVILEGES = "POST /_security/user/_has_privileges"
+
+NOTHING_THERE: dict[str, object] = {"indices": [], "aliases": [], "data_streams": []}
+DENIED = {"error": {"type": "security_exception", "reason": "action is unauthorized"}}
+
+
+@pytest.fixture
+def config(bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path) -> Config:
+    """A configuration with which nothing is wrong."""
+    return Config(
+        name="node-1",
+        inputs=(InputConfig("tetragon", (log_directory.glob,)),),
+        data_dir=str(tmp_path / "data"),
+        output=OutputConfig(HostList([bulk_server.url])),
+    )
+
+
+def with_output(config: Config, **settings: Any) -> Config:
+    return msgspec.structs.replace(
+        config, output=msgspec.structs.replace(config.output, **settings)
+    )
+
+
+def findings(config: Config) -> dict[str, Finding]:
+    """Return what was found, by what was looked at; later findings of the same name win."""
+    return {found.what: found for found in asyncio.run(check(config, SystemClock()))}
+
+
+def shown(config: Config) -> tuple[int, str]:
+    """Return the exit code and the report."""
+    stream = io.StringIO()
+    code = report("/etc/shipper.yml", asyncio.run(check(config, SystemClock())), stream)
+    return code, stream.getvalue()
+
+
+def test_nothing_wrong(
+    config: Config, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    log_directory.write(3)
+    assert shown(config) == (
+        0,
+        f"configuration /etc/shipper.yml: ok\n"
+        f"input tetragon\n"
+        f"  files        ok        {log_directory.glob}: 1 now\n"
+        f"data_dir {config.data_dir}\n"
+        f"  writable     ok      \n"
+        f"{bulk_server.url}\n"
+        f"  reachable    ok        Elasticsearch 8.15.3\n"
+        f"  data stream  ok        {STREAM}\n"
+        f"  may write    ok      \n"
+        f"nothing wrong\n",
+    )
+    assert bulk_server.documents == {}
+    assert not Path(config.data_dir).exists()
+
+
+def test_what_is_wrong_comes_with_advice_and_exit_code_1(config: Config) -> None:
+    code, text = shown(with_output(config, hosts=HostList([f"http://127.0.0.1:{free_port()}"])))
+    assert code == 1
+    assert "  reachable    WRONG     no connection: Connection refused\n    -> look at" in text
+    assert text.endswith("1 wrong\n")
+
+
+class TestReaching:
+    def test_opensearch_is_known_by_its_name(self, config: Config, bulk_server: BulkServer) -> None:
+        version = {"distribution": "opensearch", "number": "2.19.1"}
+        bulk_server.pages[ROOT] = (200, {"version": version})
+        found = findings(config)["reachable"]
+        assert (found.result, found.detail) == (Result.OK, "OpenSearch 2.19.1")
+
+    @pytest.mark.parametrize("page", [{}, [], "text", 5, {"version": "8"}, {"version": {}}])
+    def test_a_root_page_of_another_kind_is_no_failure(
+        self, config: Config, bulk_server: BulkServer, page: object
+    ) -> None:
+        bulk_server.pages[ROOT] = (200, page)
+        assert findings(config)["may write"].result is Result.OK
+
+    @pytest.mark.parametrize("status", [403, 404, 405])
+    def test_a_root_page_that_is_not_for_us_is_no_failure(
+        self, config: Config, bulk_server: BulkServer, status: int
+    ) -> None:
+        bulk_server.pages[ROOT] = (status, DENIED)
+        found = findings(config)
+        assert {each.result for each in found.values()} == {Result.OK}
+
+    def test_each_host_is_asked(self, config: Config, bulk_server: BulkServer) -> None:
+        away = f"http://127.0.0.1:{free_port()}"
+        both = with_output(config, hosts=HostList([away, bulk_server.url]))
+        found = asyncio.run(check(both, SystemClock()))
+        results = {(each.subject, each.what): each.result for each in found}
+        assert results[away, "reachable"] is Result.WRONG
+        assert results[bulk_server.url, "may write"] is Result.OK
+
+    def test_a_redirect_is_wrong_and_not_followed(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        bulk_server.pages[ROOT] = (301, {})
+        found = findings(config)
+        assert found["reachable"].detail == "HTTP 301"
+        assert found["reachable"].what_to_do == "give the URL that it redirects to"
+        assert len(bulk_server.other_requests) == 1
+
+    @pytest.mark.parametrize("status", [429, 500, 503])
+    def test_a_cluster_that_is_not_well_is_wrong(
+        self, config: Config, bulk_server: BulkServer, status: int
+    ) -> None:
+        bulk_server.pages[ROOT] = (status, {"error": "no master"})
+        found = findings(config)["reachable"]
+        assert found.result is Result.WRONG
+        assert found.detail == f"HTTP {status}: no master"
+
+    def test_http_to_a_server_of_https_asks_for_the_right_url(self, config: Config) -> None:
+        with BulkServer(tls=True) as server:
+            url = server.url.replace("https", "http")
+            found = findings(with_output(config, hosts=HostList([url])))["reachable"]
+        assert found.result is Result.WRONG
+        assert "https" in found.what_to_do
+
+
+class TestCertificates:
+    def test_an_unknown_ca_is_wrong_and_the_option_is_named(self, config: Config) -> None:
+        with BulkServer(tls=True) as server:
+            found = findings(with_output(config, hosts=HostList([server.url])))["reachable"]
+            assert found.result is Result.WRONG
+            assert "unable to get local issuer certificate" in found.detail
+            assert "output.tls.ca" in found.what_to_do
+            # Nobody who is not trusted learns anything.
+            assert server.other_requests == []
+
+    def test_the_right_ca_is_right(self, config: Config, tmp_path: Path) -> None:
+        with BulkServer(tls=True) as server:
+            tls = TlsConfig(ca=str(server.write_ca(tmp_path / "ca.crt")))
+            found = findings(with_output(config, hosts=HostList([server.url]), tls=tls))
+        assert found["reachable"].result is Result.OK
+
+    def test_a_certificate_that_is_not_verified_is_said(self, config: Config) -> None:
+        with BulkServer(tls=True, tls_names=("es.example",)) as server:
+            tls = TlsConfig(verify=TlsVerify.NONE)
+            found = findings(with_output(config, hosts=HostList([server.url]), tls=tls))
+        assert found["certificate"].result is Result.UNKNOWN
+        assert "it is not verified" in found["certificate"].detail
+        assert found["may write"].result is Result.OK
+
+    @pytest.mark.parametrize(
+        ("fault", "detail", "advice"),
+        [
+            ("name", "is for another name", "output.tls.server_name"),
+            ("expired", "certificate has expired", "clock"),
+            ("fingerprint", "has the fingerprint", "output.tls.ca_trusted_fingerprint"),
+            ("client", "asks for a certificate of ours", "output.tls.certificate"),
+        ],
+    )
+    def test_each_fault_of_tls_has_its_own_words(
+        self, config: Config, fault: str, detail: str, advice: str
+    ) -> None:
+        authority = Authority()
+        context = authority.server(
+            "es.example" if fault == "name" else "127.0.0.1",
+            expired=fault == "expired",
+            with_ca=True,
+            clients=authority if fault == "client" else None,
+        )
+        tls = TlsConfig(ca=authority.pem)
+        if fault == "fingerprint":
+            tls = TlsConfig(ca_trusted_fingerprint="a1" * 32)
+        with TlsFront(context, authorization="ApiKey right") as front:
+            found = findings(with_output(config, hosts=HostList([front.url]), tls=tls))
+        assert found["reachable"].result is Result.WRONG
+        assert detail in found["reachable"].detail
+        assert advice in found["reachable"].what_to_do
+        assert front.received == []
+
+    def test_a_proxy_that_does_not_know_us_is_named(self, config: Config) -> None:
+        with ForwardProxy(authorization="Basic right") as proxy:
+            found = findings(with_output(config, proxy=ProxyConfig(url=proxy.url)))["reachable"]
+        assert found.detail == "the proxy does not know us: HTTP 407"
+        assert "output.proxy.username" in found.what_to_do
+
+    def test_what_is_no_elasticsearch_is_said_and_is_no_failure_by_itself(
+        self, config: Config
+    ) -> None:
+        authority = Authority()
+        with TlsFront(authority.server()) as front:
+            tls = TlsConfig(ca=authority.pem)
+            found = findings(with_output(config, hosts=HostList([front.url]), tls=tls))
+        assert found["reachable"].result is Result.OK
+        assert found["product"].result is Result.UNKNOWN
+        assert "does not say that it is Elasticsearch" in found["product"].detail
+
+
+class TestCredentials:
+    def test_none_where_some_are_asked_for(self, config: Config, bulk_server: BulkServer) -> None:
+        bulk_server.authorization = "ApiKey right"
+        found = findings(config)
+        assert found["reachable"].result is Result.OK
+        assert found["known"].detail.startswith("HTTP 401: ")
+        assert found["known"].what_to_do == (
+            "credentials are asked for: set username and password, or api_key"
+        )
+        assert "may write" not in found
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"api_key": Secret("geheim")},
+            {"username": "shipper", "password": Secret("geheim")},
+        ],
+    )
+    def test_wrong_ones(
+        self, config: Config, bulk_server: BulkServer, given: dict[str, Any]
+    ) -> None:
+        bulk_server.authorization = "ApiKey right"
+        code, text = shown(with_output(config, **given))
+        assert code == 1
+        assert "these credentials are not accepted: look at username, password and api_key" in text
+        assert "geheim" not in text
+
+    def test_a_wrong_token(self, config: Config, bulk_server: BulkServer) -> None:
+        bulk_server.authorization = "Bearer right"
+        found = findings(with_output(config, bearer_token=Secret("geheim")))["known"]
+        assert found.what_to_do == "this token is not accepted: look at bearer_token"
+        assert shown(with_output(config, bearer_token=Secret("right")))[0] == 0
+
+    def test_right_ones(self, config: Config, bulk_server: BulkServer) -> None:
+        bulk_server.authorization = "ApiKey right"
+        assert shown(with_output(config, api_key=Secret("right")))[0] == 0
+
+    def test_a_file_of_a_secret_that_is_not_there(self, config: Config, tmp_path: Path) -> None:
+        path = str(tmp_path / "key")
+        found = findings(with_output(config, api_key_file=path))["reachable"]
+        assert found.result is Result.WRONG
+        assert path in found.detail
+        assert "read the file" in found.what_to_do
+
+
+class TestDataStream:
+    @pytest.fixture(autouse=True)
+    def no_data_stream_yet(self, bulk_server: BulkServer) -> None:
+        bulk_server.pages[RESOLVE] = (200, NOTHING_THERE)
+
+    def test_a_template_will_make_it(self, config: Config, bulk_server: BulkServer) -> None:
+        found = findings(config)
+        assert found["template"].result is Result.OK
+        assert "data stream" not in found
+        assert found["may write"].result is Result.UNKNOWN
+        # Nothing is tried that could make an index.
+        assert bulk_server.requests == []
+
+    @pytest.mark.parametrize("page", [{}, {"overlapping": []}, []])
+    def test_no_template_is_wrong(
+        self, config: Config, bulk_server: BulkServer, page: object
+    ) -> None:
+        bulk_server.pages[SIMULATE] = (200, page)
+        found = findings(config)
+        assert found["template"].result is Result.WRONG
+        assert found["template"].detail == (
+            f"there is none for {STREAM}: a plain index would be made"
+        )
+        assert "install the Tetragon integration in Kibana" in found["template"].what_to_do
+        assert "may write" not in found
+
+    @pytest.mark.parametrize(
+        ("templates", "result"),
+        [
+            ([("logs-*-*", 100, True)], Result.OK),
+            ([("logs-*-*", 100, False)], Result.WRONG),
+            ([("logs-*-*", 100, True), ("logs-cilium*", 200, False)], Result.WRONG),
+            ([("logs-*-*", 100, False), ("logs-cilium*", 200, True)], Result.OK),
+            ([("metrics-*", 900, False), ("logs-*-*", 100, True)], Result.OK),
+            ([], Result.OK),
+        ],
+    )
+    def test_the_template_that_wins_has_to_make_a_data_stream(
+        self,
+        config: Config,
+        bulk_server: BulkServer,
+        templates: list[tuple[str, int, bool]],
+        result: Result,
+    ) -> None:
+        bulk_server.pages["GET /_index_template"] = (
+            200,
+            {
+                "index_templates": [
+                    {
+                        "name": glob,
+                        "index_template": {
+                            "index_patterns": [glob],
+                            "priority": priority,
+                            **({"data_stream": {}} if makes_data_stream else {}),
+                        },
+                    }
+                    for glob, priority, makes_data_stream in templates
+                ]
+            },
+        )
+        found = findings(config)["template"]
+        assert found.result is result
+        if result is Result.WRONG:
+            assert "has no `data_stream`" in found.detail
+
+    @pytest.mark.parametrize(
+        ("status", "detail"),
+        [
+            (401, "these credentials may not look at templates"),
+            (403, "these credentials may not look at templates"),
+            (405, "HTTP 405: action is unauthorized"),
+        ],
+    )
+    def test_a_template_that_we_may_not_see_is_unknown_and_no_failure(
+        self, config: Config, bulk_server: BulkServer, status: int, detail: str
+    ) -> None:
+        bulk_server.pages[SIMULATE] = (status, DENIED)
+        found = findings(config)
+        assert (found["template"].result, found["template"].detail) == (Result.UNKNOWN, detail)
+        assert shown(config)[0] == 0
+
+    def test_data_streams_that_we_may_not_see_are_no_failure(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        bulk_server.pages[RESOLVE] = (403, DENIED)
+        assert findings(config)["template"].result is Result.OK
+
+    def test_a_plain_index_in_its_place_is_wrong(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        bulk_server.pages[RESOLVE] = (200, {**NOTHING_THERE, "indices": [{"name": STREAM}]})
+        found = findings(config)
+        assert found["data stream"].result is Result.WRONG
+        assert found["data stream"].detail == (
+            f"{STREAM} is a plain index, made while no template was there"
+        )
+        assert found["data stream"].what_to_do.startswith("install the template")
+        assert bulk_server.requests == []
+
+    def test_another_data_stream_of_a_longer_name_is_not_taken_for_it(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        longer = {**NOTHING_THERE, "data_streams": [{"name": f"{STREAM}2"}]}
+        bulk_server.pages[RESOLVE] = (200, longer)
+        assert "data stream" not in findings(config)
+
+
+class TestPlainIndex:
+    RESOLVE = "GET /_resolve/index/tetragon*"
+    TEMPLATES = "GET /_index_template"
+
+    @pytest.fixture
+    def config(self, config: Config) -> Config:
+        return with_output(config, index="Tetragon")
+
+    @pytest.fixture(autouse=True)
+    def nothing_there(self, bulk_server: BulkServer) -> None:
+        bulk_server.pages[self.RESOLVE] = (200, NOTHING_THERE)
+
+    def template(self, bulk_server: BulkServer, **more: object) -> None:
+        template = {"index_patterns": ["tetragon*"], "priority": 5, **more}
+        found = {"name": "mine", "index_template": template}
+        bulk_server.pages[self.TEMPLATES] = (200, {"index_templates": [found]})
+
+    def test_it_is_there_and_a_document_that_is_no_json_shows_the_right_to_write(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        bulk_server.pages[self.RESOLVE] = (
+            200,
+            {**NOTHING_THERE, "indices": [{"name": "tetragon"}]},
+        )
+        code, text = shown(config)
+        assert code == 0
+        assert "  index        ok        tetragon\n  may write    ok      \n" in text
+        assert bulk_server.documents == {}
+        assert [request.path for request in bulk_server.requests] == ["/tetragon/_bulk"]
+        bulk_server.refuse_items = Items(403, reason="no permissions")
+        found = findings(config)["may write"]
+        assert (found.result, found.detail) == (Result.WRONG, "status 403: no permissions")
+
+    def test_the_first_line_will_make_it(self, config: Config, bulk_server: BulkServer) -> None:
+        found = findings(config)
+        assert (found["index"].result, found["index"].detail) == (
+            Result.OK,
+            "the first line makes tetragon, by no template that we see",
+        )
+        assert found["may write"].result is Result.UNKNOWN
+        assert found["may write"].detail == "this is known once the first line makes the index"
+        self.template(bulk_server)
+        found = findings(config)
+        assert found["index"].detail == "the first line makes tetragon, as its template says"
+        # Nothing is tried that could make an index.
+        assert bulk_server.requests == []
+
+    def test_a_template_that_makes_a_data_stream_of_it_is_wrong(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        self.template(bulk_server, data_stream={})
+        found = findings(config)
+        assert found["index"].result is Result.WRONG
+        assert found["index"].detail == "a template makes tetragon a data stream"
+        assert "output.data_stream" in found["index"].what_to_do
+        assert "may write" not in found
+
+    def test_a_data_stream_of_that_name_is_wrong(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        page = {**NOTHING_THERE, "data_streams": [{"name": "tetragon"}]}
+        bulk_server.pages[self.RESOLVE] = (200, page)
+        found = findings(config)
+        assert found["index"].result is Result.WRONG
+        assert found["index"].detail == "tetragon is a data stream"
+        assert "may write" not in found
+
+    def test_a_closed_index_is_wrong(self, config: Config, bulk_server: BulkServer) -> None:
+        closed = {"name": "tetragon", "attributes": ["closed"]}
+        bulk_server.pages[self.RESOLVE] = (200, {**NOTHING_THERE, "indices": [closed]})
+        found = findings(config)
+        assert found["index"].result is Result.WRONG
+        assert found["index"].detail == "tetragon is closed: lines for it wait"
+
+    @pytest.mark.parametrize(
+        ("indices", "result"),
+        [
+            ({"a": None}, Result.OK),
+            ({"a": True}, Result.OK),
+            ({"a": None, "b": True}, Result.OK),
+            ({"a": False, "b": True}, Result.OK),
+            ({"a": False}, Result.WRONG),
+            ({"a": None, "b": None}, Result.WRONG),
+            ({"a": False, "b": None}, Result.WRONG),
+        ],
+    )
+    def test_an_alias_needs_an_index_to_write_to(
+        self,
+        config: Config,
+        bulk_server: BulkServer,
+        indices: dict[str, bool | None],
+        result: Result,
+    ) -> None:
+        page = {**NOTHING_THERE, "aliases": [{"name": "tetragon", "indices": list(indices)}]}
+        bulk_server.pages[self.RESOLVE] = (200, page)
+        bulk_server.pages["GET /_alias/tetragon"] = (
+            200,
+            {
+                name: {"aliases": {"tetragon": {} if said is None else {"is_write_index": said}}}
+                for name, said in indices.items()
+            },
+        )
+        found = findings(config)
+        assert found["index"].result is result
+        if result is Result.OK:
+            assert found["index"].detail == "tetragon, an alias"
+            assert found["may write"].result is Result.OK
+        else:
+            assert "is_write_index" in found["index"].what_to_do
+            assert bulk_server.requests == []
+
+    @pytest.mark.parametrize("page", [(403, DENIED), (200, None), (200, {"a": 1}), (200, {})])
+    def test_an_alias_that_we_may_not_look_at_is_no_failure(
+        self, config: Config, bulk_server: BulkServer, page: tuple[int, object]
+    ) -> None:
+        there = {**NOTHING_THERE, "aliases": [{"name": "tetragon"}]}
+        bulk_server.pages[self.RESOLVE] = (200, there)
+        bulk_server.pages["GET /_alias/tetragon"] = page
+        assert findings(config)["index"].result is Result.OK
+
+    def test_indices_that_we_may_not_see_are_unknown_and_no_failure(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        bulk_server.pages[self.RESOLVE] = (403, DENIED)
+        found = findings(config)["index"]
+        assert (found.result, found.detail) == (
+            Result.UNKNOWN,
+            "HTTP 403: action is unauthorized",
+        )
+        assert shown(config)[0] == 0
+
+    def test_an_index_of_a_longer_name_is_not_taken_for_it(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        longer = {**NOTHING_THERE, "indices": [{"name": "tetragon2"}]}
+        bulk_server.pages[self.RESOLVE] = (200, longer)
+        assert findings(config)["index"].detail.startswith("the first line makes tetragon, ")
+
+    def test_the_privileges_are_those_for_the_index(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        granted = {"tetragon": {"create_doc": True, "auto_configure": False}}
+        bulk_server.pages[PRIVILEGES] = (200, {"has_all_requested": False, "index": granted})
+        found = findings(config)["may write"]
+        assert found.detail == "these credentials lack auto_configure on tetragon"
+
+    def test_the_indices_of_today_are_looked_at_of_all_inputs(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        (source,) = config.inputs
+        inputs = tuple(
+            msgspec.structs.replace(source, id=f"input-{number}", fields={"team": team})
+            for number, team in enumerate(("a", "b", "a"))
+        )
+        config = msgspec.structs.replace(config, inputs=inputs)
+        config = with_output(config, index="%{[fields.team]}-%{+yyyy.MM.dd}")
+        for name in ("a-2026.11.24", "b-2026.11.24"):
+            bulk_server.pages[f"GET /_resolve/index/{name}*"] = (200, NOTHING_THERE)
+        found = asyncio.run(check(config, ManualClock(now=1_795_500_000.0)))
+        assert [each.detail for each in found if each.what == "index"] == [
+            "the first line makes a-2026.11.24, by no template that we see",
+            "the first line makes b-2026.11.24, by no template that we see",
+        ]
+
+    def test_a_name_that_cannot_be_is_an_error_of_the_configuration(self, config: Config) -> None:
+        with pytest.raises(ConfigError, match=r"`fields.team` has no value"):
+            findings(with_output(config, index="%{[fields.team]}"))
+
+
+class TestWriting:
+    @staticmethod
+    def privileges(**granted: bool) -> tuple[int, dict[str, Any]]:
+        page = {"has_all_requested": all(granted.values()), "index": {STREAM: granted}}
+        return 200, page
+
+    def test_the_privileges_are_there(self, config: Config, bulk_server: BulkServer) -> None:
+        bulk_server.pages[PRIVILEGES] = self.privileges(create_doc=True)
+        assert findings(config)["may write"].result is Result.OK
+        assert bulk_server.requests == []
+
+    def test_privileges_that_lack_are_named(self, config: Config, bulk_server: BulkServer) -> None:
+        bulk_server.pages[RESOLVE] = (200, NOTHING_THERE)
+        bulk_server.pages[PRIVILEGES] = self.privileges(create_doc=True, auto_configure=False)
+        found = findings(config)["may write"]
+        assert found.result is Result.WRONG
+        assert found.detail == f"these credentials lack auto_configure on {STREAM}"
+        assert "grant the privileges" in found.what_to_do
+
+    def test_an_answer_without_names_is_still_a_no(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        bulk_server.pages[PRIVILEGES] = (200, {"has_all_requested": False})
+        found = findings(config)["may write"]
+        assert (found.result, found.detail) == (
+            Result.WRONG,
+            f"these credentials lack privileges on {STREAM}",
+        )
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_without_that_page_a_document_that_nobody_takes_shows_the_right(
+        self, config: Config, bulk_server: BulkServer, status: int
+    ) -> None:
+        assert findings(config)["may write"].result is Result.OK
+        bulk_server.refuse_items = Items(status, reason="no permissions")
+        found = findings(config)["may write"]
+        assert found.result is Result.WRONG
+        assert found.detail == f"status {status}: no permissions"
+        assert bulk_server.documents == {}
+
+    def test_an_answer_that_says_nothing_of_rights_is_unknown(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        bulk_server.refuse_items = Items(503)
+        assert findings(config)["may write"].result is Result.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "result", "detail"),
+    [
+        (200, Result.OK, "mine"),
+        (404, Result.WRONG, "there is no mine"),
+        (403, Result.UNKNOWN, "HTTP 403: action is unauthorized"),
+    ],
+)
+def test_the_pipeline_has_to_be_there(
+    config: Config, bulk_server: BulkServer, status: int, result: Result, detail: str
+) -> None:
+    assert "pipeline" not in findings(config)
+    bulk_server.pages["GET /_ingest/pipeline/mine"] = (status, DENIED)
+    found = findings(with_output(config, pipeline="mine"))["pipeline"]
+    assert (found.result, found.detail) == (result, detail)
+
+
+class TestFiles:
+    def test_a_directory_that_is_not_there_yet_is_no_failure_and_comes_with_a_hint(
+        self, config: Config, tmp_path: Path
+    ) -> None:
+        missing = InputConfig("tetragon", (str(tmp_path / "no" / "*.log"),))
+        config = msgspec.structs.replace(config, inputs=(missing,))
+        found = findings(config)["files"]
+        assert found.result is Result.UNKNOWN
+        assert found.detail == f"{tmp_path / 'no'} does not exist yet; it will be waited for"
+        assert "/var/log/tetragon" in found.what_to_do
+        assert shown(config)[0] == 0
+
+    def test_a_file_that_cannot_be_looked_at_is_wrong(
+        self, config: Config, log_directory: LogDirectory
+    ) -> None:
+        loop = log_directory.log.with_name("loop.log")
+        loop.symlink_to(loop)
+        found = findings(config)["readable"]
+        assert found.result is Result.WRONG
+        assert found.detail == f"{loop}: Too many levels of symbolic links"
+
+    def test_a_data_dir_that_cannot_be_made_is_wrong(self, config: Config, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        config = msgspec.structs.replace(config, data_dir=str(tmp_path / "file" / "data"))
+        found = findings(config)["writable"]
+        assert found.result is Result.WRONG
+        assert found.detail.startswith(f"{tmp_path / 'file'} is not a directory")
+
+
+def test_the_server_of_these_tests_knows_the_pages_that_are_asked_for() -> None:
+    """Else every finding here would be that of a 404."""
+    for page in (ROOT, RESOLVE, SIMULATE):
+        assert bulk_api.other_page(*page.split(" "))[0] == 200
+
+
+class TestOddAnswers:
+    @pytest.mark.parametrize(
+        "odd",
+        [None, [], "a page", {"data_streams": None}, {"data_streams": [None], "indices": [{}]}],
+        ids=str,
+    )
+    def test_what_is_no_answer_of_a_cluster_says_nothing_about_the_data_stream(
+        self, config: Config, bulk_server: BulkServer, odd: object
+    ) -> None:
+        bulk_server.pages[RESOLVE] = (200, odd)
+        found = findings(config)
+        assert "data stream" not in found
+
+    @pytest.mark.parametrize(
+        "odd", [None, {"index_templates": None}, {"index_templates": [{"index_template": 1}]}]
+    )
+    def test_templates_that_cannot_be_understood_are_no_failure(
+        self, config: Config, bulk_server: BulkServer, odd: object
+    ) -> None:
+        nothing: dict[str, list[object]] = {"data_streams": [], "indices": []}
+        bulk_server.pages[RESOLVE] = (200, nothing)
+        bulk_server.pages[SIMULATE] = (200, {"template": {}})
+        bulk_server.pages["GET /_index_template"] = (200, odd)
+        assert findings(config)["template"].result is Result.OK
+
+    @pytest.mark.parametrize("odd", [None, {"index": None}, {"index": {STREAM: [1]}}])
+    def test_privileges_that_cannot_be_understood_are_not_taken_for_granted(
+        self, config: Config, bulk_server: BulkServer, odd: object
+    ) -> None:
+        bulk_server.pages[PRIVILEGES] = (200, odd)
+        found = findings(config)["may write"]
+        assert found.result is Result.WRONG
+        assert "privileges" in found.detail

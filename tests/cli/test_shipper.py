@@ -1,0 +1,617 @@
+"""The command line as a user meets it: processes, their exit codes, and what they say."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shipper import __version__
+from shipper.cli.shipper import main
+from shipper.clock import SystemClock
+from shipper.config.load import PLACES
+from shipper.files.filesystem import Inode
+from shipper.files.identity import Identity, Mark
+from shipper.files.registry import FileRecord, Registry
+from shipper.output.dead_letter import DeadLetter, line_of
+from tests.conftest import MakeShipper
+from tests.support.bulk_server import BulkServer
+from tests.support.filebeat import FilebeatRegistry, snapshot
+from tests.support.filebeat import value as filebeat_value
+from tests.support.logdir import LogDirectory
+from tests.support.processes import overlay
+
+PATIENCE = 30.0
+"""Seconds; no command takes so long unless something is wrong."""
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    environment = {key: value for key, value in os.environ.items() if key != "SHIPPER_CONFIG"}
+    return subprocess.run(
+        [sys.executable, "-m", "shipper", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env={**environment, **environ},
+    )
+
+
+def on_a_terminal(*arguments: str) -> tuple[int, str]:
+    """Run a command whose standard error is a terminal; return its exit code and what is there."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "shipper", *arguments]
+    environment = {**os.environ, "NO_COLOR": "1"}
+    process = subprocess.Popen(command, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    # Reading from a terminal that nobody has open any more is an error on Linux.
+    while piece := _read_terminal(ours):
+        shown += piece
+    os.close(ours)
+    return process.wait(PATIENCE), shown.decode().replace("\r\n", "\n")
+
+
+def _read_terminal(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:
+        return b""
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Return the only thing that a command said: one JSON object, and no traceback."""
+    (line,) = done.stderr.splitlines()
+    assert done.stdout == ""
+    assert "Traceback" not in line
+    entry: dict[str, Any] = json.loads(line)
+    assert entry.keys() == {"time", "level", "message", "where", "what_to_do"}
+    assert entry["level"] == "error"
+    return entry
+
+
+@pytest.fixture
+def config(tmp_path: Path, bulk_server: BulkServer) -> dict[str, Any]:
+    """A configuration that a test may change before it writes it."""
+    return {
+        "inputs": [{"id": "tetragon", "paths": [str(tmp_path / "logs" / "*.log")]}],
+        "data_dir": str(tmp_path / "data"),
+        "output": {"hosts": [bulk_server.url]},
+        "admin": {"enabled": False},
+    }
+
+
+def write(tmp_path: Path, config: Mapping[str, Any]) -> str:
+    """Write a configuration and return its path. JSON is YAML."""
+    path = tmp_path / "shipper.yml"
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+class TestArguments:
+    def test_help_names_the_commands_and_has_a_configuration_to_begin_with(self) -> None:
+        done = run("--help")
+        assert (done.returncode, done.stderr) == (0, "")
+        for command in ("run", "check", "setup", "registry", "deadletter", "demo"):
+            # What it is for stands beside it, or below a name that is long.
+            assert re.search(rf"^    {command}(\n {{10,}}| +)\w", done.stdout, re.MULTILINE)
+        assert "/etc/shipper/shipper.yml" in done.stdout
+        assert "hosts: [https://es-1:9200]" in done.stdout
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("run",),
+            ("check",),
+            ("setup",),
+            ("registry", "show"),
+            ("registry", "import"),
+            ("deadletter", "show"),
+            ("deadletter", "replay"),
+            ("demo",),
+        ],
+    )
+    def test_each_command_has_help_of_its_own(
+        self, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--help"])
+        assert ended.value.code == 0
+        assert f"usage: shipper {' '.join(command)} [-h]" in capsys.readouterr().out
+
+    def test_the_version(self) -> None:
+        done = run("--version")
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"shipper {__version__}\n", "")
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ((), "the following arguments are required: COMMAND"),
+            (("rum",), "invalid choice: 'rum'"),
+            (("registry",), "the following arguments are required: ACTION"),
+            (("run", "--frobnicate"), "unrecognized arguments: --frobnicate"),
+            (("run", "-c"), "expected one argument"),
+        ],
+    )
+    def test_wrong_arguments_are_exit_code_2(
+        self, arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run",),
+        ("check",),
+        ("setup",),
+        ("registry", "show"),
+        ("registry", "import"),
+        ("deadletter", "show"),
+        ("deadletter", "replay"),
+    ],
+)
+def test_without_a_configuration_it_says_where_it_looked(command: tuple[str, ...]) -> None:
+    if any(os.path.exists(place) for place in PLACES):
+        pytest.skip("this machine has a configuration")
+    done = run(*command)
+    assert done.returncode == 2
+    entry = complaint(done)
+    assert entry["message"] == "there is no configuration"
+    assert entry["where"] == (
+        "/etc/shipper/shipper.yml, /usr/share/filebeat/filebeat.yml, /usr/share/shipper/shipper.yml"
+    )
+    assert entry["what_to_do"] == "write one there, or name one with -c FILE or $SHIPPER_CONFIG"
+
+
+class TestWrongConfiguration:
+    def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
+        done = run("run", "-c", str(tmp_path / "no.yml"))
+        assert done.returncode == 2
+        entry = complaint(done)
+        assert entry["message"] == "the configuration cannot be read: No such file or directory"
+        assert entry["where"] == str(tmp_path / "no.yml")
+
+    def test_the_file_that_the_variable_names_is_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "named.yml"
+        path.write_text("inputs: []\noutptu: {}\n")
+        done = run("check", SHIPPER_CONFIG=str(path))
+        assert done.returncode == 2
+        entry = complaint(done)
+        assert entry["where"] == f"{path}, line 2"
+        assert entry["message"] == "outptu: there is no such key"
+        assert entry["what_to_do"] == "did you mean `output`?"
+
+    def test_a_variable_that_is_not_set(self, tmp_path: Path, config: dict[str, Any]) -> None:
+        config["output"]["password"] = "${NO_SUCH_PASSWORD:?mount the secret}"
+        done = run("run", "-c", write(tmp_path, config))
+        assert done.returncode == 2
+        assert complaint(done)["message"] == "output.password: mount the secret"
+
+    def test_a_ca_that_is_not_there(self, tmp_path: Path, config: dict[str, Any]) -> None:
+        ca = str(tmp_path / "no.crt")
+        config["output"] = {"hosts": ["https://127.0.0.1:9"], "tls": {"ca": ca}}
+        path = write(tmp_path, config)
+        done = run("check", "-c", path)
+        assert done.returncode == 2
+        entry = complaint(done)
+        assert entry["where"] == ca
+        assert entry["message"].startswith("the CA cannot be used: ")
+        done = run("run", "-c", path)
+        assert done.returncode == 2
+        assert json.loads(done.stderr.splitlines()[-1])["where"] == ca
+
+    def test_on_a_terminal_it_is_told_in_words(self, tmp_path: Path) -> None:
+        path = tmp_path / "shipper.yml"
+        path.write_text("inputs: []\noutptu: {}\n")
+        assert on_a_terminal("run", "-c", str(path)) == (
+            2,
+            f"shipper: {path}, line 2: outptu: there is no such key\n  did you mean `output`?\n",
+        )
+
+
+class TestRun:
+    def test_a_data_dir_that_cannot_be_made_is_told_in_words(
+        self, tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        (tmp_path / "file").touch()
+        config["data_dir"] = str(tmp_path / "file" / "data")
+        done = run("run", "-c", write(tmp_path, config))
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        read, failed = map(json.loads, done.stderr.splitlines())
+        assert read["message"] == "configuration read"
+        assert failed["message"] == "the data directory cannot be used: Not a directory"
+        assert failed["where"] == config["data_dir"]
+        assert "set data_dir to one that is" in failed["what_to_do"]
+
+    def test_a_second_daemon_on_the_same_data_is_refused_and_the_first_goes_on(
+        self,
+        shipper: MakeShipper,
+        bulk_server: BulkServer,
+        log_directory: LogDirectory,
+        tmp_path: Path,
+    ) -> None:
+        first = shipper(directory=tmp_path / "one")
+        first.start()
+        config = overlay(first.config, {"admin": {"enabled": False}})
+        done = run("run", "-c", write(tmp_path, config))
+        assert done.returncode == 1
+        failed = json.loads(done.stderr.splitlines()[-1])
+        assert failed["message"] == "another shipper runs with this data directory"
+        assert failed["where"] == first.config["data_dir"]
+        assert failed["what_to_do"] == "stop it, or give this one a data_dir of its own"
+        log_directory.write(1)
+        bulk_server.wait_for_lines(1)
+
+    @pytest.mark.parametrize("command", ["run", "check"])
+    def test_an_index_that_cannot_be_is_said_before_anything_is_made(
+        self, tmp_path: Path, config: dict[str, Any], command: str
+    ) -> None:
+        config["output"]["index"] = "%{[fields.team]}-%{+yyyy.MM.dd}"
+        done = run(command, "-c", write(tmp_path, config))
+        assert done.returncode == 2
+        failed = json.loads(done.stderr.splitlines()[-1])
+        assert failed["where"] == "output.index"
+        assert failed["message"] == (
+            "it gives no index for the input `tetragon`: `fields.team` has no value: set it, or "
+            "write %{[fields.team]:default}"
+        )
+        assert not Path(config["data_dir"]).exists()
+
+    def test_on_a_terminal_the_log_is_for_people(
+        self, tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        (tmp_path / "file").touch()
+        config["data_dir"] = str(tmp_path / "file" / "data")
+        code, shown = on_a_terminal("run", "-c", write(tmp_path, config))
+        assert code == 1
+        first, second, third = shown.splitlines()
+        assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} info    configuration read  file=.*", first)
+        assert second.startswith(f"shipper: {config['data_dir']}: the data directory cannot")
+        assert third.startswith("  make it writable for this user")
+
+    def test_a_fault_of_its_own_is_logged_with_its_trace_as_one_line(
+        self, tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        fault = (
+            "import sys, shipper.daemon\n"
+            "async def run(self): raise RuntimeError('a fault')\n"
+            "shipper.daemon.Daemon.run = run\n"
+            "from shipper.cli.shipper import main\n"
+            "sys.exit(main(['run', '-c', sys.argv[1]]))\n"
+        )
+        command = [sys.executable, "-c", fault, write(tmp_path, config)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == 1
+        failed = json.loads(done.stderr.splitlines()[-1])
+        assert failed["message"].startswith("shipper ends because of a fault in itself")
+        assert failed["trace"].endswith("RuntimeError: a fault\n")
+
+
+class TestCheck:
+    def test_what_is_right_is_exit_code_0_and_ships_nothing(
+        self,
+        tmp_path: Path,
+        config: dict[str, Any],
+        bulk_server: BulkServer,
+        log_directory: LogDirectory,
+    ) -> None:
+        log_directory.write(1)
+        config["inputs"][0]["paths"] = [log_directory.glob]
+        path = write(tmp_path, config)
+        done = run("check", "-c", path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"configuration {path}: ok\ninput tetragon\n")
+        assert done.stdout.endswith("nothing wrong\n")
+        assert bulk_server.documents == {}
+
+    def test_what_is_wrong_is_exit_code_1(
+        self, tmp_path: Path, config: dict[str, Any], bulk_server: BulkServer
+    ) -> None:
+        bulk_server.down()
+        done = run("check", "-c", write(tmp_path, config))
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "WRONG     no connection: Connection refused" in done.stdout
+        assert done.stdout.endswith("1 wrong\n")
+
+
+class TestSetup:
+    def test_a_dry_run_prints_and_asks_nobody(
+        self, tmp_path: Path, config: dict[str, Any], bulk_server: BulkServer
+    ) -> None:
+        done = run("setup", "--dry-run", "-c", write(tmp_path, config))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "PUT /_index_template/shipper-logs-cilium_tetragon.log\n" in done.stdout
+        assert "PUT /_ingest/pipeline/shipper-tetragon\n" in done.stdout
+        assert bulk_server.other_requests == []
+
+    def test_without_raw_documents_the_pipeline_is_for_those_who_ask(
+        self, tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        config["inputs"][0]["format"] = "ecs"
+        path = write(tmp_path, config)
+        assert "_ingest" not in run("setup", "--dry-run", "-c", path).stdout
+        assert "_ingest" in run("setup", "--dry-run", "--pipeline", "-c", path).stdout
+
+    def test_a_cluster_that_is_away_is_exit_code_1(
+        self, tmp_path: Path, config: dict[str, Any], bulk_server: BulkServer
+    ) -> None:
+        bulk_server.down()
+        done = run("setup", "-c", write(tmp_path, config))
+        assert (done.returncode, done.stderr) == (1, "")
+        assert "FAILED  no connection: Connection refused\n    -> run" in done.stdout
+
+    def test_a_plain_index_is_exit_code_2(self, tmp_path: Path, config: dict[str, Any]) -> None:
+        config["output"]["index"] = "tetragon"
+        done = run("setup", "-c", write(tmp_path, config))
+        assert (done.returncode, complaint(done)["where"]) == (2, "output.index")
+
+
+class TestRegistryImport:
+    @pytest.fixture
+    def filebeat(self, tmp_path: Path, log_directory: LogDirectory) -> FilebeatRegistry:
+        """A Filebeat that read three lines of four, and something else besides."""
+        filebeat = FilebeatRegistry(tmp_path / "filebeat")
+        log_directory.write(3)
+        filebeat.read(log_directory.log, log_directory.log.stat().st_size)
+        log_directory.write(1)
+        filebeat.set("filestream::tetragon::native::1-1", filebeat_value("/gone.log", 5, ttl=0))
+        return filebeat
+
+    @pytest.fixture
+    def written(self, tmp_path: Path, config: dict[str, Any], log_directory: LogDirectory) -> str:
+        config["inputs"][0]["paths"] = [log_directory.glob]
+        return write(tmp_path, config)
+
+    def test_a_dry_run_prints_what_would_be_done(
+        self,
+        tmp_path: Path,
+        written: str,
+        filebeat: FilebeatRegistry,
+        log_directory: LogDirectory,
+    ) -> None:
+        before = snapshot(filebeat.data)
+        (log_directory.path / "new\x1b.log").write_bytes(b"new\n")
+        where = str(filebeat.data)
+        done = run("registry", "import", "--dry-run", "--from", where, "-c", written)
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert lines[:3] == [
+            f"Filebeat's registry: {filebeat.directory}",
+            "  read: log.json: 2 operations",
+            "",
+        ]
+        assert re.split(r"  +", lines[3]) == [
+            "FILE", "FILEBEAT'S KEY", "OFFSET", "SIZE", "DECISION", "REASON",
+        ]  # fmt: skip
+        new, log = (re.split(r"  +", line) for line in lines[4:6])
+        assert new[0].endswith("new\\x1b.log")
+        assert new[2:] == ["as a new file", "Filebeat did not know it"]
+        key = next(iter(filebeat.state))
+        offset = filebeat.state[key]["cursor"]["offset"]
+        size = log_directory.log.stat().st_size
+        assert log[:5] == [
+            str(log_directory.log), key, str(offset), str(size), f"goes on at {offset}",
+        ]  # fmt: skip
+        assert lines[6:] == ["", "Not used:", "       1  removed by Filebeat (its ttl is 0)"]
+        assert not (tmp_path / "data").exists()
+        assert snapshot(filebeat.data) == before
+
+    def test_what_it_does_the_daemon_goes_on_with(
+        self,
+        written: str,
+        filebeat: FilebeatRegistry,
+        log_directory: LogDirectory,
+    ) -> None:
+        place = str(filebeat.data)
+        done = run("registry", "import", "--from", place, "-c", written)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "goes on at" in done.stdout
+        shown = run("registry", "show", "--json", "-c", written).stdout
+        found = json.loads(shown)
+        key = next(iter(filebeat.state))
+        assert found["offset"] == filebeat.state[key]["cursor"]["offset"]
+        assert found["path"] == str(log_directory.log)
+
+        again = run("registry", "import", "--from", place, "-c", written)
+        assert again.returncode == 1
+        entry = complaint(again)
+        assert entry["message"].startswith("nothing is imported: that was done from ")
+        dry = run("registry", "import", "--dry-run", "--from", place, "-c", written)
+        assert dry.returncode == 0
+        assert "nothing is imported: shipper remembers files already" in dry.stderr
+
+    def test_without_a_registry_of_filebeats_it_says_so(
+        self, tmp_path: Path, written: str, config: dict[str, Any]
+    ) -> None:
+        for arguments, where in (
+            ((), f"{config['data_dir']}/registry/filebeat"),
+            (("--from", str(tmp_path)), str(tmp_path)),
+        ):
+            done = run("registry", "import", *arguments, "-c", written)
+            assert done.returncode == 1
+            entry = complaint(done)
+            assert entry["message"] == "there is no registry of Filebeat's"
+            assert entry["where"] == where
+            assert "--from DIR" in entry["what_to_do"]
+
+    def test_beside_a_daemon_nothing_is_done(
+        self,
+        tmp_path: Path,
+        shipper: MakeShipper,
+        filebeat: FilebeatRegistry,
+    ) -> None:
+        process = shipper({"registry": {"import_from": "none"}})
+        process.start()
+        path = write(tmp_path, process.config)
+        done = run("registry", "import", "--from", str(filebeat.data), "-c", path)
+        assert done.returncode == 1
+        assert complaint(done)["message"] == "another shipper runs with this data directory"
+        dry = run("registry", "import", "--dry-run", "--from", str(filebeat.data), "-c", path)
+        assert (dry.returncode, "goes on at" in dry.stdout) == (0, True)
+
+    def test_while_filebeat_runs_nothing_is_done(
+        self, written: str, filebeat: FilebeatRegistry
+    ) -> None:
+        place = str(filebeat.data)
+        with (filebeat.data / "filebeat.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = run("registry", "import", "--from", place, "-c", written)
+            dry = run("registry", "import", "--dry-run", "--from", place, "-c", written)
+        assert done.returncode == 1
+        assert complaint(done)["message"].startswith("Filebeat still runs with that registry")
+        assert dry.returncode == 0
+        assert "Filebeat still runs with that registry" in dry.stderr
+
+
+class TestRegistry:
+    @pytest.fixture
+    def remembered(self, tmp_path: Path, config: dict[str, Any]) -> str:
+        """A data directory that remembers two files; the path of its configuration."""
+        registry, _ = Registry.open(Path(config["data_dir"]))
+        now = SystemClock().now()
+        identity, mark = Identity("00112233445566aa"), Mark(3, "abc")
+        registry.save(
+            [
+                FileRecord(
+                    registry.new_row(), "tetragon", "/b", identity, Inode(1, 2), 7, mark, now, None
+                ),
+                FileRecord(
+                    registry.new_row(), "tetragon", "/a", identity, None, 12345, mark, now, now
+                ),
+            ]
+        )
+        registry.close()
+        return write(tmp_path, config)
+
+    def test_each_file_is_shown_with_how_far_it_is_acknowledged(self, remembered: str) -> None:
+        done = run("registry", "show", "-c", remembered)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == (
+            "  ACKNOWLEDGED  STATE    IDENTITY          PATH\n"
+            "         12345  gone     00112233445566aa  /a\n"
+            "             7  there    00112233445566aa  /b\n"
+        )
+
+    def test_as_json_it_is_an_object_a_line(self, remembered: str) -> None:
+        done = run("registry", "show", "--json", "-c", remembered)
+        assert (done.returncode, done.stderr) == (0, "")
+        gone, there = map(json.loads, done.stdout.splitlines())
+        assert (gone["path"], gone["offset"], gone["inode"]) == ("/a", 12345, None)
+        assert (there["path"], there["offset"], there["gone"]) == ("/b", 7, None)
+        assert there["inode"] == {"device": 1, "number": 2}
+        assert there["mark"] == {"length": 3, "digest": "abc"}
+
+    def test_it_can_be_shown_beside_a_running_daemon(
+        self,
+        shipper: MakeShipper,
+        bulk_server: BulkServer,
+        log_directory: LogDirectory,
+        tmp_path: Path,
+    ) -> None:
+        process = shipper()
+        process.start()
+        log_directory.write(5)
+        bulk_server.wait_for_lines(5)
+        size = log_directory.log.stat().st_size
+        path = write(tmp_path, process.config)
+
+        def is_saved() -> bool:
+            shown = run("registry", "show", "--json", "-c", path).stdout.splitlines()
+            return [json.loads(line)["offset"] for line in shown] == [size]
+
+        process.wait_until(is_saved, "the offset is in the registry")
+        log_directory.write(1)
+        bulk_server.wait_for_lines(6)
+
+    def test_without_a_registry_it_says_so(self, tmp_path: Path, config: dict[str, Any]) -> None:
+        done = run("registry", "show", "-c", write(tmp_path, config))
+        assert done.returncode == 1
+        entry = complaint(done)
+        assert entry["message"].startswith("the registry cannot be read: ")
+        assert entry["where"] == f"{config['data_dir']}/registry.db"
+
+    @pytest.mark.parametrize("form", [(), ("--json",)])
+    def test_a_reader_that_has_enough_is_no_traceback(
+        self, remembered: str, form: tuple[str, ...]
+    ) -> None:
+        """As `| head` does it: nobody reads what is written."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [sys.executable, "-m", "shipper", "registry", "show", *form, "-c", remembered]
+        buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+        done = subprocess.run(
+            command,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+            env=buffered,
+        )
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (1, b"")
+
+
+class TestDeadLetters:
+    @pytest.mark.parametrize("there_is_a_directory", [True, False])
+    @pytest.mark.parametrize("action", [("show",), ("replay",), ("replay", "--dry-run")])
+    def test_without_any_it_says_so_and_makes_nothing(
+        self,
+        action: tuple[str, ...],
+        there_is_a_directory: bool,
+        tmp_path: Path,
+        config: dict[str, Any],
+    ) -> None:
+        directory = Path(config["data_dir"])
+        if there_is_a_directory:
+            directory.mkdir()
+        done = run("deadletter", *action, "-c", write(tmp_path, config))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"there are no dead letters in {directory}\n"
+        assert not list(directory.glob("*"))
+
+    @pytest.mark.parametrize("action", ["show", "replay"])
+    def test_a_data_dir_that_cannot_be_used_is_told_in_words(
+        self, action: str, tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        (tmp_path / "data").touch()
+        done = run("deadletter", action, "-c", write(tmp_path, config))
+        assert done.returncode == 1
+        entry = complaint(done)
+        assert entry["message"] == "the dead letters cannot be used: Not a directory"
+        assert entry["where"].startswith(config["data_dir"])
+        assert entry["what_to_do"] == "be the user that shipper runs as, and look at the data_dir"
+
+    @pytest.mark.parametrize("form", [(), ("--json",)])
+    def test_a_reader_that_has_enough_is_no_traceback(
+        self, form: tuple[str, ...], tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        directory = Path(config["data_dir"])
+        directory.mkdir()
+        dead_letter = DeadLetter(1.0, 400, "no", "id", "/a", 0, "x" * 1000)
+        (directory / "dead-letter.ndjson").write_bytes(line_of(dead_letter) * 1000)
+        reading, writing = os.pipe()
+        os.close(reading)
+        path = write(tmp_path, config)
+        command = [sys.executable, "-m", "shipper", "deadletter", "show", *form, "-c", path]
+        done = subprocess.run(
+            command, stdout=writing, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
+        )
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (1, b"")

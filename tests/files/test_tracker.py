@@ -1,0 +1,127 @@
+"""Which files are kept and given up, where the file system is against it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import itertools
+import os
+from pathlib import Path
+
+from shipper.files.catalog import Catalog
+from shipper.files.discovery import WakeUp
+from shipper.files.faults import FileErrors
+from shipper.files.filesystem import FileSystem
+from shipper.files.registry import RowId
+from shipper.files.retention import DIRECTORY, Retention
+from shipper.files.tail import Block, ReadBuffer, Rewritten
+from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.logs import Level, Log, LogFormat
+from shipper.metrics import Metrics
+from tests.support.clock import ManualClock
+
+LINE = b'{"a":1}\n'
+
+
+class Unreadable(FileSystem):
+    """A file system whose reads fail when the test says so."""
+
+    fails = False
+
+    async def read(
+        self, descriptor: int, device: int, buffer: bytearray | memoryview, offset: int
+    ) -> int:
+        if self.fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return await super().read(descriptor, device, buffer, offset)
+
+
+class World:
+    """One input that is followed, with links."""
+
+    def __init__(self, directory: Path, max_kept_bytes: int) -> None:
+        self.directory = directory
+        self.log = directory / "tetragon.log"
+        self.files = Unreadable()
+        self.metrics = Metrics()
+        clock = ManualClock()
+        log = Log(io.StringIO(), clock, Level.INFO, LogFormat.JSON)
+        faults = FileErrors(self.metrics, log)
+        rows = itertools.count(1)
+        self.catalog = Catalog(
+            "tetragon",
+            filesystem=self.files,
+            clock=clock,
+            buffer=ReadBuffer(1024),
+            remembered=[],
+            new_row=lambda: RowId(next(rows)),
+            on_change=lambda: None,
+        )
+        self.source = TrackedInput(
+            "tetragon",
+            [f"{directory}/*.log"],
+            self.catalog,
+            WakeUp(),
+            retention=Retention(self.files, "ours", faults.report),
+        )
+        self.following = FileTracker(
+            [self.source],
+            filesystem=self.files,
+            faults=faults,
+            metrics=self.metrics,
+            log=log,
+            max_kept_bytes=max_kept_bytes,
+        )
+
+    async def scan(self) -> None:
+        await self.following.scan(self.source)
+
+    def links(self) -> list[str]:
+        return os.listdir(self.directory / DIRECTORY)
+
+
+def test_a_file_that_cannot_be_read_is_given_up_like_any_other(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        world = World(tmp_path, max_kept_bytes=2)
+        world.log.write_bytes(3 * LINE)
+        await world.scan()
+        world.log.unlink()
+        world.files.fails = True
+        await world.scan()
+        assert world.following.kept() == []
+        assert world.links() == []
+        value = world.metrics.value
+        assert value("shipper_lost_bytes_total", "retention") == 3 * len(LINE)
+        # Nobody can count lines that cannot be read.
+        assert value("shipper_lost_lines_total", "retention") == 0
+        assert value("shipper_file_errors_total", "EIO") == 1
+        world.following.close()
+
+    asyncio.run(story())
+
+
+def test_at_the_end_a_file_that_was_rewritten_stays_kept_for_its_new_content(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        world = World(tmp_path, max_kept_bytes=1 << 30)
+        world.log.write_bytes(3 * LINE)
+        await world.scan()
+        [tail] = world.catalog.tails
+        await world.catalog.place(tail)
+        block = await tail.read(final=False)
+        assert isinstance(block, Block)
+        span = tail.acks.open(block.end, block.mark, 0.0)
+        world.log.write_bytes(b'{"b":2}\n')
+        assert isinstance(await tail.read(final=False), Rewritten)
+        world.catalog.rewritten(tail)
+        span.finish()
+        # The old content is done with, and not parted with yet; the new one is not read.
+        assert tail in world.catalog.tails
+        world.following.close()
+        assert len(world.links()) == 1
+
+    asyncio.run(story())

@@ -1,0 +1,252 @@
+"""What each answer of `_bulk` means: a table of answers, from the ordinary to the absurd."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shipper.output.elasticsearch.answers import (
+    Again,
+    Outcome,
+    Refusal,
+    Taken,
+    TooLarge,
+    judge,
+    outcome_of,
+)
+
+CONFLICT = {"type": "version_conflict_engine_exception", "reason": "document already exists"}
+REJECTED = {"type": "es_rejected_execution_exception", "reason": "queue is full"}
+PARSING = {"type": "document_parsing_exception", "reason": "failed to parse field [pid]"}
+MAPPER = {"type": "mapper_parsing_exception", "reason": "failed to parse field [pid]"}
+
+
+def item(status: int, error: Any = None) -> dict[str, Any]:
+    return {"create": {"status": status, **({} if error is None else {"error": error})}}
+
+
+def answer(*items: Any, errors: Any = True) -> bytes:
+    return json.dumps({"errors": errors, "items": items}).encode()
+
+
+@pytest.mark.parametrize(
+    ("statuses", "outcome"),
+    [
+        ((200, 201), Outcome.DELIVERED),
+        ((409,), Outcome.ALREADY_DELIVERED),
+        ((401, 403, 404, 429, 500, 502, 503, 504, 599), Outcome.AGAIN),
+        ((400, 402, 405, 406, 410, 413, 415, 422), Outcome.REFUSED),
+        ((99_999, 10**20), Outcome.AGAIN),
+        ((-1, 0, 100, 301), Outcome.REFUSED),
+    ],
+)
+def test_an_items_status_decides_what_becomes_of_it(
+    statuses: tuple[int, ...], outcome: Outcome
+) -> None:
+    assert {outcome_of(status) for status in statuses} == {outcome}
+
+
+def test_all_items_created() -> None:
+    taken = judge(200, answer(item(201), item(201), errors=False), 2)
+    assert taken == Taken(2, 0, [], {}, "", [])
+
+
+def test_an_answer_without_errors_needs_no_items() -> None:
+    assert judge(200, b'{"errors":false}', 7) == Taken(7, 0, [], {}, "", [])
+
+
+def test_white_space_and_other_fields_change_nothing() -> None:
+    pretty = json.dumps(
+        {"took": 3, "errors": False, "items": [item(201), item(200)], "ingest_took": 1}, indent=2
+    )
+    assert judge(200, pretty.encode(), 2) == Taken(2, 0, [], {}, "", [])
+
+
+def test_each_item_has_an_outcome_of_its_own() -> None:
+    body = answer(
+        item(201),
+        item(409, CONFLICT),
+        item(429, REJECTED),
+        item(400, PARSING),
+        item(503, {"type": "unavailable_shards_exception", "reason": None}),
+        item(429, REJECTED),
+        item(400, MAPPER),
+    )
+    assert judge(200, body, 7) == Taken(
+        delivered=1,
+        already_delivered=1,
+        again=[2, 4, 5],
+        reasons={"item_429": 2, "item_503": 1},
+        why_again="item status 429: es_rejected_execution_exception: queue is full",
+        refused=[
+            Refusal(3, 400, f"{PARSING['type']}: {PARSING['reason']}", PARSING["type"]),
+            Refusal(6, 400, f"{MAPPER['type']}: {MAPPER['reason']}", MAPPER["type"]),
+        ],
+    )
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_an_item_that_the_cluster_and_not_the_event_is_at_fault_for_is_sent_again(
+    status: int,
+) -> None:
+    verdict = judge(200, answer(item(status), item(201)), 2)
+    assert isinstance(verdict, Taken)
+    assert verdict.again == [0]
+    assert verdict.refused == []
+
+
+def test_errors_that_are_none_of_ours_are_still_deliveries() -> None:
+    """`errors: true` is said for a 409 too."""
+    assert judge(200, answer(item(409, CONFLICT), errors=True), 1) == Taken(0, 1, [], {}, "", [])
+
+
+def test_a_reason_of_megabytes_is_cut() -> None:
+    body = answer(item(400, {"type": "a", "reason": "x" * 10**6}))
+    verdict = judge(200, body, 1)
+    assert isinstance(verdict, Taken)
+    assert len(verdict.refused[0].reason) < 400
+
+
+GOOD = answer(item(201), item(400, PARSING))
+
+GARBAGE = {
+    "nothing": b"",
+    "a proxy's page": b"<html><body>It works</body></html>",
+    "JSON that is no answer": b'{"acknowledged":true}',
+    "an empty object": b"{}",
+    "a list": b"[]",
+    "an error in a 200": b'{"error":{"type":"x","reason":"y"},"status":500}',
+    "errors that are text": answer(item(201), item(201), errors="no"),
+    "too few items": answer(item(201)),
+    "too many items": answer(item(201), item(201), item(201)),
+    "too few items and no errors": answer(item(201), errors=False),
+    "too many items and no errors": answer(item(201), item(201), item(201), errors=False),
+    "errors without items": b'{"errors":true}',
+    "items that are none": answer(1, 2),
+    "items that are null": answer(None, None),
+    "items of another action": answer({"index": {"status": 201}}, {"index": {"status": 201}}),
+    "items of another action, errors": answer({"index": {"status": 400}}, item(201)),
+    "statuses that are text": answer({"create": {"status": "201"}}, item(201)),
+    "items without a status": answer({"create": {}}, item(201)),
+    "an error that is text": answer(item(400, "failed"), item(201)),
+    "not UTF-8": answer(item(201), item(400, PARSING)).replace(b"failed", b"\xff\xfe"),
+    "nested without end": b'{"errors":true,"items":' + b"[" * 100_000,
+    "followed by something else": GOOD + b"{}",
+}
+
+
+@pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE)
+def test_what_is_no_whole_answer_for_these_events_has_the_request_sent_again(body: bytes) -> None:
+    verdict = judge(200, body, 2)
+    assert isinstance(verdict, Again)
+    assert verdict.reason == "garbage"
+    assert verdict.why.startswith("the answer is not that of _bulk: ")
+    assert not verdict.unauthorised
+
+
+def test_an_answer_that_is_cut_anywhere_is_no_answer() -> None:
+    for end in range(len(GOOD)):
+        assert isinstance(judge(200, GOOD[:end], 2), Again), GOOD[:end]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (429, b'{"error":{"type":"x","reason":"full"},"status":429}', "HTTP 429: x: full"),
+        (503, b'{"error":"no master","status":503}', "HTTP 503: no master"),
+        (502, b"<html>Bad Gateway</html>", "HTTP 502"),
+        (500, b"", "HTTP 500"),
+        (400, b'{"error":{"type":"x"}}', "HTTP 400: x: "),
+        (404, b"null", "HTTP 404"),
+        (301, b"", "HTTP 301"),
+        (307, b"\xff", "HTTP 307"),
+        (204, b"", "HTTP 204"),
+        (999, b"[" * 100_000, "HTTP 999"),
+        (401, b'{"error":{"type":"denied","reason":"no"}}', "HTTP 401: denied: no"),
+        (403, b"", "HTTP 403"),
+    ],
+)
+def test_a_request_that_was_not_taken_is_sent_again_and_says_why(
+    status: int, body: bytes, why: str
+) -> None:
+    verdict = judge(status, body, 3)
+    assert isinstance(verdict, Again)
+    assert verdict.reason == str(status)
+    assert verdict.why == why
+    assert verdict.unauthorised is (status in (401, 403))
+
+
+def test_a_request_that_is_too_large_is_to_be_cut() -> None:
+    assert judge(413, b"whatever", 3) == TooLarge(413)
+
+
+def test_a_429_for_a_body_that_never_fits_is_one_that_is_too_large() -> None:
+    """The words are those of Elasticsearch 8.15.3 and OpenSearch 2.19.1."""
+
+    def rejection(operation: int, most: int) -> bytes:
+        reason = (
+            "rejected execution of coordinating operation [coordinating_and_primary_bytes=0, "
+            f"replica_bytes=0, all_bytes=0, coordinating_operation_bytes={operation}, "
+            f"max_coordinating_and_primary_bytes={most}]"
+        )
+        error = {"type": "es_rejected_execution_exception", "reason": reason}
+        return json.dumps({"error": error, "status": 429}).encode()
+
+    assert judge(429, rejection(541, 540), 3) == TooLarge(429)
+    assert isinstance(judge(429, rejection(540, 540), 3), Again)
+    assert isinstance(judge(503, rejection(541, 540), 3), Again)
+
+
+def test_a_500_is_sent_again_and_noted_as_it_may_be_the_events_own_fault() -> None:
+    failing = {"type": "fail_processor_exception", "reason": "no pod"}
+    taken = judge(200, answer(item(201), item(500, failing), item(503, REJECTED)), 3)
+    assert isinstance(taken, Taken)
+    assert (taken.again, taken.refused) == ([1, 2], [])
+    assert taken.failed == [
+        Refusal(1, 500, "fail_processor_exception: no pod", "fail_processor_exception")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        ("pipeline with id [logs] does not exist", {"item_400": 1}),
+        ("a message that says: pipeline with id [logs] does not exist!", {}),
+        ("mapper [x] cannot be changed", {}),
+    ],
+)
+def test_a_pipeline_that_does_not_exist_is_no_fault_of_the_event(
+    reason: str, outcome: dict[str, int]
+) -> None:
+    error = {"type": "illegal_argument_exception", "reason": reason}
+    taken = judge(200, answer(item(400, error)), 1)
+    assert isinstance(taken, Taken)
+    assert taken.reasons == outcome
+
+
+SHARDS = "this action would add [2] shards, but this cluster currently has [1000]/[1000] maximum"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "outcome"),
+    [
+        ("illegal_argument_exception", "no write index is defined for alias [a]. It", "again"),
+        ("illegal_argument_exception", "it has no write index is defined for alias [a]", "refused"),
+        ("document_parsing_exception", "no write index is defined for alias [a]. It", "refused"),
+        ("validation_exception", f"Validation Failed: 1: {SHARDS} normal shards open;", "again"),
+        ("validation_exception", "Validation Failed: 1: an id must be provided;", "refused"),
+        ("index_closed_exception", "closed", "again"),
+        ("index_closed_exception", None, "again"),
+    ],
+)
+def test_an_index_that_cannot_take_anything_is_no_fault_of_the_event(
+    kind: str, reason: str | None, outcome: str
+) -> None:
+    taken = judge(200, answer(item(400, {"type": kind, "reason": reason})), 1)
+    assert isinstance(taken, Taken)
+    assert (taken.reasons, len(taken.refused)) == {
+        "again": ({"item_400": 1}, 0),
+        "refused": ({}, 1),
+    }[outcome]

@@ -1,0 +1,526 @@
+"""Reading in turns: who is read when, what stops it, and what is said and counted on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import json
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shipper.config.inputs import OnInvalid
+from shipper.config.processors import parse
+from shipper.documents.encode import DocumentEncoder
+from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.processing import Processing
+from shipper.files.catalog import Catalog
+from shipper.files.discovery import WakeUp
+from shipper.files.faults import FileErrors
+from shipper.files.filesystem import FileFacts, FileSystem
+from shipper.files.registry import RowId
+from shipper.files.tail import BLOCK_BYTES, ReadBuffer
+from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.logs import Level, Log, LogFormat
+from shipper.metrics import Metrics
+from shipper.pipeline.batch import Batch, Batcher
+from shipper.pipeline.budget import ByteBudget
+from shipper.pipeline.harvest import Harvester, Input
+from tests.support.clock import ManualClock, settle
+
+LINE = b'{"n":"%06d","time":"2026-11-24T04:32:37Z"}'
+MAX_LINE_BYTES = 1024 * 1024
+BLOCKS_OF_LINES = BLOCK_BYTES // len(LINE % 0)
+"""About so many lines are one block."""
+
+
+class Files(FileSystem):
+    """Reads at once, counts, and fails for the paths and in the ways that the test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block_reads = 0
+        self.globs = 0
+        #: Whether looking at an open file, or reading it, fails.
+        self.facts_fail = False
+        self.failing: set[int] = set()
+
+    def matches(self, pattern: str) -> list[str]:
+        self.globs += 1
+        return super().matches(pattern)
+
+    def facts(self, descriptor: int) -> FileFacts:
+        if self.facts_fail:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return super().facts(descriptor)
+
+    async def read(
+        self, descriptor: int, device: int, buffer: bytearray | memoryview, offset: int
+    ) -> int:
+        if os.fstat(descriptor).st_ino in self.failing:
+            raise OSError(errno.EIO, "Input/output error")
+        if len(buffer) > BLOCK_BYTES // 2:
+            self.block_reads += 1
+        return os.preadv(descriptor, [buffer], offset)
+
+
+class World:
+    """A harvest of one directory, and the batches that come of it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        budget: int = 2**30,
+        pattern: str = "*.log",
+        on_invalid: OnInvalid = OnInvalid.SHIP,
+        processing: Processing | None = None,
+    ) -> None:
+        self.directory = directory
+        self.log = directory / "a.log"
+        self.clock = ManualClock()
+        self.files = Files()
+        self.budget = ByteBudget(budget)
+        self.metrics = Metrics()
+        self.batches: list[Batch] = []
+        self._said = io.StringIO()
+        log = Log(self._said, self.clock, Level.INFO, LogFormat.JSON)
+        rows = iter(range(1, 1000))
+        self.catalog = Catalog(
+            "tetragon",
+            filesystem=self.files,
+            clock=self.clock,
+            buffer=ReadBuffer(MAX_LINE_BYTES),
+            remembered=[],
+            new_row=lambda: RowId(next(rows)),
+            on_change=lambda: None,
+        )
+        self.wake_up = WakeUp()
+        encoder = DocumentEncoder(
+            {}, content_ids=True, on_invalid=on_invalid, processing=processing
+        )
+        inputs = [
+            Input(
+                TrackedInput("tetragon", [f"{directory}/{pattern}"], self.catalog, self.wake_up),
+                encoder,
+            )
+        ]
+        self.batcher = Batcher(
+            self.clock,
+            self.budget,
+            self._submit,
+            max_bytes=2**30,
+            max_events=10**6,
+            linger=1.0,
+            gzip=False,
+        )
+        self.harvest = Harvester(
+            inputs,
+            following=FileTracker(
+                [each.files for each in inputs],
+                filesystem=self.files,
+                faults=FileErrors(self.metrics, log),
+                metrics=self.metrics,
+                log=log,
+                max_kept_bytes=2**30,
+            ),
+            faults=FileErrors(self.metrics, log),
+            batcher=self.batcher,
+            budget=self.budget,
+            clock=self.clock,
+            metrics=self.metrics,
+            log=log,
+        )
+
+    async def _submit(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+    def append(self, data: bytes, path: Path | None = None) -> None:
+        with (path or self.log).open("ab") as file:
+            file.write(data)
+
+    def lines(self, count: int, first: int = 0) -> bytes:
+        return b"".join(LINE % number + b"\n" for number in range(first, first + count))
+
+    async def scan(self) -> None:
+        self.wake_up.wake(scan=True)
+        await settle()
+
+    async def documents(self) -> list[dict[str, Any]]:
+        """All that was read so far."""
+        await self.batcher.flush()
+        lines = [line for batch in self.batches for line in batch.body.lines()]
+        return [json.loads(line) for line in lines[1::2]]
+
+    async def numbers(self) -> list[int]:
+        return [int(json.loads(d["message"])["n"]) for d in await self.documents()]
+
+    def said(self, level: str) -> list[dict[str, Any]]:
+        messages = [json.loads(line) for line in self._said.getvalue().splitlines()]
+        return [message for message in messages if message["level"] == level]
+
+
+def run(world: World, story: Callable[[], Awaitable[None]]) -> None:
+    """The story, beside a harvest and a batcher that run."""
+
+    async def together() -> None:
+        tasks = [
+            asyncio.create_task(world.harvest.run()),
+            asyncio.create_task(world.batcher.run()),
+        ]
+        try:
+            await story()
+            # What ended by itself has something to say.
+            for task in tasks:
+                assert not task.done() or task.result() is None
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    try:
+        asyncio.run(together())
+    finally:
+        world.catalog.close()
+
+
+# What is read -------------------------------------------------------------------------------------
+
+
+def processing(*processors: dict[str, Any], machine: Machine | None = None) -> Processing:
+    return Processing(
+        parse(list(processors)), {}, machine or Machine({}, lambda _: {}), ManualClock().now()
+    )
+
+
+def test_processors_that_fail_are_counted_and_said_once_in_a_while(tmp_path: Path) -> None:
+    decode = {"decode_json_fields": {"fields": ["n"], "target": ""}}
+    missing = {"drop_fields": {"fields": ["missing"]}}
+    world = World(tmp_path, processing=processing(missing, decode, missing))
+
+    async def story() -> None:
+        for _ in range(3):
+            world.append(world.lines(2))
+            await world.scan()
+        assert len(await world.documents()) == 6
+        failed = world.metrics.value("shipper_processor_failures_total", "drop_fields")
+        assert failed == 2 * 6
+        (said,) = world.said("warning")
+        assert said["message"] == "a processor failed; the event is shipped without what it does"
+        assert said["processor"] == "drop_fields"
+        assert said["problem"] == "there is no field `missing`"
+
+    run(world, story)
+
+
+def test_what_the_machine_says_anew_is_in_documents_of_known_files(tmp_path: Path) -> None:
+    names = iter(("before", "after"))
+    machine = Machine({}, lambda _: {"name": next(names)})
+    host = {"add_host_metadata": {"cache.ttl": "5m"}}
+    world = World(tmp_path, processing=processing(host, machine=machine))
+
+    async def story() -> None:
+        world.append(world.lines(1))
+        await world.scan()
+        await world.clock.advance(301)
+        world.append(world.lines(1))
+        await world.scan()
+        documents = await world.documents()
+        assert [document["host"]["name"] for document in documents] == ["before", "after"]
+
+    run(world, story)
+
+
+def test_what_is_read_is_handed_on_and_counted(tmp_path: Path) -> None:
+    world = World(tmp_path, on_invalid=OnInvalid.DROP)
+
+    async def story() -> None:
+        content = world.lines(3) + b"\n" + b"not JSON\n" + b"{}\n"
+        world.append(content + b"half a li")
+        await world.scan()
+        documents = await world.documents()
+        assert len(documents) == 4
+        (batch,) = world.batches
+        assert (batch.body.events, batch.blank, batch.dropped) == (4, 1, 1)
+        assert world.harvest.in_flight_events == 6
+        assert world.metrics.value("shipper_lines_read_total", "tetragon") == 6
+        assert world.metrics.value("shipper_bytes_read_total", "tetragon") == len(content)
+        assert world.metrics.value("shipper_events_flagged_total", "no_time") == 1
+        world.harvest.ended(6)
+        assert world.harvest.in_flight_events == 0
+        (tail,) = world.catalog.tails
+        assert tail.backlog == len(content) + len(b"half a li")
+        batch.spans[0].finish()
+        assert tail.backlog == len(b"half a li")
+
+    run(world, story)
+
+
+def test_a_file_that_is_told_to_have_grown_is_read_without_a_scan(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        world.append(world.lines(1))
+        await world.scan()
+        globs = world.files.globs
+        world.append(world.lines(1, first=1))
+        world.wake_up.wake([str(world.log), f"{tmp_path}/unknown.log"])
+        await settle()
+        assert await world.numbers() == [0, 1]
+        assert world.files.globs == globs
+
+    run(world, story)
+
+
+def test_a_file_that_was_renamed_has_its_new_name_from_then_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        world.append(world.lines(1))
+        await world.scan()
+        rotated = tmp_path / "a-1.log"
+        world.log.rename(rotated)
+        world.append(world.lines(1, first=1), rotated)
+        await world.scan()
+        paths = [document["log"]["file"]["path"] for document in await world.documents()]
+        assert paths == [str(world.log), str(rotated)]
+
+    run(world, story)
+
+
+def test_files_are_read_in_turns_a_block_each(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        for name in ("a.log", "b.log", "c.log"):
+            # Each begins with a line of its own, or they were copies.
+            first = b'{"file":"%b"}\n' % name.encode()
+            world.append(first + world.lines(3 * BLOCKS_OF_LINES), tmp_path / name)
+        await world.scan()
+        paths = [document["log"]["file"]["path"][-5] for document in await world.documents()]
+        turns = [
+            path for path, before in zip(paths, [None, *paths], strict=False) if path != before
+        ]
+        assert "".join(turns) == "abcabcabcabc"
+
+    run(world, story)
+
+
+# What waits ---------------------------------------------------------------------------------------
+
+
+def test_the_first_batch_goes_when_all_is_read_and_the_next_ones_wait_for_company(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        await world.scan()
+        assert world.batches == []
+        world.append(world.lines(2))
+        await world.scan()
+        assert [batch.body.events for batch in world.batches] == [2]
+        world.append(world.lines(1, first=2))
+        await world.scan()
+        await world.clock.advance(0.9)
+        assert len(world.batches) == 1
+        await world.clock.advance(0.1)
+        assert [batch.body.events for batch in world.batches] == [2, 1]
+
+    run(world, story)
+
+
+def test_nothing_is_read_while_the_byte_budget_is_taken(tmp_path: Path) -> None:
+    world = World(tmp_path, budget=1000)
+
+    async def story() -> None:
+        count = 5 * BLOCKS_OF_LINES
+        world.append(world.lines(count))
+        await world.scan()
+        assert world.files.block_reads == 1
+        held = world.budget.held
+        # Whatever happens meanwhile.
+        for _ in range(5):
+            await world.scan()
+            await world.clock.advance(2)
+        assert (world.files.block_reads, world.budget.held) == (1, held)
+        (tail,) = world.catalog.tails
+        assert tail.unread == world.log.stat().st_size - tail.offset
+        # How far behind it is is known all the same.
+        unread = tail.unread
+        world.append(world.lines(1, first=count))
+        world.wake_up.wake([str(world.log)])
+        await settle()
+        assert tail.unread > unread
+        # Room for one is room for one block.
+        world.budget.release(world.batches[-1].held)
+        await settle()
+        assert world.files.block_reads == 2
+        while world.budget.held:
+            await world.clock.advance(2)
+            world.budget.release(world.batches[-1].held)
+            await settle()
+        assert await world.numbers() == list(range(count + 1))
+
+    run(world, story)
+
+
+def test_cancelled_while_it_waits_nothing_counts_as_done(tmp_path: Path) -> None:
+    world = World(tmp_path, budget=1000)
+
+    async def story() -> None:
+        world.append(world.lines(5 * BLOCKS_OF_LINES))
+        await world.scan()
+
+    run(world, story)
+    (tail,) = world.catalog.tails
+    assert 0 == tail.acks.offset < tail.offset
+
+
+# What goes wrong ----------------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_read_is_reported_and_read_when_it_can_be(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        other = tmp_path / "b.log"
+        world.append(world.lines(1))
+        world.append(world.lines(1, first=1), other)
+        world.files.failing = {world.log.stat().st_ino}
+        await world.scan()
+        assert await world.numbers() == [1]
+        (warning,) = world.said("warning")
+        assert warning["path"] == str(world.log)
+        assert warning["error"] == "Input/output error"
+        assert world.metrics.value("shipper_file_errors_total", "EIO") == 1
+        world.files.failing.clear()
+        await world.scan()
+        assert await world.numbers() == [1, 0]
+
+    run(world, story)
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_an_open_file_that_cannot_even_be_looked_at_ends_nothing(
+    tmp_path: Path, placed: bool
+) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        world.append(world.lines(1) if placed else b"")
+        await world.scan()
+        world.files.facts_fail = True
+        world.files.failing = {world.log.stat().st_ino}
+        world.append(world.lines(1, first=1))
+        await world.scan()
+        assert [warning["path"] for warning in world.said("warning")] == [str(world.log)]
+        world.files.facts_fail = False
+        world.files.failing.clear()
+        await world.scan()
+        assert await world.numbers() == ([0, 1] if placed else [1])
+
+    run(world, story)
+
+
+def test_a_file_that_is_rewritten_is_read_again_and_what_is_lost_is_said(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        world.append(world.lines(2))
+        await world.scan()
+        world.batches[0].spans[0].finish()
+        # It grows, is seen to, and is cut before it is read.
+        world.append(world.lines(1, first=2))
+        (tail,) = world.catalog.tails
+        tail.look()
+        world.log.write_bytes(b"")
+        world.append(world.lines(1, first=3))
+        await world.scan()
+        await world.scan()
+        assert await world.numbers() == [0, 1, 3]
+        assert world.metrics.value("shipper_files_rewritten_total", "tetragon") == 1
+        lost = len(world.lines(1))
+        assert world.metrics.value("shipper_lost_bytes_total", "rewritten") == lost
+        (error,) = world.said("error")
+        assert (error["path"], error["lost_bytes"]) == (str(world.log), lost)
+        assert "new content" in world.said("warning")[0]["message"]
+
+    run(world, story)
+
+
+def test_the_copy_of_a_file_that_was_cut_is_looked_for_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        world.append(world.lines(1))
+        await world.scan()
+        world.append(world.lines(1, first=1))
+        shutil.copyfile(world.log, tmp_path / "copy.log")
+        world.log.write_bytes(world.lines(3, first=2))
+        # All that is told is that the log was written to.
+        world.wake_up.wake([str(world.log)])
+        await settle()
+        # 0 is under way and read again: the same id makes that harmless.
+        assert sorted(set(await world.numbers())) == [0, 1, 2, 3, 4]
+
+    run(world, story)
+
+
+def test_a_line_that_is_too_long_is_cut_said_and_counted(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        world.append(b"x" * (MAX_LINE_BYTES + 500) + b"\n" + world.lines(1))
+        await world.scan()
+        cut, whole = await world.documents()
+        assert len(cut["message"]) == MAX_LINE_BYTES
+        assert cut["log"]["flags"] == ["truncated"]
+        assert whole["log"]["offset"] == MAX_LINE_BYTES + 501
+        assert world.metrics.value("shipper_lost_bytes_total", "line_too_long") == 500
+        (warning,) = world.said("warning")
+        assert (warning["offset"], warning["bytes"]) == (0, MAX_LINE_BYTES + 500)
+
+    run(world, story)
+
+
+def test_a_directory_that_does_not_exist_is_said_once_and_again_when_it_is_there(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, pattern="later/*.log")
+
+    async def story() -> None:
+        for _ in range(3):
+            await world.scan()
+        (warning,) = world.said("warning")
+        assert warning["directory"] == str(tmp_path / "later")
+        assert "/var/log/tetragon" in warning["hint"]
+        (tmp_path / "later").mkdir()
+        world.append(world.lines(1), tmp_path / "later" / "a.log")
+        await world.scan()
+        assert await world.numbers() == [0]
+        assert str(tmp_path / "later") in [info.get("directory") for info in world.said("info")]
+        assert len(world.said("warning")) == 1
+
+    run(world, story)
+
+
+def test_a_file_that_is_done_is_said_with_its_size(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        world.append(world.lines(2))
+        await world.scan()
+        world.log.unlink()
+        world.batches[0].spans[0].finish()
+        await world.scan()
+        assert world.catalog.tails == ()
+        done = world.said("info")[-1]
+        assert (done["path"], done["bytes"]) == (str(world.log), len(world.lines(2)))
+
+    run(world, story)

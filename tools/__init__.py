@@ -1,0 +1,1 @@
+"""What developers run here and users never install."""

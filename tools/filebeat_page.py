@@ -1,0 +1,154 @@
+"""docs/filebeat.md, made from the tables of the options."""
+
+from shipper.config.filebeat.options import Option, Section, Support
+from shipper.config.filebeat.translate import SECTIONS
+
+_INTRODUCTION = """\
+# Filebeat's configuration
+
+shipper reads a `filebeat.yml` as it is, and follows and ships what it says. It knows one by its
+keys (`filebeat.inputs`, `output.elasticsearch`), and looks for it at
+`/usr/share/filebeat/filebeat.yml` too. So who followed Elastic's Tetragon guide changes one line,
+the image ([deploy.md](deploy.md) says how). The first start takes over Filebeat's offsets from its
+registry in `path.data`, so that what Filebeat has noted as shipped is not sent again, and nothing
+is skipped ([filebeat-registry.md](filebeat-registry.md)). `processors` are Filebeat's own
+([processors.md](processors.md)); those of the guide cost nothing per event.
+
+Each option of these inputs, of the output and of the rest is in a table below, and one of these
+becomes of it:
+
+| | |
+|---|---|
+| honoured | it has its effect |
+| this value | it may say what shipper does anyway; another value is refused |
+| ignored | it cannot matter here; the log, and `shipper check`, name it once |
+| refused | shipper does not start, and says the line and what to do instead |
+
+So nothing is accepted and forgotten. An option that is in no table is refused as well, unless a
+variable names it.
+
+Some of what shipper can do has no words in Filebeat's dialect: `format: ecs`, for one, events as
+fields without an ingest pipeline ([ecs.md](ecs.md)). `shipper convert filebeat.yml` prints the file
+in shipper's own ([below](#a-configuration)), and there it can be added.
+
+Where the file says nothing, shipper's own defaults hold ([configuration.md](configuration.md)), but
+for what decides which lines are shipped: a line may have 10 MiB, and files that are symbolic links
+are left out, as in Filebeat.
+
+## A configuration
+
+Elastic's guide has this one:
+
+```yaml
+filebeat.inputs:
+  - type: filestream
+    id: tetragon-log
+    enabled: true
+    paths:
+      - /var/run/cilium/tetragon/*.log
+path.data: /usr/share/filebeat/data
+processors:
+  - timestamp:
+      field: "time"
+      layouts:
+        - '2006-01-02T15:04:05Z'
+        - '2006-01-02T15:04:05.999Z'
+        - '2006-01-02T15:04:05.999-07:00'
+setup.template.name: logs
+setup.template.pattern: "logs-cilium_tetragon.*"
+output.elasticsearch:
+  hosts: ["https://es-1:9200"]
+  username: "${ELASTICSEARCH_USERNAME:elastic}"
+  password: "${ELASTICSEARCH_PASSWORD:changeme}"
+  index: logs-cilium_tetragon.log-default
+```
+
+`shipper convert filebeat.yml` prints the same in shipper's own dialect, with a comment where
+something differs. Variables stay variables in it, and no secret of the environment is printed.
+
+## What is different in the documents
+
+They have the fields that Filebeat's have ([documents.md](documents.md)), with these differences:
+
+- `@timestamp` is the event's own `time`. With Filebeat it is the time of reading: the guide's
+  `timestamp` processor looks for a field `time`, which a line that is not decoded has not.
+- `_id` is made from the file's content, the offset and a checksum, so that a line that is sent
+  again is not stored again.
+- `agent.type` and `agent.version` are `shipper` and its version; `ecs.version` is that of the
+  integration; `event.*`, `data_stream.*` and `log.file.fingerprint` are there too.
+
+## Variables
+
+| Written | Means |
+|---|---|
+| `${NAME}` | another key of the file (`${path.data}`), or else a variable of the environment |
+| `${NAME:default}` | the same, or the default; a default may have variables in it |
+| `${NAME:+other}` | `other` if it is set, or else nothing |
+| `${NAME:?message}` | the same, or an error with this message |
+| `$$`, `$}` | `$`, `}` |
+
+A variable that is set and empty is one that is not set, and that is an error where nothing stands
+in for it. A keystore is not read. Where one text is expected, a value is that text whatever is in
+it: a password with commas is no list, and one with a `$` before a letter keeps it (Filebeat drops
+it).
+
+Several files are laid over one another, key by key and list element by list element, and so is
+`-E KEY=VALUE`.
+
+## The command line
+
+The image has a command `filebeat` that knows these:
+
+    filebeat [run] [-e] [-c FILE]... [-E KEY=VALUE]... [--path.home DIR] [--path.config DIR]
+             [--path.data DIR] [--path.logs DIR] [--strict.perms=false] [--environment NAME]
+    filebeat test config | test output
+    filebeat version
+
+Arguments without a command are enough, as in Filebeat's image. A flag with one dash is taken as one
+with two. `-d`, `-v`, `--strict.perms` and `--environment` change nothing; the owner of the file is
+not looked at. Other flags and commands are refused, with what to do instead.
+"""
+
+_PROCESSORS = """\
+## Processors
+
+They are those of [processors.md](processors.md), in Filebeat's own words.
+"""
+
+_WORDS = {
+    Support.HONOURED: "honoured",
+    Support.FIXED: "this value",
+    Support.IGNORED: "ignored",
+    Support.REFUSED: "refused",
+}
+
+
+def page() -> str:
+    """The whole page, without the notice that it is generated."""
+    return "\n".join([_INTRODUCTION, *map(_section, SECTIONS), _PROCESSORS])
+
+
+def _section(section: Section) -> str:
+    prefix = f"Below `{section.prefix}`. " if section.prefix else ""
+    notes = f"{prefix}{section.notes}".strip()
+    rows = "".join(_row(option) for option in section.options)
+    return (
+        f"## {section.title}\n\n"
+        + (f"{notes}\n\n" if notes else "")
+        + f"| Option | | |\n|---|---|---|\n{rows}"
+    )
+
+
+def _row(option: Option) -> str:
+    says = option.says
+    if not says.startswith("shipper"):
+        says = says[:1].upper() + says[1:]
+    if option.fate is Support.FIXED:
+        allowed = " or ".join(f"`{_written(each)}`" for each in option.only)
+        says = f"{allowed}. {says}"
+    says = says if says.endswith((".", "?")) else f"{says}."
+    return f"| `{option.name}` | {_WORDS[option.fate]} | {says} |\n".replace("``", '`""`')
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
