@@ -124,7 +124,7 @@ def test_the_report_says_all_that_was_counted() -> None:
         "doubled: 0",
         "lag: median 0.25 s, at most 1.50 s from write to receipt",
         "killed: 1 time with SIGKILL, and started again at once",
-        ": a remark",
+        ": a notice",
         "daemon: exit code 0 on SIGTERM; 600 lines read since its last start = 500 delivered"
         " + 100 already delivered",
     ]
