@@ -178,7 +178,7 @@ class Daemon:
         remembered = await self._on_disk(registry.load)
         inputs = making.make(registry, remembered, on_change=self._unsaved.set)
         tracked = [each.files for each in inputs]
-        following = FileTracker(
+        tracker = FileTracker(
             tracked,
             filesystem=self._filesystem,
             faults=self._faults,
@@ -188,7 +188,7 @@ class Daemon:
         )
         harvest = Harvester(
             inputs,
-            following=following,
+            tracker=tracker,
             faults=self._faults,
             batcher=batcher,
             budget=self._budget,
@@ -200,7 +200,7 @@ class Daemon:
             clock=self._clock,
             inputs=tracked,
             harvest=harvest,
-            following=following,
+            tracker=tracker,
             deliveries=deliveries,
             budget=self._budget,
             metrics=self._metrics,
@@ -226,7 +226,7 @@ class Daemon:
             await self._drain(batcher, deliveries)
             await _cancel(serving)
             await self._commit(registry, tracked)
-            following.close()
+            tracker.close()
             self._log.info("shipper ends", in_flight_events=harvest.in_flight_events)
 
     async def _drain(self, batcher: Batcher, deliveries: Deliveries) -> None:

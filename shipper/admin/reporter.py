@@ -23,7 +23,7 @@ class StatusReporter:
         clock: Clock,
         inputs: Sequence[TrackedInput],
         harvest: Harvester,
-        following: FileTracker,
+        tracker: FileTracker,
         deliveries: Deliveries,
         budget: ByteBudget,
         metrics: Metrics,
@@ -33,7 +33,7 @@ class StatusReporter:
         self._clock = clock
         self._inputs = inputs
         self._harvest = harvest
-        self._following = following
+        self._tracker = tracker
         self._deliveries = deliveries
         self._budget = budget
         self._metrics = metrics
@@ -50,7 +50,7 @@ class StatusReporter:
         gauge("shipper_oldest_unacknowledged_seconds", self._oldest)
         gauge("shipper_ready", lambda: not self.troubles())
         gauge("shipper_build_info", lambda: 1, __version__, platform.python_version())
-        kept = self._following.kept
+        kept = self._tracker.kept
         gauge("shipper_kept_files", lambda: len(kept()))
         gauge("shipper_kept_bytes", lambda: sum(tail.size for _, tail in kept()))
         for source in self._inputs:

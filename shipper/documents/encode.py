@@ -29,7 +29,7 @@ from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, conten
 from shipper.documents.filters import EventFilter, Run
 from shipper.documents.line import (
     Event,
-    Look,
+    ParsedLine,
     decode_event,
     decode_times,
     parse_line,
@@ -53,7 +53,7 @@ _PARTS = 7
 _TIME_PART = 3
 
 #: The metric's label of a line that looks well until it is taken apart.
-_NOT_TAKEN_APART = "not_taken_apart"
+_NOT_MAPPED = "not_taken_apart"
 
 
 class DocumentEncoder:
@@ -192,17 +192,17 @@ class DocumentEncoder:
             if not line.strip():
                 blank += 1
                 continue
-            look = parse_line(line)
-            if look.invalid and self._on_invalid is OnInvalid.DROP:
+            parsed = parse_line(line)
+            if parsed.invalid and self._on_invalid is OnInvalid.DROP:
                 dropped += 1
                 continue
-            if look.invalid and self._on_invalid is OnInvalid.DEAD_LETTER:
-                refused.append(self._refuse(template, offset, line, look, now))
+            if parsed.invalid and self._on_invalid is OnInvalid.DEAD_LETTER:
+                refused.append(self._refuse(template, offset, line, parsed, now))
                 continue
-            content, problem = self._content(look.text, look.problem, parse=not look.invalid)
+            content, problem = self._content(parsed.text, parsed.problem, parse=not parsed.invalid)
             if problem:
-                flagged[look.kind or _NOT_TAKEN_APART] += 1
-            timestamp = look.timestamp or stamp(now)
+                flagged[parsed.kind or _NOT_MAPPED] += 1
+            timestamp = parsed.timestamp or stamp(now)
             self._add(parts, template, offset, line, content, timestamp, problem)
             shipped.append(line)
         encoded = self._encoded(parts, shipped, template, now, flagged=flagged)
@@ -262,17 +262,17 @@ class DocumentEncoder:
         return kept
 
     def _refuse(
-        self, template: FileTemplate, offset: int, line: bytes, look: Look, now: float
+        self, template: FileTemplate, offset: int, line: bytes, parsed: ParsedLine, now: float
     ) -> RefusedLine:
         parts: _Parts = []
-        timestamp = look.timestamp or stamp(now)
+        timestamp = parsed.timestamp or stamp(now)
         # A letter has the line already, and puts it into the message.
-        text = "" if self._contributions is None else look.text
-        content, problem = self._content(text, look.problem, parse=False)
+        text = "" if self._contributions is None else parsed.text
+        content, problem = self._content(text, parsed.problem, parse=False)
         self._add(parts, template, offset, line, content, timestamp, problem)
         document_id = content_id(template.identity, offset, line)
         return RefusedLine(
-            template.path, offset, document_id, look.problem, line, self._body(parts)
+            template.path, offset, document_id, parsed.problem, line, self._body(parts)
         )
 
     def _add(

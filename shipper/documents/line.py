@@ -39,7 +39,7 @@ _TIME = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ParsedLine:
     """What the careful loop finds out about a line."""
 
     text: str
@@ -53,7 +53,7 @@ class Look:
     invalid: bool
 
 
-def parse_line(line: bytes) -> Look:
+def parse_line(line: bytes) -> ParsedLine:
     """What there is to say of a line that is not blank, whatever it is."""
     try:
         text, broken = line.decode(), None
@@ -62,19 +62,19 @@ def parse_line(line: bytes) -> Look:
     try:
         event = decode_event(line)
     except RecursionError:
-        return Look(text, None, TOO_DEEP, "too_deep", invalid=False)
+        return ParsedLine(text, None, TOO_DEEP, "too_deep", invalid=False)
     except msgspec.ValidationError:
-        return Look(text, None, NOT_AN_OBJECT, "not_an_object", invalid=True)
+        return ParsedLine(text, None, NOT_AN_OBJECT, "not_an_object", invalid=True)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Look(text, None, f"{NOT_JSON}: {error}", "not_json", invalid=True)
+        return ParsedLine(text, None, f"{NOT_JSON}: {error}", "not_json", invalid=True)
     timestamp = timestamp_of(event.time)
     if broken is not None:
         problem = f"the line is not UTF-8 from its byte {broken} on; such bytes are replaced"
-        return Look(text, timestamp, problem, "not_utf8", invalid=False)
+        return ParsedLine(text, timestamp, problem, "not_utf8", invalid=False)
     if timestamp is None:
         problem = "the line has no `time` that is an RFC 3339 time; @timestamp is when it was read"
-        return Look(text, None, problem, "no_time", invalid=False)
-    return Look(text, timestamp, "", "", invalid=False)
+        return ParsedLine(text, None, problem, "no_time", invalid=False)
+    return ParsedLine(text, timestamp, "", "", invalid=False)
 
 
 def timestamp_of(value: msgspec.Raw) -> bytes | None:

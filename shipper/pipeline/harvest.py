@@ -40,7 +40,7 @@ class Harvester:
         self,
         inputs: Sequence[Input],
         *,
-        following: FileTracker,
+        tracker: FileTracker,
         faults: FileErrors,
         batcher: Batcher,
         budget: ByteBudget,
@@ -49,7 +49,7 @@ class Harvester:
         log: Log,
     ) -> None:
         self._inputs = inputs
-        self._following = following
+        self._tracker = tracker
         self._faults = faults
         self._batcher = batcher
         self._budget = budget
@@ -80,7 +80,7 @@ class Harvester:
         while True:
             scan_due, modified = await source.files.wake_up.wait()
             if scan_due:
-                await self._following.scan(source.files)
+                await self._tracker.scan(source.files)
                 self._enqueue(source, source.files.catalog.tails)  # The scan has looked at them.
                 self._forget_templates()
             else:
@@ -94,7 +94,7 @@ class Harvester:
                 tail.unread_since = tail.unread_since or self._clock.monotonic()
                 self._queued.add(tail)
                 self._queue.append((source, tail))
-                self._following.keep(source.files, [tail])
+                self._tracker.keep(source.files, [tail])
         if self._queue:
             self._something.set()
 

@@ -31,7 +31,7 @@ def rotating(tmp_path: Path) -> Iterator[LogDirectory]:
     directory.close()
 
 
-def following(directory: LogDirectory, **options: object) -> dict[str, object]:
+def tracker(directory: LogDirectory, **options: object) -> dict[str, object]:
     return {"inputs": [{"id": "tetragon", "paths": [directory.glob]}], **options}
 
 
@@ -74,7 +74,7 @@ def test_files_that_are_deleted_in_an_outage_are_kept_across_two_kills(
     shipper: MakeShipper, bulk_server: BulkServer, rotating: LogDirectory, tmp_path: Path
 ) -> None:
     bulk_server.down()
-    config = following(rotating)
+    config = tracker(rotating)
     process = shipper(config, directory=tmp_path / "daemon")
     process.start()
     # A file lives two seconds: long enough for a restart.
@@ -126,7 +126,7 @@ def test_what_does_not_fit_the_quota_is_lost_and_counted_to_the_line(
 ) -> None:
     bulk_server.down()
     process = shipper(
-        following(
+        tracker(
             rotating,
             retention={"max_bytes": "500KB"},
             output={"bulk": {"max_events": 20}, "max_in_flight": 1},
@@ -149,7 +149,7 @@ def test_without_links_a_deleted_file_is_read_on_as_long_as_the_daemon_runs(
     shipper: MakeShipper, bulk_server: BulkServer, rotating: LogDirectory
 ) -> None:
     bulk_server.down()
-    process = shipper(following(rotating, retention={"enabled": False}))
+    process = shipper(tracker(rotating, retention={"enabled": False}))
     process.start()
     with being_written(rotating, 400):
         process.wait_until(partial(has_deleted, rotating, 5), "files are deleted")

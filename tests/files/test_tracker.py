@@ -65,7 +65,7 @@ class World:
             WakeUp(),
             retention=Retention(self.files, "ours", faults.report),
         )
-        self.following = FileTracker(
+        self.tracker = FileTracker(
             [self.source],
             filesystem=self.files,
             faults=faults,
@@ -75,7 +75,7 @@ class World:
         )
 
     async def scan(self) -> None:
-        await self.following.scan(self.source)
+        await self.tracker.scan(self.source)
 
     def links(self) -> list[str]:
         return os.listdir(self.directory / DIRECTORY)
@@ -91,14 +91,14 @@ def test_a_file_that_cannot_be_read_is_given_up_like_any_other(
         world.log.unlink()
         world.files.fails = True
         await world.scan()
-        assert world.following.kept() == []
+        assert world.tracker.kept() == []
         assert world.links() == []
         value = world.metrics.value
         assert value("shipper_lost_bytes_total", "retention") == 3 * len(LINE)
         # Nobody can count lines that cannot be read.
         assert value("shipper_lost_lines_total", "retention") == 0
         assert value("shipper_file_errors_total", "EIO") == 1
-        world.following.close()
+        world.tracker.close()
 
     asyncio.run(story())
 
@@ -121,7 +121,7 @@ def test_at_the_end_a_file_that_was_rewritten_stays_kept_for_its_new_content(
         span.finish()
         # The old content is done with, and not parted with yet; the new one is not read.
         assert tail in world.catalog.tails
-        world.following.close()
+        world.tracker.close()
         assert len(world.links()) == 1
 
     asyncio.run(story())

@@ -121,7 +121,7 @@ class World:
         )
         self.harvest = Harvester(
             inputs,
-            following=FileTracker(
+            tracker=FileTracker(
                 [each.files for each in inputs],
                 filesystem=self.files,
                 faults=FileErrors(self.metrics, log),

@@ -137,7 +137,7 @@ class BulkSender:
             requests=self._requests,
             limit=self._limiter.limit,
             hosts=self._hosts.urls,
-            hosts_resting=self._hosts.resting,
+            hosts_resting=self._hosts.paused,
         )
 
     async def admit(self) -> Permit:

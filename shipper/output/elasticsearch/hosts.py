@@ -32,7 +32,7 @@ class Host:
     trouble: str | None = "no host has answered yet"
     failures: int = 0
     #: Monotonic seconds.
-    rests_until: float = 0.0
+    paused_until: float = 0.0
     in_flight: int = 0
     #: The average of its last requests in seconds, and when it last changed; None before the first.
     round_trip: float | None = None
@@ -67,10 +67,10 @@ class Hosts:
         able = [
             host
             for host in self._in_turn()
-            if host.rests_until <= now and not (host.failures and host.in_flight)
+            if host.paused_until <= now and not (host.failures and host.in_flight)
         ]
         if not able:
-            return min(self._hosts, key=lambda host: host.rests_until)
+            return min(self._hosts, key=lambda host: host.paused_until)
         expected = {host.url: host.expected(now) for host in able}
         known = [seconds for seconds in expected.values() if seconds is not None]
         slowest = _SLOW * min(known, default=0.0)
@@ -101,19 +101,19 @@ class Hosts:
         """It answered, and took something."""
         host.trouble = None
         host.failures = 0
-        host.rests_until = 0.0
+        host.paused_until = 0.0
 
     def failed(self, host: Host, why: str) -> None:
         """It could not be reached, or is not well: the others are asked for a while."""
         self.busy(host, why)
         host.failures += 1
         rest = self._backoff.delay(host.failures, self._rng) + self._backoff.initial
-        host.rests_until = self._clock.monotonic() + rest
+        host.paused_until = self._clock.monotonic() + rest
 
     def busy(self, host: Host, why: str, seconds: float = 0.0) -> None:
         """It answers, and takes nothing now: it is not asked for so many seconds."""
         host.trouble = self._last_trouble = why
-        host.rests_until = max(host.rests_until, self._clock.monotonic() + seconds)
+        host.paused_until = max(host.paused_until, self._clock.monotonic() + seconds)
 
     @property
     def trouble(self) -> str | None:
@@ -128,7 +128,7 @@ class Hosts:
         return tuple(host.url for host in self._hosts)
 
     @property
-    def resting(self) -> tuple[str, ...]:
+    def paused(self) -> tuple[str, ...]:
         """Those that rest now."""
         now = self._clock.monotonic()
-        return tuple(host.url for host in self._hosts if host.rests_until > now)
+        return tuple(host.url for host in self._hosts if host.paused_until > now)

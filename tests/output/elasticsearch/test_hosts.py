@@ -50,7 +50,7 @@ class TestHosts:
         clock = ManualClock()
         some = hosts(clock, "a", "b", "c")
         some.failed(some.pick(), "away")
-        assert some.resting == ("a",)
+        assert some.paused == ("a",)
         assert picks(some, 4) == "bcbc"
 
     def test_it_comes_back_after_its_rest(self) -> None:
@@ -58,7 +58,7 @@ class TestHosts:
         some = hosts(clock, "a", "b")
         some.failed(some.pick(), "away")
         pass_seconds(clock, 2 * BACKOFF.initial)
-        assert some.resting == ()
+        assert some.paused == ()
         assert sorted(picks(some, 2)) == ["a", "b"]
 
     def test_it_rests_longer_each_time_it_fails_and_is_well_again_after_one_success(self) -> None:
@@ -67,12 +67,12 @@ class TestHosts:
         first = some.pick()
         for _ in range(20):
             some.failed(first, "away")
-        rest = first.rests_until - clock.monotonic()
+        rest = first.paused_until - clock.monotonic()
         assert BACKOFF.initial < rest <= BACKOFF.max + BACKOFF.initial
         some.succeeded(first)
-        assert some.resting == ()
+        assert some.paused == ()
         some.failed(first, "away")
-        assert first.rests_until - clock.monotonic() <= 2 * BACKOFF.initial
+        assert first.paused_until - clock.monotonic() <= 2 * BACKOFF.initial
 
     def test_when_all_rest_the_one_that_is_due_first_is_asked(self) -> None:
         clock = ManualClock()
@@ -80,8 +80,8 @@ class TestHosts:
         each = [some.pick(), some.pick(), some.pick()]
         for host in each:
             some.failed(host, "away")
-        assert some.resting == ("a", "b", "c")
-        assert some.pick() is min(each, key=lambda host: host.rests_until)
+        assert some.paused == ("a", "b", "c")
+        assert some.pick() is min(each, key=lambda host: host.paused_until)
 
     def test_a_single_host_is_asked_also_while_it_rests(self) -> None:
         only = hosts(ManualClock(), "a")
