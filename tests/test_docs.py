@@ -85,7 +85,8 @@ def test_the_readme_names_the_commands_that_a_user_needs() -> None:
 
 
 def test_every_configuration_in_the_readme_is_one() -> None:
-    own, values = [], []
+    own: list[str] = []
+    values: list[str] = []
     for block in re.findall(r"^```yaml\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL):
         (own if "inputs:" in block else values).append(block)
     assert len(own) == 2
