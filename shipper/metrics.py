@@ -38,150 +38,153 @@ METRICS = (
     Metric(
         "shipper_lines_read_total",
         Kind.COUNTER,
-        "Lines read. Each ends in one outcome of shipper_events_total, or is still in flight.",
+        "Lines read; each has one outcome in shipper_events_total, or is still in flight.",
         ("input",),
     ),
-    Metric("shipper_bytes_read_total", Kind.COUNTER, "Bytes of these lines.", ("input",)),
+    Metric("shipper_bytes_read_total", Kind.COUNTER, "Bytes of the lines read.", ("input",)),
     Metric(
         "shipper_events_total",
         Kind.COUNTER,
-        "Lines by how they ended: delivered (a document was made), already_delivered (it was there "
-        "from before: an answer was lost, or we were killed), dead_letter (refused; it is in the "
-        "dead letter file), dropped (not a JSON object, and on_invalid is drop), filtered (by a "
-        "rule of the input's events, or by drop_event), blank (an empty line).",
+        "Lines by outcome: delivered (stored as a document), already_delivered (the document "
+        "existed: an answer was lost, or shipper was killed), dead_letter (in the dead letter "
+        "file), dropped (not a JSON object, and on_invalid is drop), filtered (by a rule in "
+        "inputs[].events, or by drop_event), blank (an empty line).",
         ("outcome",),
     ),
     Metric(
         "shipper_events_filtered_total",
         Kind.COUNTER,
-        "Events that were read and are not shipped, by the rule of the input's events: the name of "
-        "one in exclude, or include, where none of those matches; drop_event: a processor.",
+        "Events that were read and not shipped, by rule: the name of a rule in "
+        "inputs[].events.exclude, include (no include rule matched), or drop_event (the "
+        "processor).",
         ("input", "rule"),
     ),
     Metric(
         "shipper_processor_failures_total",
         Kind.COUNTER,
-        "Processors that could not do what they are to do to an event, by processor; the event "
-        "went on without that. document: what processors left cannot be written as JSON, and the "
-        "document was shipped as it was before them.",
+        "Failures of processors, by processor; the event was shipped without the change of the "
+        "processor. document: the result could not be written as JSON, and the document was "
+        "shipped as it was before the processors.",
         ("processor",),
     ),
     Metric(
         "shipper_events_flagged_total",
         Kind.COUNTER,
-        "Documents that carry an error.message, by what is wrong with their line.",
+        "Documents with an error.message, by the problem of their line.",
         ("problem",),
     ),
     Metric(
         "shipper_refused_events_total",
         Kind.COUNTER,
-        "Events that were refused for good and are dead letters, by the type of the error; "
-        "http_… where the whole request was refused.",
+        "Events that were rejected for good and became dead letters, by error type; http_… if the "
+        "whole request was rejected.",
         ("type",),
     ),
     Metric(
         "shipper_in_flight_events",
         Kind.GAUGE,
-        "Lines read that have no outcome yet. lines_read = the sum of events + this, always.",
+        "Lines read that have no outcome yet: shipper_lines_read_total minus shipper_events_total.",
     ),
     Metric(
         "shipper_in_flight_bytes",
         Kind.GAUGE,
-        "Bytes held in memory for Elasticsearch, compressed; memory.max_bytes bounds them.",
+        "Bytes in memory that wait for the output, compressed; limited by memory.max_bytes.",
     ),
-    Metric("shipper_in_flight_requests", Kind.GAUGE, "Bulk requests under way."),
+    Metric("shipper_in_flight_requests", Kind.GAUGE, "Bulk requests in flight."),
     Metric(
         "shipper_bulk_concurrency_limit",
         Kind.GAUGE,
-        "How many bulk requests may be under way now: it follows what the cluster can take, up to "
+        "Current limit of concurrent bulk requests: adapts to the cluster, at most "
         "output.max_in_flight.",
     ),
     Metric(
         "shipper_bulk_requests_total",
         Kind.COUNTER,
-        "Bulk requests by HTTP status; `error` where there was no usable answer.",
+        "Bulk requests by HTTP status; error if there was no valid answer.",
         ("status",),
     ),
-    Metric("shipper_bulk_bytes_total", Kind.COUNTER, "Bytes of request bodies, as sent."),
+    Metric("shipper_bulk_bytes_total", Kind.COUNTER, "Bytes of bulk request bodies, as sent."),
     Metric(
         "shipper_retries_total",
         Kind.COUNTER,
-        "What was sent again, by reason: requests without a usable answer, and items that were "
-        "answered 429 or 5xx (item_…); with output.file what was written again, by the error "
-        "(ENOSPC, …).",
+        "Retries by reason: requests without a valid answer, and items that were answered 429 "
+        "or 5xx (item_…); with output.file, writes by error (ENOSPC, …).",
         ("reason",),
     ),
     Metric(
         "shipper_bulk_request_duration_seconds",
         Kind.HISTOGRAM,
-        "From the first byte sent to the last byte of the answer.",
+        "Duration of bulk requests, from the first byte sent to the last byte of the answer.",
         buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
     ),
     Metric(
         "shipper_backlog_bytes",
         Kind.GAUGE,
-        "Bytes in the files that are not acknowledged yet.",
+        "Bytes in the log files that are not acknowledged yet.",
         ("input",),
     ),
     Metric(
         "shipper_oldest_unacknowledged_seconds",
         Kind.GAUGE,
-        "How long the oldest line that is not acknowledged has been known of; 0 if there is none.",
+        "Seconds since shipper noticed the oldest line that is not acknowledged; 0 if there is "
+        "none.",
     ),
-    Metric("shipper_files_tracked", Kind.GAUGE, "Files that are followed.", ("input",)),
+    Metric("shipper_files_tracked", Kind.GAUGE, "Log files that are followed.", ("input",)),
     Metric(
         "shipper_file_errors_total",
         Kind.COUNTER,
-        "Failures to look at, open or read a file or directory, by error (EACCES, EIO, …).",
+        "Failures to access, open or read a file or directory, by error (EACCES, EIO, …).",
         ("error",),
     ),
     Metric(
         "shipper_files_rewritten_total",
         Kind.COUNTER,
-        "Files whose content was truncated or replaced under their name.",
+        "Log files that were truncated or overwritten in place.",
         ("input",),
     ),
     Metric(
         "shipper_lost_bytes_total",
         Kind.COUNTER,
-        "Bytes that are in no document and no dead letter: rewritten (a file was cut before it was "
-        "read to its end), retention (deleted files took more than retention.max_bytes), "
-        "line_too_long (past max_line_bytes), dead_letter_full (the oldest dead "
-        "letters made room).",
+        "Bytes that were lost, by reason: rewritten (a file was truncated or overwritten before"
+        " it was read to its end), retention (deleted files exceeded retention.max_bytes), "
+        "line_too_long (the part of a line beyond max_line_bytes), dead_letter_full (the oldest"
+        " dead letters were deleted).",
         ("reason",),
     ),
     Metric(
         "shipper_lost_lines_total",
         Kind.COUNTER,
-        "Lines that are in no document and no dead letter, where they can be counted: retention "
-        "(deleted files took more than retention.max_bytes).",
+        "Lines that were lost, if they can be counted: retention (deleted files exceeded "
+        "retention.max_bytes).",
         ("reason",),
     ),
     Metric(
         "shipper_output_deleted_bytes_total",
         Kind.COUNTER,
-        "Bytes of rotated output files that were deleted, as there were more than "
-        "output.file.keep. Their documents were delivered; whether anybody read them is not known.",
+        "Bytes of rotated output files that were deleted because there were more than "
+        "output.file.keep; their documents had been delivered.",
     ),
     Metric(
         "shipper_kept_files",
         Kind.GAUGE,
-        "Files that are deleted and not done; a link in .shipper or an open descriptor keeps them.",
+        "Deleted log files that are not finished; kept by a hard link in .shipper or a descriptor.",
     ),
     Metric(
-        "shipper_kept_bytes", Kind.GAUGE, "Bytes of these files; retention.max_bytes bounds them."
+        "shipper_kept_bytes",
+        Kind.GAUGE,
+        "Bytes of deleted log files that are not finished; limited by retention.max_bytes.",
     ),
     Metric("shipper_registry_commits_total", Kind.COUNTER, "Commits of offsets to the registry."),
     Metric(
         "shipper_registry_commit_failures_total",
         Kind.COUNTER,
-        "Commits that failed; the offsets stay in memory and are tried again.",
+        "Commits to the registry that failed; the offsets stay in memory and are saved later.",
     ),
-    Metric("shipper_ready", Kind.GAUGE, "1 if /readyz says ready, else 0."),
+    Metric("shipper_ready", Kind.GAUGE, "1 if shipper is ready (see /readyz), else 0."),
     Metric(
         "shipper_build_info",
         Kind.GAUGE,
-        "Always 1; the labels say what runs.",
+        "Always 1; the labels have the versions of shipper and Python.",
         ("version", "python"),
     ),
 )
