@@ -1,0 +1,73 @@
+"""What has another name since the recording, or is new, or gone.
+
+The one place to say that a difference is meant. A row for each name, with the reason in the
+changelog:
+
+    CHANGED = {
+        "shipper_old_total": "shipper_new_total",   # a metric was renamed
+        "shipper_gone_total": REMOVED,              # a metric that was recorded is not there now
+        "shipper_more_total": ADDED,                # a metric that is there now was not recorded
+        "files.mark_digest": "files.digest",        # a column of the registry's table `files`
+        "files.size": ADDED,
+        "properties": "settings",                   # a table
+        "properties.origin": REMOVED,
+    }
+
+A histogram is named without `_bucket`, `_sum` and `_count`. Whoever records anew empties the table.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+REMOVED = ""
+ADDED = "+"
+
+CHANGED: dict[str, str] = {}
+
+_OF_HISTOGRAM = re.compile(r"_(?:bucket|sum|count)$")
+
+
+def as_recorded_now(text: str, changed: Mapping[str, str] = CHANGED) -> str:
+    """Return a recording of metrics or of a registry as it would be with today's names."""
+    renamed = (_renamed(line, changed) for line in text.splitlines())
+    return "".join(f"{line}\n" for line in renamed if line is not None)
+
+
+def without_added(text: str, changed: Mapping[str, str] = CHANGED) -> str:
+    """Return today's metrics or registry without what was not recorded."""
+    added = {name: REMOVED for name, now in changed.items() if now == ADDED}
+    return as_recorded_now(text, added)
+
+
+def _renamed(line: str, changed: Mapping[str, str]) -> str | None:
+    """Return a line with today's names; None if it is not there today."""
+    table, space, row = line.partition(" {")
+    if space:
+        return _renamed_row(table, json.loads("{" + row), changed)
+    name = re.split(r"[{ ]", line, maxsplit=1)[0]
+    family = name if name in changed else _OF_HISTOGRAM.sub("", name)
+    now = changed.get(family, family)
+    if now in (REMOVED, ADDED):
+        return None if now == REMOVED else line
+    return now + line.removeprefix(family)
+
+
+def _renamed_row(table: str, row: dict[str, Any], changed: Mapping[str, str]) -> str | None:
+    here = changed.get(table, table)
+    if here == REMOVED:
+        return None
+    renamed = {}
+    for column, value in row.items():
+        now = changed.get(f"{table}.{column}", f"{table}.{column}")
+        if now not in (REMOVED, ADDED):
+            renamed[now.rpartition(".")[2]] = value
+    return row_line(table if here == ADDED else here, renamed)
+
+
+def row_line(table: str, row: Mapping[str, Any]) -> str:
+    """Return a row of the registry as a line."""
+    return f"{table} {json.dumps(row, ensure_ascii=False, sort_keys=True)}"
