@@ -213,10 +213,10 @@ class FileTracker:
             self._log.emit(
                 DIRECTORY_MISSING,
                 input=source.input_id,
-                directory=directory,
+                path=directory,
                 hint="Tetragon's charts up to 1.7 export to /var/run/cilium/tetragon, "
                 "later ones to /var/log/tetragon",
             )
         for directory in before - missing:
-            self._log.emit(DIRECTORY_FOUND, directory=directory)
+            self._log.emit(DIRECTORY_FOUND, path=directory)
         self._missing[source.input_id] = missing

@@ -47,7 +47,7 @@ CONFIGURATION_NOTICE = LogEvent(
     Level.WARNING,
     "configuration option has no effect, or a different one",
     "At the start, for options of Filebeat that are ignored or differ. Remove them, or see "
-    "filebeat.md.",
+    "[filebeat.md](filebeat.md).",
 )
 CONFIGURATION_INVALID = LogEvent(
     "configuration-invalid",

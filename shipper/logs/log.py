@@ -18,8 +18,8 @@ from shipper.logs.queue import DropReason, LogLine
 NAME = "shipper"
 
 #: Messages per second, and how many at once. With `logging.level: debug` somebody is looking.
-_PER_SECOND, _BURST = 5.0, 200.0
-_DEBUG_PER_SECOND, _DEBUG_BURST = 200.0, 4000.0
+PER_SECOND, BURST = 5.0, 200.0
+DEBUG_PER_SECOND, DEBUG_BURST = 200.0, 4000.0
 
 NUMBERS: Mapping[Level, int] = {
     Level.DEBUG: logging.DEBUG,
@@ -94,8 +94,8 @@ class LogHandler(logging.Handler):
         debug = level is Level.DEBUG
         self._rate = RateLimit(
             clock,
-            per_second=_DEBUG_PER_SECOND if debug else _PER_SECOND,
-            burst=_DEBUG_BURST if debug else _BURST,
+            per_second=DEBUG_PER_SECOND if debug else PER_SECOND,
+            burst=DEBUG_BURST if debug else BURST,
         )
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -84,19 +84,26 @@ class LogQueue:
         """How many messages were dropped since the beginning, by reason."""
         return dict(self._dropped)
 
-    def take(self, *, last: bool = False) -> bytes | None:
+    def take(self) -> bytes | None:
         """The next line; None if there is none now. When all lines are taken, the notice about
-        dropped messages is due, at most every REPEAT_SECONDS; with `last` at once."""
+        dropped messages is due, at most every REPEAT_SECONDS."""
         with self._lock:
             if self._lines:
                 line = self._lines.popleft()
                 self._size -= len(line.data)
                 return line.data
-            now = self._clock.monotonic()
-            if not self.has_notice or (not last and now - self._noticed_at < REPEAT_SECONDS):
+            if self._clock.monotonic() - self._noticed_at < REPEAT_SECONDS:
                 return None
-            before, self._noticed, self._noticed_at = self._noticed, dict(self._dropped), now
-            new = {reason: count - before[reason] for reason, count in self._noticed.items()}
+        return self.take_notice()
+
+    def take_notice(self) -> bytes | None:
+        """The notice about what was dropped since the last one; None if nothing was."""
+        with self._lock:
+            if not self.has_notice:
+                return None
+            before, self._noticed = self._noticed, dict(self._dropped)
+            self._noticed_at = self._clock.monotonic()
+        new = {reason: count - before[reason] for reason, count in self._noticed.items()}
         return self._notice({reason: count for reason, count in new.items() if count})
 
     @property

@@ -64,9 +64,12 @@ class LogWriter:
     def _run(self) -> None:
         while True:
             closing = self._closing
-            while (line := self._queue.take(last=closing)) is not None:
+            while (line := self._queue.take()) is not None:
                 self._write(line)
             if closing:
+                # Once: where it cannot be written, that is one more message that was dropped.
+                if (notice := self._queue.take_notice()) is not None:
+                    self._write(notice)
                 return
             with contextlib.suppress(Empty):
                 self._wake.get(timeout=_NOTICE_CHECK_SECONDS if self._queue.has_notice else None)

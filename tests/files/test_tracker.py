@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import io
 import itertools
 import os
 from pathlib import Path
@@ -17,9 +16,9 @@ from shipper.files.registry import RowId
 from shipper.files.retention import DIRECTORY, Retention
 from shipper.files.tail import Block, ReadBuffer, Rewritten
 from shipper.files.tracker import FileTracker, TrackedInput
-from shipper.logs import Level, Log, LogFormat
 from shipper.metrics import Metrics
 from tests.support.clock import ManualClock
+from tests.support.logs import RecordedLog
 
 LINE = b'{"a":1}\n'
 
@@ -46,7 +45,7 @@ class World:
         self.files = Unreadable()
         self.metrics = Metrics()
         clock = ManualClock()
-        log = Log(io.StringIO(), clock, Level.INFO, LogFormat.JSON)
+        log = RecordedLog(clock).log
         faults = FileErrors(self.metrics, log)
         rows = itertools.count(1)
         self.catalog = Catalog(

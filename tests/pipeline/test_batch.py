@@ -12,9 +12,11 @@ import pytest
 from shipper.documents.encoded import Encoded, RefusedLine
 from shipper.files.ack import AckTracker, Span
 from shipper.files.identity import NO_MARK
+from shipper.logs import Level
 from shipper.pipeline.batch import BATCH_OVERHEAD, Batch, Batcher, Body
 from shipper.pipeline.budget import ByteBudget
 from tests.support.clock import ManualClock, settle
+from tests.support.logs import RecordedLog
 
 LINGER = 1.0
 
@@ -40,6 +42,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.clock = ManualClock()
+        self.recorded = RecordedLog(self.clock, Level.DEBUG)
         self.budget = ByteBudget(1_000_000)
         self.slot = asyncio.Event()
         self.slot.set()
@@ -52,6 +55,7 @@ class World:
             max_events=self.max_events,
             linger=LINGER,
             gzip=self.gzip,
+            log=self.recorded.log,
         )
 
     async def _submit(self, batch: Batch) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from shipper.demo.process import DaemonProcess
 from tests.servers.launcher import free_port
 from tests.support.faults import PATIENCE
+from tests.support.logs import flat
 
 QUICK: dict[str, Any] = {
     "output": {
@@ -90,16 +91,17 @@ class ShipperProcess(DaemonProcess):
         return parsed
 
     def logs(self) -> list[dict[str, Any]]:
-        """What it logged in all its starts. Raises ValueError for a line that is not JSON.
+        """What it logged in all its starts, each ``flat``: ``entry["event.action"]``.
 
-        A last line that a SIGKILL cut short is left out.
+        A last line that a SIGKILL cut short is left out. Raises ValueError for a line that is not
+        JSON.
         """
         text = self.log_path.read_text() if self.log_path.exists() else ""
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        return [flat(json.loads(line)) for line in text[: text.rfind("\n") + 1].splitlines()]
 
-    def messages(self) -> list[str]:
-        """The ``message`` of each line that it logged."""
-        return [str(entry["message"]) for entry in self.logs()]
+    def logged(self, action: str) -> list[dict[str, Any]]:
+        """The messages with that ``event.action``."""
+        return [entry for entry in self.logs() if entry.get("event.action") == action]
 
     def wait_until_ready(self) -> None:
         """Return when /readyz says so."""
