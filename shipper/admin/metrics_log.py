@@ -14,7 +14,7 @@ from shipper.metrics import METRICS, Kind, Metrics
 _LABELS = frozenset({"outcome", "reason", "status"})
 
 #: Gauges that are there even if they are 0.
-_ALWAYS = frozenset({"backlog_bytes", "oldest_unacknowledged_seconds", "ready"})
+_ALWAYS = ("ready", "backlog_bytes", "oldest_unacknowledged_seconds")
 
 #: Not worth a line each half minute.
 _LEFT_OUT = frozenset({"build_info"})
@@ -82,7 +82,7 @@ class MetricsLog:
         return found
 
     def _gauges(self) -> dict[str, object]:
-        found: dict[str, float] = {}
+        found = dict.fromkeys(_ALWAYS, 0.0)
         for name, _, value in self._metrics.samples():
             short = _short(name)
             if self._kinds.get(name) is Kind.GAUGE and short not in _LEFT_OUT:

@@ -127,6 +127,28 @@ def test_a_batch_is_closed_when_it_has_reached_its_events() -> None:
     world.run(story)
 
 
+def test_with_debug_it_is_logged_why_a_batch_was_closed() -> None:
+    world = World(max_events=3, max_bytes=10_000)
+
+    async def story() -> None:
+        await world.add(encoded(1, 2, 3))
+        await world.add(encoded(4, size=20_000))
+        await world.add(encoded(5))
+        await world.clock.advance(LINGER)
+        await world.add(encoded(6))
+        await world.batcher.flush()
+
+    world.run(story)
+    entries = world.recorded.entries("debug")
+    assert {entry["event.action"] for entry in entries} == {"batch-closed"}
+    assert [(entry["event.reason"], entry["shipper.events"]) for entry in entries] == [
+        ("max_events", 3),
+        ("max_bytes", 1),
+        ("linger", 1),
+        ("flush", 1),
+    ]
+
+
 def test_a_batch_is_closed_when_it_has_reached_its_bytes_before_compression() -> None:
     world = World(max_bytes=10_000)
 

@@ -52,12 +52,13 @@ class ShipperProcess(DaemonProcess):
         merged["inputs"] = [{"scan_interval": "100ms", **each} for each in merged["inputs"]]
         super().__init__(merged, directory, environment=environment)
 
-    def start(self, *, wait: bool = True) -> None:
-        """Start it; with ``wait``, return when it answers on its admin address.
+    def start(self, *, wait: bool = True, stderr: int | None = None) -> None:
+        """Start it; with ``wait``, return when it answers on its admin address. ``stderr``: a
+        descriptor for its log, in place of the file.
 
         Raises AssertionError when it ends or does not answer.
         """
-        super().start()
+        super().start(stderr=stderr)
         if wait and self.config["admin"].get("enabled", True):
             self.wait_until(self.alive, "the daemon answers on its admin address")
 
