@@ -33,7 +33,7 @@ class MetricsLog:
         self._metrics = metrics
         self._clock = clock
         self._log = log
-        self._interval = interval
+        self._interval = float(interval)
         self._kinds = {row.name: row.kind for row in METRICS}
         self._before = self._counters()
 

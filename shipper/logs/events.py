@@ -113,7 +113,7 @@ REQUESTS_ABANDONED = LogEvent(
 METRICS = LogEvent(
     "metrics",
     Level.INFO,
-    "metrics",
+    "metrics of the last interval",
     "Every `logging.metrics_interval`: counters that changed, by how much, and gauges, under "
     "`shipper.metrics` by the names of [metrics.md](metrics.md). Watch `backlog_bytes` and "
     "`oldest_unacknowledged_seconds`.",

@@ -127,7 +127,7 @@ def _plain(value: object) -> object:
         case None | bool() | int():
             return value
         case float():
-            return value if math.isfinite(value) else str(value)
+            return round(value, 6) if math.isfinite(value) else str(value)
         case Mapping():
             entries = islice(value.items(), _MAX_ENTRIES)
             return {bounded(str(key)): _plain(each) for key, each in entries}

@@ -3,6 +3,7 @@ would wait for its reader: Python's own `logging`, warnings, and exceptions that
 """
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -34,7 +35,12 @@ def process_log(clock: Clock, level: Level, form: LogFormat) -> Iterator[Log]:
     writer.start()
     try:
         with _libraries(handler), _unhandled_exceptions(log):
-            yield log
+            try:
+                yield log
+            finally:
+                # What finalizers complain of is logged now; later Python itself would write it to
+                # standard error, and wait for its reader.
+                gc.collect()
     finally:
         writer.close(FLUSH_SECONDS)
         if opened:

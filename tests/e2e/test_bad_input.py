@@ -62,7 +62,7 @@ def test_a_path_that_cannot_be_looked_at_is_said_once_and_heals(
         "it was tried again",
     )
     [said] = warnings(process, "path-access-failed")
-    assert said["path"] == str(loop)
+    assert said["file.path"] == str(loop)
     loop.unlink()
     loop.write_bytes(b'{"a":1}\n')
     bulk_server.wait_for(lambda: '{"a":1}' in bulk_server.messages())

@@ -159,7 +159,7 @@ class TestText:
 
     def test_mappings_are_flat(self, text: RecordedLog) -> None:
         text.log.emit(METRICS, metrics={"a": 1, "events": {"delivered": 2}})
-        assert text.text.endswith("metrics  metrics.a=1  metrics.events.delivered=2\n")
+        assert text.text.endswith("interval  metrics.a=1  metrics.events.delivered=2\n")
 
 
 @pytest.mark.parametrize("formatter", [EcsFormatter(), PLAIN], ids=["ecs", "text"])

@@ -390,14 +390,12 @@ class BulkSender:
         self._hosts.succeeded(host)
 
     def _busy(self, host: Host, why: str, seconds: float = 0.0) -> None:
-        self._hosts.busy(host, f"{host.url}: {why}", seconds)
-        self._complain(f"{host.url}: {why}")
+        why = f"{host.url}: {why}"
+        self._hosts.busy(host, why, seconds)
+        self._log.emit(REQUEST_FAILED, key="failed", url=host.url, error=why)
 
     def _failed(self, host: Host, why: str, seconds: float = 0.0) -> None:
         why = f"{host.url}: {why}"
         self._hosts.failed(host, why)
         self._hosts.busy(host, why, seconds)
-        self._complain(why)
-
-    def _complain(self, why: str) -> None:
-        self._log.emit(REQUEST_FAILED, key="failed", error=why)
+        self._log.emit(REQUEST_FAILED, key="failed", url=host.url, error=why)
