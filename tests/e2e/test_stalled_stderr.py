@@ -29,7 +29,7 @@ RATE = 2000
 SHUTDOWN_SECONDS = 5.0
 """What the configuration allows; the log may take FLUSH_SECONDS besides."""
 
-QUICK_SECONDS = 1.0
+QUICK_SECONDS = 3.0
 """For an answer of /healthz, on a machine with other things to do."""
 
 
@@ -140,7 +140,7 @@ def test_a_reader_that_stalls_stops_neither_shipping_nor_the_end(
             slowest = max(slowest, time.monotonic() - asked)
             time.sleep(0.1)
     assert slowest < QUICK_SECONDS
-    assert rotating.written > RATE * seconds / 2
+    assert rotating.written > RATE * seconds / 4
     bulk_server.wait_for_lines(rotating.written)
     process.wait_until_idle()
     assert bulk_server.audit(rotating.written).passed
