@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from shipper import __version__
+from shipper.admin.metrics_log import MetricsLog
 from shipper.admin.reporter import StatusReporter
 from shipper.clock import Clock
 from shipper.config.model import Config
@@ -29,6 +30,16 @@ from shipper.files.filesystem import FileSystem
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.logs import Log
+from shipper.logs.events import (
+    REGISTRY_COMMIT_FAILED,
+    REGISTRY_COMMITTED,
+    REGISTRY_REPLACED,
+    REQUESTS_ABANDONED,
+    STARTED,
+    STOPPED,
+    STOPPING,
+    TLS_NOT_VERIFIED,
+)
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
@@ -42,10 +53,10 @@ from shipper.pipeline.harvest import Harvester
 from shipper.pipeline.inputs import Inputs
 
 #: What reading everything again does to what an output has already.
-_DOUBLED: Mapping[OutputKind, str] = {
-    OutputKind.ELASTICSEARCH: "what Elasticsearch has is not doubled",
-    OutputKind.FILE: "what is at the end of the output file is not doubled; what is older is",
-    OutputKind.CONSOLE: "what was printed is printed again",
+_DUPLICATES: Mapping[OutputKind, str] = {
+    OutputKind.ELASTICSEARCH: "documents that Elasticsearch has are not duplicated",
+    OutputKind.FILE: "documents at the end of the output file are not duplicated; older ones are",
+    OutputKind.CONSOLE: "documents that were printed are printed again",
 }
 
 _P = ParamSpec("_P")
@@ -72,6 +83,7 @@ class Daemon:
         self._rng = rng
         self._log = log
         self._metrics = Metrics()
+        self._metrics.follow("shipper_log_messages_dropped_total", log.dropped)
         self._faults = FileErrors(self._metrics, log)
         self._budget = ByteBudget(config.memory.max_bytes)
         self._stop = asyncio.Event()
@@ -103,11 +115,7 @@ class Daemon:
         )
         registry, aside = await self._on_disk(Registry.open, Path(self._config.data_dir))
         if aside is not None:
-            self._log.error(
-                "the registry could not be read; a new one is begun and the files are read from "
-                f"their beginning ({_DOUBLED[output.kind]})",
-                put_aside=aside,
-            )
+            self._log.emit(REGISTRY_REPLACED, put_aside=aside, reason=_DUPLICATES[output.kind])
         try:
             await self._take_over(registry)
             async with destination(context) as output_destination, asyncio.TaskGroup() as tasks:
@@ -139,10 +147,10 @@ class Daemon:
     ) -> None:
         config, output = self._config, self._config.output
         if output.tls.verify is not TlsVerify.FULL and uses_tls(output):
-            self._log.warning(
-                "the servers' certificates are not verified in full",
+            self._log.emit(
+                TLS_NOT_VERIFIED,
                 verify=output.tls.verify.value,
-                hint="anybody in between can read what is sent; set output.tls.verify to full",
+                hint="set output.tls.verify to full",
             )
         dead_letters = Path(config.data_dir, FILE_NAME)
         outcomes = Outcomes(
@@ -165,6 +173,7 @@ class Daemon:
             max_events=output.bulk.max_events,
             linger=output.bulk.linger,
             gzip=output_destination.gzip,
+            log=self._log,
         )
         making = Inputs(
             config,
@@ -216,18 +225,26 @@ class Daemon:
             tasks.create_task(output_destination.run()),
             tasks.create_task(self._commit_regularly(registry, tracked)),
         ]
+        if config.logging.metrics_interval:
+            metrics_log = MetricsLog(
+                self._metrics,
+                clock=self._clock,
+                log=self._log,
+                interval=config.logging.metrics_interval,
+            )
+            serving.append(tasks.create_task(metrics_log.run()))
         if config.admin.enabled:
             serving.append(tasks.create_task(self._serve(view)))
         with self._signals():
-            self._log.info("shipper runs", version=__version__, data_dir=config.data_dir)
+            self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
             await self._stop.wait()
-            self._log.info("shipper stops: reading ends, what is under way is finished")
+            self._log.emit(STOPPING)
             await _cancel(reading)
             await self._drain(batcher, deliveries)
             await _cancel(serving)
             await self._commit(registry, tracked)
             tracker.close()
-            self._log.info("shipper ends", in_flight_events=harvest.in_flight_events)
+            self._log.emit(STOPPED, in_flight_events=harvest.in_flight_events)
 
     async def _drain(self, batcher: Batcher, deliveries: Deliveries) -> None:
         """Sends what is read, within the time that stopping may take."""
@@ -236,10 +253,7 @@ class Daemon:
                 await batcher.flush()
                 await deliveries.drain()
         if abandoned := deliveries.abandon():
-            self._log.warning(
-                "requests were not finished in time; the next start sends them again",
-                requests=abandoned,
-            )
+            self._log.emit(REQUESTS_ABANDONED, requests=abandoned)
 
     async def _commit_regularly(self, registry: Registry, inputs: Sequence[TrackedInput]) -> None:
         """At once when something changed, and then not before `commit_interval` is over: even a
@@ -256,6 +270,7 @@ class Daemon:
             changes = source.catalog.changes()
             if not changes.records and not changes.forgotten:
                 continue
+            began = self._clock.monotonic()
             try:
                 await self._on_disk(registry.save, changes.records, changes.forgotten)
             except RegistryError as error:
@@ -263,7 +278,7 @@ class Daemon:
                 self._unsaved.set()
                 self._registry_trouble = str(error)
                 self._metrics.count("shipper_registry_commit_failures_total")
-                self._log.error("offsets could not be saved", key="registry", error=str(error))
+                self._log.emit(REGISTRY_COMMIT_FAILED, key="registry", error=str(error))
             except asyncio.CancelledError:
                 # The thread may or may not succeed: saving the same once more is harmless.
                 source.catalog.failed(changes)
@@ -271,6 +286,14 @@ class Daemon:
             else:
                 self._registry_trouble = None
                 self._metrics.count("shipper_registry_commits_total")
+                if self._log.debug_enabled:
+                    self._log.emit(
+                        REGISTRY_COMMITTED,
+                        input=source.input_id,
+                        rows=len(changes.records),
+                        deleted=len(changes.forgotten),
+                        duration=self._clock.monotonic() - began,
+                    )
 
     async def _serve(self, view: StatusReporter) -> None:
         # aiohttp's server side takes a while to import: the first lines do not wait for it.

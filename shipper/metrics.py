@@ -1,6 +1,6 @@
 """Every metric, in one table. The reference page is made from it, and deploy/ may name no other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,6 +12,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 
 class Kind(Enum):
@@ -180,6 +182,14 @@ METRICS = (
         Kind.COUNTER,
         "Commits to the registry that failed; the offsets stay in memory and are saved later.",
     ),
+    Metric(
+        "shipper_log_messages_dropped_total",
+        Kind.COUNTER,
+        "Log messages that were not written: queue_full (nobody reads standard error, or not fast "
+        "enough), rate_limit (too many messages per second), write_error (the reader has gone, or "
+        "its disk is full). Logging never delays shipping.",
+        ("reason",),
+    ),
     Metric("shipper_ready", Kind.GAUGE, "1 if shipper is ready (see /readyz), else 0."),
     Metric(
         "shipper_build_info",
@@ -188,6 +198,20 @@ METRICS = (
         ("version", "python"),
     ),
 )
+
+
+class _Followed(Collector):
+    """A counter whose values somebody else keeps."""
+
+    def __init__(self, row: Metric, totals: Callable[[], Mapping[str, float]]) -> None:
+        self._row = row
+        self._totals = totals
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(self._row.name, self._row.help, labels=self._row.labels)
+        for label, value in self._totals().items():
+            family.add_metric([label], value)
+        yield family
 
 
 class Metrics:
@@ -232,13 +256,25 @@ class Metrics:
         gauge = self._gauges[name]
         (gauge.labels(*labels) if labels else gauge).set_function(value)
 
+    def follow(self, name: str, totals: Callable[[], Mapping[str, float]]) -> None:
+        """Has a counter with one label ask `totals` whenever it is scraped: somebody else counts.
+        Raises KeyError for a name that is not in the table."""
+        self._registry.unregister(self._counters.pop(name))
+        (row,) = (row for row in METRICS if row.name == name)
+        self._registry.register(_Followed(row, totals))
+
+    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
+        """Name, labels and value of everything that is exposed."""
+        for family in self._registry.collect():
+            for sample in family.samples:
+                yield sample.name, sample.labels, sample.value
+
     def value(self, name: str, *labels: str) -> float:
         """What a counter or gauge stands at; with fewer labels than it has, the sum over them."""
         return sum(
-            sample.value
-            for family in self._registry.collect()
-            for sample in family.samples
-            if sample.name == name and tuple(sample.labels.values())[: len(labels)] == labels
+            value
+            for found, its_labels, value in self.samples()
+            if found == name and tuple(its_labels.values())[: len(labels)] == labels
         )
 
     def exposition(self) -> bytes:

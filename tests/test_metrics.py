@@ -134,3 +134,21 @@ def test_build_information_is_in_labels() -> None:
         f'shipper_build_info{{python="{platform.python_version()}",version="{__version__}"}} 1.0'
     )
     assert expected in metrics.exposition().decode()
+
+
+def test_a_counter_that_somebody_else_keeps_is_asked_for_whenever_it_is_scraped() -> None:
+    metrics, name = Metrics(), "shipper_log_messages_dropped_total"
+    totals = {"queue_full": 0, "rate_limit": 2}
+    metrics.follow(name, lambda: totals)
+    assert metrics.value(name) == 2
+    totals["queue_full"] = 3
+    assert metrics.value(name, "queue_full") == 3
+    assert f'{name}{{reason="queue_full"}} 3.0\n' in metrics.exposition().decode()
+    with pytest.raises(KeyError):
+        metrics.follow("shipper_nothing_total", lambda: totals)
+
+
+def test_samples_have_names_labels_and_values() -> None:
+    metrics = Metrics()
+    metrics.count("shipper_events_total", 2, "blank")
+    assert ("shipper_events_total", {"outcome": "blank"}, 2.0) in list(metrics.samples())

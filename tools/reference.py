@@ -1,6 +1,6 @@
 """The reference pages, made from what they are about: docs/configuration.md from the types that
-`config.model` gathers, docs/filebeat.md from the tables of Filebeat's options, docs/metrics.md from
-the table in `metrics`.
+`config.model` gathers, docs/filebeat.md from the tables of Filebeat's options, docs/logs.md from
+the table in `logs.events`, docs/metrics.md from that in `metrics`.
 
 `python -m tools.reference` writes them; with `--check` it writes nothing and ends with exit code
 1 if a page is out of date.
@@ -28,6 +28,7 @@ from shipper.config.section import Section
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.metrics import METRICS, Metric
 from tools.filebeat_page import page as filebeat_page
+from tools.logs_page import page as logs_page
 
 _DOCS = Path(__file__).parent.parent / "docs"
 
@@ -147,6 +148,7 @@ def pages() -> dict[str, str]:
     return {
         "configuration.md": _configuration(),
         "filebeat.md": "\n".join([_NOTICE, filebeat_page()]),
+        "logs.md": "\n".join([_NOTICE, logs_page()]),
         "metrics.md": _metrics(),
     }
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from shipper.admin.status import Status
 from shipper.clock import Clock
 from shipper.logs import Log
+from shipper.logs.events import ADMIN_LISTEN_FAILED, ADMIN_LISTENING
 
 #: Between two tries to listen, in seconds.
 _RETRY_SECONDS = 15.0
@@ -53,15 +54,15 @@ class AdminServer:
                     await web.TCPSite(runner, host.strip("[]"), int(port)).start()
                     break
                 except OSError as error:
-                    self._log.error(
-                        "the admin address cannot be listened on; it is tried again",
+                    self._log.emit(
+                        ADMIN_LISTEN_FAILED,
                         key="admin",
                         listen=self._listen,
                         error=error.strerror or str(error),
                         hint="set admin.listen to an address of this machine that is free",
                     )
                     await self._clock.sleep(_RETRY_SECONDS)
-            self._log.info("the admin server listens", listen=self._listen)
+            self._log.emit(ADMIN_LISTENING, listen=self._listen)
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()

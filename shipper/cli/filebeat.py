@@ -126,7 +126,7 @@ def _value(name: str, value: str | None, rest: Iterator[str]) -> str:
 def _command(arguments: Arguments, environ: Mapping[str, str]) -> int:
     match arguments.words:
         case [] | ["run"]:
-            return run.run(*_read(arguments, environ))
+            return run.run(lambda: _read(arguments, environ))
         case ["test", "config"]:
             name, _ = _read(arguments, environ)
             sys.stdout.write(f"{name}: Config OK\n")

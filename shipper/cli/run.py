@@ -3,19 +3,27 @@
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import random
 import resource
-import sys
-import traceback
+from collections.abc import Callable
 
 from shipper.cli.common import add_config, load
 from shipper.cli.parsers import Commands
-from shipper.clock import SystemClock
+from shipper.clock import Clock, SystemClock
 from shipper.config.load import Reading
-from shipper.errors import ShipperError
-from shipper.logs import Log, StandardLogging
+from shipper.config.model import LoggingConfig
+from shipper.errors import ConfigError, ShipperError
+from shipper.logs import Log
+from shipper.logs.events import (
+    CONFIGURATION_INVALID,
+    CONFIGURATION_NOTICE,
+    CONFIGURATION_READ,
+    FATAL,
+    INTERNAL_ERROR,
+    LogEvent,
+)
+from shipper.logs.process import is_for_people, process_log
 
 
 def add(commands: Commands) -> None:
@@ -32,46 +40,78 @@ def add(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    return run(*load(options))
+    return run(lambda: load(options))
 
 
-def run(name: str, reading: Reading) -> int:
-    """Follows and ships, by the configuration that was read from `name`; returns the exit code."""
+def run(read: Callable[[], tuple[str, Reading]]) -> int:
+    """Follows and ships; returns the exit code. `read`: gives the name of the configuration's file
+    and what is in it.
+
+    Errors are messages of the log. Only one of the configuration at a terminal, where no log is
+    yet, is raised as it is: ConfigError.
+    """
+    clock = SystemClock()
+    try:
+        name, reading = read()
+    except ConfigError as error:
+        if is_for_people():
+            raise
+        settings = LoggingConfig()
+        with process_log(clock, settings.level, settings.format) as log:
+            _log_error(log, CONFIGURATION_INVALID, error)
+        return 2
+    settings = reading.config.logging
+    with process_log(clock, settings.level, settings.format) as log:
+        log.emit(CONFIGURATION_READ, path=name)
+        for notice in reading.notices:
+            log.emit(
+                CONFIGURATION_NOTICE,
+                option=notice.key,
+                reason=notice.what,
+                where=str(notice.place),
+            )
+        try:
+            _ship(reading, clock, log)
+        except ConfigError as error:
+            _log_error(log, CONFIGURATION_INVALID, error)
+            return 2
+        except ShipperError as error:
+            _log_error(log, FATAL, error)
+            return 1
+        except Exception as error:
+            log.emit(INTERNAL_ERROR, error=error)
+            return 1
+    return 0
+
+
+def _ship(reading: Reading, clock: Clock, log: Log) -> None:
     from shipper.allocator import keep_freed_memory
     from shipper.daemon import Daemon
     from shipper.documents.processors.machine import this_machine
     from shipper.files.filesystem import FileSystem
 
     keep_freed_memory()
-    config = reading.config
-    clock = SystemClock()
-    log = Log(sys.stderr, clock, config.logging.level, config.logging.format)
-    logging.basicConfig(handlers=[StandardLogging(log)], level=logging.WARNING)
     # Each file that is followed takes a descriptor.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Where that is forbidden (a strict seccomp filter), fewer files can be followed; if they are
     # too few, EMFILE says so.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    log.info("configuration read", file=name)
-    for notice in reading.notices:
-        log.warning(f"{notice.key}: {notice.what}", where=str(notice.place))
     daemon = Daemon(
-        config,
+        reading.config,
         clock=clock,
         filesystem=FileSystem(),
         machine=this_machine(os.environ),
         rng=random.Random(),
         log=log,
     )
-    try:
-        asyncio.run(daemon.run())
-    except ShipperError:
-        raise
-    except Exception as error:
-        log.error(
-            "shipper ends because of a fault in itself; started again, it goes on where it was",
-            trace="".join(traceback.format_exception(error)),
-        )
-        return 1
-    return 0
+    asyncio.run(daemon.run())
+
+
+def _log_error(log: Log, event: LogEvent, error: ShipperError) -> None:
+    log.emit(
+        event,
+        error=error.what,
+        where=error.where or None,
+        hint=error.what_to_do or None,
+    )

@@ -16,11 +16,8 @@ from collections.abc import Callable, Sequence
 
 from shipper import __version__
 from shipper.cli import check, convert, deadletter, demo, registry, run, setup
-from shipper.clock import SystemClock
 from shipper.config.load import PLACES, VARIABLE
-from shipper.config.model import LoggingConfig
 from shipper.errors import ConfigError, ShipperError
-from shipper.logs import Log, LogFormat
 
 _DESCRIPTION = (
     "Ships Cilium Tetragon's logs to Elasticsearch and OpenSearch, each line exactly once."
@@ -85,11 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _complain(error: ShipperError) -> None:
-    """For a person in words; for whoever collects logs, as one more line of the log."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"shipper: {error.where}{': ' if error.where else ''}{error.what}\n")
-        if error.what_to_do:
-            sys.stderr.write(f"  {error.what_to_do}\n")
-        return
-    log = Log(sys.stderr, SystemClock(), LoggingConfig().level, LogFormat.JSON)
-    log.error(error.what, where=error.where, what_to_do=error.what_to_do)
+    """In words. `run` logs its errors itself."""
+    sys.stderr.write(f"shipper: {error.where}{': ' if error.where else ''}{error.what}\n")
+    if error.what_to_do:
+        sys.stderr.write(f"  {error.what_to_do}\n")

@@ -146,13 +146,33 @@ class AdminConfig(Section, frozen=True):
 
 
 class LoggingConfig(Section, frozen=True):
-    """What the daemon says on standard error."""
+    """The daemon's log on standard error: [logs.md](logs.md)."""
 
-    level: Annotated[Level, Meta(description="The least that is said.")] = Level.INFO
+    level: Annotated[
+        Level,
+        Meta(
+            description="The least serious messages that are logged. `debug` has each request, "
+            "scan, batch and commit, too."
+        ),
+    ] = Level.INFO
     format: Annotated[
         LogFormat,
-        Meta(description="`json`: an object a line; `auto`: `text` on a terminal, else `json`."),
+        Meta(
+            description="`json`: one object per line, in the Elastic Common Schema; `text`: for "
+            "people; `auto`: `text` on a terminal, else `json`."
+        ),
     ] = LogFormat.AUTO
+    metrics_interval: Annotated[
+        Seconds,
+        Meta(
+            description="How often the metrics that changed are logged, with the backlog and its "
+            "age. `0`: never."
+        ),
+    ] = Seconds(30)
+
+    def __post_init__(self) -> None:
+        if self.metrics_interval:
+            within("metrics_interval", self.metrics_interval, Seconds(1), Seconds(86400))
 
 
 class Config(Section, frozen=True, kw_only=True):

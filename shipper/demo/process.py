@@ -100,8 +100,11 @@ class DaemonProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
-        """Starts it; returns at once. Raises RuntimeError if it runs."""
+    def start(self, *, stderr: int | None = None) -> None:
+        """Starts it; returns at once. `stderr`: a descriptor for its log, in place of the file.
+
+        Raises RuntimeError if it runs.
+        """
         if self.running:
             raise RuntimeError("the daemon runs already")
         command = [sys.executable, "-m", "shipper", "run", "-c", str(self.config_path)]
@@ -110,7 +113,7 @@ class DaemonProcess:
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=log,
+                stderr=log if stderr is None else stderr,
                 env=self._environment,
                 # Ctrl-C in the terminal is for whoever started us, and not for the daemon.
                 start_new_session=True,

@@ -6,6 +6,13 @@ from typing import TextIO
 from shipper.filebeat_registry.judge import Verdict
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.logs import Log
+from shipper.logs.events import (
+    FILEBEAT_OFFSET_IMPORTED,
+    FILEBEAT_OFFSET_UNCERTAIN,
+    FILEBEAT_REGISTRY_DAMAGED,
+    FILEBEAT_REGISTRY_IMPORTED,
+    PATH_ACCESS_FAILED,
+)
 
 _HEADINGS = ("FILE", "FILEBEAT'S KEY", "OFFSET", "SIZE", "DECISION", "REASON")
 
@@ -40,24 +47,24 @@ def log_plan(plan: Plan, log: Log) -> None:
     """The same, a message a file."""
     store = plan.store
     for words in store.problems:
-        log.warning("Filebeat's registry is not sound", problem=words, path=str(store.directory))
+        log.emit(FILEBEAT_REGISTRY_DAMAGED, reason=words, path=str(store.directory))
     for path, error in sorted(plan.unreadable.items()):
-        log.warning("a file cannot be looked at", path=path, error=str(error.strerror))
+        log.emit(PATH_ACCESS_FAILED, path=path, error=str(error.strerror))
     for decision in _sorted(plan):
         if decision.judgement is None:
             continue
-        say = log.info if decision.is_certain else log.warning
-        say(
-            "Filebeat's registry: " + decision_in_words(decision),
+        log.emit(
+            FILEBEAT_OFFSET_IMPORTED if decision.is_certain else FILEBEAT_OFFSET_UNCERTAIN,
             path=decision.file.path,
+            offset=decision.judgement.start if _goes_on(decision) else 0,
             input=decision.input_id,
             filebeat_key=decision.entry and decision.entry.key,
             filebeat_offset=decision.entry and decision.entry.offset,
             size=decision.file.size,
-            why=decision.judgement.why,
+            reason=decision.judgement.why,
         )
-    log.info(
-        "Filebeat's registry is taken over, once and for all; it is left as it was",
+    log.emit(
+        FILEBEAT_REGISTRY_IMPORTED,
         path=str(store.directory),
         read="; ".join(store.read),
         go_on=sum(_goes_on(decision) for decision in plan.decisions),

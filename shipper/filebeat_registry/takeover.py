@@ -22,6 +22,7 @@ from shipper.files.filesystem import FileSystem
 from shipper.files.identity import NO_MARK
 from shipper.files.registry import FileRecord, Registry, read_records
 from shipper.logs import Log
+from shipper.logs.events import FILEBEAT_REGISTRY_MISSING
 
 _LOCK = "filebeat.lock"
 
@@ -58,7 +59,7 @@ def take_over(
     plan = _plan(config, place, filesystem)
     if plan is None:
         if config.registry.import_from != "auto":
-            log.info("there is no registry of Filebeat's: nothing is taken over", path=str(place))
+            log.emit(FILEBEAT_REGISTRY_MISSING, path=str(place))
         return
     _refuse_if_running(plan.store.directory)
     _save(plan, registry, clock)

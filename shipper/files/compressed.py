@@ -19,6 +19,7 @@ from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import HEAD_BYTES, identity_of
 from shipper.files.tail import Tail, Version
 from shipper.logs import Log
+from shipper.logs.events import COMPRESSED_FILE_DAMAGED
 
 SUFFIX = ".gz"
 
@@ -127,10 +128,10 @@ class CompressedLogs:
                 self._seen[inode] = replace(seen, over=True)
             return None
         if unpacked.ending is not Ending.COMPLETE:
-            self._log.error(
-                "a compressed log is not whole; what could be unpacked is shipped",
+            self._log.emit(
+                COMPRESSED_FILE_DAMAGED,
                 path=path,
-                why=unpacked.problem,
+                reason=unpacked.problem,
                 bytes=unpacked.size,
             )
         self._seen[inode] = replace(seen, over=True)

@@ -1,8 +1,9 @@
-"""One voice for what the file system refuses: each fault is counted, and not said all the time."""
+"""What the file system refuses: each failure is counted, and logged, but not each time."""
 
 import errno
 
 from shipper.logs import Log
+from shipper.logs.events import LogEvent
 from shipper.metrics import Metrics
 
 
@@ -13,13 +14,14 @@ class FileErrors:
         self._metrics = metrics
         self._log = log
 
-    def report(self, message: str, error: OSError) -> None:
+    def report(self, event: LogEvent, error: OSError) -> None:
         """Counts the failure by its name, and logs it with `error.filename`."""
         name = errno.errorcode.get(error.errno or 0, "other")
         self._metrics.count("shipper_file_errors_total", 1, name)
-        self._log.warning(
-            message,
+        self._log.emit(
+            event,
             key=f"{name}:{error.filename}",
             path=str(error.filename),
+            code=name,
             error=error.strerror or str(error),
         )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import xxhash
 
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.logs.events import FILE_LINK_FAILED, LINK_REMOVE_FAILED, LogEvent
 
 #: Beside the logs. Hidden, so that no glob of an input matches what is in it.
 DIRECTORY = ".shipper"
@@ -41,7 +42,7 @@ class Retention:
     """The links of one input."""
 
     def __init__(
-        self, filesystem: FileSystem, owner: str, report: Callable[[str, OSError], None]
+        self, filesystem: FileSystem, owner: str, report: Callable[[LogEvent, OSError], None]
     ) -> None:
         """`owner` tells our links from those of another input or shipper. `report` is told, once
         for each directory, what stands in the way; it is tried again with every file."""
@@ -93,7 +94,7 @@ class Retention:
         except OSError as error:
             # The next start finds it again, sees that the file is done, and removes it.
             error.filename = link.name
-            self._report("a link in .shipper cannot be removed", error)
+            self._report(LINK_REMOVE_FAILED, error)
 
     def adopt(self, place: str) -> list[KeptFile]:
         """Opens what earlier processes kept beside the logs in a directory.
@@ -142,8 +143,4 @@ class Retention:
             return
         self._reported.add(place)
         error.filename = os.path.join(place, DIRECTORY)
-        self._report(
-            "files cannot be kept by links: one that is deleted before it is done is read through "
-            "its open descriptor, and lost if shipper is restarted meanwhile",
-            error,
-        )
+        self._report(FILE_LINK_FAILED, error)

@@ -12,8 +12,22 @@ from shipper.files.discovery import Scan, WakeUp, directory_of, scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.retention import Retention
+from shipper.files.scan_log import ScanLog
 from shipper.files.tail import Tail
 from shipper.logs import Log
+from shipper.logs.events import (
+    COMPRESSED_FILE_READ_FAILED,
+    DELETED_FILE_ABANDONED,
+    DIRECTORY_FOUND,
+    DIRECTORY_MISSING,
+    FILE_FINISHED,
+    FILE_OPEN_FAILED,
+    KEPT_FILE_ADOPTED,
+    KEPT_FILES_READ_FAILED,
+    PATH_ACCESS_FAILED,
+    UNREAD_DATA_LOST,
+    UNREAD_LINES_UNKNOWN,
+)
 from shipper.metrics import Metrics
 
 
@@ -57,13 +71,20 @@ class FileTracker:
         self._max_kept_bytes = max_kept_bytes
         self._adopted: dict[str, set[str]] = {}
         self._missing: dict[str, frozenset[str]] = {}
+        self._scan_logs: dict[str, ScanLog] = {}
 
     async def scan(self, source: TrackedInput) -> None:
         """Looks at the input's directories now."""
+        await self._scan(source)
+        if self._log.debug_enabled:
+            scans = self._scan_logs.setdefault(source.input_id, ScanLog(self._log, source.input_id))
+            scans.scanned(source.catalog.tails)
+
+    async def _scan(self, source: TrackedInput) -> None:
         found = scan(self._filesystem, source.patterns, source.exclude, symlinks=source.symlinks)
         self._report(source, found)
         for error in source.catalog.apply(found):
-            self._faults.report("a file cannot be opened; it is tried again", error)
+            self._faults.report(FILE_OPEN_FAILED, error)
         if source.retention is not None:
             self._adopt(source, source.retention, found)
             self.keep(source, source.catalog.tails)
@@ -75,7 +96,7 @@ class FileTracker:
                 await source.compressed.look()
             except OSError as error:
                 error.filename = error.filename or source.input_id
-                self._faults.report("a compressed log cannot be read; it is tried again", error)
+                self._faults.report(COMPRESSED_FILE_READ_FAILED, error)
 
     def keep(self, source: TrackedInput, tails: Iterable[Tail]) -> None:
         """Has a link to each file that is not done or was written to lately, and to no other."""
@@ -129,12 +150,12 @@ class FileTracker:
                 continue
             except OSError as error:
                 error.filename = error.filename or place
-                self._faults.report("what was kept cannot be read; it is tried again", error)
+                self._faults.report(KEPT_FILES_READ_FAILED, error)
                 continue
             seen.add(place)
             for link in links:
                 if source.catalog.adopt(link.inode, link.path, link.descriptor) is not None:
-                    self._log.info("a file that was deleted meanwhile was kept", path=link.path)
+                    self._log.emit(KEPT_FILE_ADOPTED, path=link.path)
 
     async def _obey_quota(self) -> None:
         kept = self.kept()
@@ -152,9 +173,8 @@ class FileTracker:
                 source.retention.release(tail.inode)
             self._metrics.count("shipper_lost_bytes_total", size, "retention")
             self._metrics.count("shipper_lost_lines_total", lines, "retention")
-            self._log.error(
-                "a deleted file is given up: files that are not done take more than "
-                "retention.max_bytes",
+            self._log.emit(
+                DELETED_FILE_ABANDONED,
                 path=tail.path,
                 lost_bytes=size,
                 lost_lines=lines,
@@ -166,18 +186,18 @@ class FileTracker:
             return await tail.count_unread()
         except OSError as error:
             error.filename = error.filename or tail.path
-            self._faults.report("the lines of a file that is given up cannot be counted", error)
+            self._faults.report(UNREAD_LINES_UNKNOWN, error)
             return tail.size - tail.offset, 0
 
     def _report_closed(self, source: TrackedInput, closed: ClosedFile) -> None:
         if source.retention is not None and closed.inode is not None:
             source.retention.release(closed.inode)
         if not closed.lost:
-            self._log.info("a file is done", path=closed.path, bytes=closed.size)
+            self._log.emit(FILE_FINISHED, path=closed.path, size=closed.size)
             return
         self._metrics.count("shipper_lost_bytes_total", closed.lost, "rewritten")
-        self._log.error(
-            "a file was truncated or replaced before it was read to its end",
+        self._log.emit(
+            UNREAD_DATA_LOST,
             path=closed.path,
             read=closed.size,
             lost_bytes=closed.lost,
@@ -186,17 +206,17 @@ class FileTracker:
     def _report(self, source: TrackedInput, found: Scan) -> None:
         for path, error in found.unreadable.items():
             error.filename = error.filename or path
-            self._faults.report("a path cannot be looked at; it is tried again", error)
+            self._faults.report(PATH_ACCESS_FAILED, error)
         before = self._missing.get(source.input_id, frozenset())
         missing = frozenset(found.missing)
         for directory in missing - before:
-            self._log.warning(
-                "a watched directory does not exist; it is waited for",
+            self._log.emit(
+                DIRECTORY_MISSING,
                 input=source.input_id,
-                directory=directory,
+                path=directory,
                 hint="Tetragon's charts up to 1.7 export to /var/run/cilium/tetragon, "
                 "later ones to /var/log/tetragon",
             )
         for directory in before - missing:
-            self._log.info("a watched directory is there now", directory=directory)
+            self._log.emit(DIRECTORY_FOUND, path=directory)
         self._missing[source.input_id] = missing

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from shipper.clock import Clock
 from shipper.logs import Log
+from shipper.logs.events import DEAD_LETTER_WRITE_FAILED, EVENTS_REJECTED
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetter, DeadLetterFile
@@ -44,12 +45,12 @@ class Outcomes:
 
     async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Events that Elasticsearch will never take: returns once they are dead letters."""
-        self._log.error(
-            "events were refused for good; they are in the dead letter file",
+        self._log.emit(
+            EVENTS_REJECTED,
             key="refused",
             events=len(dead_letters),
             reason=dead_letters[0].reason,
-            file=str(self._dead_letters.path),
+            path=str(self._dead_letters.path),
         )
         await self.write_dead_letters(dead_letters)
 
@@ -63,10 +64,10 @@ class Outcomes:
             except OSError as error:
                 failures += 1
                 self.trouble = f"the dead letter file cannot be written: {error}"
-                self._log.error(
-                    "the dead letter file cannot be written; its events wait",
+                self._log.emit(
+                    DEAD_LETTER_WRITE_FAILED,
                     key="dead_letter",
-                    file=str(self._dead_letters.path),
+                    path=str(self._dead_letters.path),
                     error=str(error),
                 )
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))

@@ -15,6 +15,8 @@ from isal import isal_zlib
 from shipper.clock import Clock
 from shipper.documents.encoded import Encoded, RefusedLine
 from shipper.files.ack import Span
+from shipper.logs import Log
+from shipper.logs.events import BATCH_CLOSED
 from shipper.pipeline.budget import ByteBudget
 
 # Level 1 of ISA-L: measured at the tenth part of the size for a sixth of zlib's time.
@@ -125,6 +127,7 @@ class Batcher:
         max_events: int,
         linger: float,
         gzip: bool,
+        log: Log,
     ) -> None:
         """`max_bytes` (uncompressed) and `max_events` close a batch once it has reached them, and
         `linger` seconds after its first event do. `on_batch` waits while too much is in flight."""
@@ -135,6 +138,7 @@ class Batcher:
         self._max_events = max_events
         self._linger = linger
         self._gzip = gzip
+        self._log = log
         self._open: _Open | None = None
         # Closed, and not handed on yet: who did that was cancelled, or waits for a slot.
         self._closed: Batch | None = None
@@ -163,17 +167,21 @@ class Batcher:
         batch.filtered += sum(encoded.filtered.values())
         batch.refused += encoded.refused
         batch.spans.append(span)
-        if batch.raw_bytes >= self._max_bytes or batch.events >= self._max_events:
-            await self.flush()
+        if batch.raw_bytes >= self._max_bytes:
+            await self.flush("max_bytes")
+        elif batch.events >= self._max_events:
+            await self.flush("max_events")
 
-    async def flush(self) -> bool:
-        """Hands on what there is; returns whether there was anything.
+    async def flush(self, reason: str = "flush") -> bool:
+        """Hands on what there is; returns whether there was anything. `reason`: for the log.
 
         Cancelled, it leaves the batch to the next call.
         """
         async with self._turn:
             handed_on = await self._submit()
             if self._open is not None:
+                if self._log.debug_enabled:
+                    self._log_closed(self._open, reason)
                 self._closed, self._open = self._close(self._open), None
                 self._begun.clear()
                 handed_on = await self._submit()
@@ -185,6 +193,15 @@ class Batcher:
         await self._on_batch(self._closed)
         self._closed = None
         return True
+
+    def _log_closed(self, batch: _Open, reason: str) -> None:
+        self._log.emit(
+            BATCH_CLOSED,
+            reason=reason,
+            events=batch.events,
+            bytes=batch.raw_bytes,
+            age_seconds=round(self._clock.monotonic() - batch.opened_at, 3),
+        )
 
     def _close(self, batch: _Open) -> Batch:
         rest = batch.packer.flush()
@@ -209,4 +226,4 @@ class Batcher:
                 age = self._clock.monotonic() - batch.opened_at
                 await self._clock.sleep(max(0.0, self._linger - age))
                 if self._open is batch:
-                    await self.flush()
+                    await self.flush("linger")

@@ -16,6 +16,13 @@ from shipper.files.identity import Mark
 from shipper.files.tail import Block, CutLine, NoLine, Reading, Rewritten, State, Tail
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.logs import Log
+from shipper.logs.events import (
+    FILE_OPENED,
+    FILE_READ_FAILED,
+    FILE_REWRITTEN,
+    LINE_TRUNCATED,
+    PROCESSOR_FAILED,
+)
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
@@ -112,7 +119,7 @@ class Harvester:
             except OSError as error:
                 # The next scan or notification finds it behind and has it tried again.
                 error.filename = error.filename or tail.path
-                self._faults.report("a file cannot be read; it is tried again", error)
+                self._faults.report(FILE_READ_FAILED, error)
                 more = None
             if more is not None and more not in self._queued:
                 self._queued.add(more)
@@ -143,8 +150,8 @@ class Harvester:
                 encoded = source.encoder.encode_cut(
                     self._template(source, tail), tail.offset, head, length, self._clock.now()
                 )
-                self._log.warning(
-                    "a line is longer than max_line_bytes; its head is shipped",
+                self._log.emit(
+                    LINE_TRUNCATED,
                     key="too_long",
                     path=tail.path,
                     offset=tail.offset,
@@ -155,10 +162,10 @@ class Harvester:
                 await self._submit(source, tail, encoded, end, mark)
                 return tail
             case Rewritten(why):
-                self._log.warning(
-                    "a file has new content; it is read from its beginning",
+                self._log.emit(
+                    FILE_REWRITTEN,
                     path=tail.path,
-                    why=why,
+                    reason=why,
                     read=tail.offset,
                 )
                 self._metrics.count("shipper_files_rewritten_total", 1, source.files.input_id)
@@ -196,13 +203,13 @@ class Harvester:
             self._metrics.count("shipper_events_flagged_total", count, problem)
         for name, failed in encoded.failures.items():
             self._metrics.count("shipper_processor_failures_total", failed.count, name)
-            self._log.warning(
-                "a processor failed; the event is shipped without what it does",
+            self._log.emit(
+                PROCESSOR_FAILED,
                 key=f"processor:{name}",
                 processor=name,
                 path=tail.path,
                 events=failed.count,
-                problem=failed.problem,
+                reason=failed.problem,
             )
         await self._batcher.add(encoded, span)
 
@@ -210,8 +217,8 @@ class Harvester:
         start = await source.files.catalog.place(tail)
         if start is None:
             return False
-        self._log.info(
-            "a file is read", path=tail.path, offset=start.offset, size=tail.size, why=start.why
+        self._log.emit(
+            FILE_OPENED, path=tail.path, offset=start.offset, size=tail.size, reason=start.why
         )
         return True
 

@@ -27,6 +27,7 @@ from shipper.files.retention import Retention
 from shipper.files.tail import ReadBuffer
 from shipper.files.tracker import TrackedInput
 from shipper.logs import Log
+from shipper.logs.events import DIRECTORY_WATCH_FAILED
 from shipper.metrics import Metrics
 from shipper.pipeline.harvest import Input
 
@@ -117,7 +118,7 @@ class Inputs:
 
         def report(directory: str, error: OSError) -> None:
             error.filename = directory
-            self._faults.report("a directory cannot be watched; it is scanned regularly", error)
+            self._faults.report(DIRECTORY_WATCH_FAILED, error)
 
         for settings, source in zip(self._config.inputs, inputs, strict=True):
             interval = settings.scan_interval

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
-import json
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -16,10 +15,10 @@ import pytest
 
 from shipper.admin.server import AdminServer
 from shipper.admin.status import FileStatus, Status
-from shipper.logs import Level, Log, LogFormat
 from tests.output.fakes import in_a_loop
 from tests.servers.launcher import free_port
 from tests.support.clock import ManualClock, settle
+from tests.support.logs import RecordedLog
 
 READY = Status(
     version="1.2.3",
@@ -47,7 +46,7 @@ class Pages:
     address: str
     session: aiohttp.ClientSession
     clock: ManualClock
-    log: io.StringIO
+    recorded: RecordedLog
     status: Status = READY
     metrics: bytes = b"# HELP x y\nx 1.0\n"
 
@@ -63,23 +62,24 @@ class Pages:
             return False
         return True
 
-    def logged(self) -> list[dict[str, str]]:
-        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+    def logged(self) -> list[dict[str, Any]]:
+        return self.recorded.entries()
 
 
 @contextlib.asynccontextmanager
 async def admin_pages(address: str = "") -> AsyncIterator[Pages]:
     """Serve at the address, or at a free one; a server that is to wait for it does so."""
     address = address or f"127.0.0.1:{free_port()}"
-    clock, stream = ManualClock(), io.StringIO()
+    clock = ManualClock()
+    recorded = RecordedLog(clock)
     async with aiohttp.ClientSession() as session:
-        pages = Pages(address, session, clock, stream)
+        pages = Pages(address, session, clock, recorded)
         server = AdminServer(
             address,
             status=lambda: pages.status,
             metrics=lambda: pages.metrics,
             clock=clock,
-            log=Log(stream, clock, Level.INFO, LogFormat.JSON),
+            log=recorded.log,
         )
         running = asyncio.create_task(server.run())
         await settle()
@@ -149,17 +149,17 @@ async def test_an_address_that_is_taken_is_logged_and_tried_again_until_it_is_fr
     taken = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port)
     async with admin_pages(f"127.0.0.1:{port}") as pages:
         (entry,) = pages.logged()
-        assert entry["level"] == "error"
-        assert entry["message"] == "the admin address cannot be listened on; it is tried again"
-        assert entry["listen"] == pages.address
-        assert "address already in use" in entry["error"].lower()
+        assert entry["log.level"] == "error"
+        assert entry["event.action"] == "admin-listen-failed"
+        assert entry["shipper.listen"] == pages.address
+        assert "address already in use" in entry["error.message"].lower()
         await pages.clock.advance(40)
-        assert "the admin server listens" not in [entry["message"] for entry in pages.logged()]
+        assert "admin-listening" not in [entry["event.action"] for entry in pages.logged()]
 
         taken.close()
         await taken.wait_closed()
         await pages.clock.advance(20)
-        assert pages.logged()[-1]["message"] == "the admin server listens"
+        assert pages.logged()[-1]["event.action"] == "admin-listening"
         assert await pages.can_connect()
 
 
@@ -167,8 +167,10 @@ async def test_an_address_that_is_taken_is_logged_and_tried_again_until_it_is_fr
 async def test_an_address_of_another_machine_is_logged_in_words_that_fit() -> None:
     async with admin_pages("192.0.2.1:9479") as pages:
         (entry,) = pages.logged()
-        assert "192.0.2.1" in entry["error"]
-        assert entry["hint"] == "set admin.listen to an address of this machine that is free"
+        assert "192.0.2.1" in entry["error.message"]
+        assert (
+            entry["shipper.hint"] == "set admin.listen to an address of this machine that is free"
+        )
         # That nobody answers is looked at on loopback: nothing leaves this machine.
         pages.address = f"127.0.0.1:{free_port()}"
 

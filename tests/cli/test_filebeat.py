@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Reading]]:
     """What the daemon is started with, instead of starting it."""
     started: list[tuple[str, Reading]] = []
 
-    def run(name: str, reading: Reading) -> int:
-        started.append((name, reading))
+    def run(read: Callable[[], tuple[str, Reading]]) -> int:
+        started.append(read())
         return 0
 
     monkeypatch.setattr(run_command, "run", run)
@@ -144,10 +145,10 @@ def test_settings_are_for_filebeats_dialect(
     ],
 )
 def test_the_images_entry_point_knows_both_command_lines(
-    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    given: list[str], said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert entry(given) == 2
-    assert said in capsys.readouterr().err
+    assert said in capfd.readouterr().err
 
 
 def test_convert_prints_our_own_dialect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

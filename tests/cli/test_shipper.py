@@ -28,6 +28,7 @@ from tests.support.bulk_server import BulkServer
 from tests.support.filebeat import FilebeatRegistry, snapshot
 from tests.support.filebeat import value as filebeat_value
 from tests.support.logdir import LogDirectory
+from tests.support.logs import flat
 from tests.support.processes import overlay
 
 PATIENCE = 30.0
@@ -69,15 +70,22 @@ def _read_terminal(descriptor: int) -> bytes:
         return b""
 
 
-def complaint(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Return the only thing that a command said: one JSON object, and no traceback."""
-    (line,) = done.stderr.splitlines()
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a command for people wrote to standard error: text, and no traceback."""
     assert done.stdout == ""
-    assert "Traceback" not in line
-    entry: dict[str, Any] = json.loads(line)
-    assert entry.keys() == {"time", "level", "message", "where", "what_to_do"}
-    assert entry["level"] == "error"
-    return entry
+    assert done.stderr.startswith("shipper: ")
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def logged(done: subprocess.CompletedProcess[str], action: str) -> dict[str, Any]:
+    """Return the last thing that the daemon wrote to standard error: a fatal error of its log."""
+    entries = [flat(json.loads(line)) for line in done.stderr.splitlines()]
+    assert done.stdout == ""
+    assert entries[-1]["event.action"] == action
+    assert entries[-1]["log.level"] == "error"
+    assert [entry["event.action"] for entry in entries[:-1]] in ([], ["configuration-read"])
+    return entries[-1]
 
 
 @pytest.fixture
@@ -152,10 +160,14 @@ class TestArguments:
         assert words in capsys.readouterr().err
 
 
+LOOKED_AT = (
+    "/etc/shipper/shipper.yml, /usr/share/filebeat/filebeat.yml, /usr/share/shipper/shipper.yml"
+)
+
+
 @pytest.mark.parametrize(
     "command",
     [
-        ("run",),
         ("check",),
         ("setup",),
         ("registry", "show"),
@@ -169,37 +181,48 @@ def test_without_a_configuration_it_says_where_it_looked(command: tuple[str, ...
         pytest.skip("this machine has a configuration")
     done = run(*command)
     assert done.returncode == 2
-    entry = complaint(done)
-    assert entry["message"] == "there is no configuration"
-    assert entry["where"] == (
-        "/etc/shipper/shipper.yml, /usr/share/filebeat/filebeat.yml, /usr/share/shipper/shipper.yml"
+    assert complaint(done) == (
+        f"shipper: {LOOKED_AT}: there is no configuration\n"
+        "  write one there, or name one with -c FILE or $SHIPPER_CONFIG\n"
     )
-    assert entry["what_to_do"] == "write one there, or name one with -c FILE or $SHIPPER_CONFIG"
+
+
+def test_without_a_configuration_the_daemon_logs_where_it_looked() -> None:
+    if any(os.path.exists(place) for place in PLACES):
+        pytest.skip("this machine has a configuration")
+    done = run("run")
+    assert done.returncode == 2
+    entry = logged(done, "configuration-invalid")
+    assert entry["message"] == "configuration is invalid"
+    assert entry["error.message"] == "there is no configuration"
+    assert entry["shipper.where"] == LOOKED_AT
+    assert entry["shipper.hint"] == "write one there, or name one with -c FILE or $SHIPPER_CONFIG"
 
 
 class TestWrongConfiguration:
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
         done = run("run", "-c", str(tmp_path / "no.yml"))
         assert done.returncode == 2
-        entry = complaint(done)
-        assert entry["message"] == "the configuration cannot be read: No such file or directory"
-        assert entry["where"] == str(tmp_path / "no.yml")
+        entry = logged(done, "configuration-invalid")
+        problem = "the configuration cannot be read: No such file or directory"
+        assert entry["error.message"] == problem
+        assert entry["shipper.where"] == str(tmp_path / "no.yml")
 
     def test_the_file_that_the_variable_names_is_read(self, tmp_path: Path) -> None:
         path = tmp_path / "named.yml"
         path.write_text("inputs: []\noutptu: {}\n")
         done = run("check", SHIPPER_CONFIG=str(path))
         assert done.returncode == 2
-        entry = complaint(done)
-        assert entry["where"] == f"{path}, line 2"
-        assert entry["message"] == "outptu: there is no such key"
-        assert entry["what_to_do"] == "did you mean `output`?"
+        assert complaint(done) == (
+            f"shipper: {path}, line 2: outptu: there is no such key\n  did you mean `output`?\n"
+        )
 
     def test_a_variable_that_is_not_set(self, tmp_path: Path, config: dict[str, Any]) -> None:
         config["output"]["password"] = "${NO_SUCH_PASSWORD:?mount the secret}"
         done = run("run", "-c", write(tmp_path, config))
         assert done.returncode == 2
-        assert complaint(done)["message"] == "output.password: mount the secret"
+        entry = logged(done, "configuration-invalid")
+        assert entry["error.message"] == "output.password: mount the secret"
 
     def test_a_ca_that_is_not_there(self, tmp_path: Path, config: dict[str, Any]) -> None:
         ca = str(tmp_path / "no.crt")
@@ -207,12 +230,10 @@ class TestWrongConfiguration:
         path = write(tmp_path, config)
         done = run("check", "-c", path)
         assert done.returncode == 2
-        entry = complaint(done)
-        assert entry["where"] == ca
-        assert entry["message"].startswith("the CA cannot be used: ")
+        assert complaint(done).startswith(f"shipper: {ca}: the CA cannot be used: ")
         done = run("run", "-c", path)
         assert done.returncode == 2
-        assert json.loads(done.stderr.splitlines()[-1])["where"] == ca
+        assert logged(done, "configuration-invalid")["shipper.where"] == ca
 
     def test_on_a_terminal_it_is_told_in_words(self, tmp_path: Path) -> None:
         path = tmp_path / "shipper.yml"
@@ -232,11 +253,11 @@ class TestRun:
         done = run("run", "-c", write(tmp_path, config))
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
-        read, failed = map(json.loads, done.stderr.splitlines())
-        assert read["message"] == "configuration read"
-        assert failed["message"] == "the data directory cannot be used: Not a directory"
-        assert failed["where"] == config["data_dir"]
-        assert "set data_dir to one that is" in failed["what_to_do"]
+        assert len(done.stderr.splitlines()) == 2
+        failed = logged(done, "fatal")
+        assert failed["error.message"] == "the data directory cannot be used: Not a directory"
+        assert failed["shipper.where"] == config["data_dir"]
+        assert "set data_dir to one that is" in failed["shipper.hint"]
 
     def test_a_second_daemon_on_the_same_data_is_refused_and_the_first_goes_on(
         self,
@@ -250,26 +271,30 @@ class TestRun:
         config = overlay(first.config, {"admin": {"enabled": False}})
         done = run("run", "-c", write(tmp_path, config))
         assert done.returncode == 1
-        failed = json.loads(done.stderr.splitlines()[-1])
-        assert failed["message"] == "another shipper runs with this data directory"
-        assert failed["where"] == first.config["data_dir"]
-        assert failed["what_to_do"] == "stop it, or give this one a data_dir of its own"
+        failed = logged(done, "fatal")
+        assert failed["error.message"] == "another shipper runs with this data directory"
+        assert failed["shipper.where"] == first.config["data_dir"]
+        assert failed["shipper.hint"] == "stop it, or give this one a data_dir of its own"
         log_directory.write(1)
         bulk_server.wait_for_lines(1)
 
-    @pytest.mark.parametrize("command", ["run", "check"])
     def test_an_index_that_cannot_be_is_said_before_anything_is_made(
-        self, tmp_path: Path, config: dict[str, Any], command: str
+        self, tmp_path: Path, config: dict[str, Any]
     ) -> None:
         config["output"]["index"] = "%{[fields.team]}-%{+yyyy.MM.dd}"
-        done = run(command, "-c", write(tmp_path, config))
-        assert done.returncode == 2
-        failed = json.loads(done.stderr.splitlines()[-1])
-        assert failed["where"] == "output.index"
-        assert failed["message"] == (
+        path = write(tmp_path, config)
+        problem = (
             "it gives no index for the input `tetragon`: `fields.team` has no value: set it, or "
             "write %{[fields.team]:default}"
         )
+        done = run("run", "-c", path)
+        assert done.returncode == 2
+        failed = logged(done, "configuration-invalid")
+        assert failed["shipper.where"] == "output.index"
+        assert failed["error.message"] == problem
+        done = run("check", "-c", path)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"shipper: output.index: {problem}\n")
         assert not Path(config["data_dir"]).exists()
 
     def test_on_a_terminal_the_log_is_for_people(
@@ -279,10 +304,12 @@ class TestRun:
         config["data_dir"] = str(tmp_path / "file" / "data")
         code, shown = on_a_terminal("run", "-c", write(tmp_path, config))
         assert code == 1
-        first, second, third = shown.splitlines()
-        assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} info    configuration read  file=.*", first)
-        assert second.startswith(f"shipper: {config['data_dir']}: the data directory cannot")
-        assert third.startswith("  make it writable for this user")
+        first, second = shown.splitlines()
+        time = r"\d\d:\d\d:\d\d\.\d{3}"
+        assert re.fullmatch(rf"{time} info    read the configuration  path=.*", first)
+        assert re.fullmatch(
+            rf'{time} error   stopped by an error  where=.*  hint=".*"  error="the data .*"', second
+        )
 
     def test_a_fault_of_its_own_is_logged_with_its_trace_as_one_line(
         self, tmp_path: Path, config: dict[str, Any]
@@ -299,9 +326,10 @@ class TestRun:
             command, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert done.returncode == 1
-        failed = json.loads(done.stderr.splitlines()[-1])
-        assert failed["message"].startswith("shipper ends because of a fault in itself")
-        assert failed["trace"].endswith("RuntimeError: a fault\n")
+        failed = flat(json.loads(done.stderr.splitlines()[-1]))
+        assert failed["event.action"] == "internal-error"
+        assert (failed["error.type"], failed["error.message"]) == ("RuntimeError", "a fault")
+        assert failed["error.stack_trace"].endswith("RuntimeError: a fault\n")
 
 
 class TestCheck:
@@ -360,7 +388,8 @@ class TestSetup:
     def test_a_plain_index_is_exit_code_2(self, tmp_path: Path, config: dict[str, Any]) -> None:
         config["output"]["index"] = "tetragon"
         done = run("setup", "-c", write(tmp_path, config))
-        assert (done.returncode, complaint(done)["where"]) == (2, "output.index")
+        assert done.returncode == 2
+        assert complaint(done).startswith("shipper: output.index: ")
 
 
 class TestRegistryImport:
@@ -431,8 +460,7 @@ class TestRegistryImport:
 
         again = run("registry", "import", "--from", place, "-c", written)
         assert again.returncode == 1
-        entry = complaint(again)
-        assert entry["message"].startswith("nothing is imported: that was done from ")
+        assert ": nothing is imported: that was done from " in complaint(again)
         dry = run("registry", "import", "--dry-run", "--from", place, "-c", written)
         assert dry.returncode == 0
         assert "nothing is imported: shipper remembers files already" in dry.stderr
@@ -446,10 +474,10 @@ class TestRegistryImport:
         ):
             done = run("registry", "import", *arguments, "-c", written)
             assert done.returncode == 1
-            entry = complaint(done)
-            assert entry["message"] == "there is no registry of Filebeat's"
-            assert entry["where"] == where
-            assert "--from DIR" in entry["what_to_do"]
+            found, advice = complaint(done).splitlines()
+            place = f"{where}: " if where else ""
+            assert found == f"shipper: {place}there is no registry of Filebeat's"
+            assert "--from DIR" in advice
 
     def test_beside_a_daemon_nothing_is_done(
         self,
@@ -462,7 +490,7 @@ class TestRegistryImport:
         path = write(tmp_path, process.config)
         done = run("registry", "import", "--from", str(filebeat.data), "-c", path)
         assert done.returncode == 1
-        assert complaint(done)["message"] == "another shipper runs with this data directory"
+        assert ": another shipper runs with this data directory\n" in complaint(done)
         dry = run("registry", "import", "--dry-run", "--from", str(filebeat.data), "-c", path)
         assert (dry.returncode, "goes on at" in dry.stdout) == (0, True)
 
@@ -475,7 +503,7 @@ class TestRegistryImport:
             done = run("registry", "import", "--from", place, "-c", written)
             dry = run("registry", "import", "--dry-run", "--from", place, "-c", written)
         assert done.returncode == 1
-        assert complaint(done)["message"].startswith("Filebeat still runs with that registry")
+        assert ": Filebeat still runs with that registry" in complaint(done)
         assert dry.returncode == 0
         assert "Filebeat still runs with that registry" in dry.stderr
 
@@ -543,9 +571,8 @@ class TestRegistry:
     def test_without_a_registry_it_says_so(self, tmp_path: Path, config: dict[str, Any]) -> None:
         done = run("registry", "show", "-c", write(tmp_path, config))
         assert done.returncode == 1
-        entry = complaint(done)
-        assert entry["message"].startswith("the registry cannot be read: ")
-        assert entry["where"] == f"{config['data_dir']}/registry.db"
+        where = f"{config['data_dir']}/registry.db"
+        assert complaint(done).startswith(f"shipper: {where}: the registry cannot be read: ")
 
     @pytest.mark.parametrize("form", [(), ("--json",)])
     def test_a_reader_that_has_enough_is_no_traceback(
@@ -593,10 +620,10 @@ class TestDeadLetters:
         (tmp_path / "data").touch()
         done = run("deadletter", action, "-c", write(tmp_path, config))
         assert done.returncode == 1
-        entry = complaint(done)
-        assert entry["message"] == "the dead letters cannot be used: Not a directory"
-        assert entry["where"].startswith(config["data_dir"])
-        assert entry["what_to_do"] == "be the user that shipper runs as, and look at the data_dir"
+        found, advice = complaint(done).splitlines()
+        assert found.startswith(f"shipper: {config['data_dir']}")
+        assert found.endswith(": the dead letters cannot be used: Not a directory")
+        assert advice == "  be the user that shipper runs as, and look at the data_dir"
 
     @pytest.mark.parametrize("form", [(), ("--json",)])
     def test_a_reader_that_has_enough_is_no_traceback(

@@ -874,6 +874,7 @@ EVERY_OPTION = {
     "admin.listen": ("'[::1]:80'", "[::1]:80"),
     "logging.level": ("error", Level.ERROR),
     "logging.format": ("text", LogFormat.TEXT),
+    "logging.metrics_interval": ("0", 0.0),
     "shutdown_timeout": ("1s", 1.0),
 }
 """What may be written, and what it is then."""

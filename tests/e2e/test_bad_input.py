@@ -24,9 +24,9 @@ def outcomes(process: ShipperProcess) -> dict[str, float]:
     return {k: v for k, v in page.by("shipper_events_total", "outcome").items() if v}
 
 
-def warnings(process: ShipperProcess, part: str) -> list[dict[str, object]]:
-    found = [entry for entry in process.logs() if part in entry["message"]]
-    assert all(entry["level"] in ("warning", "error") for entry in found)
+def warnings(process: ShipperProcess, action: str) -> list[dict[str, object]]:
+    found = process.logged(action)
+    assert all(entry["log.level"] in ("warning", "error") for entry in found)
     assert not any("Traceback" in json.dumps(entry) for entry in process.logs())
     return found
 
@@ -37,8 +37,8 @@ def test_a_directory_that_does_not_exist_is_waited_for(
     late = tmp_path / "later" / "tetragon"
     process = shipper({"inputs": [{"id": "late", "paths": [f"{late}/*.log"]}]})
     process.start()
-    process.wait_until(lambda: bool(warnings(process, "does not exist")), "it is said")
-    assert warnings(process, "does not exist")[0]["directory"] == str(late)
+    process.wait_until(lambda: bool(warnings(process, "directory-missing")), "it is said")
+    assert warnings(process, "directory-missing")[0]["file.path"] == str(late)
     process.wait_until_ready()
     directory = LogDirectory(late)
     directory.write(20)
@@ -61,8 +61,8 @@ def test_a_path_that_cannot_be_looked_at_is_said_once_and_heals(
         lambda: process.metrics().value("shipper_file_errors_total", error="ELOOP") >= 3,
         "it was tried again",
     )
-    [said] = warnings(process, "cannot be looked at")
-    assert said["path"] == str(loop)
+    [said] = warnings(process, "path-access-failed")
+    assert said["file.path"] == str(loop)
     loop.unlink()
     loop.write_bytes(b'{"a":1}\n')
     bulk_server.wait_for(lambda: '{"a":1}' in bulk_server.messages())
@@ -189,7 +189,7 @@ def test_too_many_open_files_is_said_and_heals(
     for number in range(50):
         (log_directory.path / f"{number}.log").write_bytes(b'{"number":%d}\n' % number)
     process.wait_until(
-        lambda: any(entry.get("error") == "Too many open files" for entry in process.logs()),
+        lambda: any(entry.get("error.code") == "EMFILE" for entry in process.logs()),
         "it is said",
     )
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (before, before))

@@ -235,9 +235,7 @@ def test_a_directory_that_is_moved_away_and_back(
     bulk_server.wait_for_lines(20)
     away = tmp_path / "away"
     log_directory.path.rename(away)
-    process.wait_until(
-        lambda: any("does not exist" in message for message in process.messages()), "it is missed"
-    )
+    process.wait_until(lambda: bool(process.logged("directory-missing")), "it is missed")
     away.rename(log_directory.path)
     log_directory.write(20)
     assert_all_there_once(process, bulk_server, log_directory)
@@ -304,9 +302,7 @@ def test_only_what_is_added_is_shipped_with_start_at_end(
     inputs = [{"id": "tetragon", "paths": [log_directory.glob], "start_at": "end"}]
     process = shipper({"inputs": inputs}, directory=tmp_path / "daemon")
     process.start()
-    process.wait_until(
-        lambda: any("a file is read" in message for message in process.messages()), "it is found"
-    )
+    process.wait_until(lambda: bool(process.logged("file-opened")), "it is found")
     log_directory.append(b'"line"}\n')
     bulk_server.wait_for(lambda: bulk_server.messages() == ['{"half":"line"}'])
     process.wait_until_idle()
@@ -331,9 +327,7 @@ def test_old_files_are_ignored_until_something_is_added(
     process = shipper({"inputs": inputs})
     process.start()
     bulk_server.wait_for_lines(3)
-    process.wait_until(
-        lambda: sum("a file is read" in message for message in process.messages()) == 2, "found"
-    )
+    process.wait_until(lambda: len(process.logged("file-opened")) == 2, "found")
     with old.open("ab") as file:
         file.write(b'{"added":1}\n')
     bulk_server.wait_for(lambda: '{"added":1}' in bulk_server.messages())

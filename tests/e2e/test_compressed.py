@@ -69,7 +69,7 @@ def test_what_was_done_is_not_read_again_when_it_is_compressed(
     bulk_server.wait_for_lines(110)
     process.wait_until_idle()
     compress(rotated)
-    process.wait_until(lambda: "a file is done" in process.messages(), "the plain one is let go")
+    process.wait_until(lambda: bool(process.logged("file-finished")), "the plain one is let go")
     # What is acknowledged is saved a moment later.
     process.wait_until(
         lambda: offsets(process).get(str(log_directory.log)) == log_directory.log.stat().st_size,
@@ -94,9 +94,7 @@ def test_of_a_gzip_that_is_cut_what_is_sound_is_shipped(
     packed.write_bytes(packed.read_bytes()[:-2000])
     process = shipper()
     process.start()
-    process.wait_until(
-        lambda: any("is not whole" in message for message in process.messages()), "it is said"
-    )
+    process.wait_until(lambda: bool(process.logged("compressed-file-damaged")), "it is said")
     process.wait_until_idle()
     bulk_server.wait_for(lambda: len(bulk_server.documents) > 10)
     process.wait_until_idle()

@@ -69,7 +69,7 @@ def test_a_rotated_file_is_read_to_its_end_although_it_is_deleted(
     log_directory.write(10)
     gate.open()
     bulk_server.wait_for_lines(220)
-    process.wait_until(lambda: "a file is done" in process.messages(), "the old file is let go")
+    process.wait_until(lambda: bool(process.logged("file-finished")), "the old file is let go")
     assert bulk_server.audit(220).passed
     assert_counters_add_up(process)
 
@@ -99,7 +99,7 @@ def test_a_file_that_is_cut_is_read_from_its_beginning(
     log_directory.write(40)
     bulk_server.wait_for_lines(140)
     assert bulk_server.audit(140).passed
-    assert any("from its beginning" in message for message in process.messages())
+    assert len(process.logged("file-rewritten")) == 1
     assert_counters_add_up(process)
 
 
@@ -169,8 +169,8 @@ def test_a_damaged_registry_is_put_aside_and_shipping_goes_on(
     process.start()
     bulk_server.wait_for_lines(50)
     assert (data / "registry.db.damaged-1").exists()
-    [said] = [entry for entry in process.logs() if "could not be read" in entry["message"]]
-    assert said["put_aside"].endswith("registry.db.damaged-1")
+    [said] = process.logged("registry-replaced")
+    assert said["shipper.put_aside"].endswith("registry.db.damaged-1")
 
 
 def test_ids_sort_as_the_lines_of_a_file_do(
@@ -213,10 +213,10 @@ def test_a_sigterm_finishes_what_is_under_way(
     process.start()
     gate.wait_until_reached()
     process.send(signal.SIGTERM)
-    process.wait_until(lambda: any("stops" in each for each in process.messages()), "it stops")
+    process.wait_until(lambda: bool(process.logged("shipper-stopping")), "it stops")
     gate.open()
     assert process.wait(20) == 0
-    assert process.logs()[-1]["in_flight_events"] == 0
+    assert process.logs()[-1]["shipper.in_flight_events"] == 0
 
     again = shipper(directory=tmp_path / "one")
     again.start()
@@ -234,7 +234,7 @@ def test_a_sigterm_does_not_wait_longer_than_it_may(
     process.start()
     bulk_server.wait_for(lambda: len(bulk_server.documents) == 20)
     assert process.sigterm() == 0
-    assert process.logs()[-1]["in_flight_events"] == 20
+    assert process.logs()[-1]["shipper.in_flight_events"] == 20
 
 
 def test_a_second_signal_ends_it_at_once(
@@ -246,6 +246,6 @@ def test_a_second_signal_ends_it_at_once(
     process.start()
     bulk_server.wait_for(lambda: len(bulk_server.documents) == 20)
     process.send(signal.SIGTERM)
-    process.wait_until(lambda: any("stops" in each for each in process.messages()), "it stops")
+    process.wait_until(lambda: bool(process.logged("shipper-stopping")), "it stops")
     process.send(signal.SIGTERM)
     assert process.wait(20) < 0

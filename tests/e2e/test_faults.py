@@ -150,7 +150,7 @@ def test_an_outage_is_waited_for_without_end(
     assert_all_there_once(process, bulk_server, LINES)
     assert process.ready()
     # Said once, and not again with every try.
-    assert len([each for each in process.messages() if "a request failed" in each]) == 1
+    assert len(process.logged("request-failed")) == 1
 
 
 def test_a_host_that_fails_rests_and_the_others_serve(

@@ -26,4 +26,4 @@ def test_a_name_that_is_not_utf8_is_shown_with_replacement_characters(
         assert process.sigterm() == 0
     assert bulk_server.audit(7).passed
     # That it cannot be watched may be said; it is scanned.
-    assert "error" not in {entry["level"] for entry in process.logs()}
+    assert "error" not in {entry["log.level"] for entry in process.logs()}

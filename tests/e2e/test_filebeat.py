@@ -30,6 +30,7 @@ from tests.support.bulk_server import BulkServer
 from tests.support.faults import PATIENCE, LostAnswer
 from tests.support.filebeat import FilebeatRegistry, fingerprint, native, snapshot
 from tests.support.logdir import LogDirectory
+from tests.support.logs import flat
 
 GUIDE = (Path(__file__).parents[1] / "data" / "filebeat.yml").read_text()
 LOGS, DATA = "/var/run/cilium/tetragon", "/usr/share/filebeat/data"
@@ -118,8 +119,8 @@ class Sidecar:
         if self._process is not None and self._process.poll() is None:
             self.stop(signal.SIGKILL)
 
-    def messages(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+    def logs(self) -> list[dict[str, Any]]:
+        return [flat(json.loads(line)) for line in self.log.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -206,9 +207,9 @@ def test_what_the_guides_file_says_and_does_not_matter_is_said_once(
         bulk_server.wait_for_lines(1)
     assert sidecar.stop() == 0
     warnings = [
-        (entry["message"].partition(":")[0], entry["where"])
-        for entry in sidecar.messages()
-        if entry["level"] == "warning"
+        (entry["shipper.option"], entry["shipper.where"])
+        for entry in sidecar.logs()
+        if entry["log.level"] == "warning"
     ]
     assert warnings == [
         ("setup.template.name, setup.template.pattern", f"{sidecar.config}, line 19"),
@@ -270,8 +271,8 @@ def test_it_ships_exactly_what_filebeat_has_not_and_leaves_its_registry_as_it_wa
     assert sorted(sent) == sorted(rest)
     assert bulk_server.audit(log_directory.written).passed
     assert snapshot(filebeat.directory) == before
-    said = [entry for entry in placed.messages() if "is taken over" in entry["message"]]
-    assert len(said) == 1
+    actions = [entry["event.action"] for entry in placed.logs()]
+    assert actions.count("filebeat-registry-imported") == 1
 
 
 def shipped_by(

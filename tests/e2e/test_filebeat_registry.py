@@ -16,7 +16,7 @@ from tests.support.filebeat import FilebeatRegistry, by_path, fingerprint, nativ
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
 
-DONE = "Filebeat's registry is taken over, once and for all; it is left as it was"
+DONE = "filebeat-registry-imported"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def assert_only_the_rest(
     process.wait_until_idle()
     assert server.audit(total).passed
     assert lines_read(process) == rest
-    assert process.messages().count(DONE) == 1
+    assert len(process.logged(DONE)) == 1
 
 
 @pytest.mark.parametrize("identity", [native, fingerprint, by_path])
@@ -99,7 +99,7 @@ def test_a_second_start_goes_on_at_its_own_offsets(
     again.wait_until_idle()
     assert bulk_server.audit(70).passed
     # What the log has is of both starts.
-    assert again.messages().count(DONE) == 1
+    assert len(again.logged(DONE)) == 1
     assert lines_read(again) <= 20
 
 
@@ -257,8 +257,8 @@ def test_a_half_written_registry_is_read_as_far_as_it_is_sound(
     process = shipper(taking_over(filebeat))
     process.start()
     assert_only_the_rest(process, bulk_server, 60, 10)
-    (said,) = (each for each in process.logs() if "problem" in each)
-    assert said["problem"] == "log.json: line 4 is damaged; nothing after it is read"
+    (said,) = process.logged("filebeat-registry-damaged")
+    assert said["event.reason"] == "log.json: line 4 is damaged; nothing after it is read"
 
 
 def test_a_registry_that_cannot_be_read_ends_the_daemon_in_words(
@@ -271,7 +271,8 @@ def test_a_registry_that_cannot_be_read_ends_the_daemon_in_words(
     process.start(wait=False)
     assert process.wait(30) == 1
     said = process.logs()[-1]
-    assert said["message"].startswith("Filebeat's registry cannot be read: ")
-    assert said["where"] == str(filebeat.log)
-    assert "registry.import_from" in said["what_to_do"]
+    assert said["event.action"] == "fatal"
+    assert said["error.message"].startswith("Filebeat's registry cannot be read: ")
+    assert said["shipper.where"] == str(filebeat.log)
+    assert "registry.import_from" in said["shipper.hint"]
     assert "Traceback" not in json.dumps(process.logs())

@@ -84,9 +84,9 @@ def test_what_is_done_once_and_what_is_done_to_each_event_arrives(
         if message != NOT_JSON:
             assert document["tetragon"] == json.loads(message)
     assert failures(process) == {"decode_json_fields": 1}
-    (said,) = [entry for entry in process.logs() if "a processor failed" in entry["message"]]
-    assert (said["processor"], said["events"]) == ("decode_json_fields", 1)
-    assert said["problem"].startswith("`message` is not JSON: ")
+    (said,) = process.logged("processor-failed")
+    assert (said["shipper.processor"], said["shipper.events"]) == ("decode_json_fields", 1)
+    assert said["event.reason"].startswith("`message` is not JSON: ")
 
 
 def test_events_that_are_dropped_are_counted_and_done_with(
@@ -136,5 +136,5 @@ def test_a_processor_that_is_wrong_stops_the_start_with_the_place(
     process = shipper(with_processors(layouts, log_directory))
     process.start(wait=False)
     assert process.wait(PATIENCE) == 2
-    said = process.messages()[-1]
+    said = process.logged("configuration-invalid")[0]["error.message"]
     assert "processors[0].timestamp.test[0]: `24.11.2026` is not written by any" in said

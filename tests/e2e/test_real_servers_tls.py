@@ -61,7 +61,7 @@ def output(front: TlsFront, stream: Stream, authority: Authority, tmp_path: Path
 
 
 def whys(daemon: ShipperProcess) -> str:
-    return "\n".join(str(entry.get("why", "")) for entry in daemon.logs())
+    return "\n".join(str(entry.get("error.message", "")) for entry in daemon.logs())
 
 
 FAULTS = {

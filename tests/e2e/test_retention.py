@@ -141,8 +141,8 @@ def test_what_does_not_fit_the_quota_is_lost_and_counted_to_the_line(
     assert (audit.doubled, audit.strange) == (0, 0)
     assert audit.lost == lost(process)[1] > 0
     assert process.metrics().uncounted_lines == 0
-    errors = [entry for entry in process.logs() if entry["level"] == "error"]
-    assert sum(int(entry["lost_lines"]) for entry in errors) == audit.lost
+    errors = [entry for entry in process.logs() if entry["log.level"] == "error"]
+    assert sum(int(entry["shipper.lost_lines"]) for entry in errors) == audit.lost
 
 
 def test_without_links_a_deleted_file_is_read_on_as_long_as_the_daemon_runs(

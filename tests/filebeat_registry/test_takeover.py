@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import gzip
 import hashlib
-import io
 import os
 import random
 import shutil
@@ -29,7 +28,6 @@ from shipper.filebeat_registry.takeover import import_now, plan_import, take_ove
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import NO_MARK, identity_of, mark_of
 from shipper.files.registry import FileRecord, Registry
-from shipper.logs import Level, Log, LogFormat
 from tests.support.filebeat import (
     INPUT,
     FilebeatRegistry,
@@ -39,6 +37,7 @@ from tests.support.filebeat import (
     native,
     snapshot,
 )
+from tests.support.logs import RecordedLog
 
 HOUR = 3600 * 1_000_000_000
 
@@ -476,14 +475,15 @@ class TestSeveralKeysForOneFile:
 class TestOnceOnly:
     def start(self, world: World, config: Config | None = None) -> list[dict[str, object]]:
         """As the daemon begins; return what it logged."""
-        out = io.StringIO()
-        log = Log(out, SystemClock(), Level.INFO, LogFormat.JSON)
+        recorded = RecordedLog(SystemClock())
         registry, _ = Registry.open(world.data)
         try:
-            take_over(registry, config or world.config, world.filesystem, SystemClock(), log)
+            take_over(
+                registry, config or world.config, world.filesystem, SystemClock(), recorded.log
+            )
         finally:
             registry.close()
-        return [msgspec.json.decode(line) for line in out.getvalue().splitlines()]
+        return recorded.entries()
 
     def offsets(self, world: World) -> list[int]:
         registry, _ = Registry.open(world.data)
@@ -496,12 +496,13 @@ class TestOnceOnly:
         first = world.write(10)
         key = world.filebeat.read(world.log, first)
         entries = self.start(world)
-        assert entries[0]["message"] == f"Filebeat's registry: goes on at {first}"
-        assert (entries[0]["filebeat_key"], entries[0]["filebeat_offset"]) == (key, first)
-        assert entries[-1]["message"] == (
-            "Filebeat's registry is taken over, once and for all; it is left as it was"
-        )
-        assert (entries[-1]["go_on"], entries[-1]["from_beginning"]) == (1, 0)
+        offset, done = entries
+        assert offset["event.action"] == "filebeat-offset-imported"
+        assert offset["shipper.offset"] == first
+        assert offset["shipper.filebeat_key"] == key
+        assert offset["shipper.filebeat_offset"] == first
+        assert done["event.action"] == "filebeat-registry-imported"
+        assert (done["shipper.go_on"], done["shipper.from_beginning"]) == (1, 0)
         world.filebeat.read(world.log, world.write(10))
         assert self.start(world) == []
         assert self.offsets(world) == [first]
@@ -540,7 +541,7 @@ class TestOnceOnly:
     def test_where_no_registry_is_a_later_start_may_find_one(self, world: World) -> None:
         world.filebeat.log.unlink()
         (said,) = self.start(world)
-        assert said["message"] == "there is no registry of Filebeat's: nothing is taken over"
+        assert said["event.action"] == "filebeat-registry-missing"
         world.filebeat.read(world.log, world.write(1))
         assert len(self.start(world)) == 2
 
@@ -576,9 +577,9 @@ class TestOnceOnly:
             file.write(b"\0\0\0\n")
         (world.logs / "loop.log").symlink_to(world.logs / "loop.log")
         said = self.start(world)
-        assert [entry["level"] for entry in said] == ["warning", "warning", "info", "info"]
-        assert said[0]["problem"] == "log.json: line 3 is damaged; nothing after it is read"
-        assert said[1]["path"] == str(world.logs / "loop.log")
+        assert [entry["log.level"] for entry in said] == ["warning", "warning", "info", "info"]
+        assert said[0]["event.reason"] == "log.json: line 3 is damaged; nothing after it is read"
+        assert said[1]["file.path"] == str(world.logs / "loop.log")
 
     def test_what_is_not_sure_is_a_warning(self, world: World) -> None:
         path = world.logs / "plain.log"
@@ -586,8 +587,9 @@ class TestOnceOnly:
         world.filebeat.read(path, 35)
         world.filesystem = AgelessFileSystem()
         said = self.start(world)[0]
-        assert said["level"] == "warning"
-        assert str(said["why"]).startswith("not sure: ")
+        assert said["log.level"] == "warning"
+        assert said["event.action"] == "filebeat-offset-uncertain"
+        assert str(said["event.reason"]).startswith("not sure: ")
 
     def test_filebeats_files_are_as_they_were(self, world: World) -> None:
         world.filebeat.read(world.log, world.write(1))

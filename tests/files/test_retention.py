@@ -11,6 +11,7 @@ import pytest
 
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.retention import DIRECTORY, Retention
+from shipper.logs.events import FILE_LINK_FAILED, LogEvent
 
 
 class Refusing(FileSystem):
@@ -43,11 +44,11 @@ class World:
         self.descriptor = os.open(self.log, os.O_RDONLY)
         found = os.fstat(self.descriptor)
         self.inode = Inode(found.st_dev, found.st_ino)
-        self.reports: list[tuple[str, int | None]] = []
+        self.reports: list[tuple[LogEvent, int | None]] = []
 
     def retention(self, filesystem: FileSystem | None = None, owner: str = "ours") -> Retention:
-        def report(message: str, error: OSError) -> None:
-            self.reports.append((message, error.errno))
+        def report(event: LogEvent, error: OSError) -> None:
+            self.reports.append((event, error.errno))
 
         return Retention(filesystem or FileSystem(), owner, report)
 
@@ -153,9 +154,7 @@ def test_where_links_cannot_be_made_it_is_said_once_and_tried_again(
     retention = world.retention(filesystem)
     world.keep(retention)
     world.keep(retention)
-    [(message, said)] = world.reports
-    assert said == number
-    assert "lost if shipper is restarted" in message
+    assert world.reports == [(FILE_LINK_FAILED, number)]
     filesystem.number = None
     world.keep(retention)
     assert world.inode in retention

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import io
 import itertools
 import os
 from pathlib import Path
@@ -17,9 +16,10 @@ from shipper.files.registry import RowId
 from shipper.files.retention import DIRECTORY, Retention
 from shipper.files.tail import Block, ReadBuffer, Rewritten
 from shipper.files.tracker import FileTracker, TrackedInput
-from shipper.logs import Level, Log, LogFormat
+from shipper.logs import Level
 from shipper.metrics import Metrics
 from tests.support.clock import ManualClock
+from tests.support.logs import RecordedLog
 
 LINE = b'{"a":1}\n'
 
@@ -40,13 +40,14 @@ class Unreadable(FileSystem):
 class World:
     """One input that is followed, with links."""
 
-    def __init__(self, directory: Path, max_kept_bytes: int) -> None:
+    def __init__(self, directory: Path, max_kept_bytes: int, *, level: Level = Level.INFO) -> None:
         self.directory = directory
         self.log = directory / "tetragon.log"
         self.files = Unreadable()
         self.metrics = Metrics()
         clock = ManualClock()
-        log = Log(io.StringIO(), clock, Level.INFO, LogFormat.JSON)
+        self.recorded = RecordedLog(clock, level)
+        log = self.recorded.log
         faults = FileErrors(self.metrics, log)
         rows = itertools.count(1)
         self.catalog = Catalog(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import io
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +28,7 @@ from tests.golden.surroundings import BEGIN, COMMIT, LINGER, SCAN, RecordingServ
 from tests.servers.launcher import free_port
 from tests.support.clock import settle
 from tests.support.faults import PATIENCE
+from tests.support.logs import RecordedLog
 from tests.support.processes import overlay
 
 _POLL = 0.004
@@ -68,7 +68,7 @@ class Stage:
             "registry": {"commit_interval": f"{COMMIT:g}s"},
             "admin": {"listen": f"127.0.0.1:{self.port}"},
         }
-        self._said = io.StringIO()
+        self._log = RecordedLog(self.clock)
         self._task: asyncio.Task[None] | None = None
 
     def input(self, name: str, *patterns: str, **more: Any) -> dict[str, Any]:
@@ -105,10 +105,10 @@ class Stage:
         """Start the daemon; return once it can be asked how it is."""
         path = self.root / "config.yml"
         path.write_text(yaml.safe_dump(dict(self.config), sort_keys=False), "utf-8")
-        self._said = io.StringIO()
+        self._log = RecordedLog(self.clock)
         self.clock.committed.clear()
         self.files.scans.clear()
-        run = world.daemon(path, clock=self.clock, files=self.files, said=self._said)
+        run = world.daemon(path, clock=self.clock, files=self.files, log=self._log.log)
         self._task = asyncio.create_task(run)
         await self.until(lambda samples: "shipper_build_info" in str(samples))
 
@@ -262,7 +262,7 @@ class Stage:
         counted = {name: found for name, found in samples.items() if any(map(name.count, _RUNNING))}
         if self._task is not None and self._task.done() and (error := self._task.exception()):
             raise error
-        raise AssertionError(f"it did not happen; {counted}\n{self._said.getvalue()}")
+        raise AssertionError(f"it did not happen; {counted}\n{self._log.text}")
 
     async def _samples(self) -> dict[str, float]:
         return samples_of(await self._get("/metrics"))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from shipper import __version__
 from shipper.clock import Clock
@@ -19,7 +19,7 @@ from shipper.config.load import read_config
 from shipper.daemon import Daemon
 from shipper.documents.processors.machine import Machine
 from shipper.files.filesystem import FileFacts, FileSystem, Inode
-from shipper.logs import Level, Log, LogFormat
+from shipper.logs import Log
 
 VERSION = __version__
 """It is in documents, metrics and headers, and differs from release to release."""
@@ -110,14 +110,9 @@ def _host(netinfo: bool) -> dict[str, Any]:
     }
 
 
-def daemon(
-    config: Path, *, clock: Clock, files: FixedFiles, said: TextIO
-) -> Coroutine[Any, Any, None]:
+def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> Coroutine[Any, Any, None]:
     """Return a run of the real daemon with that configuration, not begun."""
     reading = read_config([config], ENVIRONMENT)
-    log = Log(said, clock, Level.INFO, LogFormat.JSON)
-    for notice in reading.notices:
-        log.warning(f"{notice.key}: {notice.what}", where=str(notice.place))
     return Daemon(
         reading.config,
         clock=clock,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import io
 import json
 import random
 from collections import deque
@@ -24,7 +23,6 @@ from typing import Any, ParamSpec
 from shipper.documents.encoded import RefusedLine
 from shipper.files.ack import AckTracker
 from shipper.files.identity import Mark
-from shipper.logs import Level, Log, LogFormat
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetterFile
@@ -37,6 +35,7 @@ from shipper.output.outcomes import Outcomes
 from shipper.pipeline.batch import Batch, Body
 from shipper.pipeline.budget import ByteBudget
 from tests.support.clock import ManualClock
+from tests.support.logs import RecordedLog
 
 _P = ParamSpec("_P")
 
@@ -139,7 +138,7 @@ class World:
     budget: ByteBudget
     metrics: Metrics
     dead_letters: Path
-    log: io.StringIO
+    log: RecordedLog
     ended: list[int] = field(default_factory=list)
     """What `on_end` was told."""
 
@@ -178,10 +177,10 @@ class World:
         return self.metrics.value("shipper_retries_total", reason)
 
     def logged(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return self.log.entries()
 
-    def messages(self) -> list[str]:
-        return [str(entry["message"]) for entry in self.logged()]
+    def actions(self) -> list[str]:
+        return self.log.actions()
 
     def buried(self) -> list[dict[str, Any]]:
         """Return the letters in the dead letter file."""
@@ -196,10 +195,10 @@ async def bulk_world(
 ) -> AsyncIterator[World]:
     """`directory` gets the dead letter file; one host, if none is named."""
     clock, rng, metrics = ManualClock(), random.Random(seed), Metrics()
-    transport, budget, stream = ScriptedTransport(clock), ByteBudget(1 << 30), io.StringIO()
+    transport, budget = ScriptedTransport(clock), ByteBudget(1 << 30)
     ended: list[int] = []
     dead_letters = directory / "dead-letter.ndjson"
-    log = Log(stream, clock, Level.INFO, LogFormat.JSON)
+    recorded = RecordedLog(clock)
     sender = BulkSender(
         transport=transport,
         hosts=Hosts(hosts or ("http://es",), BACKOFF, clock, rng),
@@ -209,7 +208,7 @@ async def bulk_world(
         clock=clock,
         rng=rng,
         metrics=metrics,
-        log=log,
+        log=recorded.log,
         gzip=True,
     )
     outcomes = Outcomes(
@@ -218,13 +217,13 @@ async def bulk_world(
         clock=clock,
         rng=rng,
         metrics=metrics,
-        log=log,
+        log=recorded.log,
         on_end=ended.append,
     )
     async with asyncio.TaskGroup() as tasks:
         deliveries = Deliveries(sender, outcomes, budget=budget, clock=clock, tasks=tasks)
         yield World(
-            sender, deliveries, transport, clock, budget, metrics, dead_letters, stream, ended
+            sender, deliveries, transport, clock, budget, metrics, dead_letters, recorded, ended
         )
         deliveries.abandon()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import json
 import os
 import random
@@ -20,7 +19,6 @@ from shipper.clock import SystemClock
 from shipper.config.file_output import ConsoleConfig, FileConfig
 from shipper.config.outputs import OutputConfig, OutputKind
 from shipper.config.units import HostList
-from shipper.logs import Level, Log, LogFormat
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetterFile
@@ -32,6 +30,7 @@ from shipper.pipeline.budget import ByteBudget
 from tests.output.fakes import in_a_loop
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import Gate, Held
+from tests.support.logs import RecordedLog
 
 BACKOFF = Backoff(initial=0.01, max=0.02)
 
@@ -150,7 +149,7 @@ class World:
 @contextlib.asynccontextmanager
 async def world(place: Place, directory: Path) -> AsyncIterator[World]:
     clock, rng, metrics, budget = SystemClock(), random.Random(1), Metrics(), ByteBudget(1 << 30)
-    log = Log(io.StringIO(), clock, Level.INFO, LogFormat.JSON)
+    log = RecordedLog(clock).log
     ended: list[int] = []
     outcomes = Outcomes(
         dead_letters=DeadLetterFile(directory / "dead-letter.ndjson", 1 << 20),

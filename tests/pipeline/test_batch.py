@@ -12,9 +12,11 @@ import pytest
 from shipper.documents.encoded import Encoded, RefusedLine
 from shipper.files.ack import AckTracker, Span
 from shipper.files.identity import NO_MARK
+from shipper.logs import Level
 from shipper.pipeline.batch import BATCH_OVERHEAD, Batch, Batcher, Body
 from shipper.pipeline.budget import ByteBudget
 from tests.support.clock import ManualClock, settle
+from tests.support.logs import RecordedLog
 
 LINGER = 1.0
 
@@ -40,6 +42,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.clock = ManualClock()
+        self.recorded = RecordedLog(self.clock, Level.DEBUG)
         self.budget = ByteBudget(1_000_000)
         self.slot = asyncio.Event()
         self.slot.set()
@@ -52,6 +55,7 @@ class World:
             max_events=self.max_events,
             linger=LINGER,
             gzip=self.gzip,
+            log=self.recorded.log,
         )
 
     async def _submit(self, batch: Batch) -> None:
@@ -121,6 +125,28 @@ def test_a_batch_is_closed_when_it_has_reached_its_events() -> None:
         assert len(world.batches) == 1
 
     world.run(story)
+
+
+def test_with_debug_it_is_logged_why_a_batch_was_closed() -> None:
+    world = World(max_events=3, max_bytes=10_000)
+
+    async def story() -> None:
+        await world.add(encoded(1, 2, 3))
+        await world.add(encoded(4, size=20_000))
+        await world.add(encoded(5))
+        await world.clock.advance(LINGER)
+        await world.add(encoded(6))
+        await world.batcher.flush()
+
+    world.run(story)
+    entries = world.recorded.entries("debug")
+    assert {entry["event.action"] for entry in entries} == {"batch-closed"}
+    assert [(entry["event.reason"], entry["shipper.events"]) for entry in entries] == [
+        ("max_events", 3),
+        ("max_bytes", 1),
+        ("linger", 1),
+        ("flush", 1),
+    ]
 
 
 def test_a_batch_is_closed_when_it_has_reached_its_bytes_before_compression() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import io
 import json
 import os
 import shutil
@@ -26,12 +25,12 @@ from shipper.files.filesystem import FileFacts, FileSystem
 from shipper.files.registry import RowId
 from shipper.files.tail import BLOCK_BYTES, ReadBuffer
 from shipper.files.tracker import FileTracker, TrackedInput
-from shipper.logs import Level, Log, LogFormat
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batch, Batcher
 from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.harvest import Harvester, Input
 from tests.support.clock import ManualClock, settle
+from tests.support.logs import RecordedLog
 
 LINE = b'{"n":"%06d","time":"2026-11-24T04:32:37Z"}'
 MAX_LINE_BYTES = 1024 * 1024
@@ -88,8 +87,8 @@ class World:
         self.budget = ByteBudget(budget)
         self.metrics = Metrics()
         self.batches: list[Batch] = []
-        self._said = io.StringIO()
-        log = Log(self._said, self.clock, Level.INFO, LogFormat.JSON)
+        self._recorded = RecordedLog(self.clock)
+        log = self._recorded.log
         rows = iter(range(1, 1000))
         self.catalog = Catalog(
             "tetragon",
@@ -118,6 +117,7 @@ class World:
             max_events=10**6,
             linger=1.0,
             gzip=False,
+            log=log,
         )
         self.harvest = Harvester(
             inputs,
@@ -160,9 +160,8 @@ class World:
     async def numbers(self) -> list[int]:
         return [int(json.loads(d["message"])["n"]) for d in await self.documents()]
 
-    def said(self, level: str) -> list[dict[str, Any]]:
-        messages = [json.loads(line) for line in self._said.getvalue().splitlines()]
-        return [message for message in messages if message["level"] == level]
+    def logged(self, level: str) -> list[dict[str, Any]]:
+        return self._recorded.entries(level)
 
 
 def run(world: World, story: Callable[[], Awaitable[None]]) -> None:
@@ -210,10 +209,10 @@ def test_processors_that_fail_are_counted_and_said_once_in_a_while(tmp_path: Pat
         assert len(await world.documents()) == 6
         failed = world.metrics.value("shipper_processor_failures_total", "drop_fields")
         assert failed == 2 * 6
-        (said,) = world.said("warning")
-        assert said["message"] == "a processor failed; the event is shipped without what it does"
-        assert said["processor"] == "drop_fields"
-        assert said["problem"] == "there is no field `missing`"
+        (said,) = world.logged("warning")
+        assert said["event.action"] == "processor-failed"
+        assert said["shipper.processor"] == "drop_fields"
+        assert said["event.reason"] == "there is no field `missing`"
 
     run(world, story)
 
@@ -395,9 +394,10 @@ def test_a_file_that_cannot_be_read_is_reported_and_read_when_it_can_be(tmp_path
         world.files.failing = {world.log.stat().st_ino}
         await world.scan()
         assert await world.numbers() == [1]
-        (warning,) = world.said("warning")
-        assert warning["path"] == str(world.log)
-        assert warning["error"] == "Input/output error"
+        (warning,) = world.logged("warning")
+        assert warning["event.action"] == "file-read-failed"
+        assert warning["file.path"] == str(world.log)
+        assert (warning["error.code"], warning["error.message"]) == ("EIO", "Input/output error")
         assert world.metrics.value("shipper_file_errors_total", "EIO") == 1
         world.files.failing.clear()
         await world.scan()
@@ -419,7 +419,7 @@ def test_an_open_file_that_cannot_even_be_looked_at_ends_nothing(
         world.files.failing = {world.log.stat().st_ino}
         world.append(world.lines(1, first=1))
         await world.scan()
-        assert [warning["path"] for warning in world.said("warning")] == [str(world.log)]
+        assert [warning["file.path"] for warning in world.logged("warning")] == [str(world.log)]
         world.files.facts_fail = False
         world.files.failing.clear()
         await world.scan()
@@ -447,9 +447,9 @@ def test_a_file_that_is_rewritten_is_read_again_and_what_is_lost_is_said(tmp_pat
         assert world.metrics.value("shipper_files_rewritten_total", "tetragon") == 1
         lost = len(world.lines(1))
         assert world.metrics.value("shipper_lost_bytes_total", "rewritten") == lost
-        (error,) = world.said("error")
-        assert (error["path"], error["lost_bytes"]) == (str(world.log), lost)
-        assert "new content" in world.said("warning")[0]["message"]
+        (error,) = world.logged("error")
+        assert (error["file.path"], error["shipper.lost_bytes"]) == (str(world.log), lost)
+        assert world.logged("warning")[0]["event.action"] == "file-rewritten"
 
     run(world, story)
 
@@ -483,8 +483,8 @@ def test_a_line_that_is_too_long_is_cut_said_and_counted(tmp_path: Path) -> None
         assert cut["log"]["flags"] == ["truncated"]
         assert whole["log"]["offset"] == MAX_LINE_BYTES + 501
         assert world.metrics.value("shipper_lost_bytes_total", "line_too_long") == 500
-        (warning,) = world.said("warning")
-        assert (warning["offset"], warning["bytes"]) == (0, MAX_LINE_BYTES + 500)
+        (warning,) = world.logged("warning")
+        assert (warning["shipper.offset"], warning["shipper.bytes"]) == (0, MAX_LINE_BYTES + 500)
 
     run(world, story)
 
@@ -497,15 +497,18 @@ def test_a_directory_that_does_not_exist_is_said_once_and_again_when_it_is_there
     async def story() -> None:
         for _ in range(3):
             await world.scan()
-        (warning,) = world.said("warning")
-        assert warning["directory"] == str(tmp_path / "later")
-        assert "/var/log/tetragon" in warning["hint"]
+        (warning,) = world.logged("warning")
+        assert warning["file.path"] == str(tmp_path / "later")
+        assert "/var/log/tetragon" in warning["shipper.hint"]
         (tmp_path / "later").mkdir()
         world.append(world.lines(1), tmp_path / "later" / "a.log")
         await world.scan()
         assert await world.numbers() == [0]
-        assert str(tmp_path / "later") in [info.get("directory") for info in world.said("info")]
-        assert len(world.said("warning")) == 1
+        (found,) = (
+            each for each in world.logged("info") if each["event.action"] == "directory-found"
+        )
+        assert found["file.path"] == str(tmp_path / "later")
+        assert len(world.logged("warning")) == 1
 
     run(world, story)
 
@@ -520,7 +523,7 @@ def test_a_file_that_is_done_is_said_with_its_size(tmp_path: Path) -> None:
         world.batches[0].spans[0].finish()
         await world.scan()
         assert world.catalog.tails == ()
-        done = world.said("info")[-1]
-        assert (done["path"], done["bytes"]) == (str(world.log), len(world.lines(2)))
+        done = world.logged("info")[-1]
+        assert (done["file.path"], done["file.size"]) == (str(world.log), len(world.lines(2)))
 
     run(world, story)

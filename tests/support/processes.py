@@ -16,6 +16,7 @@ from typing import Any
 from shipper.demo.process import DaemonProcess
 from tests.servers.launcher import free_port
 from tests.support.faults import PATIENCE
+from tests.support.logs import flat
 
 QUICK: dict[str, Any] = {
     "output": {
@@ -51,12 +52,13 @@ class ShipperProcess(DaemonProcess):
         merged["inputs"] = [{"scan_interval": "100ms", **each} for each in merged["inputs"]]
         super().__init__(merged, directory, environment=environment)
 
-    def start(self, *, wait: bool = True) -> None:
-        """Start it; with ``wait``, return when it answers on its admin address.
+    def start(self, *, wait: bool = True, stderr: int | None = None) -> None:
+        """Start it; with ``wait``, return when it answers on its admin address. ``stderr``: a
+        descriptor for its log, in place of the file.
 
         Raises AssertionError when it ends or does not answer.
         """
-        super().start()
+        super().start(stderr=stderr)
         if wait and self.config["admin"].get("enabled", True):
             self.wait_until(self.alive, "the daemon answers on its admin address")
 
@@ -90,16 +92,17 @@ class ShipperProcess(DaemonProcess):
         return parsed
 
     def logs(self) -> list[dict[str, Any]]:
-        """What it logged in all its starts. Raises ValueError for a line that is not JSON.
+        """What it logged in all its starts, each ``flat``: ``entry["event.action"]``.
 
-        A last line that a SIGKILL cut short is left out.
+        A last line that a SIGKILL cut short is left out. Raises ValueError for a line that is not
+        JSON.
         """
         text = self.log_path.read_text() if self.log_path.exists() else ""
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        return [flat(json.loads(line)) for line in text[: text.rfind("\n") + 1].splitlines()]
 
-    def messages(self) -> list[str]:
-        """The ``message`` of each line that it logged."""
-        return [str(entry["message"]) for entry in self.logs()]
+    def logged(self, action: str) -> list[dict[str, Any]]:
+        """The messages with that ``event.action``."""
+        return [entry for entry in self.logs() if entry.get("event.action") == action]
 
     def wait_until_ready(self) -> None:
         """Return when /readyz says so."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from shipper.config.filebeat.draft import Draft, Value
 from shipper.config.filebeat.options import Section, fixed, honoured, ignored, refused
-from shipper.config.filebeat.values import boolean, number, text
+from shipper.config.filebeat.values import boolean, duration, duration_text, number, text
 
 _STDERR = "the log goes to standard error, where the container's runtime or systemd keeps it"
 _METRICS = "`/metrics` has all numbers, for Prometheus"
@@ -14,9 +14,7 @@ LOGGING = Section(
     "",
     "Logging",
     (
-        honoured(
-            "logging.level", text, "As `logging.level`. `debug` is `info`, `critical` is `error`."
-        ),
+        honoured("logging.level", text, "As `logging.level`. `critical` is `error`."),
         honoured(
             "logging.json", boolean, "As `logging.format`: `json`, or `text` if it is `false`."
         ),
@@ -27,7 +25,13 @@ LOGGING = Section(
         ignored("logging.files.*", _STDERR),
         ignored("logging.events.*", "no event is ever in the log"),
         ignored("logging.event_data.*", "no event is ever in the log"),
-        ignored("logging.metrics.*", _METRICS),
+        honoured("logging.metrics.enabled", boolean, "`false`: as `logging.metrics_interval: 0`."),
+        honoured(
+            "logging.metrics.period",
+            duration,
+            "As `logging.metrics_interval`; 1 s at least.",
+        ),
+        ignored("logging.metrics.*", "there is one message, with all metrics that changed"),
         ignored("logging.selectors", "there is one log, with all that matters"),
         ignored("logging.with_fields", "the log has fields of its own"),
     ),
@@ -71,7 +75,7 @@ MONITORING = Section(
 )
 
 _LEVELS = {
-    "debug": "info",
+    "debug": "debug",
     "info": "info",
     "warning": "warning",
     "warn": "warning",
@@ -87,11 +91,19 @@ def translate(found: Mapping[str, Value], draft: Draft) -> None:
         if ours is None:
             raise level.error("there is no such level", f"one of: {', '.join(_LEVELS)}")
         draft.put(("logging", "level"), ours, level)
-        if str(level.value).lower() == "debug":
-            draft.notice("there is nothing below `info`", level)
     if is_json := found.get("logging.json"):
         draft.put(("logging", "format"), "json" if is_json.value else "text", is_json)
+    _metrics(found, draft)
     _http(found, draft)
+
+
+def _metrics(found: Mapping[str, Value], draft: Draft) -> None:
+    path = ("logging", "metrics_interval")
+    enabled, period = found.get("logging.metrics.enabled"), found.get("logging.metrics.period")
+    if enabled and not enabled.value:
+        draft.put(path, duration_text(0), enabled)
+    elif period:
+        draft.put(path, period.value, period)
 
 
 def _http(found: Mapping[str, Value], draft: Draft) -> None:

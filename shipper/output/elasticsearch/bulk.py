@@ -22,6 +22,7 @@ from enum import Enum
 
 from shipper.clock import Clock
 from shipper.logs import Log
+from shipper.logs.events import EVENTS_RETRIED, HOST_AVAILABLE, REQUEST_FAILED, REQUEST_FINISHED
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetter, dead_letters_of_items
@@ -218,9 +219,19 @@ class BulkSender:
         finally:
             self._requests -= 1
             self._hosts.ended(host, took)
-            self._metrics.bulk_seconds.observe(self._clock.monotonic() - began)
+            seconds = self._clock.monotonic() - began
+            self._metrics.bulk_seconds.observe(seconds)
             self._metrics.count("shipper_bulk_requests_total", 1, status)
             self._metrics.count("shipper_bulk_bytes_total", len(body.payload))
+            if self._log.debug_enabled:
+                self._log.emit(
+                    REQUEST_FINISHED,
+                    url=host.url,
+                    status=int(status) if took is not None else None,
+                    events=body.events,
+                    bytes=len(body.payload),
+                    duration=seconds,
+                )
 
     def _decide(
         self, part: _Part, host: Host, verdict: Verdict, asked: float, outcomes: Outcomes
@@ -267,12 +278,12 @@ class BulkSender:
         if not left:
             self._budget.release(len(part.body.payload))
             return _Next((), _Permit.BACK, dead_letters=dead_letters)
-        self._log.warning(
-            "events were put off; they are sent again",
+        self._log.emit(
+            EVENTS_RETRIED,
             key="again",
-            host=host.url,
+            url=host.url,
             events=len(left),
-            why=taken.why_again or (waits[0].reason if waits else ""),
+            reason=taken.why_again or (waits[0].reason if waits else ""),
         )
         part.failures = 1 if done or dead_letters else part.failures + 1
         if len(left) < part.body.events:
@@ -375,18 +386,16 @@ class BulkSender:
 
     def _succeeded(self, host: Host) -> None:
         if host.trouble is not None:
-            self._log.info("a host answers", host=host.url)
+            self._log.emit(HOST_AVAILABLE, url=host.url)
         self._hosts.succeeded(host)
 
     def _busy(self, host: Host, why: str, seconds: float = 0.0) -> None:
-        self._hosts.busy(host, f"{host.url}: {why}", seconds)
-        self._complain(f"{host.url}: {why}")
+        why = f"{host.url}: {why}"
+        self._hosts.busy(host, why, seconds)
+        self._log.emit(REQUEST_FAILED, key="failed", url=host.url, error=why)
 
     def _failed(self, host: Host, why: str, seconds: float = 0.0) -> None:
         why = f"{host.url}: {why}"
         self._hosts.failed(host, why)
         self._hosts.busy(host, why, seconds)
-        self._complain(why)
-
-    def _complain(self, why: str) -> None:
-        self._log.warning("a request failed; it is made again", key="failed", why=why)
+        self._log.emit(REQUEST_FAILED, key="failed", url=host.url, error=why)

@@ -24,6 +24,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from shipper.clock import Clock
 from shipper.errors import ConfigError
 from shipper.logs import Log
+from shipper.logs.events import TLS_RELOAD_FAILED, TLS_RELOADED
 from shipper.output.elasticsearch.tls import Tls
 
 #: Seconds that a generation lasts.
@@ -113,13 +114,10 @@ class Connections:
             changed = self._tls.refresh()
         except ConfigError as error:
             if self._log is not None:
-                self._log.error(
-                    "TLS files have changed and cannot be used; those before them stay in use",
-                    error=str(error),
-                )
+                self._log.emit(TLS_RELOAD_FAILED, error=str(error))
             return False
         if changed and self._log is not None:
-            self._log.info("TLS files have changed; new connections use them")
+            self._log.emit(TLS_RELOADED)
         return changed
 
     def _begin(self) -> Generation:

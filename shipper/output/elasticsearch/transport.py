@@ -21,6 +21,7 @@ from shipper.clock import Clock
 from shipper.config.outputs import OutputConfig, header_values, uses_tls
 from shipper.errors import ConfigError, OutputError
 from shipper.logs import Log
+from shipper.logs.events import HOST_NOT_RECOGNIZED
 from shipper.output.elasticsearch import product
 from shipper.output.elasticsearch.chain import find, is_ca, look_at_chain
 from shipper.output.elasticsearch.connections import Connections, Generation
@@ -141,10 +142,7 @@ class HttpTransport:
         if answer.status == 200 and host not in self._judged:
             self._judged.add(host)
             if self._log is not None and not product.is_known(answer.product, answer.body):
-                self._log.warning(
-                    "a host does not say that it is Elasticsearch or OpenSearch; it is used as one",
-                    host=host,
-                )
+                self._log.emit(HOST_NOT_RECOGNIZED, url=host)
         return answer
 
     def credentials_refused(self) -> None:

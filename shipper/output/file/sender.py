@@ -20,6 +20,12 @@ from typing import TypeVar
 from shipper.clock import Clock
 from shipper.config.file_output import FileConfig, FileFormat
 from shipper.logs import Log
+from shipper.logs.events import (
+    OUTPUT_FILES_DELETED,
+    OUTPUT_LINES_UNKNOWN,
+    OUTPUT_WRITE_FAILED,
+    OUTPUT_WRITE_RECOVERED,
+)
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
 from shipper.output.destination import Condition
@@ -83,8 +89,8 @@ class FileSender:
         await self._until_done(self._file.open)
         recall = self._file.recall
         if recall is not None and recall.strange:
-            self._log.warning(
-                "the output file has lines that are no documents; they are left as they are",
+            self._log.emit(
+                OUTPUT_LINES_UNKNOWN,
                 path=self._config.path,
                 lines=recall.strange,
             )
@@ -140,8 +146,8 @@ class FileSender:
                 self._trouble = f"{self._config.path} cannot be written: {error}"
                 name = errno.errorcode.get(error.errno or 0, "other")
                 self._metrics.count("shipper_retries_total", 1, name)
-                self._log.error(
-                    "the output file cannot be written; its events wait",
+                self._log.emit(
+                    OUTPUT_WRITE_FAILED,
                     key="output_file",
                     path=self._config.path,
                     error=str(error),
@@ -149,7 +155,7 @@ class FileSender:
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))
             else:
                 if failures:
-                    self._log.info("the output file can be written", path=self._config.path)
+                    self._log.emit(OUTPUT_WRITE_RECOVERED, path=self._config.path)
                 self._trouble = None
                 return result
 
@@ -159,8 +165,8 @@ class FileSender:
     def _count_deleted(self, deleted: int) -> None:
         if deleted:
             self._metrics.count("shipper_output_deleted_bytes_total", deleted)
-            self._log.info(
-                "the oldest rotated output files were deleted",
+            self._log.emit(
+                OUTPUT_FILES_DELETED,
                 path=self._config.path,
                 bytes=deleted,
                 keep=self._config.keep,

@@ -177,7 +177,11 @@ EFFECTS: dict[str, Example] = {
         {"path.data": "/data"},
     ),
     "cloud.auth": Example("u:a:b", {"output.username": "u", "output.password": "a:b"}),
-    "logging.level": Example("warning", {"logging.level.value": "warning"}),
+    "logging.level": Example("debug", {"logging.level.value": "debug"}),
+    "logging.metrics.enabled": Example(
+        False, {"logging.metrics_interval": 0}, {"logging.metrics.period": "10s"}
+    ),
+    "logging.metrics.period": Example("1m", {"logging.metrics_interval": 60}),
     "logging.json": Example(False, {"logging.format.value": "text"}),
     "http.enabled": Example(True, {"admin.listen": "127.0.0.1:5066"}),
     "http.host": Example("::1", {"admin.listen": "[::1]:5066"}, {"http.enabled": True}),

@@ -43,7 +43,7 @@ async def test_a_batch_that_is_taken_is_done_counted_and_free(tmp_path: Path) ->
         assert world.trouble() is None
         assert world.metrics.value("shipper_bulk_requests_total", "200") == 1
         assert world.metrics.value("shipper_bulk_bytes_total") == size
-        assert world.messages() == ["a host answers"]
+        assert world.actions() == ["host-available"]
 
 
 @pytest.mark.parametrize("gzip", [True, False])
@@ -248,9 +248,10 @@ class TestRetrying:
             await world.clock.advance(3600)
             assert len(world.transport.posts) > 400
             assert 60 <= len(world.logged()) <= 121
-            assert set(world.messages()) == {"a request failed; it is made again"}
-            assert world.logged()[1]["repeated"] >= 3
-            assert world.logged()[0]["why"] == "http://es: no connection: Connection refused"
+            assert set(world.actions()) == {"request-failed"}
+            assert world.logged()[1]["shipper.repeated"] >= 3
+            why = world.logged()[0]["error.message"]
+            assert why == "http://es: no connection: Connection refused"
 
 
 class TestTrouble:
@@ -285,7 +286,7 @@ class TestTrouble:
             await settle()
             assert sum(world.ended) == 1
             assert world.trouble() is None
-            assert "events were put off; they are sent again" in world.messages()
+            assert "events-retried" in world.actions()
             await world.finish()
 
     @pytest.mark.parametrize(
@@ -389,9 +390,12 @@ class TestDeadLetters:
             }
             assert (world.events("delivered"), world.events("dead_letter")) == (2, 1)
             assert is_done(batch)
-            (entry,) = [entry for entry in world.logged() if entry["level"] == "error"]
-            assert (entry["events"], entry["reason"]) == (1, "error_400: by the script")
-            assert entry["file"] == str(world.dead_letters)
+            (entry,) = [entry for entry in world.logged() if entry["log.level"] == "error"]
+            assert (entry["shipper.events"], entry["event.reason"]) == (
+                1,
+                "error_400: by the script",
+            )
+            assert entry["file.path"] == str(world.dead_letters)
 
     @in_a_loop
     async def test_lines_that_end_unsent_need_no_request(self, tmp_path: Path) -> None:
@@ -415,7 +419,7 @@ class TestDeadLetters:
             world.transport.script(answer(201, 400))
             batch = make_batch("a", "bad")
             await world.submit(batch)
-            await world.wait_for(lambda: world.trouble() is not None and bool(world.log.tell()))
+            await world.wait_for(lambda: world.trouble() is not None and bool(world.logged()))
             for _ in range(5):
                 await world.pass_seconds(BACKOFF.max)
             assert not is_done(batch)
@@ -423,7 +427,7 @@ class TestDeadLetters:
             trouble = world.trouble()
             assert trouble is not None
             assert trouble.startswith("the dead letter file cannot be written: ")
-            assert "the dead letter file cannot be written; its events wait" in world.messages()
+            assert "dead-letter-write-failed" in world.actions()
 
             # The others go on meanwhile, and do not hide that this one waits.
             await world.submit(other := make_batch("c"))
@@ -701,7 +705,7 @@ class TestPermits:
         async with bulk_world(tmp_path / "gone", max_in_flight=1) as world:
             world.transport.script(answer(201, 400))
             await world.submit(make_batch("a", "x" * 5000))
-            await world.wait_for(lambda: world.trouble() is not None and bool(world.log.tell()))
+            await world.wait_for(lambda: world.trouble() is not None and bool(world.logged()))
             await asyncio.wait_for(world.submit(make_batch("c")), 5)
             await world.wait_for(lambda: world.events("delivered") == 2)
             assert 5000 <= world.budget.held < 6000

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -17,7 +14,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from shipper.config.outputs import OutputConfig
 from shipper.config.tls import TlsConfig
 from shipper.config.units import Secret
-from shipper.logs import Level, Log, LogFormat
 from shipper.output.elasticsearch.connections import GENERATION_SECONDS
 from shipper.output.elasticsearch.exchange import TransportError
 from shipper.output.elasticsearch.transport import HttpTransport
@@ -26,6 +22,7 @@ from tests.output.fakes import in_a_loop
 from tests.servers.launcher import free_port
 from tests.support.certificates import Authority
 from tests.support.clock import ManualClock
+from tests.support.logs import RecordedLog
 from tests.support.tls_front import TlsFront
 
 KEPT = response(keep=True)
@@ -56,15 +53,11 @@ class Names(AbstractResolver):
 @asynccontextmanager
 async def world(
     config: OutputConfig, names: Names | None = None
-) -> AsyncIterator[tuple[HttpTransport, ManualClock, io.StringIO]]:
-    clock, stream = ManualClock(), io.StringIO()
-    log = Log(stream, clock, Level.INFO, LogFormat.JSON)
-    async with HttpTransport(config, clock, log=log, resolver=names) as transport:
-        yield transport, clock, stream
-
-
-def messages(stream: io.StringIO) -> list[str]:
-    return [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+) -> AsyncIterator[tuple[HttpTransport, ManualClock, RecordedLog]]:
+    clock = ManualClock()
+    recorded = RecordedLog(clock)
+    async with HttpTransport(config, clock, log=recorded.log, resolver=names) as transport:
+        yield transport, clock, recorded
 
 
 class TestAge:
@@ -190,7 +183,7 @@ class TestFiles:
         ca = tmp_path / "ca.crt"
         config = TlsConfig(ca=old.write(ca))
         with TlsFront(old.server()) as front:
-            async with world(output(front.url, tls=config)) as (transport, _, stream):
+            async with world(output(front.url, tls=config)) as (transport, _, log):
                 await transport.post(front.url, BODY)
                 front.context = new.server()
                 new.write(tmp_path / "next")
@@ -198,7 +191,7 @@ class TestFiles:
                 await transport.post(front.url, BODY)
                 await transport.post(front.url, BODY)
         assert front.handshakes == 2
-        assert messages(stream) == ["TLS files have changed; new connections use them"]
+        assert log.actions() == ["tls-reloaded"]
 
     @in_a_loop
     async def test_a_client_certificate_that_changes_is_shown_without_a_restart(
@@ -225,7 +218,7 @@ class TestFiles:
         ca = tmp_path / "ca.crt"
         config = TlsConfig(ca=authority.write(ca))
         with TlsFront(authority.server()) as front:
-            async with world(output(front.url, tls=config)) as (transport, clock, stream):
+            async with world(output(front.url, tls=config)) as (transport, clock, log):
                 await transport.post(front.url, BODY)
                 ca.write_text(authority.pem[:100])
                 for _ in range(3):
@@ -233,9 +226,5 @@ class TestFiles:
                     await clock.advance(GENERATION_SECONDS + 1)
                 ca.write_text(authority.pem + "\n")
                 await transport.post(front.url, BODY)
-        assert messages(stream) == [
-            "TLS files have changed and cannot be used; those before them stay in use",
-            "TLS files have changed; new connections use them",
-        ]
-        error: dict[str, Any] = json.loads(stream.getvalue().splitlines()[0])
-        assert str(ca) in error["error"]
+        assert log.actions() == ["tls-reload-failed", "tls-reloaded"]
+        assert str(ca) in log.entries()[0]["error.message"]

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import email.utils
 import gzip
-import io
 import socket
 import ssl
 from collections.abc import Callable
@@ -20,7 +19,6 @@ from shipper import __version__
 from shipper.config.tls import TlsConfig, TlsVerify
 from shipper.config.units import Seconds, Secret
 from shipper.errors import ConfigError
-from shipper.logs import Level, Log, LogFormat
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.elasticsearch.tls import tls_context
 from shipper.output.elasticsearch.transport import HttpTransport
@@ -38,6 +36,7 @@ from tests.output.elasticsearch.wire import (
 from tests.output.fakes import in_a_loop
 from tests.servers.launcher import free_port
 from tests.support.clock import ManualClock
+from tests.support.logs import RecordedLog
 
 
 async def ask(answer: bytes, body: Body = BODY, path: str = "", **settings: Any) -> Heard:
@@ -200,15 +199,15 @@ class TestProducts:
     async def test_a_host_that_is_something_else_is_warned_of_once(
         self, answer: bytes, warnings: int
     ) -> None:
-        clock, stream = ManualClock(), io.StringIO()
-        log = Log(stream, clock, Level.INFO, LogFormat.JSON)
+        clock = ManualClock()
+        recorded = RecordedLog(clock)
         async with (
             WireServer(answer).listening() as url,
-            HttpTransport(output(url), clock, log=log) as transport,
+            HttpTransport(output(url), clock, log=recorded.log) as transport,
         ):
             for _ in range(3):
                 await transport.probe(url)
-        assert stream.getvalue().count("does not say that it is Elasticsearch") == warnings
+        assert recorded.actions() == ["host-not-recognized"] * warnings
 
 
 class TestAnswers:

@@ -1,0 +1,449 @@
+"""Every message that the daemon logs, in one table: docs/logs.md is made from it. Each call of
+`Log.emit` names a row. Longer than other modules because it is that table.
+
+`action` is stable: dashboards and alerts are built on it. The words of `message` may change.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Level(Enum):
+    """How serious a message is; as an option: the least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One row: one kind of message."""
+
+    #: `event.action` in ECS.
+    action: str
+    level: Level
+    message: str
+    #: When it is logged, and what to do about it.
+    meaning: str
+    #: Whether the limit of messages per second does not apply: it is logged once per process, or
+    #: at an interval.
+    essential: bool = False
+
+
+# Start and stop
+
+CONFIGURATION_READ = LogEvent(
+    "configuration-read",
+    Level.INFO,
+    "read the configuration",
+    "At the start, with the file.",
+    essential=True,
+)
+CONFIGURATION_NOTICE = LogEvent(
+    "configuration-notice",
+    Level.WARNING,
+    "configuration option has no effect, or a different one",
+    "At the start, for options of Filebeat that are ignored or differ. Remove them, or see "
+    "[filebeat.md](filebeat.md).",
+)
+CONFIGURATION_INVALID = LogEvent(
+    "configuration-invalid",
+    Level.ERROR,
+    "configuration is invalid",
+    "The process ends with exit code 2. `shipper.where` is the place; correct it as "
+    "`shipper.hint` says. `shipper check` finds it, too.",
+    essential=True,
+)
+FATAL = LogEvent(
+    "fatal",
+    Level.ERROR,
+    "stopped by an error",
+    "The process ends with exit code 1: the data directory cannot be used, say. Do what "
+    "`shipper.hint` says; started again, it continues where it was.",
+    essential=True,
+)
+INTERNAL_ERROR = LogEvent(
+    "internal-error",
+    Level.ERROR,
+    "stopped by an internal error",
+    "A bug in shipper. The process ends with exit code 1; started again, it continues where it "
+    "was. Please report it with `error.stack_trace`.",
+    essential=True,
+)
+UNHANDLED_EXCEPTION = LogEvent(
+    "unhandled-exception",
+    Level.ERROR,
+    "unhandled exception",
+    "A bug in shipper or a library that did not stop the process. Please report it with "
+    "`error.stack_trace`.",
+)
+STARTED = LogEvent(
+    "shipper-started",
+    Level.INFO,
+    "shipper started",
+    "Everything is set up; reading begins.",
+    essential=True,
+)
+STOPPING = LogEvent(
+    "shipper-stopping",
+    Level.INFO,
+    "shipper is stopping: finishing requests",
+    "After SIGTERM or SIGINT. Nothing more is read; requests in flight have "
+    "`shutdown_timeout` to finish.",
+    essential=True,
+)
+STOPPED = LogEvent(
+    "shipper-stopped",
+    Level.INFO,
+    "shipper stopped",
+    "The last message of an orderly stop. `shipper.in_flight_events` are sent again by the next "
+    "start.",
+    essential=True,
+)
+REQUESTS_ABANDONED = LogEvent(
+    "requests-abandoned",
+    Level.WARNING,
+    "requests did not finish within shutdown_timeout",
+    "At a stop. The next start sends their events again; documents are not duplicated.",
+    essential=True,
+)
+METRICS = LogEvent(
+    "metrics",
+    Level.INFO,
+    "metrics of the last interval",
+    "Every `logging.metrics_interval`: counters that changed, by how much, and gauges, under "
+    "`shipper.metrics` by the names of [metrics.md](metrics.md). Watch `backlog_bytes` and "
+    "`oldest_unacknowledged_seconds`.",
+    essential=True,
+)
+LOG_MESSAGES_DROPPED = LogEvent(
+    "log-messages-dropped",
+    Level.WARNING,
+    "log messages were dropped",
+    "Once there is room again, at most every 30 s, with how many by reason, as in "
+    "`shipper_log_messages_dropped_total`.",
+)
+
+# Files
+
+FILE_OPENED = LogEvent(
+    "file-opened",
+    Level.INFO,
+    "started reading file",
+    "A file is read from `shipper.offset` on; `event.reason` says why from there.",
+)
+FILE_FINISHED = LogEvent(
+    "file-finished",
+    Level.INFO,
+    "finished reading file",
+    "The file is deleted or replaced, read to its end, and acknowledged to its last byte.",
+)
+FILE_REWRITTEN = LogEvent(
+    "file-rewritten",
+    Level.WARNING,
+    "file content was replaced; reading it from the beginning",
+    "The file was truncated or overwritten (copytruncate). Rotate by renaming to be sure that "
+    "nothing is lost.",
+)
+UNREAD_DATA_LOST = LogEvent(
+    "unread-data-lost",
+    Level.ERROR,
+    "file was truncated or replaced before it was read to its end",
+    "`shipper.lost_bytes` are lost. Rotate by renaming, keep more or larger files, or find out "
+    "why shipping was behind.",
+)
+DELETED_FILE_ABANDONED = LogEvent(
+    "deleted-file-abandoned",
+    Level.ERROR,
+    "gave up a deleted file: unshipped deleted files exceed retention.max_bytes",
+    "`shipper.lost_lines` are lost. Raise `retention.max_bytes`, or find out why shipping is "
+    "behind.",
+)
+KEPT_FILE_ADOPTED = LogEvent(
+    "kept-file-adopted",
+    Level.INFO,
+    "continuing with a file that was deleted",
+    "At a start: the file was deleted before it was shipped, and a hard link kept it.",
+)
+LINE_TRUNCATED = LogEvent(
+    "line-truncated",
+    Level.WARNING,
+    "line is longer than max_line_bytes; shipped its beginning",
+    "The rest is counted in `shipper_lost_bytes_total`. Raise `max_line_bytes`.",
+)
+PROCESSOR_FAILED = LogEvent(
+    "processor-failed",
+    Level.WARNING,
+    "processor failed; shipped the event without its change",
+    "`event.reason` says why. Correct the processor, or give it a `when` condition.",
+)
+DIRECTORY_MISSING = LogEvent(
+    "directory-missing",
+    Level.WARNING,
+    "directory does not exist; waiting for it",
+    "A path of an input leads there. Check the path and the mount.",
+)
+DIRECTORY_FOUND = LogEvent(
+    "directory-found",
+    Level.INFO,
+    "directory exists now",
+    "A directory that was missing can be read.",
+)
+COMPRESSED_FILE_DAMAGED = LogEvent(
+    "compressed-file-damaged",
+    Level.ERROR,
+    "compressed file is damaged; shipping what could be decompressed",
+    "The rest of the file is lost, unless the file before compression still exists.",
+)
+FILE_OPEN_FAILED = LogEvent(
+    "file-open-failed",
+    Level.WARNING,
+    "file cannot be opened; retrying",
+    "Check permissions and the limit of open files (EMFILE).",
+)
+FILE_READ_FAILED = LogEvent(
+    "file-read-failed",
+    Level.WARNING,
+    "file cannot be read; retrying",
+    "Check the disk. Nothing is skipped.",
+)
+PATH_ACCESS_FAILED = LogEvent(
+    "path-access-failed",
+    Level.WARNING,
+    "path cannot be accessed; retrying",
+    "Check permissions of the directories that lead there.",
+)
+DIRECTORY_WATCH_FAILED = LogEvent(
+    "directory-watch-failed",
+    Level.WARNING,
+    "directory cannot be watched; scanning it periodically",
+    "Changes are found every `scan_interval` instead of at once. Raise "
+    "`fs.inotify.max_user_watches` or `max_user_instances` if they are used up.",
+)
+COMPRESSED_FILE_READ_FAILED = LogEvent(
+    "compressed-file-read-failed",
+    Level.WARNING,
+    "compressed file cannot be decompressed; retrying",
+    "Check permissions, and the space in `data_dir`, where it is decompressed.",
+)
+KEPT_FILES_READ_FAILED = LogEvent(
+    "kept-files-read-failed",
+    Level.WARNING,
+    "kept files cannot be read; retrying",
+    "At a start: `.shipper` beside the logs cannot be read. Check its owner and permissions.",
+)
+FILE_LINK_FAILED = LogEvent(
+    "file-link-failed",
+    Level.WARNING,
+    "files cannot be kept by hard links",
+    "Once per directory. A file that is deleted before it is shipped is read through its open "
+    "descriptor, and lost if shipper restarts meanwhile. Let shipper write to the log directory.",
+)
+LINK_REMOVE_FAILED = LogEvent(
+    "link-remove-failed",
+    Level.WARNING,
+    "hard link in .shipper cannot be removed",
+    "The file uses space until the next start removes the link.",
+)
+UNREAD_LINES_UNKNOWN = LogEvent(
+    "unread-lines-unknown",
+    Level.WARNING,
+    "lines of an abandoned file cannot be counted",
+    "The file that `deleted-file-abandoned` names cannot be read; its bytes are counted.",
+)
+SCAN_FINISHED = LogEvent(
+    "scan-finished",
+    Level.DEBUG,
+    "scanned the directories of an input",
+    "With how many files match, are new, and are gone.",
+)
+FILE_DISCOVERED = LogEvent(
+    "file-discovered", Level.DEBUG, "found a new file", "A scan found it; reading begins later."
+)
+FILE_RENAMED = LogEvent(
+    "file-renamed", Level.DEBUG, "file was renamed", "A scan found it under another name."
+)
+FILE_REMOVED = LogEvent(
+    "file-removed",
+    Level.DEBUG,
+    "file was deleted",
+    "No path leads to it any more. It is read to its end.",
+)
+FILE_STATE_CHANGED = LogEvent(
+    "file-state-changed",
+    Level.DEBUG,
+    "file changed its state",
+    "Between two scans: `waiting` for its first line, `reading`, `skipping` a long line, `done`.",
+)
+
+# Registry
+
+REGISTRY_REPLACED = LogEvent(
+    "registry-replaced",
+    Level.ERROR,
+    "registry was unreadable; started a new one and reading files from the beginning",
+    "`shipper.put_aside` is the damaged one; `event.reason` says what is sent twice. Check the "
+    "disk.",
+)
+REGISTRY_COMMIT_FAILED = LogEvent(
+    "registry-commit-failed",
+    Level.ERROR,
+    "offsets could not be saved; retrying",
+    "Shipping goes on; after a crash, events since the last commit are sent again. Check space "
+    "and permissions of `data_dir`.",
+)
+REGISTRY_COMMITTED = LogEvent(
+    "registry-committed", Level.DEBUG, "saved offsets", "With the rows written and deleted."
+)
+FILEBEAT_REGISTRY_IMPORTED = LogEvent(
+    "filebeat-registry-imported",
+    Level.INFO,
+    "imported Filebeat's registry",
+    "Once, at the first start. Filebeat's files are unchanged.",
+    essential=True,
+)
+FILEBEAT_REGISTRY_MISSING = LogEvent(
+    "filebeat-registry-missing",
+    Level.INFO,
+    "found no registry of Filebeat; nothing to import",
+    "At a first start with `registry.import_from`. Check the path if there should be one.",
+)
+FILEBEAT_REGISTRY_DAMAGED = LogEvent(
+    "filebeat-registry-damaged",
+    Level.WARNING,
+    "Filebeat's registry is damaged; importing the rest",
+    "`event.reason` says what is not read. Files without an entry are read from the beginning.",
+)
+FILEBEAT_OFFSET_IMPORTED = LogEvent(
+    "filebeat-offset-imported",
+    Level.INFO,
+    "imported Filebeat's offset",
+    "For each file that Filebeat knew; reading begins at `shipper.offset`.",
+)
+FILEBEAT_OFFSET_UNCERTAIN = LogEvent(
+    "filebeat-offset-uncertain",
+    Level.WARNING,
+    "Filebeat's offset may be of another file",
+    "Reading begins at `shipper.offset`; `event.reason` says what could not be proved.",
+)
+
+# Elasticsearch and other outputs
+
+REQUEST_FAILED = LogEvent(
+    "request-failed",
+    Level.WARNING,
+    "bulk request failed; retrying",
+    "`error.message` has the host and why. Nothing is lost while files are kept.",
+)
+EVENTS_RETRIED = LogEvent(
+    "events-retried",
+    Level.WARNING,
+    "Elasticsearch did not accept some events; retrying them",
+    "`event.reason` is its reason: a full queue, a missing index or right.",
+)
+EVENTS_REJECTED = LogEvent(
+    "events-rejected",
+    Level.ERROR,
+    "Elasticsearch rejected events; writing them to the dead letter file",
+    "`event.reason` is the first reason: mostly a mapping that does not fit. Correct it, then "
+    "`shipper deadletter replay`.",
+)
+DEAD_LETTER_WRITE_FAILED = LogEvent(
+    "dead-letter-write-failed",
+    Level.ERROR,
+    "dead letter file cannot be written; retrying",
+    "Its events wait. Check space and permissions of `data_dir`.",
+)
+HOST_AVAILABLE = LogEvent(
+    "host-available", Level.INFO, "host is available", "It answers, for the first time or again."
+)
+HOST_NOT_RECOGNIZED = LogEvent(
+    "host-not-recognized",
+    Level.WARNING,
+    "host does not identify itself as Elasticsearch or OpenSearch; using it anyway",
+    "Check the URL in `output.hosts` if that is unexpected.",
+)
+TLS_NOT_VERIFIED = LogEvent(
+    "tls-not-verified",
+    Level.WARNING,
+    "server certificates are not fully verified",
+    "At the start, with `tls.verify` other than `full`. Others on the network may be able to "
+    "read what is sent.",
+)
+TLS_RELOADED = LogEvent(
+    "tls-reloaded",
+    Level.INFO,
+    "TLS files changed; new connections use them",
+    "After a certificate, key or CA file was renewed.",
+)
+TLS_RELOAD_FAILED = LogEvent(
+    "tls-reload-failed",
+    Level.ERROR,
+    "TLS files changed and cannot be used; keeping the previous ones",
+    "`error.message` says why. It is tried again when a file changes once more.",
+)
+REQUEST_FINISHED = LogEvent(
+    "request-finished",
+    Level.DEBUG,
+    "bulk request finished",
+    "Each request, with host, status (none without an answer), events, bytes and duration.",
+)
+BATCH_CLOSED = LogEvent(
+    "batch-closed",
+    Level.DEBUG,
+    "closed a batch",
+    "`event.reason`: `max_bytes`, `max_events`, `linger`, or `flush` (the first one, or a stop).",
+)
+OUTPUT_WRITE_FAILED = LogEvent(
+    "output-write-failed",
+    Level.ERROR,
+    "output file cannot be written; retrying",
+    "Its events wait. Check space and permissions of `output.file.path`.",
+)
+OUTPUT_WRITE_RECOVERED = LogEvent(
+    "output-write-recovered",
+    Level.INFO,
+    "output file can be written again",
+    "After `output-write-failed`.",
+)
+OUTPUT_FILES_DELETED = LogEvent(
+    "output-files-deleted",
+    Level.INFO,
+    "deleted the oldest rotated output files",
+    "There were more than `output.file.keep`.",
+)
+OUTPUT_LINES_UNKNOWN = LogEvent(
+    "output-lines-unknown",
+    Level.WARNING,
+    "output file contains lines that are not documents; keeping them",
+    "At a start, with `output.file`: something else wrote to it.",
+)
+
+# Admin server
+
+ADMIN_LISTENING = LogEvent(
+    "admin-listening", Level.INFO, "admin server is listening", "At `admin.listen`."
+)
+ADMIN_LISTEN_FAILED = LogEvent(
+    "admin-listen-failed",
+    Level.ERROR,
+    "admin server cannot listen; retrying",
+    "Shipping goes on. Set `admin.listen` to a free address of this machine.",
+)
+
+#: All of them, in the order of this module.
+EVENTS: tuple[LogEvent, ...] = tuple(
+    each for each in list(vars().values()) if isinstance(each, LogEvent)
+)
+
+#: The first event of each section of the docs, and its title.
+SECTIONS: Mapping[LogEvent, str] = {
+    CONFIGURATION_READ: "Start and stop",
+    FILE_OPENED: "Files",
+    REGISTRY_REPLACED: "Registry",
+    REQUEST_FAILED: "Outputs",
+    ADMIN_LISTENING: "Admin server",
+}
