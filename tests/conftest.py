@@ -16,6 +16,7 @@ import pytest
 from tests.support.bulk_server import BulkServer
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess, overlay
+from tests.support.workers import add_groups
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -44,7 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long variants too (minutes)")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook.
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    add_groups(items)
     if config.getoption("--long"):
         return
     for item in items:
