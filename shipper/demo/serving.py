@@ -79,9 +79,9 @@ class ServerThread:
 
     async def _refuse(self) -> None:
         if self._socket is not None:
-            # asyncio accepts in one turn of the loop, makes the transport in the next, and aiohttp's
-            # task begins in the fourth. If the server closes before the second, the transport is
-            # never closed; before the fourth, aiohttp waits for that task until the grace is over.
+            # asyncio accepts in one turn of the loop and makes the transport in the next; the task
+            # of aiohttp begins in the fourth. If the server closes before the second, the transport
+            # is never closed; before the fourth, aiohttp waits for that task for the whole grace.
             asyncio.get_running_loop().remove_reader(self._socket)
             await _turns(4)
         if self._runner is not None:

@@ -44,6 +44,5 @@ def test_a_connection_that_is_just_being_accepted_is_closed(turns: int, tls: boo
         warnings.simplefilter("always")
         assert server.call(connect_and_refuse()) == b""
         server.close()
-        del server
         gc.collect()
     assert [str(each.message) for each in caught] == []

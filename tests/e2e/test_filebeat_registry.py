@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeShipper
-from tests.e2e.test_compressed import compress, lines_read
+from tests.e2e.shipping import assert_delivered_once, lines_read
+from tests.e2e.test_compressed import compress
 from tests.support.bulk_server import BulkServer
 from tests.support.filebeat import FilebeatRegistry, by_path, fingerprint, native, snapshot
 from tests.support.logdir import LogDirectory
@@ -41,9 +42,7 @@ def assert_only_the_rest(
     process: ShipperProcess, server: BulkServer, total: int, rest: int
 ) -> None:
     """Nothing is missing, nothing is there twice, and no more than the rest was read."""
-    server.wait_for_lines(total)
-    process.wait_until_idle()
-    assert server.audit(total).passed
+    assert_delivered_once(process, server, total)
     assert lines_read(process) == rest
     assert process.messages().count(DONE) == 1
 
@@ -95,9 +94,7 @@ def test_a_second_start_goes_on_at_its_own_offsets(
     log_directory.write(10)
     again = shipper(taking_over(filebeat), directory=tmp_path / "daemon")
     again.start()
-    bulk_server.wait_for_lines(70)
-    again.wait_until_idle()
-    assert bulk_server.audit(70).passed
+    assert_delivered_once(again, bulk_server, 70)
     # What the log has is of both starts.
     assert again.messages().count(DONE) == 1
     assert lines_read(again) <= 20
@@ -238,9 +235,7 @@ def test_a_registry_of_ours_that_is_damaged_begins_with_filebeats_again(
     again = shipper(taking_over(filebeat), directory=tmp_path / "daemon")
     again.start()
     log_directory.write(10)
-    bulk_server.wait_for_lines(70)
-    again.wait_until_idle()
-    assert bulk_server.audit(70).passed
+    assert_delivered_once(again, bulk_server, 70)
 
 
 def test_a_half_written_registry_is_read_as_far_as_it_is_sound(

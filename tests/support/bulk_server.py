@@ -21,6 +21,7 @@ import asyncio
 import random
 import ssl
 import threading
+import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable
@@ -73,6 +74,8 @@ class Request:
     status: int | None
     """None where there was no whole answer."""
     fault: Fault | None
+    ended: float
+    """When it was answered, by ``time.monotonic``."""
 
 
 class BulkServer:
@@ -339,6 +342,7 @@ class BulkServer:
             ids=ids,
             status=status,
             fault=fault,
+            ended=time.monotonic(),
         )
         with self._changed:
             log.append(entry)
