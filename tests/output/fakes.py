@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import io
 import json
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 from shipper.documents.encoded import RefusedLine
 from shipper.files.ack import AckTracker
@@ -38,22 +37,10 @@ from shipper.pipeline.batch import Batch, Body
 from shipper.pipeline.budget import ByteBudget
 from tests.support.clock import ManualClock
 
-_P = ParamSpec("_P")
-
 BACKOFF = Backoff(initial=0.5, max=30.0)
 
 Reply = Answer | TransportError | Callable[[Body], Answer]
 """What comes back for one request; a callable decides on the body."""
-
-
-def in_a_loop(test: Callable[_P, Coroutine[Any, Any, None]]) -> Callable[_P, None]:
-    """Run an asynchronous test."""
-
-    @functools.wraps(test)
-    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 def answer(*statuses: int, retry_after: float = 0.0) -> Answer:

@@ -29,9 +29,9 @@ from shipper.output.destinations import DESTINATIONS, OutputContext, destination
 from shipper.output.outcomes import Outcomes
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
-from tests.output.fakes import in_a_loop
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import Gate, Held
+from tests.support.loop import in_a_loop
 
 BACKOFF = Backoff(initial=0.01, max=0.02)
 

@@ -18,11 +18,11 @@ from tests.output.fakes import (
     all_created,
     answer,
     bulk_world,
-    in_a_loop,
     is_done,
     make_batch,
 )
 from tests.support.clock import settle
+from tests.support.loop import in_a_loop
 
 REFUSED_CONNECTION = TransportError("connect", "no connection: Connection refused")
 

@@ -35,9 +35,9 @@ from tests.output.elasticsearch.wire import (
     post,
     response,
 )
-from tests.output.fakes import in_a_loop
 from tests.servers.launcher import free_port
 from tests.support.clock import ManualClock
+from tests.support.loop import in_a_loop
 
 
 async def ask(answer: bytes, body: Body = BODY, path: str = "", **settings: Any) -> Heard:
