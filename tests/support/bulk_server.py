@@ -27,8 +27,6 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import orjson
 import trustme
@@ -39,6 +37,7 @@ from shipper.demo.audit import Audit, LineCounts
 from shipper.demo.bulk_api import Action, BulkSyntaxError, ItemResult
 from shipper.demo.serving import ServerThread
 from tests.servers.launcher import free_port
+from tests.support.closing import Closing
 from tests.support.faults import (
     PATIENCE,
     CutAnswer,
@@ -78,7 +77,7 @@ class Request:
     """When it was answered, by ``time.monotonic``."""
 
 
-class BulkServer:
+class BulkServer(Closing):
     """Serves from the start until `close`; a context manager."""
 
     def __init__(
@@ -117,17 +116,6 @@ class BulkServer:
             self._handle, port=free_port(), tls=self._context(tls_names) if tls else None
         )
         self.up()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def url(self) -> str:
