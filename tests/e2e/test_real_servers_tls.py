@@ -15,6 +15,7 @@ from tests.conftest import MakeShipper
 from tests.e2e.checks import check
 from tests.servers import SearchServer, client
 from tests.servers.bulk import new_name
+from tests.servers.fixtures import on_opensearch
 from tests.servers.stream import Stream
 from tests.support.certificates import Authority
 from tests.support.logdir import LogDirectory
@@ -198,15 +199,16 @@ def test_a_fingerprint_and_a_client_certificate_ship_every_line_once(
     assert stream.count() == 50
 
 
+@on_opensearch
 def test_a_server_without_the_parameter_is_asked_once(
-    opensearch_server: SearchServer,
+    search_server: SearchServer,
     authority: Authority,
     log_directory: LogDirectory,
     shipper: MakeShipper,
 ) -> None:
-    stream = Stream(opensearch_server, new_name())
-    client.put_data_stream_template(opensearch_server.url, stream.name, stream.name)
-    with TlsFront(authority.server(), node=opensearch_server.url) as front:
+    stream = Stream(search_server, new_name())
+    client.put_data_stream_template(search_server.url, stream.name, stream.name)
+    with TlsFront(authority.server(), node=search_server.url) as front:
         output = {"hosts": [front.url], "data_stream": stream.name, "tls": {"ca": authority.pem}}
         daemon = shipper({"output": output})
         daemon.start()
@@ -225,25 +227,4 @@ def test_a_server_without_the_parameter_is_asked_once(
     assert metrics.value("shipper_retries_total") == 0
     assert metrics.by("shipper_bulk_requests_total", "status").keys() == {"200"}
     assert stream.audit(60).passed
-    stream.delete()
-
-
-def test_elasticsearch_makes_no_plain_index_where_the_template_is_missing(
-    elasticsearch_server: SearchServer, log_directory: LogDirectory, shipper: MakeShipper
-) -> None:
-    stream = Stream(elasticsearch_server, new_name())
-    log_directory.write(20)
-    daemon = shipper({"output": stream.output})
-    daemon.start()
-    daemon.wait_until(
-        lambda: daemon.metrics().value("shipper_retries_total", reason="item_404") >= 20,
-        "the lines are sent again",
-    )
-    assert not daemon.ready()
-    found = client.request(elasticsearch_server.url, "GET", f"/_resolve/index/{stream.name}*")
-    assert found.json()["indices"] == []
-    client.put_data_stream_template(elasticsearch_server.url, stream.name, stream.name)
-    daemon.wait_until(lambda: stream.count() >= 20, "all lines are there")
-    assert daemon.sigterm() == 0
-    assert stream.audit(20).passed
     stream.delete()
