@@ -20,12 +20,17 @@ def assert_delivered_once(process: ShipperProcess, server: BulkServer, lines: in
     assert process.metrics().uncounted_lines == 0
 
 
-def ship_and_stop(
-    process: ShipperProcess, server: BulkServer, directory: LogDirectory, lines: int
-) -> None:
-    """Write so many lines, and run a daemon that is stopped once they are acknowledged."""
+def ship(process: ShipperProcess, server: BulkServer, directory: LogDirectory, lines: int) -> None:
+    """Start a daemon, write so many lines, and return when they are acknowledged."""
     process.start()
     directory.write(lines)
     server.wait_for_lines(directory.written)
     process.wait_until_idle()
+
+
+def ship_and_stop(
+    process: ShipperProcess, server: BulkServer, directory: LogDirectory, lines: int
+) -> None:
+    """Do that, and stop the daemon."""
+    ship(process, server, directory, lines)
     assert process.sigterm() == 0

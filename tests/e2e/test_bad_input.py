@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeShipper
-from tests.e2e.shipping import lines_read
+from tests.e2e.shipping import lines_read, ship
 from tests.support.bulk_server import BulkServer
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
@@ -152,10 +152,7 @@ def test_a_data_directory_that_has_no_room_stops_no_line(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
 ) -> None:
     process = shipper(directory=tmp_path / "one")
-    process.start()
-    log_directory.write(10)
-    bulk_server.wait_for_lines(10)
-    process.wait_until_idle()
+    ship(process, bulk_server, log_directory, 10)
     # As a disk that turned read-only would: no commit can be made any more.
     database = tmp_path / "one/data/registry.db"
     with sqlite3.connect(database, isolation_level=None) as lock:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeShipper
-from tests.e2e.shipping import assert_delivered_once, lines_read, ship_and_stop
+from tests.e2e.shipping import assert_delivered_once, lines_read, ship, ship_and_stop
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import Gate, Held
 from tests.support.logdir import LogDirectory
@@ -92,10 +92,7 @@ def test_truncated_and_rewritten_with_other_content(
     lines: int, shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
     process = shipper()
-    process.start()
-    log_directory.write(100)
-    bulk_server.wait_for_lines(100)
-    process.wait_until_idle()
+    ship(process, bulk_server, log_directory, 100)
     log_directory.truncate()
     log_directory.write(lines)
     assert_all_there_once(process, bulk_server, log_directory)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeShipper
-from tests.e2e.shipping import assert_delivered_once, lines_read
+from tests.e2e.shipping import assert_delivered_once, lines_read, ship
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import Gate, Held
 from tests.support.logdir import LogDirectory
@@ -87,10 +87,7 @@ def test_a_file_that_is_cut_is_read_from_its_beginning(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
     process = shipper()
-    process.start()
-    log_directory.write(100)
-    bulk_server.wait_for_lines(100)
-    process.wait_until_idle()
+    ship(process, bulk_server, log_directory, 100)
     log_directory.truncate()
     log_directory.write(40)
     bulk_server.wait_for_lines(140)

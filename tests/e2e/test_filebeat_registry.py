@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,27 @@ def deliver(filebeat: FilebeatRegistry, server: BulkServer, path: Path, identity
     return len(content)
 
 
+def deliver_all(
+    filebeat: FilebeatRegistry,
+    server: BulkServer,
+    directory: LogDirectory,
+    lines: int,
+    identity: Callable[[Path], str],
+) -> None:
+    """Write so many lines, and have Filebeat deliver what is in the log."""
+    directory.write(lines)
+    deliver(filebeat, server, directory.log, identity(directory.log))
+
+
 def taking_over(filebeat: FilebeatRegistry) -> dict[str, Any]:
     return {"registry": {"import_from": str(filebeat.data)}}
+
+
+def took_over(shipper: MakeShipper, filebeat: FilebeatRegistry) -> ShipperProcess:
+    """Start a daemon that goes on where Filebeat was."""
+    process = shipper(taking_over(filebeat))
+    process.start()
+    return process
 
 
 def assert_only_the_rest(
@@ -84,8 +104,7 @@ def test_a_second_start_goes_on_at_its_own_offsets(
     filebeat: FilebeatRegistry,
     tmp_path: Path,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     log_directory.write(10)
     process = shipper(taking_over(filebeat), directory=tmp_path / "daemon")
     process.start()
@@ -106,15 +125,12 @@ def test_rotated_by_rename_since_filebeat_was_stopped(
     log_directory: LogDirectory,
     filebeat: FilebeatRegistry,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     for _ in range(3):
         log_directory.write(10)
         log_directory.rotate()
     log_directory.write(10)
-    process = shipper(taking_over(filebeat))
-    process.start()
-    assert_only_the_rest(process, bulk_server, 90, 40)
+    assert_only_the_rest(took_over(shipper, filebeat), bulk_server, 90, 40)
 
 
 @pytest.mark.parametrize("identity", [native, fingerprint])
@@ -125,14 +141,11 @@ def test_copied_and_truncated_since_filebeat_was_stopped(
     filebeat: FilebeatRegistry,
     identity: Any,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, identity(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, identity)
     log_directory.write(10)
     log_directory.copy_and_truncate()
     log_directory.write(20)
-    process = shipper(taking_over(filebeat))
-    process.start()
-    assert_only_the_rest(process, bulk_server, 80, 30)
+    assert_only_the_rest(took_over(shipper, filebeat), bulk_server, 80, 30)
 
 
 @pytest.mark.parametrize("identity", [native, fingerprint])
@@ -143,16 +156,13 @@ def test_rotated_and_compressed_since_filebeat_was_stopped(
     filebeat: FilebeatRegistry,
     identity: Any,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, identity(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, identity)
     log_directory.write(10)
     compress(log_directory.rotate())
     log_directory.write(20)
     compress(log_directory.rotate())
     log_directory.write(20)
-    process = shipper(taking_over(filebeat))
-    process.start()
-    assert_only_the_rest(process, bulk_server, 100, 50)
+    assert_only_the_rest(took_over(shipper, filebeat), bulk_server, 100, 50)
 
 
 def test_what_was_compressed_while_filebeat_ran_is_not_sent_again(
@@ -161,15 +171,12 @@ def test_what_was_compressed_while_filebeat_ran_is_not_sent_again(
     log_directory: LogDirectory,
     filebeat: FilebeatRegistry,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     (key,) = filebeat.state
     compress(log_directory.rotate())
     filebeat.remove(key)
     log_directory.write(20)
-    process = shipper(taking_over(filebeat))
-    process.start()
-    assert_only_the_rest(process, bulk_server, 70, 20)
+    assert_only_the_rest(took_over(shipper, filebeat), bulk_server, 70, 20)
 
 
 def test_an_inode_that_is_used_again_costs_the_new_file_nothing(
@@ -207,8 +214,7 @@ def test_a_registry_in_the_data_directory_is_found_by_itself(
     tmp_path: Path,
 ) -> None:
     # `path.data` and `data_dir` are the same directory of the node.
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     log_directory.write(10)
     shutil.copytree(filebeat.data, tmp_path / "daemon" / "data")
     process = shipper(directory=tmp_path / "daemon")
@@ -224,8 +230,7 @@ def test_a_registry_of_ours_that_is_damaged_begins_with_filebeats_again(
     tmp_path: Path,
 ) -> None:
     # Ours are known by their ids, Filebeat's are not.
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     log_directory.write(10)
     process = shipper(taking_over(filebeat), directory=tmp_path / "daemon")
     process.start()
@@ -244,8 +249,7 @@ def test_a_half_written_registry_is_read_as_far_as_it_is_sound(
     log_directory: LogDirectory,
     filebeat: FilebeatRegistry,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     with filebeat.log.open("ab") as file:
         file.write(b'{"op":"set","id":2}\n{"k":"filestream::tetragon::nat' + b"\0" * 100)
     log_directory.write(10)
