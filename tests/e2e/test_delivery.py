@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import MakeShipper
 from tests.e2e.shipping import assert_delivered_once, lines_read, ship
 from tests.support.bulk_server import BulkServer
-from tests.support.faults import Gate, Held
+from tests.support.faults import PATIENCE, Gate, Held
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
 
@@ -204,7 +204,7 @@ def test_a_sigterm_finishes_what_is_under_way(
     process.send(signal.SIGTERM)
     process.wait_until(lambda: any("stops" in each for each in process.messages()), "it stops")
     gate.open()
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     assert process.logs()[-1]["in_flight_events"] == 0
 
     again = shipper(directory=tmp_path / "one")
@@ -237,4 +237,4 @@ def test_a_second_signal_ends_it_at_once(
     process.send(signal.SIGTERM)
     process.wait_until(lambda: any("stops" in each for each in process.messages()), "it stops")
     process.send(signal.SIGTERM)
-    assert process.wait(20) < 0
+    assert process.wait(PATIENCE) < 0

@@ -14,6 +14,7 @@ from tests.conftest import MakeShipper
 from tests.e2e.shipping import assert_delivered_once, lines_read
 from tests.e2e.test_compressed import compress
 from tests.support.bulk_server import BulkServer
+from tests.support.faults import PATIENCE
 from tests.support.filebeat import FilebeatRegistry, by_path, fingerprint, native, snapshot
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
@@ -268,7 +269,7 @@ def test_a_registry_that_cannot_be_read_ends_the_daemon_in_words(
     filebeat.log.symlink_to(filebeat.log)
     process = shipper(taking_over(filebeat))
     process.start(wait=False)
-    assert process.wait(30) == 1
+    assert process.wait(PATIENCE) == 1
     said = process.logs()[-1]
     assert said["message"].startswith("Filebeat's registry cannot be read: ")
     assert said["where"] == str(filebeat.log)

@@ -20,12 +20,9 @@ from tests.servers.client import backing_indices, put_data_stream_template, requ
 from tests.servers.fixtures import on_elasticsearch
 from tests.servers.stream import Stream, new_stream
 from tests.support.bulk_server import BulkServer
-from tests.support.faults import Items
+from tests.support.faults import PATIENCE, Items
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
-
-PATIENCE = 60.0
-"""Seconds that a server may take on a busy machine."""
 
 TRIES = 8
 """More than the five after which a few lone events are given up."""

@@ -36,6 +36,7 @@ from shipper.output.outcomes import Outcomes
 from shipper.pipeline.batch import Batch, Body
 from shipper.pipeline.budget import ByteBudget
 from tests.support.clock import ManualClock
+from tests.support.faults import PATIENCE
 
 BACKOFF = Backoff(initial=0.5, max=30.0)
 
@@ -147,7 +148,7 @@ class World:
 
     async def wait_for(self, predicate: Callable[[], bool]) -> None:
         """Return when it is true, which a thread will make it. Raises TimeoutError."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not predicate():  # noqa: ASYNC110 - a thread sets no event of this loop
                 await asyncio.sleep(0.001)
 

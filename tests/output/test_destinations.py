@@ -30,7 +30,7 @@ from shipper.output.outcomes import Outcomes
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
 from tests.support.bulk_server import BulkServer
-from tests.support.faults import Gate, Held
+from tests.support.faults import PATIENCE, Gate, Held
 from tests.support.loop import in_a_loop
 
 BACKOFF = Backoff(initial=0.01, max=0.02)
@@ -188,7 +188,7 @@ async def test_every_event_is_there_and_ends_exactly_once(
     kind: OutputKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PLACES[kind](tmp_path, monkeypatch) as place:
-        async with world(place, tmp_path) as here, asyncio.timeout(20):
+        async with world(place, tmp_path) as here, asyncio.timeout(PATIENCE):
             await here.deliver(here.body("a", "b", "c"))
             await here.deliver(here.body("d"))
             assert place.messages() == ["a", "b", "c", "d"]
@@ -205,7 +205,7 @@ async def test_all_permits_can_be_had_again(
     kind: OutputKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PLACES[kind](tmp_path, monkeypatch) as place:
-        async with world(place, tmp_path) as here, asyncio.timeout(20):
+        async with world(place, tmp_path) as here, asyncio.timeout(PATIENCE):
             for _ in range(3 * here.output_destination.condition.limit):
                 await here.deliver(here.body("a"))
 
@@ -216,7 +216,7 @@ async def test_what_does_not_get_through_is_waited_for_and_has_not_ended(
     kind: OutputKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PLACES[kind](tmp_path, monkeypatch) as place:
-        async with world(place, tmp_path) as here, asyncio.timeout(20):
+        async with world(place, tmp_path) as here, asyncio.timeout(PATIENCE):
             await here.deliver(here.body("a"))
             assert place.messages() == ["a"]
             place.block()
@@ -241,7 +241,7 @@ async def test_cancelled_it_releases_the_permit_and_ends_no_event(
     kind: OutputKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PLACES[kind](tmp_path, monkeypatch) as place:
-        async with world(place, tmp_path) as here, asyncio.timeout(20):
+        async with world(place, tmp_path) as here, asyncio.timeout(PATIENCE):
             await here.deliver(here.body("a"))
             place.block()
             permit, *_ = [
