@@ -16,6 +16,7 @@ import pytest
 from tests.support.bulk_server import BulkServer
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess, overlay
+from tests.support.workers import scheduler
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -42,6 +43,11 @@ class MakeShipper(Protocol):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long variants too (minutes)")
+
+
+@pytest.hookimpl(optionalhook=True)  # It is one of xdist's.
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    return scheduler(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

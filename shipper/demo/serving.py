@@ -1,6 +1,7 @@
 """An HTTP server of aiohttp in a thread of its own, for code that is not asynchronous itself."""
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Coroutine
@@ -15,6 +16,10 @@ _MAX_BODY = 1 << 30
 
 # How long to wait for what the thread is asked to do, in seconds.
 _PATIENCE = 30.0
+
+# How long requests that are under way may take when the server goes away, in seconds. To aiohttp 0
+# means no limit: it would wait for ever for a connection that was made a moment before.
+_GRACE = 2.0
 
 
 class ServerThread:
@@ -34,6 +39,7 @@ class ServerThread:
         self._handler = handler
         self._tls = tls
         self._runner: web.AppRunner | None = None
+        self._socket: socket.socket | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
@@ -63,17 +69,24 @@ class ServerThread:
         application = web.Application(client_max_size=_MAX_BODY)
         application.router.add_route("*", "/{path:.*}", self._handler)
         self._runner = web.AppRunner(
-            application, access_log=None, handle_signals=False, shutdown_timeout=0
+            application, access_log=None, handle_signals=False, shutdown_timeout=_GRACE
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls)
+        self._socket = socket.create_server(("127.0.0.1", self.port))
+        site = web.SockSite(self._runner, self._socket, ssl_context=self._tls)
         await site.start()
-        self.port = self._runner.addresses[0][1]
+        self.port = self._socket.getsockname()[1]
 
     async def _refuse(self) -> None:
+        if self._socket is not None:
+            # asyncio accepts in one turn of the loop and makes the transport in the next; the task
+            # of aiohttp begins in the fourth. If the server closes before the second, the transport
+            # is never closed; before the fourth, aiohttp waits for that task for the whole grace.
+            asyncio.get_running_loop().remove_reader(self._socket)
+            await _turns(4)
         if self._runner is not None:
             await self._runner.cleanup()
-        self._runner = None
+        self._runner = self._socket = None
         await _cut_what_is_left()
 
 
@@ -94,5 +107,10 @@ async def _cut_what_is_left() -> None:
     for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
         transport.abort()
     # A transport that is closed says so in the loop's next turn, and the one around it (TLS) then.
-    for _ in range(3):
+    await _turns(3)
+
+
+async def _turns(count: int) -> None:
+    """Lets the loop do what is due now, and what that makes due, so many times."""
+    for _ in range(count):
         await asyncio.sleep(0)

@@ -15,10 +15,10 @@ import pytest
 
 from shipper.admin.server import AdminServer
 from shipper.admin.status import FileStatus, Status
-from tests.output.fakes import in_a_loop
 from tests.servers.launcher import free_port
 from tests.support.clock import ManualClock, settle
 from tests.support.logs import RecordedLog
+from tests.support.loop import in_a_loop
 
 READY = Status(
     version="1.2.3",

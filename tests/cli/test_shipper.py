@@ -25,14 +25,12 @@ from shipper.files.registry import FileRecord, Registry
 from shipper.output.dead_letter import DeadLetter, line_of
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
+from tests.support.faults import PATIENCE
 from tests.support.filebeat import FilebeatRegistry, snapshot
 from tests.support.filebeat import value as filebeat_value
 from tests.support.logdir import LogDirectory
 from tests.support.logs import flat
 from tests.support.processes import overlay
-
-PATIENCE = 30.0
-"""Seconds; no command takes so long unless something is wrong."""
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -15,8 +15,9 @@ from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.elasticsearch.hosts import Hosts
 from shipper.pipeline.batch import Body
 from tests.dead_letters.world import dead_letter
-from tests.output.fakes import BACKOFF, Reply, ScriptedTransport, answer, in_a_loop
+from tests.output.fakes import BACKOFF, Reply, ScriptedTransport, answer
 from tests.support.clock import ManualClock
+from tests.support.loop import in_a_loop
 
 
 def sendable(number: int) -> ReplayItem:

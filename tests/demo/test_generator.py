@@ -15,6 +15,7 @@ import pytest
 from shipper.demo.audit import sequence_of
 from shipper.demo.events import KINDS, EventSource, rfc3339
 from shipper.demo.generator import LogWriter
+from tests.support.faults import PATIENCE
 
 NOW = 1_767_225_600_123_456_700
 WITHOUT_PROCESS = {"process_throttle", "rate_limit_info", "test"}
@@ -153,6 +154,6 @@ def test_running_ends_when_it_is_told_to(tmp_path: Path) -> None:
     running = threading.Thread(target=writer.run, args=(10.0, stop))
     running.start()
     stop.set()
-    running.join(10)
+    running.join(PATIENCE)
     assert not running.is_alive()
     writer.close()

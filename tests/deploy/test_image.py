@@ -69,9 +69,10 @@ def test_what_is_copied_is_not_ignored(stages: list[list[Step]]) -> None:
                 assert {str(path), *map(str, path.parents)} & kept, source
 
 
-def test_the_steps_install_a_shipper_that_runs(installed: Path) -> None:
-    done = subprocess.run(
-        [installed / "opt/shipper/bin/shipper", "--version"],
+def run(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Return what the shipper of the image said and ended with, without an environment."""
+    return subprocess.run(
+        [installed / "opt/shipper/bin/shipper", *arguments],
         cwd=installed,
         env={},
         capture_output=True,
@@ -79,6 +80,10 @@ def test_the_steps_install_a_shipper_that_runs(installed: Path) -> None:
         timeout=60,
         check=False,
     )
+
+
+def test_the_steps_install_a_shipper_that_runs(installed: Path) -> None:
+    done = run(installed, "--version")
     assert (done.returncode, done.stdout) == (0, f"shipper {__version__}\n"), done.stderr
 
 
@@ -96,17 +101,8 @@ def test_all_of_the_image_is_byte_compiled_already(installed: Path) -> None:
 
 
 def test_the_image_without_hosts_ends_with_what_to_set(installed: Path) -> None:
-    shipper = installed / "opt/shipper/bin/shipper"
     config = installed / "usr/share/shipper/shipper.yml"
-    done = subprocess.run(
-        [shipper, "run", "-c", config],
-        cwd=installed,
-        env={},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run(installed, "run", "-c", str(config))
     assert done.returncode == 2
     assert "set ELASTICSEARCH_HOSTS" in done.stderr
     assert "Traceback" not in done.stderr

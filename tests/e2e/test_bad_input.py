@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeShipper
+from tests.e2e.shipping import lines_read, ship
 from tests.support.bulk_server import BulkServer
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
@@ -151,17 +152,14 @@ def test_a_data_directory_that_has_no_room_stops_no_line(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
 ) -> None:
     process = shipper(directory=tmp_path / "one")
-    process.start()
-    log_directory.write(10)
-    bulk_server.wait_for_lines(10)
-    process.wait_until_idle()
+    ship(process, bulk_server, log_directory, 10)
     # As a disk that turned read-only would: no commit can be made any more.
     database = tmp_path / "one/data/registry.db"
     with sqlite3.connect(database, isolation_level=None) as lock:
         lock.execute("BEGIN EXCLUSIVE")
         log_directory.write(10)
         bulk_server.wait_for_lines(20)
-        process.wait_until(lambda: not process.ready(), "it says that it cannot save", timeout=30)
+        process.wait_until(lambda: not process.ready(), "it says that it cannot save")
         assert "registry" in process.why_not_ready()
         lock.execute("ROLLBACK")
     lock.close()
@@ -173,7 +171,7 @@ def test_a_data_directory_that_has_no_room_stops_no_line(
     again.wait_until_idle()
     log_directory.write(1)
     bulk_server.wait_for_lines(21)
-    assert again.metrics().value("shipper_lines_read_total", input="tetragon") == 1
+    assert lines_read(again) == 1
 
 
 def test_too_many_open_files_is_said_and_heals(

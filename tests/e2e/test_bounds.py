@@ -44,7 +44,7 @@ def test_reading_stops_when_the_byte_budget_is_taken(
     assert read < 3 * MIB
     assert process.metrics().value("shipper_backlog_bytes", input="tetragon") > 5 * MIB
     gate.open()
-    bulk_server.wait_for(lambda: len(bulk_server.documents) == 1100, timeout=60)
+    bulk_server.wait_for(lambda: len(bulk_server.documents) == 1100)
     process.wait_until_idle()
     assert process.metrics().value("shipper_in_flight_bytes") == 0
     assert process.metrics().uncounted_lines == 0
@@ -67,7 +67,7 @@ def test_memory_stays_bounded_while_elasticsearch_is_away(
         "as much as may be is held",
     )
     bulk_server.up()
-    bulk_server.wait_for(lambda: len(bulk_server.documents) == 40_000, timeout=60)
+    bulk_server.wait_for(lambda: len(bulk_server.documents) == 40_000)
     process.wait_until_idle()
     assert peak_rss(process.pid) < 72 * MIB, f"{peak_rss(process.pid) / MIB:.0f} MiB"
 

@@ -10,24 +10,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeShipper
+from tests.e2e.shipping import assert_delivered_once, lines_read, ship, ship_and_stop
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import Gate, Held
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
 
 
-def lines_read(process: ShipperProcess) -> float:
-    return process.metrics().value("shipper_lines_read_total", input="tetragon")
-
-
 def assert_all_there_once(
     process: ShipperProcess, server: BulkServer, directory: LogDirectory
 ) -> None:
-    server.wait_for_lines(directory.written)
-    process.wait_until_idle()
-    audit = server.audit(directory.written)
-    assert audit.passed, audit
-    assert process.metrics().uncounted_lines == 0
+    assert_delivered_once(process, server, directory.written)
     for reason in ("rewritten", "retention"):
         assert process.metrics().value("shipper_lost_bytes_total", reason=reason) == 0
 
@@ -51,11 +44,7 @@ def test_several_rotations_while_the_daemon_is_down(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
 ) -> None:
     process = shipper(directory=tmp_path / "daemon")
-    process.start()
-    log_directory.write(10)
-    bulk_server.wait_for_lines(10)
-    process.wait_until_idle()
-    assert process.sigterm() == 0
+    ship_and_stop(process, bulk_server, log_directory, 10)
     for _ in range(4):
         log_directory.write(10)
         log_directory.rotate()
@@ -88,11 +77,7 @@ def test_copy_and_truncate_while_the_daemon_is_down(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
 ) -> None:
     process = shipper(directory=tmp_path / "daemon")
-    process.start()
-    log_directory.write(100)
-    bulk_server.wait_for_lines(100)
-    process.wait_until_idle()
-    assert process.sigterm() == 0
+    ship_and_stop(process, bulk_server, log_directory, 100)
     log_directory.write(30)
     log_directory.copy_and_truncate()
     log_directory.write(20)
@@ -107,10 +92,7 @@ def test_truncated_and_rewritten_with_other_content(
     lines: int, shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
     process = shipper()
-    process.start()
-    log_directory.write(100)
-    bulk_server.wait_for_lines(100)
-    process.wait_until_idle()
+    ship(process, bulk_server, log_directory, 100)
     log_directory.truncate()
     log_directory.write(lines)
     assert_all_there_once(process, bulk_server, log_directory)
@@ -166,11 +148,7 @@ def test_deleted_and_made_again_with_the_same_inode(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
 ) -> None:
     process = shipper(directory=tmp_path / "daemon")
-    process.start()
-    log_directory.write(20)
-    bulk_server.wait_for_lines(20)
-    process.wait_until_idle()
-    assert process.sigterm() == 0
+    ship_and_stop(process, bulk_server, log_directory, 20)
     # Nobody holds the inode now, so most file systems give it to the next file at once.
     log_directory.delete()
     log_directory.write(30)

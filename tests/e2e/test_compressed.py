@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shipper.files.registry import read_records
 from tests.conftest import MakeShipper
+from tests.e2e.shipping import assert_delivered_once, lines_read, ship_and_stop
 from tests.support.bulk_server import BulkServer
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
@@ -21,10 +22,6 @@ def compress(path: Path) -> Path:
     return packed
 
 
-def lines_read(process: ShipperProcess) -> float:
-    return process.metrics().value("shipper_lines_read_total", input="tetragon")
-
-
 def offsets(process: ShipperProcess) -> dict[str, int]:
     """Return how far each file is acknowledged in the registry, by path."""
     return {found.path: found.offset for found in read_records(Path(process.config["data_dir"]))}
@@ -34,11 +31,7 @@ def test_what_was_compressed_while_the_daemon_was_down_is_carried_on(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
 ) -> None:
     process = shipper(directory=tmp_path / "daemon")
-    process.start()
-    log_directory.write(100)
-    bulk_server.wait_for_lines(100)
-    process.wait_until_idle()
-    assert process.sigterm() == 0
+    ship_and_stop(process, bulk_server, log_directory, 100)
 
     log_directory.write(50)
     first = log_directory.rotate()
@@ -49,9 +42,7 @@ def test_what_was_compressed_while_the_daemon_was_down_is_carried_on(
     log_directory.write(20)
     again = shipper(directory=tmp_path / "daemon")
     again.start()
-    bulk_server.wait_for_lines(200)
-    again.wait_until_idle()
-    assert bulk_server.audit(200).passed
+    assert_delivered_once(again, bulk_server, 200)
     # Of the first file only what was not acknowledged.
     assert lines_read(again) == 100
     assert again.metrics().uncounted_lines == 0

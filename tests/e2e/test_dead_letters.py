@@ -21,13 +21,18 @@ import pytest
 
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
-from tests.support.faults import CutBefore, Document, Gate, Held, Items, LostAnswer, Status
+from tests.support.faults import (
+    PATIENCE,
+    CutBefore,
+    Document,
+    Gate,
+    Held,
+    Items,
+    LostAnswer,
+    Status,
+)
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
-
-PATIENCE = 60.0
-"""Seconds; no command takes so long unless something is wrong."""
-
 
 WITNESS = '{"time":"2026-01-01T00:00:00Z","this":"is known"}'
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeShipper
+from tests.e2e.shipping import assert_delivered_once, lines_read, ship
 from tests.support.bulk_server import BulkServer
-from tests.support.faults import Gate, Held
+from tests.support.faults import PATIENCE, Gate, Held
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
 
@@ -29,10 +30,7 @@ def test_lines_that_were_there_and_lines_that_come_are_shipped(
     process.start()
     bulk_server.wait_for_lines(300)
     log_directory.write(300)
-    bulk_server.wait_for_lines(600)
-    process.wait_until_idle()
-    assert bulk_server.audit(600).passed
-    assert_counters_add_up(process)
+    assert_delivered_once(process, bulk_server, 600)
     assert process.metrics().by("shipper_events_total", "outcome")["delivered"] == 600
     assert process.sigterm() == 0
 
@@ -46,9 +44,7 @@ def test_rotation_by_rename_loses_and_doubles_nothing(
         log_directory.write(50)
         log_directory.rotate()
     log_directory.write(50)
-    bulk_server.wait_for_lines(550)
-    process.wait_until_idle()
-    assert bulk_server.audit(550).passed
+    assert_delivered_once(process, bulk_server, 550)
     assert len(process.status()["files"]) == 11
     assert_counters_add_up(process)
 
@@ -91,10 +87,7 @@ def test_a_file_that_is_cut_is_read_from_its_beginning(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
     process = shipper()
-    process.start()
-    log_directory.write(100)
-    bulk_server.wait_for_lines(100)
-    process.wait_until_idle()
+    ship(process, bulk_server, log_directory, 100)
     log_directory.truncate()
     log_directory.write(40)
     bulk_server.wait_for_lines(140)
@@ -112,9 +105,7 @@ def test_a_copy_that_is_made_before_the_cut_is_not_sent_again(
     bulk_server.wait_for_lines(100)
     log_directory.copy_and_truncate()
     log_directory.write(40)
-    bulk_server.wait_for_lines(140)
-    process.wait_until_idle()
-    assert bulk_server.audit(140).passed
+    assert_delivered_once(process, bulk_server, 140)
 
 
 def test_a_restart_goes_on_where_it_was(
@@ -131,10 +122,8 @@ def test_a_restart_goes_on_where_it_was(
     log_directory.write(10)
     second = shipper(directory=tmp_path / "one")
     second.start()
-    bulk_server.wait_for_lines(120)
-    second.wait_until_idle()
-    assert bulk_server.audit(120).passed
-    assert second.metrics().value("shipper_lines_read_total", input="tetragon") == 20
+    assert_delivered_once(second, bulk_server, 120)
+    assert lines_read(second) == 20
 
 
 def test_a_lost_registry_doubles_nothing(
@@ -215,14 +204,14 @@ def test_a_sigterm_finishes_what_is_under_way(
     process.send(signal.SIGTERM)
     process.wait_until(lambda: bool(process.logged("shipper-stopping")), "it stops")
     gate.open()
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     assert process.logs()[-1]["shipper.in_flight_events"] == 0
 
     again = shipper(directory=tmp_path / "one")
     again.start()
     log_directory.write(1)
     bulk_server.wait_for_lines(21)
-    assert again.metrics().value("shipper_lines_read_total", input="tetragon") == 1
+    assert lines_read(again) == 1
 
 
 def test_a_sigterm_does_not_wait_longer_than_it_may(
@@ -248,4 +237,4 @@ def test_a_second_signal_ends_it_at_once(
     process.send(signal.SIGTERM)
     process.wait_until(lambda: bool(process.logged("shipper-stopping")), "it stops")
     process.send(signal.SIGTERM)
-    assert process.wait(20) < 0
+    assert process.wait(PATIENCE) < 0

@@ -1,8 +1,9 @@
 """Each way in which a bulk server misbehaves, alone and all at once, with kill -9 in between.
 
 Whatever it does to a tenth of the requests or of the items: every line that was written is there,
-once, none is a dead letter, and the counters add up. For CI each mode is short; ``--long`` gives
-each a minute, and runs the same against the lab's own server and writer where they are at hand.
+once, none is a dead letter, and the counters add up. For CI each mode is short; the nightly run
+gives each a minute, and runs the same against the lab's own server and writer where they are at
+hand.
 """
 
 from __future__ import annotations

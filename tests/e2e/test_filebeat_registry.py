@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import MakeShipper
-from tests.e2e.test_compressed import compress, lines_read
+from tests.e2e.shipping import assert_delivered_once, lines_read
+from tests.e2e.test_compressed import compress
 from tests.support.bulk_server import BulkServer
+from tests.support.faults import PATIENCE
 from tests.support.filebeat import FilebeatRegistry, by_path, fingerprint, native, snapshot
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
@@ -33,17 +36,34 @@ def deliver(filebeat: FilebeatRegistry, server: BulkServer, path: Path, identity
     return len(content)
 
 
+def deliver_all(
+    filebeat: FilebeatRegistry,
+    server: BulkServer,
+    directory: LogDirectory,
+    lines: int,
+    identity: Callable[[Path], str],
+) -> None:
+    """Write so many lines, and have Filebeat deliver what is in the log."""
+    directory.write(lines)
+    deliver(filebeat, server, directory.log, identity(directory.log))
+
+
 def taking_over(filebeat: FilebeatRegistry) -> dict[str, Any]:
     return {"registry": {"import_from": str(filebeat.data)}}
+
+
+def took_over(shipper: MakeShipper, filebeat: FilebeatRegistry) -> ShipperProcess:
+    """Start a daemon that goes on where Filebeat was."""
+    process = shipper(taking_over(filebeat))
+    process.start()
+    return process
 
 
 def assert_only_the_rest(
     process: ShipperProcess, server: BulkServer, total: int, rest: int
 ) -> None:
     """Nothing is missing, nothing is there twice, and no more than the rest was read."""
-    server.wait_for_lines(total)
-    process.wait_until_idle()
-    assert server.audit(total).passed
+    assert_delivered_once(process, server, total)
     assert lines_read(process) == rest
     assert len(process.logged(DONE)) == 1
 
@@ -85,8 +105,7 @@ def test_a_second_start_goes_on_at_its_own_offsets(
     filebeat: FilebeatRegistry,
     tmp_path: Path,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     log_directory.write(10)
     process = shipper(taking_over(filebeat), directory=tmp_path / "daemon")
     process.start()
@@ -95,9 +114,7 @@ def test_a_second_start_goes_on_at_its_own_offsets(
     log_directory.write(10)
     again = shipper(taking_over(filebeat), directory=tmp_path / "daemon")
     again.start()
-    bulk_server.wait_for_lines(70)
-    again.wait_until_idle()
-    assert bulk_server.audit(70).passed
+    assert_delivered_once(again, bulk_server, 70)
     # What the log has is of both starts.
     assert len(again.logged(DONE)) == 1
     assert lines_read(again) <= 20
@@ -109,15 +126,12 @@ def test_rotated_by_rename_since_filebeat_was_stopped(
     log_directory: LogDirectory,
     filebeat: FilebeatRegistry,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     for _ in range(3):
         log_directory.write(10)
         log_directory.rotate()
     log_directory.write(10)
-    process = shipper(taking_over(filebeat))
-    process.start()
-    assert_only_the_rest(process, bulk_server, 90, 40)
+    assert_only_the_rest(took_over(shipper, filebeat), bulk_server, 90, 40)
 
 
 @pytest.mark.parametrize("identity", [native, fingerprint])
@@ -128,14 +142,11 @@ def test_copied_and_truncated_since_filebeat_was_stopped(
     filebeat: FilebeatRegistry,
     identity: Any,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, identity(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, identity)
     log_directory.write(10)
     log_directory.copy_and_truncate()
     log_directory.write(20)
-    process = shipper(taking_over(filebeat))
-    process.start()
-    assert_only_the_rest(process, bulk_server, 80, 30)
+    assert_only_the_rest(took_over(shipper, filebeat), bulk_server, 80, 30)
 
 
 @pytest.mark.parametrize("identity", [native, fingerprint])
@@ -146,16 +157,13 @@ def test_rotated_and_compressed_since_filebeat_was_stopped(
     filebeat: FilebeatRegistry,
     identity: Any,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, identity(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, identity)
     log_directory.write(10)
     compress(log_directory.rotate())
     log_directory.write(20)
     compress(log_directory.rotate())
     log_directory.write(20)
-    process = shipper(taking_over(filebeat))
-    process.start()
-    assert_only_the_rest(process, bulk_server, 100, 50)
+    assert_only_the_rest(took_over(shipper, filebeat), bulk_server, 100, 50)
 
 
 def test_what_was_compressed_while_filebeat_ran_is_not_sent_again(
@@ -164,15 +172,12 @@ def test_what_was_compressed_while_filebeat_ran_is_not_sent_again(
     log_directory: LogDirectory,
     filebeat: FilebeatRegistry,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     (key,) = filebeat.state
     compress(log_directory.rotate())
     filebeat.remove(key)
     log_directory.write(20)
-    process = shipper(taking_over(filebeat))
-    process.start()
-    assert_only_the_rest(process, bulk_server, 70, 20)
+    assert_only_the_rest(took_over(shipper, filebeat), bulk_server, 70, 20)
 
 
 def test_an_inode_that_is_used_again_costs_the_new_file_nothing(
@@ -210,8 +215,7 @@ def test_a_registry_in_the_data_directory_is_found_by_itself(
     tmp_path: Path,
 ) -> None:
     # `path.data` and `data_dir` are the same directory of the node.
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     log_directory.write(10)
     shutil.copytree(filebeat.data, tmp_path / "daemon" / "data")
     process = shipper(directory=tmp_path / "daemon")
@@ -227,8 +231,7 @@ def test_a_registry_of_ours_that_is_damaged_begins_with_filebeats_again(
     tmp_path: Path,
 ) -> None:
     # Ours are known by their ids, Filebeat's are not.
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     log_directory.write(10)
     process = shipper(taking_over(filebeat), directory=tmp_path / "daemon")
     process.start()
@@ -238,9 +241,7 @@ def test_a_registry_of_ours_that_is_damaged_begins_with_filebeats_again(
     again = shipper(taking_over(filebeat), directory=tmp_path / "daemon")
     again.start()
     log_directory.write(10)
-    bulk_server.wait_for_lines(70)
-    again.wait_until_idle()
-    assert bulk_server.audit(70).passed
+    assert_delivered_once(again, bulk_server, 70)
 
 
 def test_a_half_written_registry_is_read_as_far_as_it_is_sound(
@@ -249,8 +250,7 @@ def test_a_half_written_registry_is_read_as_far_as_it_is_sound(
     log_directory: LogDirectory,
     filebeat: FilebeatRegistry,
 ) -> None:
-    log_directory.write(50)
-    deliver(filebeat, bulk_server, log_directory.log, native(log_directory.log))
+    deliver_all(filebeat, bulk_server, log_directory, 50, native)
     with filebeat.log.open("ab") as file:
         file.write(b'{"op":"set","id":2}\n{"k":"filestream::tetragon::nat' + b"\0" * 100)
     log_directory.write(10)
@@ -269,7 +269,7 @@ def test_a_registry_that_cannot_be_read_ends_the_daemon_in_words(
     filebeat.log.symlink_to(filebeat.log)
     process = shipper(taking_over(filebeat))
     process.start(wait=False)
-    assert process.wait(30) == 1
+    assert process.wait(PATIENCE) == 1
     said = process.logs()[-1]
     assert said["event.action"] == "fatal"
     assert said["error.message"].startswith("Filebeat's registry cannot be read: ")

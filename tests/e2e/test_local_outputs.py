@@ -12,7 +12,6 @@ import stat
 import subprocess
 import sys
 import termios
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -77,7 +76,7 @@ def wait_for_events(process: ShipperProcess, count: int) -> None:
     def ended() -> bool:
         return process.metrics().value("shipper_events_total") >= count
 
-    process.wait_until(ended, f"{count} lines have ended", timeout=60)
+    process.wait_until(ended, f"{count} lines have ended")
     process.wait_until_idle()
 
 
@@ -139,26 +138,20 @@ def kill_again_and_again(
     # What is written is seldom saved: the file alone knows of it.
     process.write_config({**process.config, "registry": {"commit_interval": "30s"}})
     rng = random.Random(kills)
-    stop = threading.Event()
-    writing = threading.Thread(target=logs.writer.run, args=(1500.0, stop))
-    writing.start()
     recognised = 0.0
 
     def outcomes() -> dict[str, float]:
         return process.metrics().by("shipper_events_total", "outcome")
 
-    try:
+    with logs.writing(1500.0):
         for _ in range(kills):
             process.start()
             process.wait_until(lambda: outcomes()["delivered"] > 0, "lines are written")
             recognised += outcomes()["already_delivered"]
             time.sleep(rng.uniform(0, 0.3))
             process.kill9()
-    finally:
-        stop.set()
-        writing.join()
     process.start()
-    process.wait_until(lambda: audit(out, logs.written).lost == 0, "all is there", timeout=60)
+    process.wait_until(lambda: audit(out, logs.written).lost == 0, "all is there")
     process.wait_until_idle()
     found = audit(out, logs.written)
     assert found.passed, found

@@ -47,10 +47,15 @@ def mend(stream: Stream) -> None:
     client.request(url, "POST", f"/{name}/_rollover").expect(200)
 
 
-def test_what_a_mapping_refused_is_replayed_once_the_mapping_is_mended(
-    search_server: SearchServer, log_directory: LogDirectory, shipper: MakeShipper
-) -> None:
-    stream = new_stream(search_server, mappings("long"))
+@pytest.fixture
+def stream(search_server: SearchServer) -> Stream:
+    """A data stream that takes no text for a field of the test's."""
+    return new_stream(search_server, mappings("long"))
+
+
+@pytest.fixture
+def refused(stream: Stream, log_directory: LogDirectory, shipper: MakeShipper) -> ShipperProcess:
+    """A daemon whose lines, LINES of them, are all refused for that field."""
     log_directory.write(LINES)
     source = {"id": "tetragon", "paths": [log_directory.glob], "fields": {"x": "naïve"}}
     daemon = shipper({"inputs": [source], "output": stream.output})
@@ -59,6 +64,13 @@ def test_what_a_mapping_refused_is_replayed_once_the_mapping_is_mended(
         lambda: daemon.metrics().value("shipper_events_total", outcome="dead_letter") == LINES,
         "all are refused",
     )
+    return daemon
+
+
+def test_what_a_mapping_refused_is_replayed_once_the_mapping_is_mended(
+    refused: ShipperProcess, stream: Stream
+) -> None:
+    daemon = refused
     assert stream.count() == 0
     dead_letters = [
         json.loads(line) for line in deadletter(daemon, "show", "--json").stdout.splitlines()
@@ -95,17 +107,9 @@ def test_what_a_mapping_refused_is_replayed_once_the_mapping_is_mended(
 
 
 def test_what_is_there_already_is_answered_so_and_not_doubled(
-    search_server: SearchServer, log_directory: LogDirectory, shipper: MakeShipper
+    refused: ShipperProcess, stream: Stream
 ) -> None:
-    stream = new_stream(search_server, mappings("long"))
-    log_directory.write(LINES)
-    source = {"id": "tetragon", "paths": [log_directory.glob], "fields": {"x": "naïve"}}
-    daemon = shipper({"inputs": [source], "output": stream.output})
-    daemon.start()
-    daemon.wait_until(
-        lambda: daemon.metrics().value("shipper_events_total", outcome="dead_letter") == LINES,
-        "all are refused",
-    )
+    daemon = refused
     assert daemon.sigterm() == 0
     file = daemon.config_path.parent / "data" / "dead-letter.ndjson"
     dead_letters = file.read_bytes()

@@ -23,6 +23,7 @@ from tests.documents.test_encode import FILE as FILE_FIELDS
 from tests.servers import SearchServer
 from tests.servers.bulk import bulk, items
 from tests.servers.client import request
+from tests.servers.fixtures import on_opensearch
 from tests.servers.stream import Stream, new_stream
 from tests.support.odd_events import NAMED, odd_events
 
@@ -46,13 +47,13 @@ DOUBLE_KEYS = [name for name in AWKWARD if "duplicate" in name]
 
 
 @pytest.fixture
-def stream(opensearch_server: SearchServer) -> Iterator[Stream]:
+def stream(search_server: SearchServer) -> Iterator[Stream]:
     """A data stream that takes documents of any form, with our pipeline."""
     path = f"/_ingest/pipeline/{PIPELINE_NAME}"
-    request(opensearch_server.url, "PUT", path, pipeline()).expect(200)
+    request(search_server.url, "PUT", path, pipeline()).expect(200)
     # What is compared is what is stored: nothing is refused for its type.
     mappings = {"dynamic": False, "properties": {"@timestamp": {"type": "date"}}}
-    made = new_stream(opensearch_server, mappings, {"index.default_pipeline": PIPELINE_NAME})
+    made = new_stream(search_server, mappings, {"index.default_pipeline": PIPELINE_NAME})
     yield made
     made.delete()
 
@@ -101,6 +102,7 @@ def text_of(document: dict[str, Any]) -> str:
     return json.dumps(document, sort_keys=True)
 
 
+@on_opensearch
 def test_ecs_at_the_edge_is_raw_through_the_pipeline_for_20_000_events(stream: Stream) -> None:
     lines = list(odd_events(42, 20_000))
     lines += NAMED.values()
@@ -117,6 +119,7 @@ def test_ecs_at_the_edge_is_raw_through_the_pipeline_for_20_000_events(stream: S
     assert sum("error" in document for document in ecs) > 50
 
 
+@on_opensearch
 def test_a_key_that_is_there_twice_is_where_the_two_differ(stream: Stream) -> None:
     lines = [b'{"process_exec":{"process":{"pid":1,"pid":2}},"time":"2026-11-24T04:32:37Z"}']
     ship(stream, lines, ecs=False)
@@ -128,6 +131,7 @@ def test_a_key_that_is_there_twice_is_where_the_two_differ(stream: Stream) -> No
     assert raw["event"]["original"] == ecs["event"]["original"] == lines[0].decode()
 
 
+@on_opensearch
 def test_the_pipeline_takes_documents_of_other_shippers(stream: Stream) -> None:
     event = {"process_exec": {"process": {"pid": 7}}, "time": "2026-11-24T04:32:37Z"}
     documents: list[dict[str, Any]] = [

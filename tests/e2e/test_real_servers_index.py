@@ -27,8 +27,6 @@ from tests.support.processes import ShipperProcess
 
 pytestmark = pytest.mark.real_server
 
-PATIENCE = 60.0
-"""Seconds that a server may take for all lines on a busy machine."""
 
 MIDNIGHT = datetime(2026, 11, 25, tzinfo=UTC)
 LINES = 120
@@ -86,7 +84,7 @@ def outcomes(daemon: ShipperProcess) -> dict[str, float]:
 
 
 def wait_for(daemon: ShipperProcess, expected: dict[str, float]) -> None:
-    daemon.wait_until(lambda: outcomes(daemon) == expected, f"{expected}", PATIENCE)
+    daemon.wait_until(lambda: outcomes(daemon) == expected, f"{expected}")
 
 
 def assert_each_line_is_there_once(hits: list[dict[str, Any]], written: int) -> None:

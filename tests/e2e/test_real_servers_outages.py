@@ -17,8 +17,6 @@ from tests.support.processes import ShipperProcess
 
 pytestmark = pytest.mark.real_server
 
-PATIENCE = 60.0
-"""Seconds that a server may take for all lines on a busy machine."""
 
 RATE = 500.0
 """Lines a second that are written while a node stops and starts."""
@@ -44,13 +42,13 @@ def test_a_node_that_is_stopped_and_started_while_lines_come(
     daemon = shipper({"inputs": [{"id": "busy", "paths": [logs.glob]}], "output": stream.output})
     daemon.start()
     with logs.writing(RATE):
-        daemon.wait_until(lambda: stream.count() > 0, "first documents are there", PATIENCE)
+        daemon.wait_until(lambda: stream.count() > 0, "first documents are there")
         # In good order: requests that are under way are answered, or cut.
         node.stop()
         daemon.wait_until(lambda: node.url in daemon.why_not_ready(), "it says what is away")
         start_search_server(name, directory=node.directory, port=node.port)
-        daemon.wait_until(daemon.ready, "the daemon is ready again", PATIENCE)
-    daemon.wait_until(lambda: stream.count() >= logs.written, "all are there", PATIENCE)
+        daemon.wait_until(daemon.ready, "the daemon is ready again")
+    daemon.wait_until(lambda: stream.count() >= logs.written, "all are there")
     logs.close()
     assert_counted(daemon, logs.written)
     audit = stream.audit(logs.written)
@@ -102,7 +100,7 @@ def test_lines_wait_while_the_whole_cluster_is_read_only(
         assert "cluster read-only" in daemon.why_not_ready()
     finally:
         set_block(None)
-    daemon.wait_until(lambda: stream.count() == 20, "all are there", PATIENCE)
+    daemon.wait_until(lambda: stream.count() == 20, "all are there")
     assert_counted(daemon, 20)
     audit = stream.audit(20)
     assert audit.passed, audit

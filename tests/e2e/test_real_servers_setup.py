@@ -25,8 +25,6 @@ from tests.support.odd_events import NAMED, TIME
 
 pytestmark = pytest.mark.real_server
 
-PATIENCE = 60.0
-
 
 @pytest.fixture
 def stream(search_server: SearchServer) -> Iterator[Stream]:
@@ -99,7 +97,7 @@ def test_what_is_missing_is_made_once_and_takes_events_of_all_kinds(
     source = {"id": "tetragon", "paths": [log_directory.glob], "format": "ecs"}
     daemon = shipper({"inputs": [source], "output": stream.output})
     daemon.start()
-    daemon.wait_until(lambda: stream.count() >= 2005, "all documents are there", PATIENCE)
+    daemon.wait_until(lambda: stream.count() >= 2005, "all documents are there")
     daemon.wait_until_idle()
     assert daemon.metrics().value("shipper_events_total", outcome="dead_letter") == 0
     assert daemon.sigterm() == 0
@@ -166,7 +164,7 @@ def test_raw_documents_are_taken_apart_by_the_pipeline_that_setup_makes(
     log_directory.append(b"no JSON\n")
     daemon = shipper({"output": stream.output})
     daemon.start()
-    daemon.wait_until(lambda: stream.count() >= 301, "all documents are there", PATIENCE)
+    daemon.wait_until(lambda: stream.count() >= 301, "all documents are there")
     assert daemon.sigterm() == 0
     documents = [hit["_source"] for hit in stream.hits()]
     originals = [document["event"]["original"].encode() for document in documents]

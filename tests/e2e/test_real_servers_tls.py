@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tests.conftest import MakeShipper
 from tests.e2e.checks import check
 from tests.servers import SearchServer, client
 from tests.servers.bulk import new_name
+from tests.servers.fixtures import on_opensearch
 from tests.servers.stream import Stream
 from tests.support.certificates import Authority
 from tests.support.logdir import LogDirectory
@@ -24,7 +24,6 @@ from tests.support.tls_front import TlsFront
 
 pytestmark = pytest.mark.real_server
 
-PATIENCE = 60.0
 RATE = 300.0
 """Lines per second that are written while a password changes."""
 
@@ -127,7 +126,7 @@ def test_what_is_not_right_is_said_and_what_is_right_ships_every_line_once(
     # As the daemon would go on when somebody has put it right.
     daemon = shipper({"output": output}, directory=tmp_path / "daemon-password")
     daemon.start()
-    daemon.wait_until(lambda: stream.count() >= 50, "all lines are there", PATIENCE)
+    daemon.wait_until(lambda: stream.count() >= 50, "all lines are there")
     assert daemon.sigterm() == 0
     assert stream.audit(50).passed
     assert stream.count() == 50
@@ -143,11 +142,8 @@ def test_a_password_and_a_ca_that_change_on_both_sides_while_lines_are_shipped(
 ) -> None:
     daemon = shipper({"output": {**output, "bulk": {"max_events": 20}}})
     daemon.start()
-    stop = threading.Event()
-    writer = threading.Thread(target=log_directory.writer.run, args=(RATE, stop))
-    writer.start()
-    try:
-        daemon.wait_until(lambda: stream.count() > 0, "the first lines are there", PATIENCE)
+    with log_directory.writing(RATE):
+        daemon.wait_until(lambda: stream.count() > 0, "the first lines are there")
         front.authorization = basic("two")
         daemon.wait_until(
             lambda: any(request.status == 401 for request in front.received), "it is refused"
@@ -161,19 +157,15 @@ def test_a_password_and_a_ca_that_change_on_both_sides_while_lines_are_shipped(
                 for request in front.received[len(accepted) :]
             ),
             "the new password is used",
-            PATIENCE,
         )
         successor = Authority()
         front.context = successor.server()
         before = front.handshakes
         successor.write(tmp_path / "next")
         (tmp_path / "next").replace(output["tls"]["ca"])
-        daemon.wait_until(lambda: front.handshakes > before, "the new CA is used", PATIENCE)
-    finally:
-        stop.set()
-        writer.join()
+        daemon.wait_until(lambda: front.handshakes > before, "the new CA is used")
     written = log_directory.written
-    daemon.wait_until(lambda: stream.count() >= written, "all lines are there", PATIENCE)
+    daemon.wait_until(lambda: stream.count() >= written, "all lines are there")
     assert daemon.sigterm() == 0
     assert stream.audit(written).passed
     assert stream.count() == written
@@ -201,21 +193,22 @@ def test_a_fingerprint_and_a_client_certificate_ship_every_line_once(
         output = {"data_stream": stream.name, "bearer_token": "a-token", "tls": tls}
         daemon = shipper({"output": {"hosts": [front.url], **output}})
         daemon.start()
-        daemon.wait_until(lambda: stream.count() >= 50, "all lines are there", PATIENCE)
+        daemon.wait_until(lambda: stream.count() >= 50, "all lines are there")
         assert daemon.sigterm() == 0
     assert stream.audit(50).passed
     assert stream.count() == 50
 
 
+@on_opensearch
 def test_a_server_without_the_parameter_is_asked_once(
-    opensearch_server: SearchServer,
+    search_server: SearchServer,
     authority: Authority,
     log_directory: LogDirectory,
     shipper: MakeShipper,
 ) -> None:
-    stream = Stream(opensearch_server, new_name())
-    client.put_data_stream_template(opensearch_server.url, stream.name, stream.name)
-    with TlsFront(authority.server(), node=opensearch_server.url) as front:
+    stream = Stream(search_server, new_name())
+    client.put_data_stream_template(search_server.url, stream.name, stream.name)
+    with TlsFront(authority.server(), node=search_server.url) as front:
         output = {"hosts": [front.url], "data_stream": stream.name, "tls": {"ca": authority.pem}}
         daemon = shipper({"output": output})
         daemon.start()
@@ -234,25 +227,4 @@ def test_a_server_without_the_parameter_is_asked_once(
     assert metrics.value("shipper_retries_total") == 0
     assert metrics.by("shipper_bulk_requests_total", "status").keys() == {"200"}
     assert stream.audit(60).passed
-    stream.delete()
-
-
-def test_elasticsearch_makes_no_plain_index_where_the_template_is_missing(
-    elasticsearch_server: SearchServer, log_directory: LogDirectory, shipper: MakeShipper
-) -> None:
-    stream = Stream(elasticsearch_server, new_name())
-    log_directory.write(20)
-    daemon = shipper({"output": stream.output})
-    daemon.start()
-    daemon.wait_until(
-        lambda: daemon.metrics().value("shipper_retries_total", reason="item_404") >= 20,
-        "the lines are sent again",
-    )
-    assert not daemon.ready()
-    found = client.request(elasticsearch_server.url, "GET", f"/_resolve/index/{stream.name}*")
-    assert found.json()["indices"] == []
-    client.put_data_stream_template(elasticsearch_server.url, stream.name, stream.name)
-    daemon.wait_until(lambda: stream.count() >= 20, "all lines are there", PATIENCE)
-    assert daemon.sigterm() == 0
-    assert stream.audit(20).passed
     stream.delete()

@@ -4,9 +4,7 @@ what is lost is counted to the line."""
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from shipper.files.retention import DIRECTORY
 from tests.conftest import MakeShipper
+from tests.e2e.shipping import assert_delivered_once
 from tests.e2e.test_compressed import compress
 from tests.support.bulk_server import BulkServer
 from tests.support.logdir import LogDirectory
@@ -57,19 +56,6 @@ def follows(process: ShipperProcess, path: Path) -> bool:
     return any(file["path"] == str(path) for file in process.status()["files"])
 
 
-@contextmanager
-def being_written(directory: LogDirectory, rate: float) -> Iterator[None]:
-    """Has lines written all the while."""
-    stop = threading.Event()
-    writing = threading.Thread(target=directory.writer.run, args=(rate, stop))
-    writing.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        writing.join()
-
-
 def test_files_that_are_deleted_in_an_outage_are_kept_across_two_kills(
     shipper: MakeShipper, bulk_server: BulkServer, rotating: LogDirectory, tmp_path: Path
 ) -> None:
@@ -78,7 +64,7 @@ def test_files_that_are_deleted_in_an_outage_are_kept_across_two_kills(
     process = shipper(config, directory=tmp_path / "daemon")
     process.start()
     # A file lives two seconds: long enough for a restart.
-    with being_written(rotating, 200):
+    with rotating.writing(200):
         for deleted in (4, 10):
             process.wait_until(partial(has_deleted, rotating, deleted), "files are deleted")
             process.kill9()
@@ -87,12 +73,9 @@ def test_files_that_are_deleted_in_an_outage_are_kept_across_two_kills(
         process.wait_until(partial(has_deleted, rotating, 14), "files are deleted")
     assert process.metrics().value("shipper_kept_files") > 5
     bulk_server.up()
-    bulk_server.wait_for_lines(rotating.written, timeout=60)
-    process.wait_until_idle()
-    audit = bulk_server.audit(rotating.written)
-    assert audit.passed, audit
+    assert_delivered_once(process, bulk_server, rotating.written)
     assert lost(process) == (0, 0)
-    process.wait_until(lambda: not links(rotating), "what is done needs no link", timeout=30)
+    process.wait_until(lambda: not links(rotating), "what is done needs no link")
     assert process.metrics().value("shipper_kept_bytes") == 0
 
 
@@ -115,10 +98,8 @@ def test_copies_of_a_log_that_is_truncated_in_an_outage_are_kept(
             process.start()
     log_directory.write(10)
     bulk_server.up()
-    bulk_server.wait_for_lines(710)
-    process.wait_until_idle()
-    assert bulk_server.audit(710).passed
-    process.wait_until(lambda: not links(log_directory), "no link is left", timeout=30)
+    assert_delivered_once(process, bulk_server, 710)
+    process.wait_until(lambda: not links(log_directory), "no link is left")
 
 
 def test_what_does_not_fit_the_quota_is_lost_and_counted_to_the_line(
@@ -133,8 +114,8 @@ def test_what_does_not_fit_the_quota_is_lost_and_counted_to_the_line(
         )
     )
     process.start()
-    with being_written(rotating, 400):
-        process.wait_until(lambda: lost(process)[1] > 300, "files are given up", timeout=40)
+    with rotating.writing(400):
+        process.wait_until(lambda: lost(process)[1] > 300, "files are given up")
     bulk_server.up()
     process.wait_until_idle()
     audit = bulk_server.audit(rotating.written)
@@ -151,11 +132,11 @@ def test_without_links_a_deleted_file_is_read_on_as_long_as_the_daemon_runs(
     bulk_server.down()
     process = shipper(tracker(rotating, retention={"enabled": False}))
     process.start()
-    with being_written(rotating, 400):
+    with rotating.writing(400):
         process.wait_until(partial(has_deleted, rotating, 5), "files are deleted")
     assert links(rotating) == []
     bulk_server.up()
-    bulk_server.wait_for_lines(rotating.written, timeout=60)
+    bulk_server.wait_for_lines(rotating.written)
     assert bulk_server.audit(rotating.written).passed
 
 
@@ -178,10 +159,8 @@ def test_a_stop_leaves_links_only_to_what_is_not_done(
     bulk_server.up()
     again = shipper(directory=tmp_path / "daemon")
     again.start()
-    bulk_server.wait_for_lines(100)
-    again.wait_until_idle()
-    assert bulk_server.audit(100).passed
-    again.wait_until(lambda: not links(log_directory), "no link is left", timeout=30)
+    assert_delivered_once(again, bulk_server, 100)
+    again.wait_until(lambda: not links(log_directory), "no link is left")
 
 
 def test_the_documents_of_a_kept_file_have_the_path_that_it_had(
@@ -222,7 +201,5 @@ def test_rotated_files_that_are_compressed_in_an_outage_are_kept(
             process.start()
     log_directory.write(10)
     bulk_server.up()
-    bulk_server.wait_for_lines(610)
-    process.wait_until_idle()
-    assert bulk_server.audit(610).passed
-    process.wait_until(lambda: not links(log_directory), "no link is left", timeout=30)
+    assert_delivered_once(process, bulk_server, 610)
+    process.wait_until(lambda: not links(log_directory), "no link is left")

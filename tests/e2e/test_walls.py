@@ -17,14 +17,12 @@ from tests.conftest import MakeShipper
 from tests.servers import SearchServer
 from tests.servers.bulk import new_name
 from tests.servers.client import backing_indices, put_data_stream_template, request
+from tests.servers.fixtures import on_elasticsearch
 from tests.servers.stream import Stream, new_stream
 from tests.support.bulk_server import BulkServer
-from tests.support.faults import Items
+from tests.support.faults import PATIENCE, Items
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
-
-PATIENCE = 60.0
-"""Seconds that a server may take on a busy machine."""
 
 TRIES = 8
 """More than the five after which a few lone events are given up."""
@@ -292,22 +290,23 @@ def test_while_no_request_gets_through_none_is_split(
 # The real servers
 
 
+@on_elasticsearch
 @pytest.mark.real_server
 def test_lines_wait_while_the_write_index_is_closed(
-    elasticsearch_server: SearchServer, log_directory: LogDirectory, shipper: MakeShipper
+    search_server: SearchServer, log_directory: LogDirectory, shipper: MakeShipper
 ) -> None:
-    stream = new_stream(elasticsearch_server)
+    stream = new_stream(search_server)
     daemon = shipper({"output": stream.output})
     daemon.start()
     log_directory.write(10)
     daemon.wait_until(lambda: stream.count() == 10, "the first documents are there")
-    [index] = backing_indices(elasticsearch_server.url, stream.name)
-    request(elasticsearch_server.url, "POST", f"/{index}/_close").expect(200)
+    [index] = backing_indices(search_server.url, stream.name)
+    request(search_server.url, "POST", f"/{index}/_close").expect(200)
     log_directory.write(20)
     daemon.wait_until(lambda: retries(daemon, "item_400") >= 20 * TRIES, "they were tried often")
     assert "index_closed_exception" in daemon.why_not_ready()
     assert dead_letters(daemon) == []
-    request(elasticsearch_server.url, "POST", f"/{index}/_open").expect(200)
+    request(search_server.url, "POST", f"/{index}/_open").expect(200)
     daemon.wait_until(lambda: stream.count() == 30, "all are there", PATIENCE)
     assert stream.audit(30).passed
     stream.delete()
@@ -340,21 +339,24 @@ def test_lines_wait_while_the_cluster_has_all_the_shards_it_may_have(
     request(search_server.url, "DELETE", f"/{there}").expect(200)
 
 
+@on_elasticsearch
 @pytest.mark.real_server
 def test_lines_wait_while_the_template_is_not_there(
-    elasticsearch_server: SearchServer, log_directory: LogDirectory, shipper: MakeShipper
+    search_server: SearchServer, log_directory: LogDirectory, shipper: MakeShipper
 ) -> None:
     # OpenSearch does not know `require_data_stream`.
-    stream = Stream(elasticsearch_server, new_name())
+    stream = Stream(search_server, new_name())
     log_directory.write(20)
     daemon = shipper({"output": stream.output})
     daemon.start()
     daemon.wait_until(lambda: retries(daemon, "item_404") >= 20 * TRIES, "they were tried often")
+    assert not daemon.ready()
     assert "no matching index template" in daemon.why_not_ready()
-    found = request(elasticsearch_server.url, "GET", f"/_resolve/index/{stream.name}*").expect(200)
+    found = request(search_server.url, "GET", f"/_resolve/index/{stream.name}*").expect(200)
     assert found.json() == {"indices": [], "aliases": [], "data_streams": []}
-    put_data_stream_template(elasticsearch_server.url, stream.name, stream.name)
+    put_data_stream_template(search_server.url, stream.name, stream.name)
     daemon.wait_until(lambda: stream.count() == 20, "all are there", PATIENCE)
+    assert daemon.sigterm() == 0
     assert stream.audit(20).passed
     assert dead_letters(daemon) == []
     stream.delete()

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import os
 import random
-import resource
 import shutil
 import struct
 import subprocess
@@ -21,6 +20,7 @@ import pytest
 
 from shipper.files.archive import SETTLED_AFTER, Ending, Unpacked, head, is_settled, unpack, window
 from shipper.files.identity import HEAD_BYTES, identity_of
+from tests.support.disk import no_file_larger_than
 
 NO_LIMIT = 1 << 40
 
@@ -118,17 +118,6 @@ class Archive:
 def archive(tmp_path: Path) -> Archive:
     (tmp_path / "data").mkdir()
     return Archive(tmp_path / "tetragon-1.log.gz", tmp_path / "data")
-
-
-@contextmanager
-def disk_that_is_full_after(count: int) -> Iterator[None]:
-    """No file grows beyond `count` bytes: the kernel's own refusal, in the middle of a write."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def open_files() -> list[str]:
@@ -376,7 +365,7 @@ def test_a_bomb_costs_neither_memory_nor_disk(archive: Archive) -> None:
 def test_a_full_disk_is_an_error_that_leaves_nothing(archive: Archive, room: int) -> None:
     archive.write(lumberjack(LARGE))
     before = open_files()
-    with disk_that_is_full_after(room), pytest.raises(OSError, match="File too large"):
+    with no_file_larger_than(room), pytest.raises(OSError, match="File too large"):
         archive.unpack()
     assert open_files() == before
     assert list(archive.directory.iterdir()) == []
@@ -420,7 +409,7 @@ def test_a_cancelled_call_leaves_nothing_open(archive: Archive, full: bool) -> N
         await asyncio.sleep(0)
 
     before = open_files()
-    with disk_that_is_full_after(500_000 if full else NO_LIMIT):
+    with no_file_larger_than(500_000 if full else NO_LIMIT):
         asyncio.run(run())
     assert open_files() == before
     assert complaints == []

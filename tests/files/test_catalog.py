@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import itertools
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import Block, NoLine, ReadBuffer, Rewritten, State, Tail
 from tests.support.clock import ManualClock
+from tests.support.loop import in_a_loop
 
 FORGET_AFTER = 3600.0
 
@@ -155,556 +155,505 @@ class World:
         return found
 
 
-def run(story: Callable[[World], Awaitable[None]], directory: Path) -> None:
-    world = World(directory)
-
-    async def told() -> None:
-        await story(world)
-
-    try:
-        asyncio.run(told())
-    finally:
-        world.catalog.close()
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.catalog.close()
 
 
 # Renames ------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_renamed_between_scans_is_the_same_file(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\ntwo\n")
-        assert await world.read() == [Start(0, "it is new")]
-        world.append(b"three\n")
-        rotated = world.rotate()
-        world.append(b"four\n")
-        assert await world.read() == [Start(0, "it is new")]
-        assert sorted(world.lines) == [b"four", b"one", b"three", b"two"]
-        assert world.tail(rotated).offset == 14
-        assert world.tail().offset == 5
-        # The registry learns the new name.
-        world.commit()
-        assert {record.path for record in world.saved.values()} == {str(world.log), str(rotated)}
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_a_file_that_is_renamed_between_scans_is_the_same_file(world: World) -> None:
+    world.append(b"one\ntwo\n")
+    assert await world.read() == [Start(0, "it is new")]
+    world.append(b"three\n")
+    rotated = world.rotate()
+    world.append(b"four\n")
+    assert await world.read() == [Start(0, "it is new")]
+    assert sorted(world.lines) == [b"four", b"one", b"three", b"two"]
+    assert world.tail(rotated).offset == 14
+    assert world.tail().offset == 5
+    # The registry learns the new name.
+    world.commit()
+    assert {record.path for record in world.saved.values()} == {str(world.log), str(rotated)}
 
 
-def test_a_file_that_is_away_for_a_while_is_not_read_again(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
-        await world.read()
-        elsewhere = world.directory / "tetragon.old"
-        world.log.rename(elsewhere)
-        world.scan()
-        (tail,) = world.catalog.tails
-        assert tail.gone is not None
-        elsewhere.rename(world.log)
-        world.append(b"two\n")
-        assert await world.read() == []
-        assert world.lines == [b"one", b"two"]
-        assert tail.gone is None
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_a_file_that_is_away_for_a_while_is_not_read_again(world: World) -> None:
+    world.append(b"one\n")
+    await world.read()
+    elsewhere = world.directory / "tetragon.old"
+    world.log.rename(elsewhere)
+    world.scan()
+    (tail,) = world.catalog.tails
+    assert tail.gone is not None
+    elsewhere.rename(world.log)
+    world.append(b"two\n")
+    assert await world.read() == []
+    assert world.lines == [b"one", b"two"]
+    assert tail.gone is None
 
 
 # Restarts -----------------------------------------------------------------------------------------
 
 
-def test_a_restart_goes_on_at_the_acknowledged_offset(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\ntwo\n")
-        await world.read()
-        world.acknowledge()
-        world.append(b"three\n")
-        await world.read()
-        world.restart()
-        world.append(b"four\n")
-        assert await world.read() == [Start(8, "it is known")]
-        assert world.lines == [b"three", b"four"]
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_a_restart_goes_on_at_the_acknowledged_offset(world: World) -> None:
+    world.append(b"one\ntwo\n")
+    await world.read()
+    world.acknowledge()
+    world.append(b"three\n")
+    await world.read()
+    world.restart()
+    world.append(b"four\n")
+    assert await world.read() == [Start(8, "it is known")]
+    assert world.lines == [b"three", b"four"]
 
 
-def test_a_file_that_was_renamed_while_nobody_looked_goes_on_where_it_was(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\ntwo\n")
-        await world.read()
-        world.acknowledge()
-        world.restart()
-        world.append(b"three\n")
-        world.rotate()
-        world.append(b"four\n")
-        starts = await world.read()
-        assert sorted(start.offset for start in starts) == [0, 8]
-        assert sorted(world.lines) == [b"four", b"three"]
-
-    run(story, tmp_path)
-
-
-def test_a_file_that_was_truncated_and_rewritten_while_nobody_looked_is_read_from_its_beginning(
-    tmp_path: Path,
+@in_a_loop
+async def test_a_file_that_was_renamed_while_nobody_looked_goes_on_where_it_was(
+    world: World,
 ) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\ntwo\n")
-        await world.read()
-        world.acknowledge()
-        world.restart()
-        world.rewrite(b"other\n" * 100)
-        (start,) = await world.read()
-        assert start.offset == 0
-        assert str(world.log) in start.why
-        assert world.lines == [b"other"] * 100
-
-    run(story, tmp_path)
+    world.append(b"one\ntwo\n")
+    await world.read()
+    world.acknowledge()
+    world.restart()
+    world.append(b"three\n")
+    world.rotate()
+    world.append(b"four\n")
+    starts = await world.read()
+    assert sorted(start.offset for start in starts) == [0, 8]
+    assert sorted(world.lines) == [b"four", b"three"]
 
 
-def test_another_file_with_the_inode_of_one_that_is_gone_is_another_file(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\ntwo\n")
-        await world.read()
-        world.acknowledge()
-        world.restart()
-        # The same inode under another name, with other content: what the kernel makes of a file
-        # that is deleted and one that is made then.
-        world.rewrite(b"new\n")
-        new = world.rotate()
-        (start,) = await world.read()
-        assert start == Start(0, f"another file, once {world.log}, had its inode")
-        world.acknowledge()
-        world.commit()
-        inodes = {record.path: record.inode for record in world.saved.values()}
-        found = new.stat()
-        assert inodes == {str(world.log): None, str(new): Inode(found.st_dev, found.st_ino)}
-
-    run(story, tmp_path)
-
-
-def test_the_same_first_line_and_other_lines_are_another_file_and_the_log_says_so(
-    tmp_path: Path,
+@in_a_loop
+async def test_a_file_truncated_and_rewritten_while_nobody_looked_is_read_from_its_beginning(
+    world: World,
 ) -> None:
-    async def story(world: World) -> None:
-        world.append(b"same\none\n")
-        await world.read()
-        world.acknowledge()
-        world.restart()
-        world.rewrite(b"same\nTWO\nthree\n")
-        (start,) = await world.read()
-        assert start.offset == 0
-        assert "begins like" in start.why
-        assert "9 bytes" in start.why
-        assert world.lines == [b"same", b"TWO", b"three"]
+    world.append(b"one\ntwo\n")
+    await world.read()
+    world.acknowledge()
+    world.restart()
+    world.rewrite(b"other\n" * 100)
+    (start,) = await world.read()
+    assert start.offset == 0
+    assert str(world.log) in start.why
+    assert world.lines == [b"other"] * 100
 
-    run(story, tmp_path)
+
+@in_a_loop
+async def test_another_file_with_the_inode_of_one_that_is_gone_is_another_file(
+    world: World,
+) -> None:
+    world.append(b"one\ntwo\n")
+    await world.read()
+    world.acknowledge()
+    world.restart()
+    # The same inode under another name, with other content: what the kernel makes of a file
+    # that is deleted and one that is made then.
+    world.rewrite(b"new\n")
+    new = world.rotate()
+    (start,) = await world.read()
+    assert start == Start(0, f"another file, once {world.log}, had its inode")
+    world.acknowledge()
+    world.commit()
+    inodes = {record.path: record.inode for record in world.saved.values()}
+    found = new.stat()
+    assert inodes == {str(world.log): None, str(new): Inode(found.st_dev, found.st_ino)}
+
+
+@in_a_loop
+async def test_the_same_first_line_and_other_lines_are_another_file_and_the_log_says_so(
+    world: World,
+) -> None:
+    world.append(b"same\none\n")
+    await world.read()
+    world.acknowledge()
+    world.restart()
+    world.rewrite(b"same\nTWO\nthree\n")
+    (start,) = await world.read()
+    assert start.offset == 0
+    assert "begins like" in start.why
+    assert "9 bytes" in start.why
+    assert world.lines == [b"same", b"TWO", b"three"]
 
 
 # Copies and cuts ----------------------------------------------------------------------------------
 
 
-def test_a_copy_of_a_known_file_goes_on_where_that_is_acknowledged(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\ntwo\n")
-        await world.read()
-        world.acknowledge()
-        copy = world.directory / "tetragon-copy.log"
-        shutil.copyfile(world.log, copy)
-        world.append(b"three\n", copy)
-        assert await world.read() == [Start(8, f"it is a copy of {world.log}")]
-        assert world.lines == [b"one", b"two", b"three"]
-        # Each has its own row: they grow apart.
-        world.acknowledge()
-        world.commit()
-        assert {(r.path, r.offset) for r in world.saved.values()} == {
-            (str(world.log), 8),
-            (str(copy), 14),
-        }
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_a_copy_of_a_known_file_goes_on_where_that_is_acknowledged(world: World) -> None:
+    world.append(b"one\ntwo\n")
+    await world.read()
+    world.acknowledge()
+    copy = world.directory / "tetragon-copy.log"
+    shutil.copyfile(world.log, copy)
+    world.append(b"three\n", copy)
+    assert await world.read() == [Start(8, f"it is a copy of {world.log}")]
+    assert world.lines == [b"one", b"two", b"three"]
+    # Each has its own row: they grow apart.
+    world.acknowledge()
+    world.commit()
+    assert {(r.path, r.offset) for r in world.saved.values()} == {
+        (str(world.log), 8),
+        (str(copy), 14),
+    }
 
 
-def test_of_several_known_files_with_the_same_lines_the_one_that_got_furthest_counts(
-    tmp_path: Path,
+@in_a_loop
+async def test_of_several_known_files_with_the_same_lines_the_one_that_got_furthest_counts(
+    world: World,
 ) -> None:
-    async def story(world: World) -> None:
-        names = ["a.log", "b.log", "c.log"]
-        for name, content in zip(
-            names, (b"one\n", b"one\ntwo\nthree\n", b"one\ntwo\n"), strict=True
-        ):
-            world.append(content, world.directory / name)
-        await world.read()
-        world.acknowledge()
-        world.restart()
-        for name in names:
-            (world.directory / name).rename(world.directory / f"{name}.away")
-        world.append(b"one\ntwo\nthree\nfour\n")
-        assert await world.read() == [Start(14, "it is known")]
-        assert world.lines == [b"four"]
-
-    run(story, tmp_path)
+    names = ["a.log", "b.log", "c.log"]
+    for name, content in zip(names, (b"one\n", b"one\ntwo\nthree\n", b"one\ntwo\n"), strict=True):
+        world.append(content, world.directory / name)
+    await world.read()
+    world.acknowledge()
+    world.restart()
+    for name in names:
+        (world.directory / name).rename(world.directory / f"{name}.away")
+    world.append(b"one\ntwo\nthree\nfour\n")
+    assert await world.read() == [Start(14, "it is known")]
+    assert world.lines == [b"four"]
 
 
-def test_copy_and_truncate_reads_the_rest_in_the_copy_and_the_new_lines_in_the_log(
-    tmp_path: Path,
+@in_a_loop
+async def test_copy_and_truncate_reads_the_rest_in_the_copy_and_the_new_lines_in_the_log(
+    world: World,
 ) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
-        await world.read()
-        world.append(b"two\n")
-        shutil.copyfile(world.log, world.directory / "tetragon-copy.log")
-        world.rewrite(b"three\n")
-        await world.read()
-        world.acknowledge()
-        # `one` was under way: the copy has it, too, at the same offset and so with the same id.
-        assert sorted(world.lines) == [b"one", b"one", b"three", b"two"]
-        (closed,) = world.catalog.close_finished()
-        # Nothing is lost: what the log had not given is in the copy.
-        assert closed == ClosedFile(str(world.log), None, 4, 0)
-
-    run(story, tmp_path)
+    world.append(b"one\n")
+    await world.read()
+    world.append(b"two\n")
+    shutil.copyfile(world.log, world.directory / "tetragon-copy.log")
+    world.rewrite(b"three\n")
+    await world.read()
+    world.acknowledge()
+    # `one` was under way: the copy has it, too, at the same offset and so with the same id.
+    assert sorted(world.lines) == [b"one", b"one", b"three", b"two"]
+    (closed,) = world.catalog.close_finished()
+    # Nothing is lost: what the log had not given is in the copy.
+    assert closed == ClosedFile(str(world.log), None, 4, 0)
 
 
-def test_what_is_cut_is_not_lost_if_a_copy_had_it_that_is_done_by_now(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
-        await world.read()
-        copy = world.directory / "tetragon-copy.log"
-        world.append(b"one\ntwo\n", copy)
-        await world.read()
-        world.acknowledge()
-        copy.unlink()
-        world.scan()
-        assert [closed.path for closed in world.catalog.close_finished()] == [str(copy)]
-        world.append(b"two\n")
-        world.scan()
-        world.rewrite(b"three\n")
-        await world.read()
-        world.acknowledge()
-        assert world.catalog.close_finished() == [ClosedFile(str(world.log), None, 4, 0)]
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_what_is_cut_is_not_lost_if_a_copy_had_it_that_is_done_by_now(world: World) -> None:
+    world.append(b"one\n")
+    await world.read()
+    copy = world.directory / "tetragon-copy.log"
+    world.append(b"one\ntwo\n", copy)
+    await world.read()
+    world.acknowledge()
+    copy.unlink()
+    world.scan()
+    assert [closed.path for closed in world.catalog.close_finished()] == [str(copy)]
+    world.append(b"two\n")
+    world.scan()
+    world.rewrite(b"three\n")
+    await world.read()
+    world.acknowledge()
+    assert world.catalog.close_finished() == [ClosedFile(str(world.log), None, 4, 0)]
 
 
-def test_what_is_cut_before_it_is_read_is_lost_and_counted(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
-        await world.read()
-        world.append(b"two\nthree\n")
-        world.scan()
-        world.rewrite(b"four\n")
-        await world.read()
-        assert world.lines == [b"one", b"four"]
-        assert world.catalog.close_finished() == [], "a line of it is under way"
-        world.acknowledge()
-        assert world.catalog.close_finished() == [ClosedFile(str(world.log), None, 4, 10)]
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_what_is_cut_before_it_is_read_is_lost_and_counted(world: World) -> None:
+    world.append(b"one\n")
+    await world.read()
+    world.append(b"two\nthree\n")
+    world.scan()
+    world.rewrite(b"four\n")
+    await world.read()
+    assert world.lines == [b"one", b"four"]
+    assert world.catalog.close_finished() == [], "a line of it is under way"
+    world.acknowledge()
+    assert world.catalog.close_finished() == [ClosedFile(str(world.log), None, 4, 10)]
 
 
-def test_content_that_is_rewritten_is_a_new_file_with_a_row_of_its_own(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
-        await world.read()
-        world.acknowledge()
-        world.rewrite(b"two\nthree\n")
-        assert [start.offset for start in await world.read()] == [0]
-        world.acknowledge()
-        world.catalog.close_finished()
-        world.commit()
-        assert sorted(record.offset for record in world.saved.values()) == [4, 10]
-        # The old row does not claim the inode any more.
-        assert sorted(record.inode is None for record in world.saved.values()) == [False, True]
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_content_that_is_rewritten_is_a_new_file_with_a_row_of_its_own(world: World) -> None:
+    world.append(b"one\n")
+    await world.read()
+    world.acknowledge()
+    world.rewrite(b"two\nthree\n")
+    assert [start.offset for start in await world.read()] == [0]
+    world.acknowledge()
+    world.catalog.close_finished()
+    world.commit()
+    assert sorted(record.offset for record in world.saved.values()) == [4, 10]
+    # The old row does not claim the inode any more.
+    assert sorted(record.inode is None for record in world.saved.values()) == [False, True]
 
 
 # When a file is done ------------------------------------------------------------------------------
 
 
-def test_a_file_is_let_go_only_when_it_is_gone_and_read_and_acknowledged(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
-        await world.read()
-        world.acknowledge()
-        assert world.catalog.close_finished() == [], "it is still there"
-        world.append(b"two\n")
-        tail = world.tail()
-        world.log.unlink()
-        world.scan()
-        assert world.catalog.close_finished() == [], "it is not read"
-        await world.read()
-        assert world.catalog.close_finished() == [], "it is not acknowledged"
-        assert tail.descriptor >= 0
-        world.acknowledge()
-        inode = tail.inode
-        assert world.catalog.close_finished() == [ClosedFile(str(world.log), inode, 8, 0)]
-        assert world.catalog.tails == ()
-        assert tail.descriptor == -1
-
-    run(story, tmp_path)
-
-
-def test_a_last_line_without_newline_is_complete_when_its_file_was_gone_and_quiet(
-    tmp_path: Path,
+@in_a_loop
+async def test_a_file_is_let_go_only_when_it_is_gone_and_read_and_acknowledged(
+    world: World,
 ) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\ntw")
-        await world.read()
-        await world.clock.advance(10 * QUIET_AFTER)
-        await world.read()
-        assert world.lines == [b"one"], "its file may grow"
-        world.append(b"o")
-        with world.log.open("ab") as writer:
-            world.log.unlink()
-            await world.read()
-            # Whoever has it open may still write.
-            await world.clock.advance(QUIET_AFTER - 1)
-            writer.write(b" and a half")
-            writer.flush()
-            await world.read()
-            await world.clock.advance(QUIET_AFTER - 1)
-            await world.read()
-            assert world.lines == [b"one"]
-        await world.clock.advance(1)
-        await world.read()
-        assert world.lines == [b"one", b"two and a half"]
+    world.append(b"one\n")
+    await world.read()
+    world.acknowledge()
+    assert world.catalog.close_finished() == [], "it is still there"
+    world.append(b"two\n")
+    tail = world.tail()
+    world.log.unlink()
+    world.scan()
+    assert world.catalog.close_finished() == [], "it is not read"
+    await world.read()
+    assert world.catalog.close_finished() == [], "it is not acknowledged"
+    assert tail.descriptor >= 0
+    world.acknowledge()
+    inode = tail.inode
+    assert world.catalog.close_finished() == [ClosedFile(str(world.log), inode, 8, 0)]
+    assert world.catalog.tails == ()
+    assert tail.descriptor == -1
 
-    run(story, tmp_path)
+
+@in_a_loop
+async def test_a_last_line_without_newline_is_complete_when_its_file_was_gone_and_quiet(
+    world: World,
+) -> None:
+    world.append(b"one\ntw")
+    await world.read()
+    await world.clock.advance(10 * QUIET_AFTER)
+    await world.read()
+    assert world.lines == [b"one"], "its file may grow"
+    world.append(b"o")
+    with world.log.open("ab") as writer:
+        world.log.unlink()
+        await world.read()
+        # Whoever has it open may still write.
+        await world.clock.advance(QUIET_AFTER - 1)
+        writer.write(b" and a half")
+        writer.flush()
+        await world.read()
+        await world.clock.advance(QUIET_AFTER - 1)
+        await world.read()
+        assert world.lines == [b"one"]
+    await world.clock.advance(1)
+    await world.read()
+    assert world.lines == [b"one", b"two and a half"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n"])
-def test_a_file_without_lines_is_let_go_when_it_was_gone_and_quiet(
-    tmp_path: Path, content: bytes
+@in_a_loop
+async def test_a_file_without_lines_is_let_go_when_it_was_gone_and_quiet(
+    world: World, content: bytes
 ) -> None:
-    async def story(world: World) -> None:
-        world.append(content)
-        assert await world.read() == []
-        world.log.unlink()
-        await world.read()
-        await world.clock.advance(QUIET_AFTER)
-        await world.read()
-        world.acknowledge()
-        assert [closed.lost for closed in world.catalog.close_finished()] == [0]
-        assert world.catalog.tails == ()
-
-    run(story, tmp_path)
+    world.append(content)
+    assert await world.read() == []
+    world.log.unlink()
+    await world.read()
+    await world.clock.advance(QUIET_AFTER)
+    await world.read()
+    world.acknowledge()
+    assert [closed.lost for closed in world.catalog.close_finished()] == [0]
+    assert world.catalog.tails == ()
 
 
-def test_an_unreadable_directory_makes_no_file_gone(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\ntwo")
-        await world.read()
-        world.filesystem.listing = PermissionError(errno.EACCES, "Permission denied")
-        world.scan()
-        await world.clock.advance(10 * QUIET_AFTER)
-        await world.read()
-        world.acknowledge()
-        assert world.catalog.close_finished() == []
-        assert world.tail().gone is None
-        world.filesystem.listing = None
-        world.append(b"\n")
-        assert await world.read() == []
-        assert world.lines == [b"one", b"two"]
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_an_unreadable_directory_makes_no_file_gone(world: World) -> None:
+    world.append(b"one\ntwo")
+    await world.read()
+    world.filesystem.listing = PermissionError(errno.EACCES, "Permission denied")
+    world.scan()
+    await world.clock.advance(10 * QUIET_AFTER)
+    await world.read()
+    world.acknowledge()
+    assert world.catalog.close_finished() == []
+    assert world.tail().gone is None
+    world.filesystem.listing = None
+    world.append(b"\n")
+    assert await world.read() == []
+    assert world.lines == [b"one", b"two"]
 
 
 # Faults -------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_cannot_be_opened_is_told_of_and_tried_again(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
-        world.filesystem.opening = OSError(errno.EMFILE, "Too many open files")
-        assert [problem.errno for problem in world.scan()] == [errno.EMFILE]
-        assert world.catalog.tails == ()
-        world.filesystem.opening = None
-        assert world.scan() == []
-        await world.read()
-        assert world.lines == [b"one"]
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_a_file_that_cannot_be_opened_is_told_of_and_tried_again(world: World) -> None:
+    world.append(b"one\n")
+    world.filesystem.opening = OSError(errno.EMFILE, "Too many open files")
+    assert [problem.errno for problem in world.scan()] == [errno.EMFILE]
+    assert world.catalog.tails == ()
+    world.filesystem.opening = None
+    assert world.scan() == []
+    await world.read()
+    assert world.lines == [b"one"]
 
 
-def test_a_file_that_is_gone_before_it_is_opened_is_no_problem(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
-        world.filesystem.opening = FileNotFoundError(errno.ENOENT, "No such file or directory")
-        assert world.scan() == []
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_a_file_that_is_gone_before_it_is_opened_is_no_problem(world: World) -> None:
+    world.append(b"one\n")
+    world.filesystem.opening = FileNotFoundError(errno.ENOENT, "No such file or directory")
+    assert world.scan() == []
 
 
 @pytest.mark.parametrize("reads", range(6))
-def test_a_known_file_that_cannot_be_read_at_first_still_goes_on_where_it_was(
-    tmp_path: Path, reads: int
+@in_a_loop
+async def test_a_known_file_that_cannot_be_read_at_first_still_goes_on_where_it_was(
+    world: World, reads: int
 ) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\ntwo\n")
+    world.append(b"one\ntwo\n")
+    await world.read()
+    world.acknowledge()
+    world.restart()
+    world.append(b"three\n")
+    world.filesystem.reads_left = reads
+    with pytest.raises(OSError, match="Input/output"):
         await world.read()
-        world.acknowledge()
-        world.restart()
-        world.append(b"three\n")
-        world.filesystem.reads_left = reads
-        with pytest.raises(OSError, match="Input/output"):
-            await world.read()
-        await world.read()
-        assert world.lines == [b"three"]
-        world.acknowledge()
-        world.commit()
-        assert [record.offset for record in world.saved.values()] == [14]
-
-    run(story, tmp_path)
+    await world.read()
+    assert world.lines == [b"three"]
+    world.acknowledge()
+    world.commit()
+    assert [record.offset for record in world.saved.values()] == [14]
 
 
-def test_new_content_that_cannot_be_opened_is_found_by_the_next_scan(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
+@in_a_loop
+async def test_new_content_that_cannot_be_opened_is_found_by_the_next_scan(world: World) -> None:
+    world.append(b"one\n")
+    await world.read()
+    world.rewrite(b"two\n")
+    world.filesystem.opening = OSError(errno.EMFILE, "Too many open files")
+    with pytest.raises(OSError, match="Too many"):
         await world.read()
-        world.rewrite(b"two\n")
-        world.filesystem.opening = OSError(errno.EMFILE, "Too many open files")
-        with pytest.raises(OSError, match="Too many"):
-            await world.read()
-        world.filesystem.opening = None
-        await world.read()
-        assert world.lines == [b"one", b"two"]
-
-    run(story, tmp_path)
+    world.filesystem.opening = None
+    await world.read()
+    assert world.lines == [b"one", b"two"]
 
 
 # What the registry learns -------------------------------------------------------------------------
 
 
-def test_only_what_changed_is_saved(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        other = world.directory / "other.log"
-        world.append(b"one\n")
-        world.append(b"two\n", other)
-        await world.read()
-        assert len(world.catalog.changes().records) == 2
-        assert world.catalog.changes().records == []
-        calls = world.calls
-        world.scan()
-        assert world.calls == calls, "nothing changed"
-        world.in_flight.pop(0).finish()
-        assert world.calls > calls
-        (record,) = world.catalog.changes().records
-        assert record.offset == 4
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_only_what_changed_is_saved(world: World) -> None:
+    other = world.directory / "other.log"
+    world.append(b"one\n")
+    world.append(b"two\n", other)
+    await world.read()
+    assert len(world.catalog.changes().records) == 2
+    assert world.catalog.changes().records == []
+    calls = world.calls
+    world.scan()
+    assert world.calls == calls, "nothing changed"
+    world.in_flight.pop(0).finish()
+    assert world.calls > calls
+    (record,) = world.catalog.changes().records
+    assert record.offset == 4
 
 
-def test_what_could_not_be_saved_is_part_of_the_next_changes_as_it_is_then(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
-        await world.read()
-        world.acknowledge()
-        failed = world.catalog.changes()
-        assert [record.offset for record in failed.records] == [4]
-        world.catalog.failed(failed)
-        failed = world.catalog.changes()
-        assert [record.offset for record in failed.records] == [4]
-        world.append(b"two\n")
-        await world.read()
-        world.acknowledge()
-        world.catalog.failed(failed)
-        assert [record.offset for record in world.catalog.changes().records] == [8]
-        assert world.catalog.changes().records == []
-
-    run(story, tmp_path)
-
-
-def test_a_file_that_is_gone_is_remembered_for_a_while_and_forgotten_then(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
-        await world.read()
-        world.acknowledge()
-        world.log.unlink()
-        world.scan()
-        world.catalog.close_finished()
-        world.restart()
-        await world.clock.advance(FORGET_AFTER - 1)
-        world.scan()
-        world.commit()
-        assert len(world.saved) == 1
-        # A backup of it is put back: it is known.
-        world.append(b"one\ntwo\n")
-        assert await world.read() == [Start(4, "it is known")]
-        world.acknowledge()
-        world.log.unlink()
-        world.scan()
-        world.catalog.close_finished()
-        await world.clock.advance(FORGET_AFTER + 1)
-        world.scan()
-        failed = world.catalog.changes()
-        assert (failed.records, len(failed.forgotten)) == ([], 1)
-        world.catalog.failed(failed)
-        world.commit()
-        assert world.saved == {}
-
-    run(story, tmp_path)
+@in_a_loop
+async def test_what_could_not_be_saved_is_part_of_the_next_changes_as_it_is_then(
+    world: World,
+) -> None:
+    world.append(b"one\n")
+    await world.read()
+    world.acknowledge()
+    failed = world.catalog.changes()
+    assert [record.offset for record in failed.records] == [4]
+    world.catalog.failed(failed)
+    failed = world.catalog.changes()
+    assert [record.offset for record in failed.records] == [4]
+    world.append(b"two\n")
+    await world.read()
+    world.acknowledge()
+    world.catalog.failed(failed)
+    assert [record.offset for record in world.catalog.changes().records] == [8]
+    assert world.catalog.changes().records == []
 
 
-def test_the_time_of_a_file_that_was_gone_at_the_start_begins_then(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\n")
-        await world.read()
-        world.acknowledge()
-        world.restart()
-        world.log.unlink()
-        await world.clock.advance(10 * FORGET_AFTER)
-        world.scan()
-        world.commit()
-        assert [record.gone for record in world.saved.values()] == [world.clock.now()]
-        await world.clock.advance(FORGET_AFTER + 1)
-        world.scan()
-        world.commit()
-        assert world.saved == {}
+@in_a_loop
+async def test_a_file_that_is_gone_is_remembered_for_a_while_and_forgotten_then(
+    world: World,
+) -> None:
+    world.append(b"one\n")
+    await world.read()
+    world.acknowledge()
+    world.log.unlink()
+    world.scan()
+    world.catalog.close_finished()
+    world.restart()
+    await world.clock.advance(FORGET_AFTER - 1)
+    world.scan()
+    world.commit()
+    assert len(world.saved) == 1
+    # A backup of it is put back: it is known.
+    world.append(b"one\ntwo\n")
+    assert await world.read() == [Start(4, "it is known")]
+    world.acknowledge()
+    world.log.unlink()
+    world.scan()
+    world.catalog.close_finished()
+    await world.clock.advance(FORGET_AFTER + 1)
+    world.scan()
+    failed = world.catalog.changes()
+    assert (failed.records, len(failed.forgotten)) == ([], 1)
+    world.catalog.failed(failed)
+    world.commit()
+    assert world.saved == {}
 
-    run(story, tmp_path)
+
+@in_a_loop
+async def test_the_time_of_a_file_that_was_gone_at_the_start_begins_then(world: World) -> None:
+    world.append(b"one\n")
+    await world.read()
+    world.acknowledge()
+    world.restart()
+    world.log.unlink()
+    await world.clock.advance(10 * FORGET_AFTER)
+    world.scan()
+    world.commit()
+    assert [record.gone for record in world.saved.values()] == [world.clock.now()]
+    await world.clock.advance(FORGET_AFTER + 1)
+    world.scan()
+    world.commit()
+    assert world.saved == {}
 
 
 @pytest.mark.parametrize("jump", [86400.0 * 400, -86400.0 * 400], ids=["ahead", "back"])
-def test_a_clock_that_is_set_makes_no_half_line_complete_and_loses_no_file(
-    tmp_path: Path, jump: float
+@in_a_loop
+async def test_a_clock_that_is_set_makes_no_half_line_complete_and_loses_no_file(
+    world: World, jump: float
 ) -> None:
-    async def story(world: World) -> None:
-        world.append(b"one\ntw")
+    world.append(b"one\ntw")
+    await world.read()
+    with world.log.open("ab") as writer:
+        world.log.unlink()
         await world.read()
-        with world.log.open("ab") as writer:
-            world.log.unlink()
-            await world.read()
-            world.clock.set_wall_clock(jump)
-            await world.read()
-            assert world.lines == [b"one"]
-            writer.write(b"o\n")
-            writer.flush()
-            await world.read()
-        assert world.lines == [b"one", b"two"]
+        world.clock.set_wall_clock(jump)
+        await world.read()
+        assert world.lines == [b"one"]
+        writer.write(b"o\n")
+        writer.flush()
+        await world.read()
+    assert world.lines == [b"one", b"two"]
+    world.acknowledge()
+    world.log.write_bytes(b"another\n")
+    await world.read()
+    world.acknowledge()
+    world.restart()
+    world.append(b"line\n")
+    await world.read()
+    assert world.lines == [b"line"]
+
+
+@in_a_loop
+async def test_what_is_remembered_stays_bounded_however_often_a_log_rotates(world: World) -> None:
+    most = 0
+    for number in range(300):
+        world.append(b"%d\n" % number)
+        await world.read()
         world.acknowledge()
-        world.log.write_bytes(b"another\n")
+        world.rotate().unlink()
+        # A rotation each minute, and an hour until a file is forgotten.
+        await world.clock.advance(60)
         await world.read()
-        world.acknowledge()
-        world.restart()
-        world.append(b"line\n")
-        await world.read()
-        assert world.lines == [b"line"]
-
-    run(story, tmp_path)
-
-
-def test_what_is_remembered_stays_bounded_however_often_a_log_rotates(tmp_path: Path) -> None:
-    async def story(world: World) -> None:
-        most = 0
-        for number in range(300):
-            world.append(b"%d\n" % number)
-            await world.read()
-            world.acknowledge()
-            world.rotate().unlink()
-            # A rotation each minute, and an hour until a file is forgotten.
-            await world.clock.advance(60)
-            await world.read()
-            world.catalog.close_finished()
-            world.commit()
-            most = max(most, len(world.saved))
-        assert most <= 65
-        assert len(world.catalog.recorded_paths()) <= 65
-
-    run(story, tmp_path)
+        world.catalog.close_finished()
+        world.commit()
+        most = max(most, len(world.saved))
+    assert most <= 65
+    assert len(world.catalog.recorded_paths()) <= 65

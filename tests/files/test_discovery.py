@@ -18,6 +18,7 @@ from shipper.clock import SystemClock
 from shipper.files.discovery import WakeUp, Watch, directory_of, is_hidden, scan
 from shipper.files.filesystem import FileSystem, Inode
 from tests.support.clock import ManualClock, settle
+from tests.support.faults import PATIENCE
 
 
 def inode_of(path: Path) -> Inode:
@@ -175,7 +176,7 @@ def no_report(directory: str, error: OSError) -> None:
 
 async def answers_until(wake_up: WakeUp, wanted: Callable[[bool, set[str]], bool]) -> None:
     """Waits for an answer of that kind. The bell may ring for other reasons: that costs nothing."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not wanted(*await wake_up.wait()):
             pass
 
@@ -222,7 +223,7 @@ def test_a_file_that_grows_is_told_by_its_path_and_a_new_name_asks_for_a_scan(
 
     async def run(wake_up: WakeUp) -> None:
         # The watch begins in a thread: until it is known to run, say it again.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             told = False
             while not told:
                 append()
@@ -248,7 +249,7 @@ def test_a_directory_that_appears_or_is_replaced_is_watched_then(tmp_path: Path)
             file.write(b"x\n")
 
     async def told(wake_up: WakeUp) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             modified: set[str] = set()
             while str(directory / "a.log") not in modified:
                 append()
@@ -293,7 +294,7 @@ def test_a_directory_that_cannot_be_watched_is_reported_and_scanned_all_the_same
         )
         with no_more_descriptors():
             async with watching(watch):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE):
                     while len(reports) < 2:
                         assert (await wake_up.wait())[0]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import resource
 import shutil
 import sqlite3
 import subprocess
@@ -21,6 +20,7 @@ from shipper.errors import RegistryError
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity, Mark
 from shipper.files.registry import FileRecord, Registry, RowId, read_records
+from tests.support.disk import no_file_larger_than
 
 ROOT = Path(__file__).parents[2]
 
@@ -359,17 +359,6 @@ def test_a_data_directory_that_cannot_be_written_is_told_in_words(directory: Pat
         check=True,
     )
     assert "the data directory cannot be used: Permission denied" in done.stdout
-
-
-@contextlib.contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """As a full disk does it: writes beyond fail (Python ignores the signal that goes with it)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_is_told_in_words_and_heals_by_itself(directory: Path) -> None:

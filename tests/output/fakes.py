@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 from shipper.documents.encoded import RefusedLine
 from shipper.files.ack import AckTracker
@@ -35,24 +34,13 @@ from shipper.output.outcomes import Outcomes
 from shipper.pipeline.batch import Batch, Body
 from shipper.pipeline.budget import ByteBudget
 from tests.support.clock import ManualClock
+from tests.support.faults import PATIENCE
 from tests.support.logs import RecordedLog
-
-_P = ParamSpec("_P")
 
 BACKOFF = Backoff(initial=0.5, max=30.0)
 
 Reply = Answer | TransportError | Callable[[Body], Answer]
 """What comes back for one request; a callable decides on the body."""
-
-
-def in_a_loop(test: Callable[_P, Coroutine[Any, Any, None]]) -> Callable[_P, None]:
-    """Run an asynchronous test."""
-
-    @functools.wraps(test)
-    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 def answer(*statuses: int, retry_after: float = 0.0) -> Answer:
@@ -159,7 +147,7 @@ class World:
 
     async def wait_for(self, predicate: Callable[[], bool]) -> None:
         """Return when it is true, which a thread will make it. Raises TimeoutError."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not predicate():  # noqa: ASYNC110 - a thread sets no event of this loop
                 await asyncio.sleep(0.001)
 

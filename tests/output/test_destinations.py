@@ -27,10 +27,10 @@ from shipper.output.destinations import DESTINATIONS, OutputContext, destination
 from shipper.output.outcomes import Outcomes
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
-from tests.output.fakes import in_a_loop
 from tests.support.bulk_server import BulkServer
-from tests.support.faults import Gate, Held
+from tests.support.faults import PATIENCE, Gate, Held
 from tests.support.logs import RecordedLog
+from tests.support.loop import in_a_loop
 
 BACKOFF = Backoff(initial=0.01, max=0.02)
 
@@ -187,7 +187,7 @@ async def test_every_event_is_there_and_ends_exactly_once(
     kind: OutputKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PLACES[kind](tmp_path, monkeypatch) as place:
-        async with world(place, tmp_path) as here, asyncio.timeout(20):
+        async with world(place, tmp_path) as here, asyncio.timeout(PATIENCE):
             await here.deliver(here.body("a", "b", "c"))
             await here.deliver(here.body("d"))
             assert place.messages() == ["a", "b", "c", "d"]
@@ -204,7 +204,7 @@ async def test_all_permits_can_be_had_again(
     kind: OutputKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PLACES[kind](tmp_path, monkeypatch) as place:
-        async with world(place, tmp_path) as here, asyncio.timeout(20):
+        async with world(place, tmp_path) as here, asyncio.timeout(PATIENCE):
             for _ in range(3 * here.output_destination.condition.limit):
                 await here.deliver(here.body("a"))
 
@@ -215,7 +215,7 @@ async def test_what_does_not_get_through_is_waited_for_and_has_not_ended(
     kind: OutputKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PLACES[kind](tmp_path, monkeypatch) as place:
-        async with world(place, tmp_path) as here, asyncio.timeout(20):
+        async with world(place, tmp_path) as here, asyncio.timeout(PATIENCE):
             await here.deliver(here.body("a"))
             assert place.messages() == ["a"]
             place.block()
@@ -240,7 +240,7 @@ async def test_cancelled_it_releases_the_permit_and_ends_no_event(
     kind: OutputKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with PLACES[kind](tmp_path, monkeypatch) as place:
-        async with world(place, tmp_path) as here, asyncio.timeout(20):
+        async with world(place, tmp_path) as here, asyncio.timeout(PATIENCE):
             await here.deliver(here.body("a"))
             place.block()
             permit, *_ = [

@@ -8,8 +8,8 @@ import random
 import pytest
 
 from shipper.output.limiter import Feedback, Limiter, Permit
-from tests.output.fakes import in_a_loop
 from tests.support.clock import ManualClock, settle
+from tests.support.loop import in_a_loop
 
 
 def fixed(most: int) -> Limiter:

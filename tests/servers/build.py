@@ -58,7 +58,7 @@ def build(name: str, build_dir: Path | None = None) -> Path:
     wanted = _fingerprint(distribution)
     if _stamp(target) != wanted:
         target.mkdir(parents=True, exist_ok=True)
-        with _locked(target / "lock"):
+        with locked(target / "lock"):
             if _stamp(target) != wanted:
                 _run_maven(distribution, target)
                 (target / "stamp").write_text(wanted)
@@ -81,7 +81,8 @@ def _stamp(target: Path) -> str | None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of that name: of all processes one at a time."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -96,8 +97,8 @@ def _run_maven(distribution: Distribution, target: Path) -> None:
     log = target / "maven.log"
     # The second run asks again for what the first one could not download: Maven remembers that.
     if not (
-        _run([*command, *distribution.goals], log)
-        or _run([*command, "-U", *distribution.goals], log)
+        run_logged([*command, *distribution.goals], log)
+        or run_logged([*command, "-U", *distribution.goals], log)
     ):
         raise ServerError(f"Maven could not build {distribution.name} ({log}):\n{tail(log)}")
     if distribution.module_descriptor is not None:
@@ -106,12 +107,17 @@ def _run_maven(distribution: Distribution, target: Path) -> None:
         )
 
 
-def _run(command: list[str], log: Path) -> bool:
+def run_logged(command: list[str], log: Path, directory: Path | None = None) -> bool:
+    """Run a program whose output goes to ``log``; return whether it ended well within TIMEOUT.
+
+    Raises ServerError when it is not installed.
+    """
     with log.open("wb") as output:
         try:
             return (
                 subprocess.run(
                     command,
+                    cwd=directory,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

@@ -1,8 +1,8 @@
 """The pytest plugin: real search servers as fixtures.
 
-``elasticsearch_server`` and ``opensearch_server`` are one node each for the whole session: use a
-data stream of your own (``data_stream`` is the name of one, ``stream`` answers questions).
-``search_server`` runs the test on both.
+The nodes are shared by the whole session: use a data stream of your own (``data_stream`` is the
+name of one, ``stream`` answers questions).
+``search_server`` runs the test on both, and with ``on_elasticsearch`` or ``on_opensearch`` on one.
 ``start_search_server`` starts nodes of the test's own, for other settings and for restarts.
 """
 
@@ -19,6 +19,9 @@ import pytest
 from tests.servers import client
 from tests.servers.launcher import NAMES, SearchServer, missing_tools, start
 from tests.servers.stream import Stream
+
+on_elasticsearch = pytest.mark.parametrize("search_server", ["elasticsearch"], indirect=True)
+on_opensearch = pytest.mark.parametrize("search_server", ["opensearch"], indirect=True)
 
 
 class StartSearchServer(Protocol):

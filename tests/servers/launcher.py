@@ -8,6 +8,7 @@ ends: a node never outlives the process that started it, not even after SIGKILL.
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -138,7 +139,7 @@ class SearchServer:
 
 def free_port() -> int:
     """Return a loopback port that nobody listens on, outside the system's ephemeral range."""
-    for port in random.sample(PORTS, 100):
+    for port in random.sample(own_ports(), 100):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -146,6 +147,15 @@ def free_port() -> int:
                 continue
             return port
     raise ServerError("100 ports tried, none is free")
+
+
+def own_ports() -> range:
+    """Return the ports that this process may use: of two test workers, each has its own half.
+
+    A port is free until somebody listens on it, so two workers could be given the same one.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return PORTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
 
 
 def _command(name: str, built: Path, directory: Path, settings: dict[str, str]) -> list[str]:

@@ -19,6 +19,7 @@ import pytest
 from tests.servers import SearchServer, start
 from tests.servers.bulk import FILTER, bulk, create, items, new_name
 from tests.servers.client import MAPPINGS, backing_indices, request
+from tests.servers.fixtures import on_elasticsearch, on_opensearch
 from tests.servers.launcher import NAMES
 from tests.servers.stream import Stream, new_stream
 
@@ -33,19 +34,19 @@ class MakePipeline(Protocol):
 
 
 @pytest.fixture
-def opensearch_pipeline(opensearch_server: SearchServer) -> Iterator[MakePipeline]:
+def opensearch_pipeline(search_server: SearchServer) -> Iterator[MakePipeline]:
     """Make pipelines of OpenSearch."""
     made: list[str] = []
 
     def make(processor: dict[str, Any]) -> str:
         made.append(f"/_ingest/pipeline/{uuid.uuid4().hex}")
         pipeline = {"processors": [processor]}
-        request(opensearch_server.url, "PUT", made[-1], pipeline).expect(200)
+        request(search_server.url, "PUT", made[-1], pipeline).expect(200)
         return made[-1].rpartition("/")[2]
 
     yield make
     for path in made:
-        request(opensearch_server.url, "DELETE", path).expect(200)
+        request(search_server.url, "DELETE", path).expect(200)
 
 
 def change_cluster(server: SearchServer, settings: dict[str, object]) -> None:
@@ -258,13 +259,14 @@ def test_require_data_stream_with_a_template(search_server: SearchServer, data_s
         answer.expect(400)
 
 
-def test_require_data_stream_on_a_plain_index(elasticsearch_server: SearchServer) -> None:
+@on_elasticsearch
+def test_require_data_stream_on_a_plain_index(search_server: SearchServer) -> None:
     # An item 404 for all: "[require_data_stream] request flag is [true] and [...] is not a data
     # stream".
     name = new_name()
-    bulk(elasticsearch_server, name, create("a")).expect(200)
-    answer = bulk(elasticsearch_server, name, create("b"), "require_data_stream=true")
-    request(elasticsearch_server.url, "DELETE", f"/{name}").expect(200)
+    bulk(search_server, name, create("a")).expect(200)
+    answer = bulk(search_server, name, create("b"), "require_data_stream=true")
+    request(search_server.url, "DELETE", f"/{name}").expect(200)
     item = items(answer)[0]
     assert (item["status"], item["error"]["type"]) == (404, "resource_not_found_exception")
 
@@ -385,6 +387,7 @@ def test_an_id_of_more_than_512_bytes_is_a_400_for_the_request(
 # The pipeline (OpenSearch alone: this Elasticsearch has no processors)
 
 
+@on_opensearch
 @pytest.mark.parametrize(
     ("processor", "status", "kind"),
     [
@@ -408,29 +411,30 @@ def test_an_id_of_more_than_512_bytes_is_a_400_for_the_request(
     ],
 )
 def test_a_processor_that_fails_is_an_error_of_its_item(
-    opensearch_server: SearchServer,
+    search_server: SearchServer,
     opensearch_pipeline: MakePipeline,
     processor: dict[str, dict[str, object]],
     status: int,
     kind: str,
 ) -> None:
     # `fail` is a 500 that no time heals.
-    stream = new_stream(opensearch_server)
+    stream = new_stream(search_server)
     only = {name: {**how, "if": "ctx.bad == true"} for name, how in processor.items()}
     pipeline = opensearch_pipeline(only)
     body = create("bad", bad=True) + create("good")
-    bad, good = items(bulk(opensearch_server, stream.name, body, f"pipeline={pipeline}"))
+    bad, good = items(bulk(search_server, stream.name, body, f"pipeline={pipeline}"))
     stream.delete()
     assert (bad["status"], good["status"]) == (status, 201)
     assert bad["error"]["type"] == kind
 
 
+@on_opensearch
 def test_a_pipeline_that_calls_one_that_is_not_there_is_an_item_500_for_all(
-    opensearch_server: SearchServer, opensearch_pipeline: MakePipeline
+    search_server: SearchServer, opensearch_pipeline: MakePipeline
 ) -> None:
-    stream = new_stream(opensearch_server)
+    stream = new_stream(search_server)
     pipeline = opensearch_pipeline({"pipeline": {"name": "none-such"}})
-    answer = bulk(opensearch_server, stream.name, create("a"), f"pipeline={pipeline}")
+    answer = bulk(search_server, stream.name, create("a"), f"pipeline={pipeline}")
     assert items(answer)[0]["status"] == 500
     assert items(answer)[0]["error"] == {
         "type": "illegal_state_exception",
@@ -438,13 +442,14 @@ def test_a_pipeline_that_calls_one_that_is_not_there_is_an_item_500_for_all(
     }
 
 
+@on_opensearch
 def test_what_a_pipeline_drops_is_a_200_and_no_document(
-    opensearch_server: SearchServer, opensearch_pipeline: MakePipeline
+    search_server: SearchServer, opensearch_pipeline: MakePipeline
 ) -> None:
-    stream = new_stream(opensearch_server)
+    stream = new_stream(search_server)
     pipeline = opensearch_pipeline({"drop": {"if": "ctx.bad == true"}})
     body = create("bad", bad=True) + create("good")
-    answer = bulk(opensearch_server, stream.name, body, f"pipeline={pipeline}")
+    answer = bulk(search_server, stream.name, body, f"pipeline={pipeline}")
     dropped, good = items(answer)
     assert answer.json()["errors"] is False
     assert (dropped["status"], dropped["result"], good["status"]) == (200, "noop", 201)
@@ -452,13 +457,14 @@ def test_what_a_pipeline_drops_is_a_200_and_no_document(
     stream.delete()
 
 
+@on_opensearch
 def test_a_pipeline_that_sets_the_id_makes_a_409_of_another_event(
-    opensearch_server: SearchServer, opensearch_pipeline: MakePipeline
+    search_server: SearchServer, opensearch_pipeline: MakePipeline
 ) -> None:
     # So a 409 proves that the event is there as long as no pipeline does that.
-    stream = new_stream(opensearch_server)
+    stream = new_stream(search_server)
     pipeline = opensearch_pipeline({"set": {"field": "_id", "value": "same"}})
-    answer = bulk(opensearch_server, stream.name, create("a") + create("b"), f"pipeline={pipeline}")
+    answer = bulk(search_server, stream.name, create("a") + create("b"), f"pipeline={pipeline}")
     assert [item["status"] for item in items(answer)] == [201, 409]
     assert [hit["_id"] for hit in stream.hits()] == ["same"]
     stream.delete()
@@ -490,15 +496,16 @@ def test_a_closed_index_is_an_item_400_for_all(search_server: SearchServer) -> N
     assert (item["status"], item["error"]["type"]) == (400, "index_closed_exception")
 
 
+@on_elasticsearch
 def test_a_closed_write_index_is_an_item_400_for_all(
-    elasticsearch_server: SearchServer,
+    search_server: SearchServer,
 ) -> None:
-    stream = new_stream(elasticsearch_server)
-    bulk(elasticsearch_server, stream.name, create("a")).expect(200)
-    [index] = backing_indices(elasticsearch_server.url, stream.name)
-    request(elasticsearch_server.url, "POST", f"/{index}/_close").expect(200)
-    item = items(bulk(elasticsearch_server, stream.name, create("b")))[0]
-    request(elasticsearch_server.url, "POST", f"/{index}/_open").expect(200)
+    stream = new_stream(search_server)
+    bulk(search_server, stream.name, create("a")).expect(200)
+    [index] = backing_indices(search_server.url, stream.name)
+    request(search_server.url, "POST", f"/{index}/_close").expect(200)
+    item = items(bulk(search_server, stream.name, create("b")))[0]
+    request(search_server.url, "POST", f"/{index}/_open").expect(200)
     stream.delete()
     assert (item["status"], item["error"]["type"]) == (400, "index_closed_exception")
 
@@ -536,25 +543,26 @@ def test_too_few_active_shards_are_an_item_503_for_all(
     assert (item["status"], item["error"]["type"]) == (503, "unavailable_shards_exception")
 
 
+@on_elasticsearch
 def test_a_data_stream_that_makes_ids_itself_refuses_ours(
-    elasticsearch_server: SearchServer,
+    search_server: SearchServer,
 ) -> None:
     # `index.mode: logsdb` takes them.
     dimension = {"type": "keyword", "time_series_dimension": True}
     series = {"@timestamp": {"type": "date"}, "host": {"properties": {"name": dimension}}}
     stream = new_stream(
-        elasticsearch_server,
+        search_server,
         {"properties": series},
         {"index.mode": "time_series", "index.routing_path": ["host.name"]},
     )
     now = datetime.now(UTC).isoformat()
-    answer = bulk(elasticsearch_server, stream.name, create("a", time=now, host={"name": "h"}))
+    answer = bulk(search_server, stream.name, create("a", time=now, host={"name": "h"}))
     item = items(answer)[0]
     assert (item["status"], item["error"]["type"]) == (400, "document_parsing_exception")
     assert "_id must be unset or set to" in item["error"]["reason"]
 
-    logs = new_stream(elasticsearch_server, MAPPINGS, {"index.mode": "logsdb"})
-    answer = bulk(elasticsearch_server, logs.name, create("a") + create("a"))
+    logs = new_stream(search_server, MAPPINGS, {"index.mode": "logsdb"})
+    answer = bulk(search_server, logs.name, create("a") + create("a"))
     assert [item["status"] for item in items(answer)] == [201, 409]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import ServerError, build
+from tests.support.programs import runs, stand_in
 
 # Writes what the goals would, and one line for each time it is run.
 MAVEN = """#!/bin/sh
@@ -25,17 +26,7 @@ done
 @pytest.fixture
 def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program `mvn` that comes before the real one, and can be told to fail or to be slow."""
-    program = tmp_path / "bin" / "mvn"
-    program.parent.mkdir()
-    program.write_text(MAVEN)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    return program
-
-
-def runs(maven: Path) -> int:
-    record = maven.with_name("mvn.runs")
-    return len(record.read_text().splitlines()) if record.exists() else 0
+    return stand_in("mvn", MAVEN, tmp_path, monkeypatch)
 
 
 def test_a_second_build_does_not_run_maven(maven: Path, tmp_path: Path) -> None:

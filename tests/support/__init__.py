@@ -6,6 +6,7 @@
     processes     the real daemon as a process, with its log and its pages
     tls_front     a server of TLS before a cluster, which asks for credentials
     forward_proxy an HTTP proxy on the way to it
+    workers       how a complete run is divided among processes
 
 A test that ships three lines through a lost answer::
 

@@ -21,13 +21,12 @@ import asyncio
 import random
 import ssl
 import threading
+import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import orjson
 import trustme
@@ -38,6 +37,7 @@ from shipper.demo.audit import Audit, LineCounts
 from shipper.demo.bulk_api import Action, BulkSyntaxError, ItemResult
 from shipper.demo.serving import ServerThread
 from tests.servers.launcher import free_port
+from tests.support.closing import Closing
 from tests.support.faults import (
     PATIENCE,
     CutAnswer,
@@ -73,9 +73,11 @@ class Request:
     status: int | None
     """None where there was no whole answer."""
     fault: Fault | None
+    ended: float
+    """When it was answered, by ``time.monotonic``."""
 
 
-class BulkServer:
+class BulkServer(Closing):
     """Serves from the start until `close`; a context manager."""
 
     def __init__(
@@ -114,17 +116,6 @@ class BulkServer:
             self._handle, port=free_port(), tls=self._context(tls_names) if tls else None
         )
         self.up()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def url(self) -> str:
@@ -339,6 +330,7 @@ class BulkServer:
             ids=ids,
             status=status,
             fault=fault,
+            ended=time.monotonic(),
         )
         with self._changed:
             log.append(entry)

@@ -8,12 +8,13 @@ import ssl
 import threading
 import urllib.parse
 
+from tests.support.closing import Closing
 from tests.support.listener import Listener
 
 _PATIENCE = 60.0
 
 
-class ForwardProxy:
+class ForwardProxy(Closing):
     """Serves from the start until `close`; a context manager."""
 
     def __init__(
@@ -38,12 +39,6 @@ class ForwardProxy:
     @property
     def url(self) -> str:
         return f"http{'s' if self._tls else ''}://127.0.0.1:{self._listener.port}"
-
-    def __enter__(self) -> ForwardProxy:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self.close()
 
     def close(self) -> None:
         self._listener.close()

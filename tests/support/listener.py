@@ -9,13 +9,12 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
+from tests.support.closing import Closing
 from tests.support.faults import PATIENCE
 
 
-class Listener:
+class Listener(Closing):
     """Takes connections on loopback, each in a thread of its own; a context manager."""
 
     def __init__(
@@ -57,17 +56,6 @@ class Listener:
         """End a connection that a thread may be waiting on."""
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _accept(self) -> None:
         threads = []

@@ -17,6 +17,7 @@ import threading
 import urllib.parse
 from dataclasses import dataclass
 
+from tests.support.closing import Closing
 from tests.support.listener import Listener
 
 _PATIENCE = 60.0
@@ -34,7 +35,7 @@ class Received:
     """What it was answered."""
 
 
-class TlsFront:
+class TlsFront(Closing):
     """Serves from the start until `close`; a context manager."""
 
     def __init__(
@@ -60,12 +61,6 @@ class TlsFront:
     @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
-
-    def __enter__(self) -> TlsFront:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self.close()
 
     def close(self) -> None:
         self._listener.close()

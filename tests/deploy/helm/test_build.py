@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import helm
+from tests.support.programs import runs, stand_in
 
 # Writes the program that it is asked for, and one line for each time it is run.
 GO = """#!/bin/sh
@@ -23,16 +24,7 @@ echo program > "$2"
 @pytest.fixture
 def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program `go` that comes before the real one, and can be told to fail or to be slow."""
-    program = tmp_path / "bin" / "go"
-    program.parent.mkdir()
-    program.write_text(GO)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    return program
-
-
-def runs(go: Path) -> int:
-    return len(go.with_name("go.runs").read_text().splitlines())
+    return stand_in("go", GO, tmp_path, monkeypatch)
 
 
 def test_a_second_build_does_not_run_the_compiler(go: Path, tmp_path: Path) -> None:

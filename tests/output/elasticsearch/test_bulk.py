@@ -18,11 +18,12 @@ from tests.output.fakes import (
     all_created,
     answer,
     bulk_world,
-    in_a_loop,
     is_done,
     make_batch,
 )
 from tests.support.clock import settle
+from tests.support.faults import PATIENCE
+from tests.support.loop import in_a_loop
 
 REFUSED_CONNECTION = TransportError("connect", "no connection: Connection refused")
 
@@ -552,7 +553,7 @@ class TestOneShardThatRefuses:
             world.transport.script(*[one_shard] * 1000)
             batches = [make_batch(f"{number}", "slow") for number in range(20)]
             for batch in batches:
-                await asyncio.wait_for(world.submit(batch), 5)
+                await asyncio.wait_for(world.submit(batch), PATIENCE)
                 await settle()
             assert world.events("delivered") == 20
             assert not any(is_done(batch) for batch in batches)
@@ -706,7 +707,7 @@ class TestPermits:
             world.transport.script(answer(201, 400))
             await world.submit(make_batch("a", "x" * 5000))
             await world.wait_for(lambda: world.trouble() is not None and bool(world.logged()))
-            await asyncio.wait_for(world.submit(make_batch("c")), 5)
+            await asyncio.wait_for(world.submit(make_batch("c")), PATIENCE)
             await world.wait_for(lambda: world.events("delivered") == 2)
             assert 5000 <= world.budget.held < 6000
             (tmp_path / "gone").mkdir()
@@ -770,7 +771,7 @@ async def test_what_is_left_of_a_request_stops_nobody_however_long_it_is_refused
         world.transport.script(*[block] * 10_000)
         await world.submit(make_batch("a", "new"))
         for number in range(10):
-            await asyncio.wait_for(world.submit(make_batch(f"{number}")), 5)
+            await asyncio.wait_for(world.submit(make_batch(f"{number}")), PATIENCE)
             await world.pass_seconds(10)
         assert world.events("delivered") == 11
         assert world.trouble() is None

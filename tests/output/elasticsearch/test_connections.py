@@ -18,11 +18,11 @@ from shipper.output.elasticsearch.connections import GENERATION_SECONDS
 from shipper.output.elasticsearch.exchange import TransportError
 from shipper.output.elasticsearch.transport import HttpTransport
 from tests.output.elasticsearch.wire import BODY, WireServer, output, response
-from tests.output.fakes import in_a_loop
 from tests.servers.launcher import free_port
 from tests.support.certificates import Authority
 from tests.support.clock import ManualClock
 from tests.support.logs import RecordedLog
+from tests.support.loop import in_a_loop
 from tests.support.tls_front import TlsFront
 
 KEPT = response(keep=True)

@@ -16,9 +16,9 @@ from shipper.config.units import Secret
 from shipper.output.elasticsearch.exchange import TransportError
 from shipper.output.elasticsearch.transport import HttpTransport
 from tests.output.elasticsearch.wire import BODY, WireServer, failure, output, post, response
-from tests.output.fakes import in_a_loop
 from tests.support.certificates import Authority, Client
 from tests.support.clock import ManualClock
+from tests.support.loop import in_a_loop
 from tests.support.tls_front import TlsFront
 
 

@@ -17,11 +17,11 @@ from shipper.errors import ConfigError
 from shipper.output.elasticsearch.exchange import TransportError
 from shipper.output.elasticsearch.transport import HttpTransport
 from tests.output.elasticsearch.wire import BODY, WireServer, failure, output, post, response
-from tests.output.fakes import in_a_loop
 from tests.servers.launcher import free_port
 from tests.support.certificates import Authority
 from tests.support.clock import ManualClock
 from tests.support.forward_proxy import ForwardProxy
+from tests.support.loop import in_a_loop
 from tests.support.tls_front import TlsFront
 
 AUTHORIZATION = "Basic " + base64.b64encode(b"user:MARKER7proxy").decode()

@@ -33,10 +33,10 @@ from tests.output.elasticsearch.wire import (
     post,
     response,
 )
-from tests.output.fakes import in_a_loop
 from tests.servers.launcher import free_port
 from tests.support.clock import ManualClock
 from tests.support.logs import RecordedLog
+from tests.support.loop import in_a_loop
 
 
 async def ask(answer: bytes, body: Body = BODY, path: str = "", **settings: Any) -> Heard:

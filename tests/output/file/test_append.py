@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ import pytest
 from shipper.config.file_output import FileConfig, FileFormat
 from shipper.config.units import ByteSize
 from shipper.output.file.append import AppendedFile
+from tests.support.disk import no_file_larger_than
 
 KIB = 1024
 LEAST = 64 * KIB
@@ -54,17 +52,6 @@ def big(dead_letter: str) -> bytes:
 
 def rotated(path: Path) -> list[Path]:
     return sorted(each for each in path.parent.iterdir() if each != path)
-
-
-@contextmanager
-def room_for(count: int) -> Iterator[None]:
-    """No file may become larger than so many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_is_appended_is_there_in_its_order(path: Path) -> None:
@@ -176,7 +163,7 @@ def test_a_directory_that_is_missing_is_not_made(path: Path) -> None:
 def test_what_a_full_disk_took_of_a_write_is_cut_off_again(path: Path) -> None:
     file = appended(path)
     file.append(LINE)
-    with room_for(10_000):
+    with no_file_larger_than(10_000):
         for _ in range(2):
             with pytest.raises(OSError) as caught:
                 file.append(b'{"b":"%b"}\n' % (b"x" * 20_000))
@@ -255,7 +242,7 @@ def test_bytes_that_went_are_told_also_when_the_write_after_it_failed(path: Path
     file = appended(path, keep=1)
     file.append(big("a"))
     file.append(big("b"))
-    with room_for(100), pytest.raises(OSError, match="large"):
+    with no_file_larger_than(100), pytest.raises(OSError, match="large"):
         file.append(big("c"))
     assert file.append(big("c")) == len(big("a"))
     file.close()
