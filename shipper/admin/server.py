@@ -15,6 +15,7 @@ from aiohttp import web
 from shipper.admin.status import Status
 from shipper.clock import Clock
 from shipper.logs import Log
+from shipper.option_names import OWN_NAMES, OptionNames
 
 #: Between two tries to listen, in seconds.
 _RETRY_SECONDS = 15.0
@@ -33,8 +34,10 @@ class AdminServer:
         metrics: Callable[[], bytes],
         clock: Clock,
         log: Log,
+        names: OptionNames = OWN_NAMES,
     ) -> None:
-        """`listen`: HOST:PORT."""
+        """`listen`: HOST:PORT; `names`: what messages call the options."""
+        self._names = names
         self._listen = listen
         self._status = status
         self._metrics = metrics
@@ -58,7 +61,7 @@ class AdminServer:
                         key="admin",
                         listen=self._listen,
                         error=error.strerror or str(error),
-                        hint="set admin.listen to an address of this machine that is free",
+                        hint=f"set {self._names('admin.listen')} to a free address of this machine",
                     )
                     await self._clock.sleep(_RETRY_SECONDS)
             self._log.info("the admin server listens", listen=self._listen)

@@ -15,6 +15,7 @@ from shipper.files.retention import Retention
 from shipper.files.tail import Tail
 from shipper.logs import Log
 from shipper.metrics import Metrics
+from shipper.option_names import OWN_NAMES, OptionNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,11 @@ class FileTracker:
         metrics: Metrics,
         log: Log,
         max_kept_bytes: int,
+        names: OptionNames = OWN_NAMES,
     ) -> None:
-        """`max_kept_bytes`: of files that are deleted and not done."""
+        """`max_kept_bytes`: of files that are deleted and not done; `names`: what messages call the
+        options."""
+        self._names = names
         self._inputs = inputs
         self._filesystem = filesystem
         self._faults = faults
@@ -154,7 +158,7 @@ class FileTracker:
             self._metrics.count("shipper_lost_lines_total", lines, "retention")
             self._log.error(
                 "a deleted file is given up: files that are not done take more than "
-                "retention.max_bytes",
+                f"{self._names('retention.max_bytes')}",
                 path=tail.path,
                 lost_bytes=size,
                 lost_lines=lines,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from shipper.filebeat_registry.takeover import import_now, plan_import, take_over
 
 from shipper.clock import SystemClock
 from shipper.config.inputs import InputConfig
@@ -25,7 +26,6 @@ from shipper.errors import RegistryError
 from shipper.filebeat_registry.entries import Unused
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.filebeat_registry.report import decision_in_words
-from shipper.filebeat_registry.takeover import import_now, plan_import, take_over
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import NO_MARK, identity_of, mark_of
 from shipper.files.registry import FileRecord, Registry

@@ -79,7 +79,7 @@ def translate(root: Node, found: Mapping[str, Value], draft: Draft) -> bool:
     outputs = find(root, "output")
     names = list(outputs.content) if outputs and isinstance(outputs.content, dict) else []
     if outputs is not None and len(names) > 1:
-        raise outputs.error("output", "there is more than one", "leave one of them")
+        raise outputs.error("output", f"several outputs: {', '.join(names)}", "keep one of them")
     match names:
         case ["file"]:
             _file(Value(None, find(root, "output.file") or root, "output.file"), found, draft)
@@ -94,7 +94,12 @@ def translate(root: Node, found: Mapping[str, Value], draft: Draft) -> bool:
 def _file(whole: Value, found: Mapping[str, Value], draft: Draft) -> None:
     path, filename = found.get("output.file.path"), found.get("output.file.filename")
     if path is None:
-        raise whole.error("it has no path")
+        key = "output.file.path"
+        if draft.is_missing(key, found, key):
+            advice = "add the directory that the file is to be in"
+            draft.problems.report(whole.node.error(key, "required option is missing", advice))
+        draft.spoil(("output", "file"))
+        return
     name = str(filename.value) if filename else "filebeat"
     draft.put(("output", "file", "path"), f"{path.value}/{name}.ndjson", path)
     if every := found.get("output.file.rotate_every_kb"):

@@ -264,14 +264,14 @@ def of_fate(*fates: Support) -> list[Any]:
     return [
         pytest.param(section, option, id=label(section, option))
         for section, option in TABLE
-        if option.fate in fates
+        if option.support in fates
     ] + (
         []
         if Support.HONOURED in fates
         else [
             pytest.param(section, option, id=f"beside the output: {label(section, option)}")
             for section, option in TABLE
-            if option.fate in fates and not section.prefix and option.name.startswith("queue.")
+            if option.support in fates and not section.prefix and option.name.startswith("queue.")
         ]
     )
 
@@ -345,7 +345,7 @@ def line_of(content: Mapping[str, Any], key: str) -> int:
 
 def test_every_option_that_is_honoured_has_an_example_and_no_other() -> None:
     honoured = [
-        label(section, option) for section, option in TABLE if option.fate is Support.HONOURED
+        label(section, option) for section, option in TABLE if option.support is Support.HONOURED
     ]
     assert sorted(EFFECTS) == sorted({*honoured} - {"output.elasticsearch"})
 
@@ -384,7 +384,7 @@ def test_an_option_that_is_refused_is_told_with_its_line_and_what_to_do(
     error = refusal(written(content))
     assert error.what == f"{key.replace('[]', '[0]')}: shipper has no such option"
     assert error.where == f"filebeat.yml, line {line_of(content, key)}"
-    assert error.what_to_do == option.says
+    assert error.what_to_do == option.description
 
 
 @pytest.mark.parametrize(("section", "option"), of_fate(Support.IGNORED))
@@ -396,7 +396,7 @@ def test_an_option_that_is_ignored_is_remarked_by_name_and_changes_nothing(
     made = draft(written(content))
     (notice,) = made.notices
     assert notice.key == key.replace("[]", "[0]")
-    assert notice.what == f"ignored: {option.says}"
+    assert notice.what == f"ignored: {option.description}"
     assert notice.place.line == line_of(content, key)
     assert made.content == draft(written(configuration(section, beside(option)))).content
 
@@ -418,7 +418,7 @@ def test_an_option_that_is_fixed_may_say_what_is_so_anyway_and_nothing_else(
         error = refusal(written(content))
         assert error.what.startswith(f"{key.replace('[]', '[0]')}: it can only be ")
         assert error.where == f"filebeat.yml, line {line_of(content, key)}"
-        assert error.what_to_do == option.says
+        assert error.what_to_do == option.description
 
 
 @pytest.mark.parametrize(("section", "option"), of_fate(*Support))
