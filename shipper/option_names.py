@@ -15,9 +15,10 @@ _BEGIN, _END = "\ue000", "\ue001"
 _MARK = re.compile(f"{_BEGIN}([^{_END}]*){_END}")
 
 
-def option(path: str) -> str:
-    """An option in a message, by its whole path (`output.tls.ca`, `inputs[].paths`)."""
-    return f"{_BEGIN}{path}{_END}"
+def option(path: str, *others: str) -> str:
+    """An option in a message, by its whole path (`output.tls.ca`, `inputs[].paths`); or one of
+    several, of which those are named that the dialect has."""
+    return f"{_BEGIN}{' '.join((path, *others))}{_END}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,13 @@ class OptionNames:
 
     def fill(self, text: str) -> str:
         """A message with the names of its options."""
-        return _MARK.sub(lambda found: self(found[1]), text)
+        return _MARK.sub(lambda found: self._one_of(found[1].split()), text)
+
+    def _one_of(self, paths: list[str]) -> str:
+        there = [path for path in paths if not self.missing or path in self.names] or paths[:1]
+        # Two of ours may be one there.
+        *others, last = dict.fromkeys(map(self, there))
+        return f"{', '.join(others)} or {last}" if others else last
 
 
 #: Our own dialect: every option has the name that the code has for it.

@@ -8,7 +8,7 @@ of the section leaves out what concerns that value: one mistake is one problem.
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 
 import msgspec
@@ -73,12 +73,14 @@ class _Builder:
                     self._source_report("required option is missing", (*path, name), "add it")
                 bad.add(name)
                 values[name] = _stand_in(field.type)
-        section, found_in_it = _made(kind, values)
+        section, of_values = _made(kind, values)
+        of_target = []
         if kind is OutputConfig and not self._is_reported:
-            found_in_it += target_problems(
-                [key for key, value in content.items() if value or key != "index"]
-            )
-        for problem in _of_good_values(found_in_it, bad):
+            of_target = list(_target_problems(content))
+        if kind is OutputConfig and "hosts" not in content:
+            # Not that they are empty, but that there are none.
+            of_values = [found for found in of_values if found.key != "hosts"]
+        for problem in _of_good_values((*of_values, *of_target), bad):
             self._report_problem(problem, path)
         return section
 
@@ -165,6 +167,11 @@ class _Builder:
         self._problems.report(self._source.error(what, path, advice))
 
 
+def _target_problems(content: Mapping[str, object]) -> Iterator[SectionProblem]:
+    # An empty `index` is none.
+    yield from target_problems([key for key, value in content.items() if value or key != "index"])
+
+
 def _made(kind: type[Section], values: dict[str, object]) -> tuple[Section, list[SectionProblem]]:
     try:
         return kind(**values), []
@@ -185,7 +192,7 @@ def _empty(kind: type[Section]) -> Section:
     return _made(kind, {name: _stand_in(each) for name, each in required.items()})[0]
 
 
-def _of_good_values(found: list[SectionProblem], bad: set[str]) -> Iterator[SectionProblem]:
+def _of_good_values(found: Iterable[SectionProblem], bad: set[str]) -> Iterator[SectionProblem]:
     for problem in found:
         if not bad.intersection((problem.key, *problem.others)):
             yield problem

@@ -56,7 +56,9 @@ class FileConfig(Section, frozen=True):
 
     def problems(self) -> Iterator[SectionProblem]:
         if "\0" in self.path:
-            yield SectionProblem("path", "a path with a NUL character", "remove the character")
+            yield SectionProblem(
+                "path", "the path contains a NUL character", "remove it"
+            )
         elif not os.path.isabs(self.path):
             yield SectionProblem(
                 "path", f"`{self.path}` is not an absolute path", "begin it with /"

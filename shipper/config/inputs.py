@@ -69,7 +69,7 @@ class EventRule(Section, frozen=True):
         if not (self.type or self.namespace or self.pod or self.binary):
             yield SectionProblem(
                 "",
-                "a rule without globs",
+                "the rule has no globs",
                 "give at least one of type, namespace, pod, binary",
                 others=("type", "namespace", "pod", "binary"),
             )
@@ -228,7 +228,7 @@ class InputConfig(Section, frozen=True):
         for key, patterns in (("paths", self.paths), ("exclude", self.exclude)):
             for index, pattern in enumerate(patterns):
                 if "\0" in pattern:
-                    what, advice = "a path with a NUL character", "remove the character"
+                    what, advice = "the path contains a NUL character", "remove the character"
                 elif not os.path.isabs(pattern):
                     what, advice = f"`{pattern}` is not an absolute path", "begin it with /"
                 else:
@@ -244,7 +244,7 @@ class InputConfig(Section, frozen=True):
         except TypeError:
             yield SectionProblem(
                 "fields",
-                "a value that cannot be written as JSON",
+                "contains a value that cannot be written as JSON",
                 "use text, numbers, true, false, lists and keys with values",
             )
         for name in sorted(_NOT_YOURS & set(self.fields)) if self.fields_under_root else ():

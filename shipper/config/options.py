@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TypeVar
 
+from shipper.option_names import OWN_NAMES
+
 _T = TypeVar("_T")
 
 _DURATION = re.compile(r"([+-]?)((?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+)")
@@ -40,7 +42,7 @@ class OptionError(ValueError):
         return "; ".join(each._text() for each in self.all)
 
     def _text(self) -> str:
-        advice = f" ({self.what_to_do})" if self.what_to_do else ""
+        advice = f" ({OWN_NAMES.fill(self.what_to_do)})" if self.what_to_do else ""
         return f"{self.path}: {self.problem}{advice}" if self.path else f"{self.problem}{advice}"
 
 

@@ -95,9 +95,10 @@ class BackoffConfig(Section, frozen=True):
     max: Annotated[Seconds, Meta(description="At the most, ever.")] = Seconds(30)
 
     def problems(self) -> Iterator[SectionProblem]:
-        yield from within("initial", self.initial, Seconds(0.001), Seconds(3600))
-        yield from within("max", self.max, Seconds(0.001), Seconds(3600))
-        if self.max < self.initial:
+        bounds = (Seconds(0.001), Seconds(3600))
+        of_ranges = [*within("initial", self.initial, *bounds), *within("max", self.max, *bounds)]
+        yield from of_ranges
+        if self.max < self.initial and not of_ranges:
             yield SectionProblem(
                 "max",
                 f"{self.max} is less than {option('output.backoff.initial')}, {self.initial}",
@@ -277,14 +278,14 @@ class OutputConfig(Section, frozen=True):
         if self.username and not password:
             yield SectionProblem(
                 "username",
-                "a user without a password",
-                f"set {option('output.password')} or {option('output.password_file')}",
+                "set without a password",
+                f"set {option('output.password', 'output.password_file')}",
                 others=("password", "password_file"),
             )
         if password and not self.username:
             yield SectionProblem(
                 password,
-                "a password without a user",
+                "set without a user",
                 f"set {option('output.username')}",
                 others=("username",),
             )
@@ -307,8 +308,8 @@ def target_problems(given: Collection[str]) -> Iterator[SectionProblem]:
         if not clusters:
             yield SectionProblem(
                 "",
-                "no destination",
-                f"set one of {', '.join(map(_in_output, _DESTINATIONS))}",
+                "there is no destination",
+                f"set {option(*map('output.{}'.format, _DESTINATIONS))}",
                 others=_DESTINATIONS,
             )
         return
@@ -345,7 +346,10 @@ def _header_problems(headers: Mapping[str, Secret]) -> Iterator[SectionProblem]:
         elif name.lower() in _OUR_HEADERS:
             what, advice = "this header is set by shipper", "remove it"
         elif not value.reveal().isprintable():
-            what, advice = "a value with a control character", "remove line breaks and the like"
+            what, advice = (
+                "the value contains a control character",
+                "remove line breaks and the like",
+            )
         else:
             continue
         yield SectionProblem("headers", what, advice, steps=(name,))
@@ -363,7 +367,7 @@ def _host_problems(hosts: HostList) -> Iterator[SectionProblem]:
     if any("@" in host for host in hosts):
         yield SectionProblem(
             "hosts",
-            "a URL with a user or a password in it",
+            "the URL contains a user or a password",
             f"use {option('output.username')} and {option('output.password')}, which no log shows",
         )
         return
@@ -376,7 +380,7 @@ def _host_problem(host: str) -> str:
     """What is wrong with a URL; empty if nothing is."""
     # A query may hold a token: it is not repeated.
     if "?" in host or "#" in host:
-        return "a URL with a query or a fragment"
+        return "the URL contains a query or a fragment"
     try:
         url = urlsplit(host)
         is_url = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0

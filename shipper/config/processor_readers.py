@@ -190,7 +190,7 @@ def _add_host_metadata(options: Options) -> ProcessorConfig:
     location = found.geo.get("location", "0,0")
     if not _LOCATION.fullmatch(location):
         geo.report(
-            "location", f"`{location}` is not latitude,longitude", "use such as 40.71,-74.00"
+            "location", f"`{location}` is not latitude,longitude", "write it as 40.71,-74.00"
         )
     return found
 
@@ -310,7 +310,7 @@ def _mapping(options: Options, key: str) -> dict[str, object]:
     except TypeError:
         options.report(
             key,
-            "a value that cannot be written as JSON",
+            "contains a value that cannot be written as JSON",
             "use text, numbers, true, false, lists and keys with values",
         )
         return {}

@@ -37,7 +37,7 @@ class ProxyConfig(Section, frozen=True):
         if "@" in self.url:
             yield SectionProblem(
                 "url",
-                "a URL with a user or a password in it",
+                "the URL contains a user or a password",
                 f"use {option('output.proxy.username')} and {option('output.proxy.password')}",
             )
         elif self.url and not is_proxy_url(self.url):
@@ -61,21 +61,21 @@ class ProxyConfig(Section, frozen=True):
         if self.username and not has_password:
             yield SectionProblem(
                 "username",
-                "a user without a password",
-                f"set {option('output.proxy.password')} or {option('output.proxy.password_file')}",
+                "set without a password",
+                f"set {option('output.proxy.password', 'output.proxy.password_file')}",
                 others=("password", "password_file"),
             )
         if has_password and not self.username:
             yield SectionProblem(
                 given,
-                "a password without a user",
+                "set without a user",
                 f"set {option('output.proxy.username')}",
                 others=("username",),
             )
         if self.username and not self.url:
             yield SectionProblem(
                 "username",
-                "a user without a proxy",
+                "set without a proxy",
                 f"set {option('output.proxy.url')}",
                 others=("url",),
             )

@@ -94,7 +94,7 @@ class TlsConfig(Section, frozen=True):
             if getattr(self, given) and not getattr(self, missing):
                 yield SectionProblem(
                     given,
-                    f"a {given} without its {missing}",
+                    f"set without its {missing}",
                     f"set {option(f'output.tls.{missing}')}",
                     others=(missing,),
                 )
@@ -107,7 +107,7 @@ class TlsConfig(Section, frozen=True):
         if (self.key_passphrase or self.key_passphrase_file) and not self.key:
             yield SectionProblem(
                 "key_passphrase" if self.key_passphrase else "key_passphrase_file",
-                "a passphrase without a key",
+                "set without a key",
                 f"set {option('output.tls.key')}",
                 others=("key",),
             )

@@ -55,7 +55,7 @@ def compose(text: bytes, name: str) -> yaml.MappingNode:
         raise ConfigError(f"invalid YAML: {error}", where=name) from error
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(
-            "the configuration is empty",
+            "the file has no options",
             where=name,
             what_to_do="it needs `inputs:` and `output:` at least",
         )

@@ -217,8 +217,8 @@ def read_records(directory: Path) -> list[FileRecord]:
         raise RegistryError(
             f"the registry cannot be read: {error}",
             where=str(path),
-            what_to_do=f"set {option('data_dir')} to that of a daemon that has run, and be a user who "
-            "may read it",
+            what_to_do=f"set {option('data_dir')} to that of a daemon that has run, and be a "
+            "user who may read it",
         ) from error
 
 

@@ -283,4 +283,6 @@ def _nearest(section: Section, keys: str) -> str:
 
 
 def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"`{value}`"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"`{value}`" if value else "an empty text"

@@ -121,6 +121,7 @@ def translate(
     problems = draft.problems
     draft.put(("output",), {}, whole)
     if "hosts" in found:
+        draft.spoil(("output", "hosts"))
         with problems:
             _hosts(found["hosts"], found, draft)
     elif needs_hosts and draft.is_missing(f"{whole.key}.hosts", found, "hosts"):
@@ -245,7 +246,9 @@ def _backoff(found: Mapping[str, Value], draft: Draft) -> None:
     if first:
         draft.put(initial, first.value, first)
         if not most:
-            draft.assume(longest, duration_text(max(_MOST_BACKOFF, seconds(first.node))))
+            draft.assume(
+                longest, duration_text(min(max(_MOST_BACKOFF, seconds(first.node)), 3600.0))
+            )
     if most:
         draft.put(longest, most.value, most)
         if not first:

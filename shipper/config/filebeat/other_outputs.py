@@ -70,6 +70,7 @@ OUTPUTS = Section(
     ),
 )
 
+_SUPPORTED = frozenset({"elasticsearch", "file", "console"})
 _KIB = 1024
 _KEEP = 7
 
@@ -77,7 +78,9 @@ _KEEP = 7
 def translate(root: Node, found: Mapping[str, Value], draft: Draft) -> bool:
     """Sets the output, if it is one of these; returns whether it is. Raises ConfigError."""
     outputs = find(root, "output")
-    names = list(outputs.content) if outputs and isinstance(outputs.content, dict) else []
+    given = list(outputs.content) if outputs and isinstance(outputs.content, dict) else []
+    # Of any other it is said that it is not supported.
+    names = [name for name in given if name in _SUPPORTED]
     if outputs is not None and len(names) > 1:
         raise outputs.error("output", f"several outputs: {', '.join(names)}", "keep one of them")
     match names:

@@ -231,6 +231,9 @@ def _unite(below: Node, value: Node, path: str) -> None:
         for key, node in value.content.items():
             put(below, key, node, path)
         return
+    if not (isinstance(below.content, Scalar) and isinstance(value.content, Scalar)):
+        # Which of the two is meant cannot be told.
+        below.content = INVALID_SCALAR
     raise _twice(path, value.location)
 
 

@@ -159,8 +159,9 @@ def _unusable(
         return ConfigError(
             "the passphrase does not open the key" if has_passphrase else "the key is encrypted",
             where=key_at,
-            what_to_do=f"set {option('output.tls.key_passphrase')} or "
-            f"{option('output.tls.key_passphrase_file')} to its passphrase",
+            what_to_do="set "
+            f"{option('output.tls.key_passphrase', 'output.tls.key_passphrase_file')} to its "
+            "passphrase",
         )
     return ConfigError(
         f"the certificate and its key cannot be used: {reason or 'it is not PEM'}",

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from shipper.filebeat_registry.takeover import import_now, plan_import, take_over
 
 from shipper.clock import SystemClock
 from shipper.config.inputs import InputConfig
@@ -24,6 +23,7 @@ from shipper.config.model import Config
 from shipper.demo.generator import LogWriter
 from shipper.errors import RegistryError
 from shipper.filebeat_registry.entries import Unused
+from shipper.filebeat_registry.importing import import_at_start, import_now, plan_import
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.filebeat_registry.report import decision_in_words
 from shipper.files.filesystem import FileSystem, Inode
@@ -480,7 +480,7 @@ class TestOnceOnly:
         log = Log(out, SystemClock(), Level.INFO, LogFormat.JSON)
         registry, _ = Registry.open(world.data)
         try:
-            take_over(registry, config or world.config, world.filesystem, SystemClock(), log)
+            import_at_start(registry, config or world.config, world.filesystem, SystemClock(), log)
         finally:
             registry.close()
         return [msgspec.json.decode(line) for line in out.getvalue().splitlines()]
@@ -553,9 +553,9 @@ class TestOnceOnly:
             )
             for value in ("none", "auto")
         )
-        assert none.import_place is None
+        assert none.import_directory is None
         assert self.start(world, none) == []
-        assert auto.import_place == world.data / "registry" / "filebeat"
+        assert auto.import_directory == world.data / "registry" / "filebeat"
         assert self.start(world, auto) == []
         shutil.copytree(world.filebeat.data, world.data, dirs_exist_ok=True)
         assert len(self.start(world, auto)) == 2
