@@ -108,6 +108,8 @@ class OutputError(ShipperError):
 
 def reason_of(error: OSError) -> str:
     """Why the system refused something, in its own words: `no such file or directory`."""
-    words = os.strerror(error.errno) if error.errno else str(error.strerror or error)
+    # Those of getaddrinfo are below 0, and have words of their own.
+    is_errno = error.errno is not None and error.errno > 0
+    words = os.strerror(error.errno or 0) if is_errno else str(error.strerror or error)
     # An acronym stays one: `I/O error`.
     return words if words[1:2].isupper() or words[1:2] == "/" else words[:1].lower() + words[1:]

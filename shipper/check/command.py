@@ -75,7 +75,7 @@ def _check_files(config: Config) -> list[Finding]:
             for path, fault in unreadable.items():
                 detail = f"{path}: {reason_of(fault)}"
                 advice = "Tetragon writes its logs as root with mode 600: run as root, or change it"
-                findings.append(Finding(subject, "read permission", Status.FAILED, detail, advice))
+                findings.append(Finding(subject, "readable", Status.FAILED, detail, advice))
             if found.missing:
                 detail = f"{found.missing[0]} does not exist yet; shipper waits for it"
                 advice = (
@@ -99,27 +99,27 @@ def _check_data_dir(config: Config) -> Finding:
     while not existing.exists():
         existing = existing.parent
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-        return Finding(subject, "write permission", Status.OK)
+        return Finding(subject, "writable", Status.OK)
     detail = f"{existing} is not a directory that this user may write to"
     advice = f"change its owner, or set {config.option_names('data_dir')} to another directory"
-    return Finding(subject, "write permission", Status.FAILED, detail, advice)
+    return Finding(subject, "writable", Status.FAILED, detail, advice)
 
 
 def _check_local_output(config: Config) -> Finding:
     """What can be said of a file, or standard output, without writing to it."""
     output = config.output
     if output.file is UNSET:
-        return Finding("standard output", "write permission", Status.OK)
+        return Finding("standard output", "writable", Status.OK)
     path = Path(output.file.path)
     subject = f"output {path}"
     if not path.parent.is_dir():
         detail, advice = f"{path.parent} is not a directory", "create it, or mount the volume"
-        return Finding(subject, "write permission", Status.FAILED, detail, advice)
+        return Finding(subject, "writable", Status.FAILED, detail, advice)
     if not os.access(path.parent, os.W_OK | os.X_OK):
         detail, advice = f"this user may not write to {path.parent}", "change its owner"
-        return Finding(subject, "write permission", Status.FAILED, detail, advice)
+        return Finding(subject, "writable", Status.FAILED, detail, advice)
     if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
         detail = "it is not a file that this user may read and write"
         advice = f"set {config.option_names('output.file.path')} to another path"
-        return Finding(subject, "write permission", Status.FAILED, detail, advice)
-    return Finding(subject, "write permission", Status.OK)
+        return Finding(subject, "writable", Status.FAILED, detail, advice)
+    return Finding(subject, "writable", Status.OK)

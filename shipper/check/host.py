@@ -238,7 +238,9 @@ class HostCheck:
             await self._try_to_write(name, untaken)
         else:
             created = "data stream" if self._output.is_data_stream else "index"
-            self._unknown("write permission", f"known once the first event creates the {created}")
+            self._unknown(
+                "write permission", f"unknown until the first event creates the {created}"
+            )
 
     async def _try_to_write(self, name: str, untaken: bytes) -> None:
         """Sends a document that nobody takes: 400 is a yes."""

@@ -56,9 +56,7 @@ class FileConfig(Section, frozen=True):
 
     def problems(self) -> Iterator[SectionProblem]:
         if "\0" in self.path:
-            yield SectionProblem(
-                "path", "the path contains a NUL character", "remove it"
-            )
+            yield SectionProblem("path", "the path contains a NUL character", "remove it")
         elif not os.path.isabs(self.path):
             yield SectionProblem(
                 "path", f"`{self.path}` is not an absolute path", "begin it with /"

@@ -346,10 +346,7 @@ def _header_problems(headers: Mapping[str, Secret]) -> Iterator[SectionProblem]:
         elif name.lower() in _OUR_HEADERS:
             what, advice = "this header is set by shipper", "remove it"
         elif not value.reveal().isprintable():
-            what, advice = (
-                "the value contains a control character",
-                "remove line breaks and the like",
-            )
+            what, advice = ("the value contains a control character", "remove line breaks")
         else:
             continue
         yield SectionProblem("headers", what, advice, steps=(name,))

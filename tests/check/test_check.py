@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import msgspec
 import pytest
 
 from shipper.check.command import check
-from shipper.check.findings import Finding, Status, report
+from shipper.check.findings import Finding, Status, exit_code, print_json, print_text
 from shipper.clock import SystemClock
+from shipper.config.filebeat.draft import Notice
 from shipper.config.inputs import InputConfig
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
@@ -21,7 +23,7 @@ from shipper.config.proxy import ProxyConfig
 from shipper.config.tls import TlsConfig, TlsVerify
 from shipper.config.units import HostList, Secret
 from shipper.demo import bulk_api
-from shipper.errors import ConfigError
+from shipper.errors import ConfigError, Location
 from tests.servers.launcher import free_port
 from tests.support.bulk_server import BulkServer
 from tests.support.certificates import Authority
@@ -66,8 +68,9 @@ def findings(config: Config) -> dict[str, Finding]:
 def shown(config: Config) -> tuple[int, str]:
     """Return the exit code and the report."""
     stream = io.StringIO()
-    code = report("/etc/shipper.yml", asyncio.run(check(config, SystemClock())), stream)
-    return code, stream.getvalue()
+    found = asyncio.run(check(config, SystemClock()))
+    print_text("/etc/shipper.yml", (), found, stream)
+    return exit_code(found), stream.getvalue()
 
 
 def test_nothing_wrong(
@@ -76,16 +79,16 @@ def test_nothing_wrong(
     log_directory.write(3)
     assert shown(config) == (
         0,
-        f"configuration /etc/shipper.yml: ok\n"
+        f"configuration /etc/shipper.yml: OK\n"
         f"input tetragon\n"
-        f"  files        ok        {log_directory.glob}: 1 now\n"
+        f"  OK       files             {log_directory.glob}: 1 file\n"
         f"data_dir {config.data_dir}\n"
-        f"  writable     ok      \n"
+        f"  OK       writable\n"
         f"{bulk_server.url}\n"
-        f"  reachable    ok        Elasticsearch 8.15.3\n"
-        f"  data stream  ok        {STREAM}\n"
-        f"  may write    ok      \n"
-        f"nothing wrong\n",
+        f"  OK       reachable         Elasticsearch 8.15.3\n"
+        f"  OK       data stream       {STREAM}\n"
+        f"  OK       write permission\n"
+        f"result: OK\n",
     )
     assert bulk_server.documents == {}
     assert not Path(config.data_dir).exists()
@@ -94,8 +97,28 @@ def test_nothing_wrong(
 def test_what_is_wrong_comes_with_advice_and_exit_code_1(config: Config) -> None:
     code, text = shown(with_output(config, hosts=HostList([f"http://127.0.0.1:{free_port()}"])))
     assert code == 1
-    assert "  reachable    WRONG     no connection: Connection refused\n    -> look at" in text
-    assert text.endswith("1 wrong\n")
+    assert "  FAILED   reachable         no connection: connection refused\n    -> check" in text
+    assert text.endswith("result: 1 FAILED\n")
+
+
+def test_as_json_it_is_one_object(config: Config) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    found = asyncio.run(check(with_output(config, hosts=HostList([away])), SystemClock()))
+    notice = Notice("queue.mem.events", "ignored: x", Location("filebeat.yml", 3))
+    stream = io.StringIO()
+    print_json("/etc/shipper.yml", [notice], found, stream)
+    report = json.loads(stream.getvalue())
+    assert (report["configuration"], report["status"]) == ("/etc/shipper.yml", "FAILED")
+    assert report["notices"] == [
+        {"file": "filebeat.yml", "line": 3, "option": "queue.mem.events", "what": "ignored: x"}
+    ]
+    assert report["findings"][-1] == {
+        "subject": away,
+        "check": "reachable",
+        "status": "FAILED",
+        "detail": "no connection: connection refused",
+        "what_to_do": "check the address and port, and firewalls in between",
+    }
 
 
 class TestReaching:
@@ -134,7 +157,7 @@ class TestReaching:
         bulk_server.pages[ROOT] = (301, {})
         found = findings(config)
         assert found["reachable"].detail == "HTTP 301"
-        assert found["reachable"].what_to_do == "give the URL that it redirects to"
+        assert found["reachable"].what_to_do == "use the URL that it redirects to"
         assert len(bulk_server.other_requests) == 1
 
     @pytest.mark.parametrize("status", [429, 500, 503])
@@ -174,8 +197,8 @@ class TestCertificates:
         with BulkServer(tls=True, tls_names=("es.example",)) as server:
             tls = TlsConfig(verify=TlsVerify.NONE)
             found = findings(with_output(config, hosts=HostList([server.url]), tls=tls))
-        assert found["certificate"].status is Status.UNKNOWN
-        assert "it is not verified" in found["certificate"].detail
+        assert found["certificate"].status is Status.WARNING
+        assert "is not verified (output.tls.verify: none)" in found["certificate"].detail
         assert found["write permission"].status is Status.OK
 
     @pytest.mark.parametrize(
@@ -184,7 +207,7 @@ class TestCertificates:
             ("name", "is for another name", "output.tls.server_name"),
             ("expired", "certificate has expired", "clock"),
             ("fingerprint", "has the fingerprint", "output.tls.ca_trusted_fingerprint"),
-            ("client", "asks for a certificate of ours", "output.tls.certificate"),
+            ("client", "requires a client certificate", "output.tls.certificate"),
         ],
     )
     def test_each_fault_of_tls_has_its_own_words(
@@ -210,7 +233,7 @@ class TestCertificates:
     def test_a_proxy_that_does_not_know_us_is_named(self, config: Config) -> None:
         with ForwardProxy(authorization="Basic right") as proxy:
             found = findings(with_output(config, proxy=ProxyConfig(url=proxy.url)))["reachable"]
-        assert found.detail == "the proxy does not know us: HTTP 407"
+        assert found.detail == "the proxy requires authentication: HTTP 407"
         assert "output.proxy.username" in found.what_to_do
 
     def test_what_is_no_elasticsearch_is_said_and_is_no_failure_by_itself(
@@ -222,7 +245,7 @@ class TestCertificates:
             found = findings(with_output(config, hosts=HostList([front.url]), tls=tls))
         assert found["reachable"].status is Status.OK
         assert found["product"].status is Status.UNKNOWN
-        assert "does not say that it is Elasticsearch" in found["product"].detail
+        assert "does not identify itself as Elasticsearch" in found["product"].detail
 
 
 class TestCredentials:
@@ -232,7 +255,7 @@ class TestCredentials:
         assert found["reachable"].status is Status.OK
         assert found["authentication"].detail.startswith("HTTP 401: ")
         assert found["authentication"].what_to_do == (
-            "credentials are asked for: set username and password, or api_key"
+            "credentials are required: set output.api_key, or output.username and output.password"
         )
         assert "write permission" not in found
 
@@ -249,13 +272,13 @@ class TestCredentials:
         bulk_server.authorization = "ApiKey right"
         code, text = shown(with_output(config, **given))
         assert code == 1
-        assert "these credentials are not accepted: look at username, password and api_key" in text
+        assert " accepted: check output." in text
         assert "geheim" not in text
 
     def test_a_wrong_token(self, config: Config, bulk_server: BulkServer) -> None:
         bulk_server.authorization = "Bearer right"
         found = findings(with_output(config, bearer_token=Secret("geheim")))["authentication"]
-        assert found.what_to_do == "this token is not accepted: look at bearer_token"
+        assert found.what_to_do == "the token is not accepted: check output.bearer_token"
         assert shown(with_output(config, bearer_token=Secret("right")))[0] == 0
 
     def test_right_ones(self, config: Config, bulk_server: BulkServer) -> None:
@@ -291,7 +314,7 @@ class TestDataStream:
         found = findings(config)
         assert found["template"].status is Status.FAILED
         assert found["template"].detail == (
-            f"there is none for {STREAM}: a plain index would be made"
+            f"none found for {STREAM}: the first event would create a plain index"
         )
         assert "install the Tetragon integration in Kibana" in found["template"].what_to_do
         assert "write permission" not in found
@@ -338,8 +361,8 @@ class TestDataStream:
     @pytest.mark.parametrize(
         ("status", "detail"),
         [
-            (401, "these credentials may not look at templates"),
-            (403, "these credentials may not look at templates"),
+            (401, "no permission to read templates"),
+            (403, "no permission to read templates"),
             (405, "HTTP 405: action is unauthorized"),
         ],
     )
@@ -364,7 +387,7 @@ class TestDataStream:
         found = findings(config)
         assert found["data stream"].status is Status.FAILED
         assert found["data stream"].detail == (
-            f"{STREAM} is a plain index, made while no template was there"
+            f"{STREAM} is a plain index, created while there was no template"
         )
         assert found["data stream"].what_to_do.startswith("install the template")
         assert bulk_server.requests == []
@@ -403,7 +426,7 @@ class TestPlainIndex:
         )
         code, text = shown(config)
         assert code == 0
-        assert "  index        ok        tetragon\n  may write    ok      \n" in text
+        assert "  OK       index             tetragon\n  OK       write permission\n" in text
         assert bulk_server.documents == {}
         assert [request.path for request in bulk_server.requests] == ["/tetragon/_bulk"]
         bulk_server.refuse_items = Items(403, reason="no permissions")
@@ -414,15 +437,13 @@ class TestPlainIndex:
         found = findings(config)
         assert (found["index"].status, found["index"].detail) == (
             Status.OK,
-            "the first line makes tetragon, by no template that we see",
+            "the first event creates tetragon; no template for it was found",
         )
         assert found["write permission"].status is Status.UNKNOWN
-        assert (
-            found["write permission"].detail == "this is known once the first line makes the index"
-        )
+        assert found["write permission"].detail == "unknown until the first event creates the index"
         self.template(bulk_server)
         found = findings(config)
-        assert found["index"].detail == "the first line makes tetragon, as its template says"
+        assert found["index"].detail == "the first event creates tetragon; as its template says"
         # Nothing is tried that could make an index.
         assert bulk_server.requests == []
 
@@ -451,7 +472,7 @@ class TestPlainIndex:
         bulk_server.pages[self.RESOLVE] = (200, {**NOTHING_THERE, "indices": [closed]})
         found = findings(config)
         assert found["index"].status is Status.FAILED
-        assert found["index"].detail == "tetragon is closed: lines for it wait"
+        assert found["index"].detail == "tetragon is closed: events for it wait"
 
     @pytest.mark.parametrize(
         ("indices", "result"),
@@ -515,7 +536,7 @@ class TestPlainIndex:
     ) -> None:
         longer = {**NOTHING_THERE, "indices": [{"name": "tetragon2"}]}
         bulk_server.pages[self.RESOLVE] = (200, longer)
-        assert findings(config)["index"].detail.startswith("the first line makes tetragon, ")
+        assert findings(config)["index"].detail.startswith("the first event creates tetragon; ")
 
     def test_the_privileges_are_those_for_the_index(
         self, config: Config, bulk_server: BulkServer
@@ -523,7 +544,7 @@ class TestPlainIndex:
         granted = {"tetragon": {"create_doc": True, "auto_configure": False}}
         bulk_server.pages[PRIVILEGES] = (200, {"has_all_requested": False, "index": granted})
         found = findings(config)["write permission"]
-        assert found.detail == "these credentials lack auto_configure on tetragon"
+        assert found.detail == "missing privileges on tetragon: auto_configure"
 
     def test_the_indices_of_today_are_looked_at_of_all_inputs(
         self, config: Config, bulk_server: BulkServer
@@ -539,8 +560,8 @@ class TestPlainIndex:
             bulk_server.pages[f"GET /_resolve/index/{name}*"] = (200, NOTHING_THERE)
         found = asyncio.run(check(config, ManualClock(now=1_795_500_000.0)))
         assert [each.detail for each in found if each.check == "index"] == [
-            "the first line makes a-2026.11.24, by no template that we see",
-            "the first line makes b-2026.11.24, by no template that we see",
+            "the first event creates a-2026.11.24; no template for it was found",
+            "the first event creates b-2026.11.24; no template for it was found",
         ]
 
     def test_a_name_that_cannot_be_is_an_error_of_the_configuration(self, config: Config) -> None:
@@ -564,8 +585,8 @@ class TestWriting:
         bulk_server.pages[PRIVILEGES] = self.privileges(create_doc=True, auto_configure=False)
         found = findings(config)["write permission"]
         assert found.status is Status.FAILED
-        assert found.detail == f"these credentials lack auto_configure on {STREAM}"
-        assert "grant the privileges" in found.what_to_do
+        assert found.detail == f"missing privileges on {STREAM}: auto_configure"
+        assert "grant them to the role" in found.what_to_do
 
     def test_an_answer_without_names_is_still_a_no(
         self, config: Config, bulk_server: BulkServer
@@ -574,7 +595,7 @@ class TestWriting:
         found = findings(config)["write permission"]
         assert (found.status, found.detail) == (
             Status.FAILED,
-            f"these credentials lack privileges on {STREAM}",
+            f"missing privileges on {STREAM}: privileges",
         )
 
     @pytest.mark.parametrize("status", [401, 403])
@@ -599,7 +620,7 @@ class TestWriting:
     ("status", "result", "detail"),
     [
         (200, Status.OK, "mine"),
-        (404, Status.FAILED, "there is no mine"),
+        (404, Status.FAILED, "mine does not exist"),
         (403, Status.UNKNOWN, "HTTP 403: action is unauthorized"),
     ],
 )
@@ -619,7 +640,7 @@ class TestFiles:
         missing = InputConfig("tetragon", (str(tmp_path / "no" / "*.log"),))
         config = msgspec.structs.replace(config, inputs=(missing,))
         found = findings(config)["files"]
-        assert found.status is Status.UNKNOWN
+        assert found.status is Status.WARNING
         assert found.detail == f"{tmp_path / 'no'} does not exist yet; it will be waited for"
         assert "/var/log/tetragon" in found.what_to_do
         assert shown(config)[0] == 0
@@ -631,7 +652,7 @@ class TestFiles:
         loop.symlink_to(loop)
         found = findings(config)["readable"]
         assert found.status is Status.FAILED
-        assert found.detail == f"{loop}: Too many levels of symbolic links"
+        assert found.detail == f"{loop}: too many levels of symbolic links"
 
     def test_a_data_dir_that_cannot_be_made_is_wrong(self, config: Config, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

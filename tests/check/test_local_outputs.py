@@ -43,7 +43,7 @@ def test_a_file_that_can_be_written_to_is_ok_and_not_made(
 @pytest.mark.parametrize(
     ("made", "name", "detail"),
     [
-        ("directory", "missing/events.ndjson", "missing is no directory"),
+        ("directory", "missing/events.ndjson", "missing is not a directory"),
         ("directory", "there", "it is not a file that this user may read and write"),
         ("fifo", "there", "it is not a file that this user may read and write"),
     ],
@@ -65,4 +65,4 @@ def test_what_is_wrong_is_said_with_what_to_do(
 def test_the_console_is_ok(log_directory: LogDirectory, tmp_path: Path) -> None:
     output = OutputConfig(console=ConsoleConfig())
     found = checked(output, log_directory, tmp_path)
-    assert (found.subject, found.status) == ("output console", Status.OK)
+    assert (found.subject, found.status) == ("standard output", Status.OK)

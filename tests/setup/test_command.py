@@ -96,7 +96,7 @@ def run(
 
 
 def outcomes(done: list[SetupResult]) -> list[tuple[str, str, Action]]:
-    return [(one.what, one.name, one.action) for one in done]
+    return [(one.kind, one.name, one.action) for one in done]
 
 
 def foreign(*globs: str, priority: int = 200) -> dict[str, Any]:
@@ -193,14 +193,14 @@ def test_a_type_that_nothing_replaces_is_a_failure_with_the_server_s_words() -> 
 )
 def test_a_right_that_is_lacking_is_named(request_: str, what: str, right: str) -> None:
     done = run(Cluster(refuses={request_: 403}))
-    assert (done[-1].what, done[-1].action) == (what, Action.NONE)
+    assert (done[-1].kind, done[-1].action) == (what, Action.NONE)
     assert "HTTP 403: not for you" in done[-1].detail
     assert right in done[-1].what_to_do
 
 
 def test_credentials_that_are_not_accepted_are_said() -> None:
     (failed,) = run(Cluster(refuses={"GET /": 401}))
-    assert "credentials are not accepted" in failed.what_to_do
+    assert "authentication failed" in failed.what_to_do
 
 
 def test_a_host_that_is_away_is_no_failure_while_another_one_answers() -> None:
@@ -216,15 +216,15 @@ def test_a_host_that_is_away_is_no_failure_while_another_one_answers() -> None:
 def test_a_data_stream_that_is_there_has_to_roll_over() -> None:
     cluster = Cluster(resolved={"data_streams": [{"name": STREAM}]})
     last = run(cluster)[-1]
-    assert (last.what, last.action) == ("data stream", Action.UNCHANGED)
-    assert last.what_to_do == f"POST /{STREAM}/_rollover, for the template to hold at once"
+    assert (last.kind, last.action) == ("data stream", Action.UNCHANGED)
+    assert last.what_to_do == f"POST /{STREAM}/_rollover to use the template at once"
     # Nothing is new now.
     assert run(cluster)[-1].what_to_do == ""
 
 
 def test_a_plain_index_of_that_name_is_a_failure() -> None:
     last = run(Cluster(resolved={"indices": [{"name": STREAM}]}))[-1]
-    assert (last.what, last.action) == ("data stream", Action.NONE)
+    assert (last.kind, last.action) == ("data stream", Action.NONE)
 
 
 def config(tmp_path: Path, *formats: Format, **output: Any) -> Config:
@@ -259,7 +259,10 @@ def test_a_plain_index_is_refused(tmp_path: Path) -> None:
 def test_an_output_without_a_cluster_is_refused(tmp_path: Path) -> None:
     source = InputConfig("input", (f"{tmp_path}/*.log",))
     nowhere = Config(inputs=(source,), output=OutputConfig(console=ConsoleConfig()))
-    with pytest.raises(ConfigError, match=r"setup is for a cluster, and this is output\.console"):
+    with pytest.raises(
+        ConfigError,
+        match=r"setup needs Elasticsearch or OpenSearch as the output, and this is output\.console",
+    ):
         plan_setup(nowhere, with_pipeline=False)
 
 

@@ -246,9 +246,9 @@ def _backoff(found: Mapping[str, Value], draft: Draft) -> None:
     if first:
         draft.put(initial, first.value, first)
         if not most:
-            draft.assume(
-                longest, duration_text(min(max(_MOST_BACKOFF, seconds(first.node)), 3600.0))
-            )
+            # What is out of range is said of the one that is written.
+            assumed = min(max(_MOST_BACKOFF, seconds(first.node)), 3600.0)
+            draft.assume(longest, duration_text(assumed))
     if most:
         draft.put(longest, most.value, most)
         if not first:

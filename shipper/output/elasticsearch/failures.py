@@ -71,10 +71,12 @@ def explain(
             if proxy is not None and error.host == proxy.host:
                 return TransportError(
                     "proxy",
-                    f"the name of the proxy cannot be resolved: {error.os_error}",
+                    f"the name of the proxy cannot be resolved: {reason_of(error.os_error)}",
                     f"check {option('output.proxy.url')}",
                 )
-            return TransportError("dns", f"the host name cannot be resolved: {error.os_error}")
+            return TransportError(
+                "dns", f"the host name cannot be resolved: {reason_of(error.os_error)}"
+            )
         case aiohttp.ClientConnectorError() if isinstance(error.os_error, ConnectionResetError):
             return TransportError("tls", "the connection was closed during the TLS handshake")
         case aiohttp.ClientConnectorError():
