@@ -34,6 +34,10 @@ class OptionNames:
         """What the option is called."""
         return self.names.get(path) or f"{path}{self.missing}"
 
+    def together(self, *paths: str) -> str:
+        """What the options are called that belong together, with `and`; each name once."""
+        return " and ".join(dict.fromkeys(map(self, paths)))
+
     def fill(self, text: str) -> str:
         """A message with the names of its options."""
         return _MARK.sub(lambda found: self._one_of(found[1].split()), text)

@@ -288,11 +288,11 @@ def _authentication_advice(output: OutputConfig, names: OptionNames) -> str:
     if output.bearer_token or output.bearer_token_file:
         return f"the token is not accepted: check {names('output.bearer_token')}"
     if output.username:
-        options = f"{names('output.username')} and {names('output.password')}"
+        options = names.together("output.username", "output.password")
         return f"user and password are not accepted: check {options}"
     if output.api_key or output.api_key_file:
         return f"the API key is not accepted: check {names('output.api_key')}"
     return (
-        f"credentials are required: set {names('output.api_key')}, or {names('output.username')} "
-        f"and {names('output.password')}"
+        f"credentials are required: set {names('output.api_key')}, or "
+        f"{names.together('output.username', 'output.password')}"
     )

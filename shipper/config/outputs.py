@@ -275,7 +275,8 @@ class OutputConfig(Section, frozen=True):
         api_key, token = self._given("api_key"), self._given("bearer_token")
         for key, other in ((user, api_key), (token, user), (token, api_key)):
             yield from exclusive(key, other, prefix="output", given=bool(key) and bool(other))
-        if self.username and not password:
+        # Beside credentials of another kind, it is one too many, not one too few.
+        if user and not (password or api_key or token):
             yield SectionProblem(
                 "username",
                 "set without a password",

@@ -443,7 +443,7 @@ class TestPlainIndex:
         assert found["write permission"].detail == "unknown until the first event creates the index"
         self.template(bulk_server)
         found = findings(config)
-        assert found["index"].detail == "the first event creates tetragon; as its template says"
+        assert found["index"].detail == "the first event creates tetragon; with its template"
         # Nothing is tried that could make an index.
         assert bulk_server.requests == []
 
@@ -641,7 +641,7 @@ class TestFiles:
         config = msgspec.structs.replace(config, inputs=(missing,))
         found = findings(config)["files"]
         assert found.status is Status.WARNING
-        assert found.detail == f"{tmp_path / 'no'} does not exist yet; it will be waited for"
+        assert found.detail == f"{tmp_path / 'no'} does not exist yet; shipper waits for it"
         assert "/var/log/tetragon" in found.what_to_do
         assert shown(config)[0] == 0
 

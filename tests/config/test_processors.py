@@ -283,8 +283,8 @@ WRONG = {
         "[0].then.add_tags.tags: required option is missing (add it)"
     ),
     "- {if: {has_fields: [a]}, then: [{script: {}}]}": (
-        "[0].then[0].script: unsupported processor (do it in an ingest pipeline, and name "
-        "that in output.pipeline)"
+        "[0].then[0].script: unsupported processor (do it in an ingest pipeline, and set "
+        "output.pipeline to it)"
     ),
     "- rename: {fields: [{from: a}]}": (
         "[0].rename.fields[0].to: required option is missing (add it)"
@@ -312,7 +312,7 @@ WRONG = {
         "[0].decode_json_fields.max_depth: 0 is out of range (use 1 or more)"
     ),
     "- add_host_metadata: {geo.location: there}": (
-        "[0].add_host_metadata.geo.location: `there` is not latitude,longitude (use such as "
+        "[0].add_host_metadata.geo.location: `there` is not latitude,longitude (write it as "
         "40.71,-74.00)"
     ),
     "- add_host_metadata: {cache.ttl: soon}": (

@@ -22,6 +22,7 @@ from shipper.config.outputs import OutputConfig, OutputKind
 from shipper.config.units import HostList
 from shipper.logs import Level, Log, LogFormat
 from shipper.metrics import Metrics
+from shipper.option_names import OWN_NAMES
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetterFile
 from shipper.output.destination import Destination
@@ -162,6 +163,7 @@ async def world(place: Place, directory: Path) -> AsyncIterator[World]:
         on_end=ended.append,
     )
     context = OutputContext(
+        names=OWN_NAMES,
         output=place.output,
         backoff=BACKOFF,
         budget=budget,

@@ -42,7 +42,7 @@ def test_a_filestream_without_an_id_has_one_that_stays() -> None:
 def test_two_inputs_with_one_id_are_refused_with_the_place() -> None:
     error = refusal(two(second="id: a"))
     assert error.what == "filebeat.inputs[1].id: another input has the id `a`, too"
-    assert error.where == "filebeat.yml, line 1"
+    assert error.where == "filebeat.yml, line 3"
 
 
 def test_lines_are_as_long_as_in_filebeat_and_links_are_left_out() -> None:
