@@ -105,6 +105,7 @@ class Daemon:
         output = self._config.output
         context = OutputContext(
             output=output,
+            names=self._config.option_names,
             backoff=Backoff(output.backoff.initial, output.backoff.max),
             budget=self._budget,
             clock=self._clock,
@@ -126,16 +127,16 @@ class Daemon:
 
     async def _take_over(self, registry: Registry) -> None:
         """At a first start: has each file go on where Filebeat was, if it was there."""
-        place = self._config.import_place
+        place = self._config.import_directory
         if place is None or not registry.is_new:
             return
         if self._config.registry.import_from == "auto" and not place.exists():
             return
         # Once in the life of a data directory, if at all.
-        from shipper.filebeat_registry.takeover import take_over
+        from shipper.filebeat_registry.importing import import_at_start
 
         await self._on_disk(
-            take_over, registry, self._config, self._filesystem, self._clock, self._log
+            import_at_start, registry, self._config, self._filesystem, self._clock, self._log
         )
 
     async def _ship(
@@ -150,7 +151,7 @@ class Daemon:
             self._log.emit(
                 TLS_NOT_VERIFIED,
                 verify=output.tls.verify.value,
-                hint="set output.tls.verify to full",
+                hint=f"set {config.option_names('output.tls.verify')} to full",
             )
         dead_letters = Path(config.data_dir, FILE_NAME)
         outcomes = Outcomes(
@@ -194,6 +195,7 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
             max_kept_bytes=config.retention.max_bytes,
+            names=config.option_names,
         )
         harvest = Harvester(
             inputs,
@@ -278,7 +280,11 @@ class Daemon:
                 self._unsaved.set()
                 self._registry_trouble = str(error)
                 self._metrics.count("shipper_registry_commit_failures_total")
-                self._log.emit(REGISTRY_COMMIT_FAILED, key="registry", error=str(error))
+                self._log.emit(
+                    REGISTRY_COMMIT_FAILED,
+                    key="registry",
+                    error=str(error.in_words_of(self._config.option_names)),
+                )
             except asyncio.CancelledError:
                 # The thread may or may not succeed: saving the same once more is harmless.
                 source.catalog.failed(changes)
@@ -301,6 +307,7 @@ class Daemon:
 
         await AdminServer(
             self._config.admin.listen,
+            names=self._config.option_names,
             status=view.status,
             metrics=self._metrics.exposition,
             clock=self._clock,

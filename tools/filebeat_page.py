@@ -140,14 +140,14 @@ def _section(section: Section) -> str:
 
 
 def _row(option: Option) -> str:
-    says = option.says
+    says = option.description
     if not says.startswith("shipper"):
         says = says[:1].upper() + says[1:]
-    if option.fate is Support.FIXED:
+    if option.support is Support.FIXED:
         allowed = " or ".join(f"`{_written(each)}`" for each in option.only)
         says = f"{allowed}. {says}"
     says = says if says.endswith((".", "?")) else f"{says}."
-    return f"| `{option.name}` | {_WORDS[option.fate]} | {says} |\n".replace("``", '`""`')
+    return f"| `{option.name}` | {_WORDS[option.support]} | {says} |\n".replace("``", '`""`')
 
 
 def _written(value: object) -> str:

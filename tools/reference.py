@@ -19,12 +19,12 @@ from pathlib import Path
 import msgspec
 
 from shipper.config.index_name import DATE_FIELDS, REFERENCES
-from shipper.config.load import PLACES, VARIABLE
+from shipper.config.load import CONFIG_VARIABLE, SEARCH_PATHS
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
 from shipper.config.presets import Preset, settings_of
 from shipper.config.processors import Processors
-from shipper.config.section import Section
+from shipper.config.section import Section, options_of
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.metrics import METRICS, Metric
 from tools.filebeat_page import page as filebeat_page
@@ -43,8 +43,8 @@ _INTRODUCTION = f"""\
 One YAML file. It is looked for at these places, and the first one named is read:
 
 1. `-c FILE` on the command line,
-2. the file that the environment variable `{VARIABLE}` names,
-3. {", ".join(f"`{place}`" for place in PLACES)}.
+2. the file that the environment variable `{CONFIG_VARIABLE}` names,
+3. {", ".join(f"`{place}`" for place in SEARCH_PATHS)}.
 
 A file of Filebeat's is known by its keys and read as it is: [filebeat.md](filebeat.md) has each of
 its options. This page is about shipper's own.
@@ -180,7 +180,7 @@ def _configuration() -> str:
     for path, section in _sections("", Config):
         title = f"`{path}`" if path else "Top level"
         parts.append(f"## {title}\n\n{_one_line(inspect.getdoc(section) or '')}\n")
-        rows = [_option_row(path, found) for found in msgspec.structs.fields(section)]
+        rows = [_option_row(path, found) for found in options_of(section)]
         if rows:
             head = "| Key | Value | Default | Meaning |\n|---|---|---|---|\n"
             parts.append(head + "".join(rows))
@@ -261,7 +261,7 @@ request that is filled from a backlog has up to a block more than `bulk.max_even
 
 def _field_at(section: type[Section], option: str) -> msgspec.structs.FieldInfo:
     name, _, rest = option.partition(".")
-    (found,) = (field for field in msgspec.structs.fields(section) if field.name == name)
+    (found,) = (field for field in options_of(section) if field.name == name)
     kind, _ = _element(found.type)
     inner = isinstance(kind, type) and issubclass(kind, Section)
     return _field_at(kind, rest) if inner and isinstance(kind, type) else found
@@ -270,7 +270,7 @@ def _field_at(section: type[Section], option: str) -> msgspec.structs.FieldInfo:
 def _sections(path: str, section: type[Section]) -> Iterator[tuple[str, type[Section]]]:
     """A section and those in it, each with the path of its keys."""
     yield path, section
-    for found in msgspec.structs.fields(section):
+    for found in options_of(section):
         kind, is_list = _element(found.type)
         if isinstance(kind, type) and issubclass(kind, Section):
             yield from _sections(_join(path, found.name) + ("[]" if is_list else ""), kind)

@@ -16,6 +16,7 @@ from shipper.admin.status import Status
 from shipper.clock import Clock
 from shipper.logs import Log
 from shipper.logs.events import ADMIN_LISTEN_FAILED, ADMIN_LISTENING
+from shipper.option_names import OWN_NAMES, OptionNames
 
 #: Between two tries to listen, in seconds.
 _RETRY_SECONDS = 15.0
@@ -34,8 +35,10 @@ class AdminServer:
         metrics: Callable[[], bytes],
         clock: Clock,
         log: Log,
+        names: OptionNames = OWN_NAMES,
     ) -> None:
-        """`listen`: HOST:PORT."""
+        """`listen`: HOST:PORT; `names`: what messages call the options."""
+        self._names = names
         self._listen = listen
         self._status = status
         self._metrics = metrics
@@ -59,7 +62,7 @@ class AdminServer:
                         key="admin",
                         listen=self._listen,
                         error=error.strerror or str(error),
-                        hint="set admin.listen to an address of this machine that is free",
+                        hint=f"set {self._names('admin.listen')} to a free address of this machine",
                     )
                     await self._clock.sleep(_RETRY_SECONDS)
             self._log.emit(ADMIN_LISTENING, listen=self._listen)

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from msgspec import UNSET
 
-from shipper.check.findings import Finding, Result
-from shipper.check.host import Inquiry
+from shipper.check.findings import Finding, Status
+from shipper.check.host import HostCheck
 from shipper.clock import Clock
 from shipper.config.model import Config
-from shipper.config.outputs import OutputConfig, OutputKind
+from shipper.config.outputs import OutputKind
 from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
+from shipper.errors import reason_of
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem
 from shipper.output.elasticsearch.transport import HttpTransport
@@ -36,22 +37,25 @@ async def check(config: Config, clock: Clock) -> list[Finding]:
     indices = [config.output.target] if config.output.target else []
     # Each once, in the order of the inputs.
     indices += dict.fromkeys(name.at(today) for name in index_names(config))
-    findings = [*_check_files(config), _check_data_dir(Path(config.data_dir))]
+    findings = [*_check_files(config), _check_data_dir(config)]
     if config.output.kind is not OutputKind.ELASTICSEARCH:
-        return [*findings, _check_local_output(config.output)]
-    async with HttpTransport(config.output, clock) as transport:
+        return [*findings, _check_local_output(config)]
+    async with HttpTransport(config.output, clock, names=config.option_names) as transport:
         for host in config.output.hosts:
             if host.startswith("https:") and config.output.tls.verify is TlsVerify.NONE:
-                findings.append(
-                    Finding(host, "certificate", Result.UNKNOWN, "it is not verified (tls.verify)")
-                )
-            inquiry = Inquiry(config, transport, host, indices)
+                verify = config.option_names("output.tls.verify")
+                detail = f"the certificate is not verified ({verify}: none)"
+                advice = f"set {verify} to full"
+                findings.append(Finding(host, "certificate", Status.WARNING, detail, advice))
+            host_check = HostCheck(config, transport, host, indices)
             try:
                 async with asyncio.timeout(_PATIENCE):
-                    await inquiry.run()
+                    await host_check.run()
             except TimeoutError:
-                inquiry.wrong("answers", f"not within {_PATIENCE:g} s", "look at its load")
-            findings += inquiry.findings
+                host_check.failed(
+                    "reachable", f"no answers within {_PATIENCE:g} s", "check the load of the host"
+                )
+            findings += host_check.findings
     return findings
 
 
@@ -69,46 +73,53 @@ def _check_files(config: Config) -> list[Finding]:
                 except OSError as error:
                     unreadable[path] = error
             for path, fault in unreadable.items():
-                detail = f"{path}: {fault.strerror}"
+                detail = f"{path}: {reason_of(fault)}"
                 advice = "Tetragon writes its logs as root with mode 600: run as root, or change it"
-                findings.append(Finding(subject, "readable", Result.WRONG, detail, advice))
+                findings.append(Finding(subject, "readable", Status.FAILED, detail, advice))
             if found.missing:
-                detail = f"{found.missing[0]} does not exist yet; it will be waited for"
+                detail = f"{found.missing[0]} does not exist yet; shipper waits for it"
                 advice = (
                     "Tetragon's charts up to 1.7 export to /var/run/cilium/tetragon, later ones "
                     "to /var/log/tetragon"
                 )
-                findings.append(Finding(subject, "files", Result.UNKNOWN, detail, advice))
+                findings.append(Finding(subject, "files", Status.WARNING, detail, advice))
             else:
-                detail = f"{pattern}: {len(found.found)} now"
-                findings.append(Finding(subject, "files", Result.OK, detail))
+                detail = f"{pattern}: {_count(len(found.found))}"
+                findings.append(Finding(subject, "files", Status.OK, detail))
     return findings
 
 
-def _check_data_dir(path: Path) -> Finding:
-    existing = path
+def _count(files: int) -> str:
+    return "1 file" if files == 1 else f"{files} files"
+
+
+def _check_data_dir(config: Config) -> Finding:
+    existing = path = Path(config.data_dir)
+    subject = f"{config.option_names('data_dir')} {path}"
     while not existing.exists():
         existing = existing.parent
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-        return Finding(f"data_dir {path}", "writable", Result.OK)
+        return Finding(subject, "writable", Status.OK)
     detail = f"{existing} is not a directory that this user may write to"
-    advice = "give it to this user, or set data_dir to another one"
-    return Finding(f"data_dir {path}", "writable", Result.WRONG, detail, advice)
+    advice = f"change its owner, or set {config.option_names('data_dir')} to another directory"
+    return Finding(subject, "writable", Status.FAILED, detail, advice)
 
 
-def _check_local_output(output: OutputConfig) -> Finding:
+def _check_local_output(config: Config) -> Finding:
     """What can be said of a file, or standard output, without writing to it."""
+    output = config.output
     if output.file is UNSET:
-        return Finding("output console", "printed", Result.OK)
+        return Finding("standard output", "writable", Status.OK)
     path = Path(output.file.path)
     subject = f"output {path}"
     if not path.parent.is_dir():
-        detail, advice = f"{path.parent} is no directory", "make it, or mount what belongs there"
-        return Finding(subject, "writable", Result.WRONG, detail, advice)
+        detail, advice = f"{path.parent} is not a directory", "create it, or mount the volume"
+        return Finding(subject, "writable", Status.FAILED, detail, advice)
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        detail, advice = f"this user may not write to {path.parent}", "give it to this user"
-        return Finding(subject, "writable", Result.WRONG, detail, advice)
+        detail, advice = f"this user may not write to {path.parent}", "change its owner"
+        return Finding(subject, "writable", Status.FAILED, detail, advice)
     if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
         detail = "it is not a file that this user may read and write"
-        return Finding(subject, "writable", Result.WRONG, detail, "give output.file another path")
-    return Finding(subject, "writable", Result.OK)
+        advice = f"set {config.option_names('output.file.path')} to another path"
+        return Finding(subject, "writable", Status.FAILED, detail, advice)
+    return Finding(subject, "writable", Status.OK)

@@ -1,17 +1,31 @@
-"""What `shipper check` found, and how it is said."""
+"""What `shipper check` found, as text and as JSON.
+
+    {"configuration": NAME, "status": "OK" | "FAILED", "notices": [NOTICE…], "findings": [FINDING…]}
+
+A NOTICE has `file`, `line`, `option`, `what`; a FINDING `subject` (an input, a host), `check`,
+`status` (`OK`, `WARNING`, `FAILED`, `UNKNOWN`), `detail`, `what_to_do`. Texts may be empty.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+import msgspec
+
+if TYPE_CHECKING:
+    from shipper.config.filebeat.draft import Notice
 
 
-class Result(Enum):
+class Status(Enum):
     """What a check found."""
 
-    OK = "ok"
-    UNKNOWN = "unknown"
-    WRONG = "WRONG"
+    OK = "OK"
+    #: It works, and should not stay so.
+    WARNING = "WARNING"
+    FAILED = "FAILED"
+    #: It could not be found out, which is no failure.
+    UNKNOWN = "UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,24 +33,50 @@ class Finding:
     """One line of the report."""
 
     subject: str
-    what: str
-    result: Result
+    check: str
+    status: Status
     detail: str = ""
     what_to_do: str = ""
 
 
-def report(name: str, findings: Sequence[Finding], stream: TextIO) -> int:
-    """Prints the findings on the configuration `name`; returns the exit code."""
-    stream.write(f"configuration {name}: ok\n")
+def exit_code(findings: Sequence[Finding]) -> int:
+    """1 if anything failed, else 0."""
+    return int(any(finding.status is Status.FAILED for finding in findings))
+
+
+def print_text(
+    name: str, notices: "Sequence[Notice]", findings: Sequence[Finding], stream: TextIO
+) -> None:
+    """Prints what was found with the configuration `name`, for people."""
+    stream.write(f"configuration {name}: OK\n")
+    for notice in notices:
+        stream.write(f"  {notice.location}: {notice.key}: {notice.what}\n")
     subject = ""
     for finding in findings:
         if finding.subject != subject:
             subject = finding.subject
             stream.write(f"{subject}\n")
-        detail = f"  {finding.detail}" if finding.detail else ""
-        stream.write(f"  {finding.what:<12} {finding.result.value:<8}{detail}\n")
+        line = f"  {finding.status.value:<8} {finding.check:<16}  {finding.detail}"
+        stream.write(f"{line.rstrip()}\n")
         if finding.what_to_do:
             stream.write(f"    -> {finding.what_to_do}\n")
-    wrong = sum(finding.result is Result.WRONG for finding in findings)
-    stream.write(f"{wrong} wrong\n" if wrong else "nothing wrong\n")
-    return 1 if wrong else 0
+    counts = [
+        f"{count} {status.value}"
+        for status in (Status.FAILED, Status.WARNING, Status.UNKNOWN)
+        if (count := sum(finding.status is status for finding in findings))
+    ]
+    stream.write(f"result: {', '.join(counts) or Status.OK.value}\n")
+
+
+def print_json(
+    name: str, notices: "Sequence[Notice]", findings: Sequence[Finding], stream: TextIO
+) -> None:
+    """Prints the same for programs."""
+    status = Status.FAILED if exit_code(findings) else Status.OK
+    report = {
+        "configuration": name,
+        "status": status,
+        "notices": [notice.as_json() for notice in notices],
+        "findings": findings,
+    }
+    stream.write(msgspec.json.encode(report).decode() + "\n")

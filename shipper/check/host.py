@@ -21,44 +21,46 @@ from shipper.check.answers import (
     parse,
     reason,
 )
-from shipper.check.findings import Finding, Result
+from shipper.check.findings import Finding, Status
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
+from shipper.option_names import OptionNames, option
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.elasticsearch.product import is_known
 from shipper.output.elasticsearch.transport import HttpTransport
 
 #: Where the error itself does not say what to do.
 _ADVICE = {
-    "tls": "look at the log of the server; it may ask for a certificate of ours "
-    "(output.tls.certificate)",
-    "dns": "look at the name; a pod on the host's network knows no cluster service names unless "
-    "its dnsPolicy is ClusterFirstWithHostNet",
-    "connect": "look at the address and port, and whether a firewall is in between",
-    "timeout": "look at the address and port, and whether a firewall is in between",
-    "disconnected": "look at the log of the server, or of what is between; a server that speaks "
-    "TLS may ask for a certificate of ours (output.tls.certificate)",
-    "invalid_answer": "is it http, and the URL says https, or another service?",
-    "credentials": "let this user read the file, and see that it holds the secret",
+    "tls": "check the log of the server; it may require a client certificate "
+    f"({option('output.tls.certificate')})",
+    "dns": "check the name; a pod with hostNetwork resolves names of cluster services only with "
+    "dnsPolicy: ClusterFirstWithHostNet",
+    "connect": "check the address and port, and firewalls in between",
+    "timeout": "check the address and port, and firewalls in between",
+    "disconnected": "check the log of the server, and of proxies in between; a server with TLS may "
+    f"require a client certificate ({option('output.tls.certificate')})",
+    "invalid_answer": "check that the URL has the right scheme (http or https) and port",
+    "credentials": "let this user read the file, and check that it holds the secret",
 }
 
 
-class Inquiry:
-    """The questions to one host, in an order in which each makes sense after the one before."""
+class HostCheck:
+    """The requests to one host, in an order in which each makes sense after the one before."""
 
     def __init__(
         self, config: Config, transport: HttpTransport, host: str, indices: Sequence[str]
     ) -> None:
         """`indices`: where the lines of today go, unless that is a data stream."""
         self._output = config.output
+        self._names = config.option_names
         self._indices = indices
         self._transport = transport
         self._host = host
         self.findings: list[Finding] = []
 
-    def wrong(self, what: str, detail: str, what_to_do: str) -> None:
-        """Notes what has to be put right."""
-        self.findings.append(Finding(self._host, what, Result.WRONG, detail, what_to_do))
+    def failed(self, what: str, detail: str, what_to_do: str) -> None:
+        """Notes a failure."""
+        self.findings.append(Finding(self._host, what, Status.FAILED, detail, what_to_do))
 
     async def run(self) -> None:
         """Asks until an answer makes the next question pointless."""
@@ -81,23 +83,27 @@ class Inquiry:
                 await self._has_pipeline()
         except TransportError as error:
             advice = error.what_to_do or _ADVICE.get(error.reason, _ADVICE["connect"])
-            self.wrong("reachable", error.what, advice)
+            advice = self._names.fill(advice)
+            self.failed("reachable", error.what, advice)
 
     async def _is_reached(self) -> bool:
         answer = await self._ask("GET", "/")
         if answer.status == 401:
             self._ok("reachable")
-            self.wrong("known", f"HTTP 401{reason(answer)}", _about_credentials(self._output))
+            advice = _authentication_advice(self._output, self._names)
+            self.failed("authentication", f"HTTP 401{reason(answer)}", advice)
             return False
         if answer.status >= 500 or answer.status == 429:
-            self.wrong("reachable", f"HTTP {answer.status}{reason(answer)}", "look at the cluster")
+            self.failed("reachable", f"HTTP {answer.status}{reason(answer)}", "check the cluster")
             return False
         if 300 <= answer.status < 400:
-            self.wrong("reachable", f"HTTP {answer.status}", "give the URL that it redirects to")
+            self.failed("reachable", f"HTTP {answer.status}", "use the URL that it redirects to")
             return False
         self._ok("reachable", parse(answer, Root).product)
         if not is_known(answer.product, answer.body):
-            self._unknown("product", "it does not say that it is Elasticsearch or OpenSearch")
+            self._unknown(
+                "product", "the host does not identify itself as Elasticsearch or OpenSearch"
+            )
         return True
 
     async def _is_data_stream(self) -> bool | None:
@@ -109,9 +115,9 @@ class Inquiry:
             self._ok("data stream", name)
             return True
         if found.has_index(name):
-            self.wrong(
+            self.failed(
                 "data stream",
-                f"{name} is a plain index, made while no template was there",
+                f"{name} is a plain index, created while there was no template",
                 "install the template, move the documents away, and delete the index",
             )
             return False
@@ -121,24 +127,24 @@ class Inquiry:
         name = self._output.data_stream
         answer = await self._ask("POST", f"/_index_template/_simulate_index/{name}")
         if answer.status in (401, 403):
-            self._unknown("template", "these credentials may not look at templates")
+            self._unknown("template", "no permission to read templates")
             return True
         if answer.status != 200:
             self._unknown("template", f"HTTP {answer.status}{reason(answer)}")
             return True
         if parse(answer, Simulated).template is not UNSET:
             if not await self._makes_data_stream():
-                self.wrong(
+                self.failed(
                     "template",
-                    f"the one for {name} has no `data_stream`: a plain index would be made",
+                    f"the template for {name} has no `data_stream`: it would create a plain index",
                     'add `"data_stream": {}` to it, or install one of higher priority that has it',
                 )
                 return False
-            self._ok("template", f"there is one for {name}; the first line makes the data stream")
+            self._ok("template", f"found one for {name}; the first event creates the data stream")
             return True
-        self.wrong(
+        self.failed(
             "template",
-            f"there is none for {name}: a plain index would be made",
+            f"none found for {name}: the first event would create a plain index",
             "install the Tetragon integration in Kibana (Integrations, Settings, Install assets), "
             "run `shipper setup`, or install an index template with `data_stream` of your own",
         )
@@ -171,14 +177,14 @@ class Inquiry:
             return None
         found = parse(answer, Resolved)
         if found.has_data_stream(name):
-            self.wrong(
+            self.failed(
                 "index",
                 f"{name} is a data stream",
-                "name it in output.data_stream instead, or give output.index another name",
+                self._index_advice("another name"),
             )
             return False
         if found.is_closed(name):
-            self.wrong("index", f"{name} is closed: lines for it wait", "open it")
+            self.failed("index", f"{name} is closed: events for it wait", "open it")
             return False
         if found.has_index(name):
             self._ok("index", name)
@@ -186,9 +192,9 @@ class Inquiry:
         if found.has_alias(name):
             answer = await self._ask("GET", f"/_alias/{quote(name, safe='')}")
             if has_write_index(answer, name) is False:
-                self.wrong(
+                self.failed(
                     "index",
-                    f"{name} is an alias of several indices, and none is the one to write to",
+                    f"{name} is an alias of several indices without a write index",
                     "set `is_write_index: true` for one of them",
                 )
                 return False
@@ -196,16 +202,22 @@ class Inquiry:
             return True
         template = await self._template_of(name)
         if template is not None and template.data_stream is not UNSET:
-            self.wrong(
+            self.failed(
                 "index",
                 f"a template makes {name} a data stream",
-                "name it in output.data_stream instead, or give output.index a name that no "
-                "template with `data_stream` matches",
+                self._index_advice("a name that no template with `data_stream` matches"),
             )
             return False
-        by = "as its template says" if template else "by no template that we see"
-        self._ok("index", f"the first line makes {name}, {by}")
+        by = "with its template" if template else "no template for it was found"
+        self._ok("index", f"the first event creates {name}; {by}")
         return None
+
+    def _index_advice(self, other: str) -> str:
+        """What to do about the name of a data stream in `output.index`."""
+        data_stream, index = map(self._names, ("output.data_stream", "output.index"))
+        if data_stream == index:
+            return f"set {index} to {other}"
+        return f"set {data_stream} to it, or {index} to {other}"
 
     async def _may_write(self, name: str, is_there: bool, untaken: bytes) -> None:
         """`untaken`: a document that is refused with 400, by whom it reaches."""
@@ -215,18 +227,20 @@ class Inquiry:
         if answer.status == 200:
             lacking = parse(answer, Privileges).lacking
             if not lacking:
-                self._ok("may write")
+                self._ok("write permission")
                 return
-            self.wrong(
-                "may write",
-                f"these credentials lack {', '.join(lacking)} on {name}",
-                "grant the privileges to the user's role or the API key",
+            self.failed(
+                "write permission",
+                f"missing privileges on {name}: {', '.join(lacking)}",
+                "grant them to the role of the user, or to the API key",
             )
         elif is_there:
             await self._try_to_write(name, untaken)
         else:
-            made = "data stream" if self._output.is_data_stream else "index"
-            self._unknown("may write", f"this is known once the first line makes the {made}")
+            created = "data stream" if self._output.is_data_stream else "index"
+            self._unknown(
+                "write permission", f"unknown until the first event creates the {created}"
+            )
 
     async def _try_to_write(self, name: str, untaken: bytes) -> None:
         """Sends a document that nobody takes: 400 is a yes."""
@@ -234,15 +248,15 @@ class Inquiry:
         answer = await self._ask("POST", path, b'{"create":{}}\n%b\n' % untaken)
         status, words = parse(answer, Items).only
         if status in (401, 403) or answer.status in (401, 403):
-            self.wrong(
-                "may write",
+            self.failed(
+                "write permission",
                 f"status {status}: {words}" if words else f"HTTP {answer.status}{reason(answer)}",
-                "grant this user the right to create documents there; a write block shows here too",
+                "grant the privilege create_doc; a write block of the index has the same effect",
             )
         elif status == 400:
-            self._ok("may write")
+            self._ok("write permission")
         else:
-            self._unknown("may write", f"HTTP {answer.status}{reason(answer)}")
+            self._unknown("write permission", f"HTTP {answer.status}{reason(answer)}")
 
     async def _has_pipeline(self) -> None:
         name = self._output.pipeline
@@ -250,7 +264,8 @@ class Inquiry:
         if answer.status == 200:
             self._ok("pipeline", name)
         elif answer.status == 404:
-            self.wrong("pipeline", f"there is no {name}", "make it, or leave output.pipeline out")
+            advice = f"create it, or remove {self._names('output.pipeline')}"
+            self.failed("pipeline", f"{name} does not exist", advice)
         else:
             self._unknown("pipeline", f"HTTP {answer.status}{reason(answer)}")
 
@@ -262,16 +277,22 @@ class Inquiry:
         )
 
     def _ok(self, what: str, detail: str = "") -> None:
-        self.findings.append(Finding(self._host, what, Result.OK, detail))
+        self.findings.append(Finding(self._host, what, Status.OK, detail))
 
     def _unknown(self, what: str, detail: str) -> None:
-        self.findings.append(Finding(self._host, what, Result.UNKNOWN, detail))
+        self.findings.append(Finding(self._host, what, Status.UNKNOWN, detail))
 
 
-def _about_credentials(output: OutputConfig) -> str:
+def _authentication_advice(output: OutputConfig, names: OptionNames) -> str:
     """What to do about a 401."""
     if output.bearer_token or output.bearer_token_file:
-        return "this token is not accepted: look at bearer_token"
-    if output.username or output.api_key or output.api_key_file:
-        return "these credentials are not accepted: look at username, password and api_key"
-    return "credentials are asked for: set username and password, or api_key"
+        return f"the token is not accepted: check {names('output.bearer_token')}"
+    if output.username:
+        options = names.together("output.username", "output.password")
+        return f"user and password are not accepted: check {options}"
+    if output.api_key or output.api_key_file:
+        return f"the API key is not accepted: check {names('output.api_key')}"
+    return (
+        f"credentials are required: set {names('output.api_key')}, or "
+        f"{names.together('output.username', 'output.password')}"
+    )

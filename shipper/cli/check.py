@@ -4,35 +4,51 @@ import argparse
 import asyncio
 import sys
 
-from shipper.cli.common import add_config, load
-from shipper.cli.parsers import Commands
+from shipper.cli.common import add_config, add_json, errors_of, load
+from shipper.cli.parsers import Commands, add_command
 from shipper.clock import SystemClock
-from shipper.config.load import Reading
+from shipper.config.load import LoadedConfig
 
 
 def add(commands: Commands) -> None:
     """Adds the command."""
-    check = commands.add_parser(
+    check = add_command(
+        commands,
         "check",
-        help="is the configuration right; will Elasticsearch take the lines",
-        description="Validates the configuration, looks at the files, and asks each host: can it "
-        "be reached, is its certificate right, are we known, may we write to the data stream or "
-        "index, is there a template for it. Says what is wrong and what to do. Ships nothing.",
+        summary="check the configuration, the files and the cluster; send nothing",
+        description="""
+Checks the configuration, the log files and the data directory, and asks each
+host: can it be reached, is its certificate valid, are the credentials accepted,
+may they write, is there an index template. Prints a line for each check with
+OK, WARNING, FAILED or UNKNOWN, and what to do. Sends no event and changes
+nothing.
+""",
+        examples="""
+shipper check -c /etc/shipper/shipper.yml
+kubectl exec daemonset/shipper -- shipper check
+shipper check --json | jq '.findings[] | select(.status == "FAILED")'
+""",
+        codes="""
+0  no check failed
+1  a check failed
+2  the configuration or the arguments are wrong
+""",
     )
     add_config(check)
+    add_json(check)
     check.set_defaults(command=_check)
 
 
 def _check(options: argparse.Namespace) -> int:
-    return check(*load(options))
+    return check(*load(options), json=options.json)
 
 
-def check(name: str, reading: Reading) -> int:
+def check(name: str, loaded: LoadedConfig, *, json: bool = False) -> int:
     """Says what would keep that configuration from working; returns the exit code."""
-    from shipper.check import command as checks
-    from shipper.check.findings import report
+    from shipper.check import command, findings
 
-    for notice in reading.notices:
-        sys.stdout.write(f"{notice.place}: {notice.key}: {notice.what}\n")
-    findings = asyncio.run(checks.check(reading.config, SystemClock()))
-    return report(name, findings, sys.stdout)
+    with errors_of(loaded.config):
+        found = asyncio.run(command.check(loaded.config, SystemClock()))
+    print_findings = findings.print_json if json else findings.print_text
+    print_findings(name, loaded.notices, found, sys.stdout)
+    return findings.exit_code(found)

@@ -5,23 +5,44 @@ import os
 import sys
 from pathlib import Path
 
-from shipper.cli.parsers import Commands
+import msgspec
+
+from shipper.cli.common import add_json
+from shipper.cli.parsers import Commands, add_command
 from shipper.config.load import read_filebeat
 
 
 def add(commands: Commands) -> None:
     """Adds the command."""
-    convert = commands.add_parser(
+    convert = add_command(
+        commands,
         "convert",
-        help="a configuration of Filebeat as one of shipper's own",
-        description="Prints a configuration of Filebeat in shipper's own dialect, with a comment "
-        "where something differs. shipper reads Filebeat's as it is, too: this is for who wants "
-        "what only the own dialect has. Variables of the environment have to be set.",
+        summary="print a Filebeat configuration in shipper's own format",
+        description="""
+Prints a configuration of Filebeat in shipper's own format, with a comment where
+something differs. shipper also runs with filebeat.yml as it is; convert it to
+use options that only shipper's own format has. Environment variables that the
+file uses have to be set.
+""",
+        examples="""
+shipper convert filebeat.yml > shipper.yml
+shipper convert -E name=node-1 filebeat.yml more.yml
+""",
+        codes="""
+0  converted
+2  the configuration or the arguments are wrong
+""",
     )
-    convert.add_argument("file", nargs="+", help="filebeat.yml; of several, later ones win")
+    convert.add_argument("file", nargs="+", help="filebeat.yml; later files override earlier ones")
     convert.add_argument(
-        "-E", dest="settings", metavar="KEY=VALUE", action="append", default=[], help="over all"
+        "-E",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override an option of the files",
     )
+    add_json(convert)
     convert.set_defaults(command=_convert)
 
 
@@ -30,5 +51,11 @@ def _convert(options: argparse.Namespace) -> int:
 
     paths = [Path(file) for file in options.file]
     draft = read_filebeat(paths, os.environ, options.settings)
-    sys.stdout.write(as_yaml(draft, ", ".join(options.file)))
+    text = as_yaml(draft, ", ".join(options.file))
+    if options.json:
+        notices = [notice.as_json() for notice in (*draft.notices, *draft.notes)]
+        report = {"configuration": text, "notices": notices}
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    else:
+        sys.stdout.write(text)
     return 0

@@ -1,16 +1,28 @@
 """`shipper demo`: the real daemon on generated logs."""
 
-from shipper.cli.parsers import Commands
+from shipper.cli.parsers import Commands, add_command
 from shipper.demo.run import add_arguments, run
 
 
 def add(commands: Commands) -> None:
     """Adds the command."""
-    demo = commands.add_parser(
+    demo = add_command(
+        commands,
         "demo",
-        help="the real daemon on generated logs, with an audit at the end",
-        description="Writes Tetragon's logs and rotates them, ships them with the real daemon to "
-        "an embedded receiver, and counts what is lost or doubled. Exit code 1 if anything is.",
+        summary="try shipper on generated logs, and count what arrives",
+        description="""
+Generates Tetragon logs and rotates them, ships them with the real daemon to an
+embedded server, and counts lost and duplicate events at the end. Needs no
+cluster and no configuration.
+""",
+        examples="""
+shipper demo
+""",
+        codes="""
+0  every event arrived once
+1  an event was lost or doubled
+2  the arguments are wrong
+""",
     )
     add_arguments(demo)
     demo.set_defaults(command=run)

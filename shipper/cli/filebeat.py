@@ -15,7 +15,8 @@ from pathlib import Path
 from shipper import __version__
 from shipper.cli import check, run, shipper
 from shipper.config.filebeat.general import HOME
-from shipper.config.load import Reading, find_config, read_config
+from shipper.config.load import LoadedConfig, find_config, read_config
+from shipper.documentation import page
 from shipper.errors import ConfigError
 
 #: Flags that are settings as well.
@@ -113,7 +114,7 @@ def _take(arguments: Arguments, name: str, value: str | None, rest: Iterator[str
     elif name in ("h", "help"):
         arguments.words = ["help"]
     else:
-        raise _refusal(f"there is no flag `{'-' if len(name) == 1 else '--'}{name}`", name)
+        raise _refusal(f"unknown flag `{'-' if len(name) == 1 else '--'}{name}`", name)
 
 
 def _value(name: str, value: str | None, rest: Iterator[str]) -> str:
@@ -140,14 +141,14 @@ def _command(arguments: Arguments, environ: Mapping[str, str]) -> int:
             sys.stdout.write(__doc__ or "")
             return 0
         case [word, *_]:
-            raise _refusal(f"there is no command `{' '.join(arguments.words)}`", word)
+            raise _refusal(f"unknown command `{' '.join(arguments.words)}`", word)
     raise AssertionError(arguments.words)
 
 
-def _read(arguments: Arguments, environ: Mapping[str, str]) -> tuple[str, Reading]:
+def _read(arguments: Arguments, environ: Mapping[str, str]) -> tuple[str, LoadedConfig]:
     """As Filebeat: a relative file is below path.config; but if it is not there, below here."""
     below = arguments.path("path.config") or arguments.path("path.home")
-    files = [_place(Path(file), below or HOME) for file in arguments.files]
+    files = [_located(Path(file), below or HOME) for file in arguments.files]
     if not files and below:
         files = [Path(below, "filebeat.yml")]
     files = files or [find_config(None, environ)]
@@ -155,7 +156,7 @@ def _read(arguments: Arguments, environ: Mapping[str, str]) -> tuple[str, Readin
     return name, read_config(files, environ, arguments.settings)
 
 
-def _place(file: Path, below: str) -> Path:
+def _located(file: Path, below: str) -> Path:
     """An absolute path stays as it is."""
     found = Path(below, file)
     return file if not found.exists() and file.exists() else found
@@ -170,5 +171,5 @@ def _refusal(problem: str, name: str) -> ConfigError:
     return ConfigError(
         problem,
         where="the command line",
-        what_to_do=_INSTEAD.get(name, "docs/filebeat.md has those that there are"),
+        what_to_do=_INSTEAD.get(name) or f"{page('filebeat.md')} has all of them",
     )

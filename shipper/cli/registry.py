@@ -1,45 +1,85 @@
-"""`shipper registry`: what is remembered of each file."""
+"""`shipper registry`: what is stored of each file."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from shipper.cli.common import add_config, load, tell
-from shipper.cli.parsers import Commands
+from shipper.cli.common import add_config, add_json, errors_of, load, warn
+from shipper.cli.parsers import Commands, add_command
 from shipper.clock import SystemClock
+
+_CODES = """
+0  done
+1  {failed}
+2  the configuration or the arguments are wrong
+"""
 
 
 def add(commands: Commands) -> None:
     """Adds the command."""
-    registry = commands.add_parser("registry", help="what is remembered of each file")
+    registry = add_command(
+        commands,
+        "registry",
+        summary="show how far each file is shipped; import Filebeat's offsets",
+        description="""
+The registry in the data directory has each file that shipper reads, and how far
+the cluster has acknowledged it.
+""",
+        examples="""
+shipper registry show
+shipper registry import --dry-run --from /var/lib/filebeat
+""",
+        codes=_CODES.format(failed="the registry cannot be read, or not imported"),
+    )
     actions = registry.add_subparsers(title="actions", metavar="ACTION", required=True)
-    show = actions.add_parser(
+    show = add_command(
+        actions,
         "show",
-        help="print it, also beside a running daemon",
-        description="Prints each file that is remembered, and how far it is acknowledged.",
+        summary="print all files with their offsets; works while the daemon runs",
+        description="""
+Prints each file in the registry with the offset up to which it is acknowledged.
+With --json, one object a line for each file.
+""",
+        examples="""
+shipper registry show
+shipper registry show --json | jq -r '[.path, .offset] | @tsv'
+""",
+        codes=_CODES.format(failed="the registry cannot be read"),
     )
     add_config(show)
-    show.add_argument("--json", action="store_true", help="one object a line")
+    add_json(show)
     show.set_defaults(command=_show_registry)
 
-    take_over = actions.add_parser(
+    import_offsets = add_command(
+        actions,
         "import",
-        help="go on where Filebeat was, before the first start",
-        description="Begins the registry with the offsets of Filebeat's: each file goes on where "
-        "Filebeat was. The daemon does the same by itself at its first start, where "
-        "registry.import_from says; Filebeat has to be stopped. Its files are only read.",
+        summary="start with Filebeat's offsets, before the first start of the daemon",
+        description="""
+Creates the registry with the offsets of Filebeat's, so that each file goes on
+where Filebeat stopped. Stop Filebeat first; its files are only read. The daemon
+does the same by itself at its first start, from the directory that
+`registry.import_from` names.
+""",
+        examples="""
+shipper registry import --dry-run --from /var/lib/filebeat
+shipper registry import --from /var/lib/filebeat
+""",
+        codes=_CODES.format(failed="there is nothing to import, or it cannot be imported now"),
     )
-    add_config(take_over)
-    take_over.add_argument(
+    add_config(import_offsets)
+    import_offsets.add_argument(
         "--from",
-        dest="place",
+        dest="directory",
         metavar="DIR",
         help="Filebeat's path.data, or the registry in it (default: registry.import_from)",
     )
-    take_over.add_argument(
-        "--dry-run", action="store_true", help="print what would be done; also beside both daemons"
+    import_offsets.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print what would be imported; works while Filebeat and shipper run",
     )
-    take_over.set_defaults(command=_import_registry)
+    add_json(import_offsets)
+    import_offsets.set_defaults(command=_import_registry)
 
 
 def _show_registry(options: argparse.Namespace) -> int:
@@ -47,35 +87,42 @@ def _show_registry(options: argparse.Namespace) -> int:
 
     from shipper.files.registry import read_records
 
-    _, reading = load(options)
-    records = sorted(read_records(Path(reading.config.data_dir)), key=lambda found: found.path)
+    config = load(options)[1].config
+    with errors_of(config):
+        records = sorted(read_records(Path(config.data_dir)), key=lambda found: found.path)
     if options.json:
         for record in records:
             sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
         return 0
     sys.stdout.write(f"{'ACKNOWLEDGED':>14}  {'STATE':<7}  {'IDENTITY':<16}  PATH\n")
     for record in records:
-        state = "there" if record.gone is None else "gone"
+        state = "present" if record.gone is None else "deleted"
         sys.stdout.write(f"{record.offset:>14}  {state:<7}  {record.identity}  {record.path}\n")
     return 0
 
 
 def _import_registry(options: argparse.Namespace) -> int:
-    from shipper.filebeat_registry import takeover
-    from shipper.filebeat_registry.report import print_plan
+    from shipper.filebeat_registry import importing
+    from shipper.filebeat_registry.report import print_plan, print_plan_json
     from shipper.files.filesystem import FileSystem
 
     config = load(options)[1].config
-    place = config.import_place if options.place is None else Path(options.place)
-    if options.dry_run:
-        plan = takeover.plan_import(config, place, FileSystem())
-        print_plan(plan, sys.stdout)
-        for words in takeover.obstacles(config, plan):
-            tell(words)
+    directory = config.import_directory if options.directory is None else Path(options.directory)
+    with errors_of(config):
+        warnings: list[str] = []
+        if options.dry_run:
+            plan = importing.plan_import(config, directory, FileSystem())
+            warnings += importing.obstacles(config, plan)
+        else:
+            plan, aside = importing.import_now(config, directory, FileSystem(), SystemClock())
+            if aside is not None:
+                warnings.append(f"shipper's registry was damaged, and was renamed to {aside}")
+    if options.json:
+        print_plan_json(plan, warnings, sys.stdout, imported=not options.dry_run)
         return 0
-    plan, aside = takeover.import_now(config, place, FileSystem(), SystemClock())
-    if aside is not None:
-        tell(f"shipper's own registry could not be read; it was put aside as {aside}")
+    for words in warnings:
+        warn(words)
     print_plan(plan, sys.stdout)
-    sys.stdout.write(f"\nTaken over; shipper goes on from there with data_dir {config.data_dir}.\n")
+    if not options.dry_run:
+        sys.stdout.write(f"\nImported. shipper continues there with {config.data_dir}.\n")
     return 0

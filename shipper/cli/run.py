@@ -9,9 +9,9 @@ import resource
 from collections.abc import Callable
 
 from shipper.cli.common import add_config, load
-from shipper.cli.parsers import Commands
+from shipper.cli.parsers import Commands, add_command
 from shipper.clock import Clock, SystemClock
-from shipper.config.load import Reading
+from shipper.config.load import LoadedConfig
 from shipper.config.model import LoggingConfig
 from shipper.errors import ConfigError, ShipperError
 from shipper.logs import Log
@@ -24,16 +24,31 @@ from shipper.logs.events import (
     LogEvent,
 )
 from shipper.logs.process import is_for_people, process_log
+from shipper.option_names import OWN_NAMES
+
+#: More problems of a configuration than these are counted, not logged one by one.
+_MOST_MESSAGES = 50
 
 
 def add(commands: Commands) -> None:
     """Adds the command."""
-    run = commands.add_parser(
+    run = add_command(
+        commands,
         "run",
-        help="follow the files and ship them, until SIGTERM",
-        description="Follows the files and ships their lines until SIGTERM or Ctrl-C: then reading "
-        "stops, what is under way is finished, and the offsets are saved. A second signal ends it "
-        "at once; so does SIGKILL, and neither loses or doubles a line.",
+        summary="run the daemon: follow the log files and ship them",
+        description="""
+Follows the log files and ships their lines until SIGTERM or Ctrl-C. Then it
+stops loaded, finishes the requests under way and saves the offsets. A second
+signal ends it at once. Neither that nor SIGKILL loses or doubles a line.
+""",
+        examples="""
+shipper run -c /etc/shipper/shipper.yml
+""",
+        codes="""
+0  stopped by a signal
+1  it cannot run: see the last message of the log
+2  the configuration or the arguments are wrong
+""",
     )
     add_config(run)
     run.set_defaults(command=_run)
@@ -43,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     return run(lambda: load(options))
 
 
-def run(read: Callable[[], tuple[str, Reading]]) -> int:
+def run(read: Callable[[], tuple[str, LoadedConfig]]) -> int:
     """Follows and ships; returns the exit code. `read`: gives the name of the configuration's file
     and what is in it.
 
@@ -52,7 +67,7 @@ def run(read: Callable[[], tuple[str, Reading]]) -> int:
     """
     clock = SystemClock()
     try:
-        name, reading = read()
+        name, loaded = read()
     except ConfigError as error:
         if is_for_people():
             raise
@@ -60,31 +75,30 @@ def run(read: Callable[[], tuple[str, Reading]]) -> int:
         with process_log(clock, settings.level, settings.format) as log:
             _log_error(log, CONFIGURATION_INVALID, error)
         return 2
-    settings = reading.config.logging
+    settings = loaded.config.logging
     with process_log(clock, settings.level, settings.format) as log:
         log.emit(CONFIGURATION_READ, path=name)
-        for notice in reading.notices:
+        for notice in loaded.notices:
             log.emit(
                 CONFIGURATION_NOTICE,
                 option=notice.key,
                 reason=notice.what,
-                where=str(notice.place),
+                where=str(notice.location),
             )
         try:
-            _ship(reading, clock, log)
-        except ConfigError as error:
-            _log_error(log, CONFIGURATION_INVALID, error)
-            return 2
+            _ship(loaded, clock, log)
         except ShipperError as error:
-            _log_error(log, FATAL, error)
-            return 1
+            error = error.in_words_of(loaded.config.option_names)
+            is_configured_wrong = isinstance(error, ConfigError)
+            _log_error(log, CONFIGURATION_INVALID if is_configured_wrong else FATAL, error)
+            return 2 if is_configured_wrong else 1
         except Exception as error:
             log.emit(INTERNAL_ERROR, error=error)
             return 1
     return 0
 
 
-def _ship(reading: Reading, clock: Clock, log: Log) -> None:
+def _ship(loaded: LoadedConfig, clock: Clock, log: Log) -> None:
     from shipper.allocator import keep_freed_memory
     from shipper.daemon import Daemon
     from shipper.documents.processors.machine import this_machine
@@ -98,7 +112,7 @@ def _ship(reading: Reading, clock: Clock, log: Log) -> None:
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     daemon = Daemon(
-        reading.config,
+        loaded.config,
         clock=clock,
         filesystem=FileSystem(),
         machine=this_machine(os.environ),
@@ -109,9 +123,15 @@ def _ship(reading: Reading, clock: Clock, log: Log) -> None:
 
 
 def _log_error(log: Log, event: LogEvent, error: ShipperError) -> None:
-    log.emit(
-        event,
-        error=error.what,
-        where=error.where or None,
-        hint=error.what_to_do or None,
-    )
+    """A message for each problem."""
+    for problem in error.problems[:_MOST_MESSAGES]:
+        problem = problem.in_words_of(OWN_NAMES)
+        log.emit(
+            event,
+            error=problem.what,
+            where=str(problem.location) or None,
+            hint=problem.what_to_do or None,
+        )
+    if (more := len(error.problems) - _MOST_MESSAGES) > 0:
+        advice = "run `shipper check` to see all of them"
+        log.emit(event, error=f"{more} more problems in the configuration", hint=advice)

@@ -8,7 +8,6 @@ Each command imports what it needs when it is run, so that `--help` is quick and
 that it has no use for.
 """
 
-import argparse
 import os
 import signal
 import sys
@@ -16,63 +15,56 @@ from collections.abc import Callable, Sequence
 
 from shipper import __version__
 from shipper.cli import check, convert, deadletter, demo, registry, run, setup
-from shipper.config.load import PLACES, VARIABLE
+from shipper.cli.errors import Parser, Report, UsageError, print_json, print_text
+from shipper.config.load import CONFIG_VARIABLE, SEARCH_PATHS
+from shipper.documentation import page
 from shipper.errors import ConfigError, ShipperError
 
-_DESCRIPTION = (
-    "Ships Cilium Tetragon's logs to Elasticsearch and OpenSearch, each line exactly once."
-)
-
-_EPILOG = f"""\
-A first configuration:
-
-  inputs:
-    - id: tetragon
-      paths: [/var/run/cilium/tetragon/*.log]
-  output:
-    hosts: [https://es-1:9200]
-    api_key_file: /run/secrets/es-api-key
-
-It is looked for at -c FILE, ${VARIABLE}, {", ".join(PLACES)}. Every option with its default is in
-docs/configuration.md; Filebeat's files are read too
-(docs/filebeat.md). Exit codes: 0, 2 for wrong arguments or a wrong configuration, 1 otherwise.
+_DESCRIPTION = """\
+Ships Cilium Tetragon logs to Elasticsearch and OpenSearch, each line exactly
+once.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
-    options = _parser().parse_args(arguments)
-    return guarded(lambda: options.command(options))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parser().parse_args(given)
+    except UsageError as error:
+        (print_json if "--json" in given else print_text)(error)
+        return 2
+    report = print_json if getattr(options, "json", False) else print_text
+    return guarded(lambda: options.command(options), getattr(options, "report", report))
 
 
-def guarded(command: Callable[[], int]) -> int:
-    """Runs a command; an error is said in words, and is an exit code."""
+def guarded(command: Callable[[], int], report: Report = print_text) -> int:
+    """Runs a command; an error is reported, and is an exit code."""
     try:
         code = command()
-        # Now, and not at exit: a reader that has gone is noticed here.
-        sys.stdout.flush()
-    except ConfigError as error:
-        _complain(error)
-        return 2
     except ShipperError as error:
-        _complain(error)
-        return 1
+        report(error)
+        code = 2 if isinstance(error, ConfigError) else 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # Whoever read our output (`| head`) has enough; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return _broken_pipe()
+    try:
+        # Now, and not at exit: a reader that has gone is noticed here.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _broken_pipe()
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "shipper",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _broken_pipe() -> int:
+    """Whoever read our output (`| head`) has enough; Python would complain once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def _parser() -> Parser:
+    parser = Parser("shipper", description=_DESCRIPTION, epilog=_epilog())
     parser.add_argument("--version", action="version", version=f"shipper {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -81,8 +73,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _complain(error: ShipperError) -> None:
-    """In words. `run` logs its errors itself."""
-    sys.stderr.write(f"shipper: {error.where}{': ' if error.where else ''}{error.what}\n")
-    if error.what_to_do:
-        sys.stderr.write(f"  {error.what_to_do}\n")
+def _epilog() -> str:
+    paths = "\n".join(f"  {path}" for path in SEARCH_PATHS)
+    return f"""\
+`shipper COMMAND --help` explains a command, with examples.
+
+a minimal configuration:
+  inputs:
+    - id: tetragon
+      paths: [/var/run/cilium/tetragon/*.log]
+  output:
+    hosts: [https://es-1:9200]
+    api_key_file: /run/secrets/es-api-key
+
+Without -c FILE and without ${CONFIG_VARIABLE}, the first of these files is read:
+{paths}
+
+A filebeat.yml is read as it is ({page("filebeat.md")}).
+All options: {page("configuration.md")}
+
+exit codes:
+  0  done
+  1  it failed
+  2  the configuration or the arguments are wrong
+"""

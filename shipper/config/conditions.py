@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from shipper.config.options import OptionError, Options, as_items, as_texts, describe, flat
+from shipper.config.options import (
+    OptionError,
+    OptionErrors,
+    Options,
+    as_items,
+    as_texts,
+    describe,
+    flat,
+)
+from shipper.config.yaml_text import QUOTE_IT
 from shipper.golang.regexp import compile_go
 
 #: The kinds that have fields with values below them, and those that have conditions.
@@ -117,14 +126,14 @@ def parse_condition(value: object, path: str) -> Condition:
     """
     if not isinstance(value, Mapping) or not value:
         raise OptionError(
-            path, f"expected a condition, not {describe(value)}", f"one of: {', '.join(_KINDS)}"
+            path, f"expected a condition, not {describe(value)}", f"use one of: {', '.join(_KINDS)}"
         )
     options = Options(value, path)
     if len(value) > 1:
         # Filebeat would heed one of them and forget the others.
         raise OptionError(
             path,
-            f"there are several conditions ({', '.join(value)})",
+            f"several conditions in one ({', '.join(value)})",
             "put them in a list below `and` or `or`",
         )
     (kind,) = value
@@ -135,12 +144,7 @@ def parse_condition(value: object, path: str) -> Condition:
         case "contains":
             return Contains(tuple(_texts_of(given, where)))
         case "regexp":
-            return Regexp(
-                tuple(
-                    (field, _pattern(text, f"{where}.{field}"))
-                    for field, text in _texts_of(given, where)
-                )
-            )
+            return Regexp(_patterns(given, where))
         case "range":
             return Range(tuple(_ranges(given, where)))
         case "has_fields":
@@ -148,16 +152,24 @@ def parse_condition(value: object, path: str) -> Condition:
         case "network":
             return Network(tuple(_networks(given, where)))
         case "or" | "and":
-            conditions = tuple(
-                parse_condition(item, f"{where}[{index}]")
-                for index, item in enumerate(as_items(given, where))
-            )
-            if not conditions:
-                raise OptionError(where, "it is empty", "give at least one condition")
+            conditions = _conditions(given, where)
             return AnyOf(conditions) if kind == "or" else AllOf(conditions)
         case "not":
             return Not(parse_condition(given, where))
-    raise OptionError(where, "there is no such condition", f"one of: {', '.join(_KINDS)}")
+    raise OptionError(where, "unknown condition", f"use one of: {', '.join(_KINDS)}")
+
+
+def _conditions(given: object, path: str) -> tuple[Condition, ...]:
+    errors = OptionErrors()
+    found = []
+    items = as_items(given, path)
+    if not items:
+        raise OptionError(path, "the list is empty", "give at least one condition")
+    for index, item in enumerate(items):
+        with errors:
+            found.append(parse_condition(item, f"{path}[{index}]"))
+    errors.raise_any()
+    return tuple(found)
 
 
 def _by_field(value: object, path: str) -> dict[str, object]:
@@ -172,31 +184,47 @@ def _by_field(value: object, path: str) -> dict[str, object]:
 def _known(field: str, path: str) -> str:
     """The same, if there can be such a field."""
     if field == "@metadata" or field.startswith("@metadata."):
-        raise OptionError(path, "there is no @metadata here: it says where Filebeat sends an event")
+        raise OptionError(path, "@metadata is not available", "name another field")
     return field
 
 
 def _equals(value: object, path: str) -> list[tuple[str, str | int | bool]]:
+    errors = OptionErrors()
     found: list[tuple[str, str | int | bool]] = []
     for field, wanted in _by_field(value, path).items():
-        if not isinstance(wanted, str | int):
-            raise OptionError(
-                f"{path}.{field}",
-                f"expected text, a whole number, true or false, not {describe(wanted)}",
-            )
-        found.append((field, wanted))
+        with errors:
+            if not isinstance(wanted, str | int):
+                raise OptionError(
+                    f"{path}.{field}",
+                    f"expected text, a whole number, true or false, not {describe(wanted)}",
+                )
+            found.append((field, wanted))
+    errors.raise_any()
     return found
 
 
 def _texts_of(value: object, path: str) -> list[tuple[str, str]]:
+    errors = OptionErrors()
     found: list[tuple[str, str]] = []
     for field, wanted in _by_field(value, path).items():
-        if not isinstance(wanted, str):
-            raise OptionError(
-                f"{path}.{field}", f"expected text, not {describe(wanted)}", "put it in quotes"
-            )
-        found.append((field, wanted))
+        with errors:
+            if not isinstance(wanted, str):
+                raise OptionError(
+                    f"{path}.{field}", f"expected text, not {describe(wanted)}", QUOTE_IT
+                )
+            found.append((field, wanted))
+    errors.raise_any()
     return found
+
+
+def _patterns(value: object, path: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    errors = OptionErrors()
+    found = []
+    for field, text in _texts_of(value, path):
+        with errors:
+            found.append((field, _pattern(text, f"{path}.{field}")))
+    errors.raise_any()
+    return tuple(found)
 
 
 def _pattern(text: str, path: str) -> re.Pattern[str]:
@@ -207,23 +235,29 @@ def _pattern(text: str, path: str) -> re.Pattern[str]:
 
 
 def _ranges(value: object, path: str) -> list[tuple[str, Bounds]]:
+    errors = OptionErrors()
     bounds: dict[str, dict[str, float]] = {}
     for key, given in _by_field(value, path).items():
         field, _, operator = key.rpartition(".")
-        if operator not in ("gt", "gte", "lt", "lte") or not field:
-            raise OptionError(
-                f"{path}.{key}",
-                "there is no bound at its end",
-                f"such as `{key}.gte: 400`; those are gt, gte, lt and lte",
-            )
-        try:
-            number = float(given) if isinstance(given, str | int | float) else None
-        except ValueError:
-            number = None
-        if number is None or isinstance(given, bool):
-            raise OptionError(f"{path}.{key}", f"expected a number, not {describe(given)}")
-        bounds.setdefault(field, {})[operator] = number
+        with errors:
+            if operator not in ("gt", "gte", "lt", "lte") or not field:
+                raise OptionError(
+                    f"{path}.{key}",
+                    "a range needs gt, gte, lt or lte",
+                    f"write such as `{key}.gte: 400`",
+                )
+            bounds.setdefault(field, {})[operator] = _number(given, f"{path}.{key}")
+    errors.raise_any()
     return [(field, Bounds(**given)) for field, given in bounds.items()]
+
+
+def _number(given: object, path: str) -> float:
+    try:
+        if isinstance(given, str | int | float) and not isinstance(given, bool):
+            return float(given)
+    except ValueError:
+        pass
+    raise OptionError(path, f"expected a number, not {describe(given)}")
 
 
 def _texts(value: object, path: str) -> tuple[str, ...]:
@@ -234,10 +268,14 @@ def _texts(value: object, path: str) -> tuple[str, ...]:
 
 
 def _networks(value: object, path: str) -> list[tuple[str, tuple[str | Subnet, ...]]]:
-    return [
-        (field, tuple(_network(text, f"{path}.{field}") for text in _texts(given, path)))
-        for field, given in _by_field(value, path).items()
-    ]
+    errors = OptionErrors()
+    found = []
+    for field, given in _by_field(value, path).items():
+        with errors:
+            texts = _texts(given, f"{path}.{field}")
+            found.append((field, tuple(_network(text, f"{path}.{field}") for text in texts)))
+    errors.raise_any()
+    return found
 
 
 def _network(text: str, path: str) -> str | Subnet:
@@ -251,6 +289,6 @@ def _network(text: str, path: str) -> str | Subnet:
         pass
     raise OptionError(
         path,
-        f"`{text}` is no network",
-        f"give a subnet such as 10.0.0.0/8, or one of: {', '.join(NAMED_NETWORKS)}",
+        f"`{text}` is not a network",
+        f"use a subnet such as 10.0.0.0/8, or one of: {', '.join(NAMED_NETWORKS)}",
     )

@@ -21,9 +21,10 @@ def is_filebeat(root: yaml.MappingNode, name: str) -> bool:
     if "inputs" in keys or "data_dir" in keys:
         if certain:
             raise ConfigError(
-                f"`{certain[0]}` is a key of Filebeat's, and the file has keys of shipper's own",
+                f"`{certain[0]}` is an option of Filebeat's, but the file has options of shipper's "
+                "own format, too",
                 where=name,
-                what_to_do="leave the one or the other",
+                what_to_do="use either Filebeat's options or shipper's own",
             )
         return False
     return bool(certain) or any(

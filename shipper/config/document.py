@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from shipper.config.problems import INVALID, Problems
 from shipper.config.yaml_text import QUOTE_IT, is_binary, key_of, scalar_of
-from shipper.errors import ConfigError
+from shipper.errors import ConfigError, Location, Problem
+from shipper.option_names import OWN_NAMES
 
 #: `$${` is a `${` that is meant as such.
 _REFERENCE = re.compile(r"\$(\$\{)|\$\{([^}]*)\}")
@@ -24,20 +26,28 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(slots=True)
 class Document:
-    """A file while it is read: where each value stands."""
+    """A file while it is read: where each value stands, and what is wrong with it."""
 
     name: str
     environ: Mapping[str, str]
+    problems: Problems
     lines: dict[KeyPath, int] = field(default_factory=dict)
     open: set[int] = field(default_factory=set)
 
+    #: What is required is looked for where the values are converted.
+    checks_required = False
+
     def value_of(self, node: yaml.Node, path: KeyPath) -> object:
-        """What a node means, with its variables substituted."""
+        """What a node means, with its variables substituted; INVALID where that cannot be told,
+        which is reported."""
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, path)
+            with self.problems:
+                return self._scalar(node, path)
+            return INVALID
         if id(node) in self.open:
-            raise self.error("it contains itself", path)
+            self.problems.report(self.error("the value contains itself", path, "write it out"))
+            return INVALID
         self.open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -53,31 +63,51 @@ class Document:
         found = path
         while found and dotted(found) not in lines:
             found = found[:-1]
-        where = f"{self.name}, line {lines.get(dotted(found), 1)}"
         key = dotted(path)
-        return ConfigError(
-            f"{key}: {problem}" if key else problem, where=where, what_to_do=what_to_do
-        )
+        what = OWN_NAMES.fill(f"{key}: {problem}" if key else problem)
+        location = Location(self.name, lines.get(dotted(found), 1))
+        return ConfigError.of([Problem(what, location, OWN_NAMES.fill(what_to_do))])
 
     def _mapping(self, node: yaml.Node, path: KeyPath) -> dict[str, object]:
         result: dict[str, object] = {}
         for key_node, value_node in node.value:
             key = key_of(key_node)
-            self.lines[(*path, key)] = key_node.start_mark.line + 1
-            if key == "<<":
-                raise self.error("merge keys are not supported", (*path, key), "write the keys out")
+            line = key_node.start_mark.line + 1
             if key in result:
-                raise self.error("it is there twice", (*path, key), "leave one of them")
+                name = dotted((*path, key))
+                location = Location(self.name, line)
+                self.problems.add(f"{name}: the key is set twice", location, "remove one of them")
+                continue
+            self.lines[(*path, key)] = line
+            if key == "<<":
+                error = self.error(
+                    "merge keys are not supported", (*path, key), "write the keys out"
+                )
+                self.problems.report(error)
+                continue
             result[key] = self.value_of(value_node, (*path, key))
         return result
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> object:
         if _REFERENCE.search(node.value) and not is_binary(node):
-            return _REFERENCE.sub(lambda found: self._substitute(found, path), node.value)
+            return self._substituted(node.value, path)
         try:
             return scalar_of(node)
         except ValueError as error:
             raise self.error(str(error), path, QUOTE_IT) from None
+
+    def _substituted(self, text: str, path: KeyPath) -> object:
+        is_good = True
+
+        def substitute(found: re.Match[str]) -> str:
+            nonlocal is_good
+            with self.problems:
+                return self._substitute(found, path)
+            is_good = False
+            return ""
+
+        result = _REFERENCE.sub(substitute, text)
+        return result if is_good else INVALID
 
     def _substitute(self, found: re.Match[str], path: KeyPath) -> str:
         if found[1]:
@@ -86,7 +116,7 @@ class Document:
         if parsed is None:
             # It is not repeated: it may be the middle of a password.
             raise self.error(
-                "what follows ${ is not a variable",
+                "an invalid variable after ${",
                 path,
                 "write ${NAME}, ${NAME:default} or ${NAME:?message}; $${ is a ${ as such",
             )

@@ -1,12 +1,13 @@
 """The options of the outputs that need no cluster: a file and standard output."""
 
 import os
+from collections.abc import Iterator
 from enum import Enum
 from typing import Annotated
 
 from msgspec import Meta
 
-from shipper.config.section import Section, require, within
+from shipper.config.section import Section, SectionProblem, within
 from shipper.config.units import ByteSize
 
 _KIB, _MIB, _TIB = 1024, 1024**2, 1024**4
@@ -53,12 +54,19 @@ class FileConfig(Section, frozen=True):
         ),
     ] = FileFormat.DOCUMENTS
 
-    def __post_init__(self) -> None:
-        require(os.path.isabs(self.path), "path", f"`{self.path}` is not absolute")
-        require("\0" not in self.path, "path", "has a NUL character in it")
-        require(not self.path.endswith("/"), "path", f"`{self.path}` is not the path of a file")
-        within("max_bytes", self.max_bytes, ByteSize(64 * _KIB), ByteSize(_TIB))
-        within("keep", self.keep, 0, 1_000_000)
+    def problems(self) -> Iterator[SectionProblem]:
+        if "\0" in self.path:
+            yield SectionProblem("path", "the path contains a NUL character", "remove it")
+        elif not os.path.isabs(self.path):
+            yield SectionProblem(
+                "path", f"`{self.path}` is not an absolute path", "begin it with /"
+            )
+        elif self.path.endswith("/"):
+            yield SectionProblem(
+                "path", f"`{self.path}` is not the path of a file", "add the name of a file"
+            )
+        yield from within("max_bytes", self.max_bytes, ByteSize(64 * _KIB), ByteSize(_TIB))
+        yield from within("keep", self.keep, 0, 1_000_000)
 
 
 class ConsoleConfig(Section, frozen=True):

@@ -1,6 +1,7 @@
 """The options of inputs: which files are followed, and how their lines are read."""
 
 import os
+from collections.abc import Iterator
 from enum import Enum
 from typing import Annotated, Any
 
@@ -8,8 +9,9 @@ import orjson
 from msgspec import Meta, field
 
 from shipper.config.processors import Processors
-from shipper.config.section import Section, require, within
+from shipper.config.section import Section, SectionProblem, within
 from shipper.config.units import ByteSize, Seconds
+from shipper.option_names import option
 
 _KIB, _MIB = 1024, 1024**2
 
@@ -63,9 +65,14 @@ class EventRule(Section, frozen=True):
         tuple[str, ...], Meta(description="Globs of the program's path, `process.binary`.")
     ] = ()
 
-    def __post_init__(self) -> None:
+    def problems(self) -> Iterator[SectionProblem]:
         if not (self.type or self.namespace or self.pod or self.binary):
-            raise ValueError("it has no globs: give at least one of type, namespace, pod, binary")
+            yield SectionProblem(
+                "",
+                "the rule has no globs",
+                "give at least one of type, namespace, pod, binary",
+                others=("type", "namespace", "pod", "binary"),
+            )
 
 
 class ExcludeRule(EventRule, frozen=True):
@@ -94,15 +101,23 @@ class EventsConfig(Section, frozen=True):
         """What the rules of `exclude` are called."""
         return tuple(rule.name or f"exclude[{index}]" for index, rule in enumerate(self.exclude))
 
-    def __post_init__(self) -> None:
+    def problems(self) -> Iterator[SectionProblem]:
         names = self.exclude_names
-        for name in names:
-            require(names.count(name) == 1, "exclude", f"two rules have the name `{name}`")
-        require(
-            "include" not in names,
-            "exclude",
-            "the name `include` stands for events that no rule of `include` matches",
-        )
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield SectionProblem(
+                    "exclude",
+                    f"another rule has the name `{name}`, too",
+                    "give each rule a name of its own",
+                    steps=(index,),
+                )
+            if name == "include":
+                yield SectionProblem(
+                    "exclude",
+                    "the name `include` is reserved for events that no rule of `include` matches",
+                    "give the rule another name",
+                    steps=(index, "name"),
+                )
 
 
 class InputConfig(Section, frozen=True):
@@ -203,21 +218,40 @@ class InputConfig(Section, frozen=True):
         ),
     ] = Processors()
 
-    def __post_init__(self) -> None:
-        require(self.id.strip() != "", "id", "is empty")
-        require(bool(self.paths), "paths", "is empty: give at least one glob")
-        for path in self.paths:
-            require(os.path.isabs(path), "paths", f"`{path}` is not absolute (begin it with /)")
-            require("\0" not in path, "paths", "a path cannot have a NUL character")
-        within("max_line_bytes", self.max_line_bytes, ByteSize(_KIB), ByteSize(64 * _MIB))
-        for pattern in self.exclude:
-            require(os.path.isabs(pattern), "exclude", f"`{pattern}` is not absolute")
-        within("ignore_older", self.ignore_older, Seconds(0), Seconds(10 * 365 * 86400))
-        within("scan_interval", self.scan_interval, Seconds(0.05), Seconds(3600))
+    def problems(self) -> Iterator[SectionProblem]:
+        if not self.id.strip():
+            yield SectionProblem("id", "the id is empty", "give each input a name of its own")
+        if not self.paths:
+            yield SectionProblem(
+                "paths", "the list is empty", "give at least one glob such as /var/log/x/*.log"
+            )
+        for key, patterns in (("paths", self.paths), ("exclude", self.exclude)):
+            for index, pattern in enumerate(patterns):
+                if "\0" in pattern:
+                    what, advice = "the path contains a NUL character", "remove the character"
+                elif not os.path.isabs(pattern):
+                    what, advice = f"`{pattern}` is not an absolute path", "begin it with /"
+                else:
+                    continue
+                yield SectionProblem(key, what, advice, steps=(index,))
+        yield from within(
+            "max_line_bytes", self.max_line_bytes, ByteSize(_KIB), ByteSize(64 * _MIB)
+        )
+        yield from within("ignore_older", self.ignore_older, Seconds(0), Seconds(10 * 365 * 86400))
+        yield from within("scan_interval", self.scan_interval, Seconds(0.05), Seconds(3600))
         try:
             orjson.dumps(self.fields)
-        except TypeError as error:
-            raise ValueError(f"fields: they cannot be written as JSON: {error}") from error
-        if self.fields_under_root:
-            for name in _NOT_YOURS & set(self.fields):
-                raise ValueError(f"fields: `{name}` at the top of a document is set by shipper")
+        except TypeError:
+            yield SectionProblem(
+                "fields",
+                "contains a value that cannot be written as JSON",
+                "use text, numbers, true, false, lists and keys with values",
+            )
+        for name in sorted(_NOT_YOURS & set(self.fields)) if self.fields_under_root else ():
+            yield SectionProblem(
+                "fields",
+                f"`{name}` at the top of a document is set by shipper",
+                f"rename it, or remove {option('inputs[].fields_under_root')}",
+                others=("fields_under_root",),
+                steps=(name,),
+            )

@@ -3,6 +3,7 @@ has for it. Inputs and the output, which have the most, have modules of their ow
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +12,10 @@ from msgspec import Meta, field
 from shipper.config.inputs import InputConfig
 from shipper.config.outputs import OutputConfig
 from shipper.config.processors import Processors
-from shipper.config.section import Section, require, within
+from shipper.config.section import INTERNAL, Section, SectionProblem, within
 from shipper.config.units import ByteSize, Seconds
 from shipper.logs import Level, LogFormat
+from shipper.option_names import OWN_NAMES, OptionNames
 
 _MIB = 1024**2
 
@@ -26,8 +28,8 @@ class DeadLetterConfig(Section, frozen=True):
         Meta(description="For the file and its predecessor together; then the oldest goes."),
     ] = ByteSize(64 * _MIB)
 
-    def __post_init__(self) -> None:
-        within("max_bytes", self.max_bytes, ByteSize(_MIB), ByteSize(1024**4))
+    def problems(self) -> Iterator[SectionProblem]:
+        yield from within("max_bytes", self.max_bytes, ByteSize(_MIB), ByteSize(1024**4))
 
 
 class MemoryConfig(Section, frozen=True):
@@ -41,8 +43,8 @@ class MemoryConfig(Section, frozen=True):
         ),
     ] = ByteSize(32 * _MIB)
 
-    def __post_init__(self) -> None:
-        within("max_bytes", self.max_bytes, ByteSize(_MIB), ByteSize(64 * 1024**3))
+    def problems(self) -> Iterator[SectionProblem]:
+        yield from within("max_bytes", self.max_bytes, ByteSize(_MIB), ByteSize(64 * 1024**3))
 
 
 class RetentionConfig(Section, frozen=True):
@@ -65,8 +67,8 @@ class RetentionConfig(Section, frozen=True):
         ),
     ] = ByteSize(512 * _MIB)
 
-    def __post_init__(self) -> None:
-        within("max_bytes", self.max_bytes, ByteSize(0), ByteSize(1024**4))
+    def problems(self) -> Iterator[SectionProblem]:
+        yield from within("max_bytes", self.max_bytes, ByteSize(0), ByteSize(1024**4))
 
 
 class RegistryConfig(Section, frozen=True):
@@ -107,22 +109,19 @@ class RegistryConfig(Section, frozen=True):
         ByteSize, Meta(description="As its `prospector.scanner.fingerprint.length`.")
     ] = ByteSize(1024)
 
-    def __post_init__(self) -> None:
-        known = self.import_from in ("auto", "none") or os.path.isabs(self.import_from)
-        wrong = f"`{self.import_from}` is neither `auto`, `none` nor an absolute path"
-        require(known, "import_from", wrong)
-        within(
-            "import_fingerprint_offset", self.import_fingerprint_offset, ByteSize(0), ByteSize(_MIB)
-        )
-        # Filebeat's own least.
-        within(
-            "import_fingerprint_length",
-            self.import_fingerprint_length,
-            ByteSize(64),
-            ByteSize(_MIB),
-        )
-        within("commit_interval", self.commit_interval, Seconds(0.05), Seconds(60))
-        within("forget_after", self.forget_after, Seconds(1), Seconds(10 * 365 * 86400))
+    def problems(self) -> Iterator[SectionProblem]:
+        if self.import_from not in ("auto", "none") and not os.path.isabs(self.import_from):
+            yield SectionProblem(
+                "import_from",
+                f"`{self.import_from}` is not a valid value",
+                "use `auto`, `none` or an absolute path",
+            )
+        offset, length = self.import_fingerprint_offset, self.import_fingerprint_length
+        yield from within("import_fingerprint_offset", offset, ByteSize(0), ByteSize(_MIB))
+        # The minimum is Filebeat's.
+        yield from within("import_fingerprint_length", length, ByteSize(64), ByteSize(_MIB))
+        yield from within("commit_interval", self.commit_interval, Seconds(0.05), Seconds(60))
+        yield from within("forget_after", self.forget_after, Seconds(1), Seconds(10 * 365 * 86400))
 
 
 class AdminConfig(Section, frozen=True):
@@ -137,12 +136,17 @@ class AdminConfig(Section, frozen=True):
         ),
     ] = "127.0.0.1:9479"
 
-    def __post_init__(self) -> None:
+    def problems(self) -> Iterator[SectionProblem]:
         host, colon, port = self.listen.rpartition(":")
         number = int(port) if port.isascii() and port.isdigit() else -1
         bracketed = host.startswith("[") and host.endswith("]")
         good = bool(colon) and bool(host) and (bracketed or ":" not in host) and 0 < number < 65536
-        require(good, "listen", f"`{self.listen}` is not HOST:PORT, such as 127.0.0.1:9479")
+        if not good:
+            yield SectionProblem(
+                "listen",
+                f"`{self.listen}` is not an address with a port",
+                "use HOST:PORT, such as 127.0.0.1:9479 or [::1]:9479",
+            )
 
 
 class LoggingConfig(Section, frozen=True):
@@ -212,16 +216,29 @@ class Config(Section, frozen=True, kw_only=True):
         Meta(description="How long requests under way may take to finish after a SIGTERM."),
     ] = Seconds(10)
 
-    def __post_init__(self) -> None:
-        require(bool(self.inputs), "inputs", "is empty: give at least one input")
+    #: What the options are called in the dialect that they were written in.
+    option_names: Annotated[OptionNames, INTERNAL] = OWN_NAMES
+
+    def problems(self) -> Iterator[SectionProblem]:
+        if not self.inputs:
+            yield SectionProblem("inputs", "the list is empty", "give at least one input")
         ids = [source.id for source in self.inputs]
-        for name in ids:
-            require(ids.count(name) == 1, "inputs", f"two have the id `{name}`")
-        require(os.path.isabs(self.data_dir), "data_dir", f"`{self.data_dir}` is not absolute")
-        within("shutdown_timeout", self.shutdown_timeout, Seconds(0), Seconds(3600))
+        for index, name in enumerate(ids):
+            if name and name in ids[:index]:
+                yield SectionProblem(
+                    "inputs",
+                    f"another input has the id `{name}`, too",
+                    "give each input an id of its own",
+                    steps=(index, "id"),
+                )
+        if not os.path.isabs(self.data_dir):
+            yield SectionProblem(
+                "data_dir", f"`{self.data_dir}` is not an absolute path", "begin it with /"
+            )
+        yield from within("shutdown_timeout", self.shutdown_timeout, Seconds(0), Seconds(3600))
 
     @property
-    def import_place(self) -> Path | None:
+    def import_directory(self) -> Path | None:
         """Where Filebeat's registry may be; None: nowhere."""
         match self.registry.import_from:
             case "none":
@@ -229,5 +246,5 @@ class Config(Section, frozen=True, kw_only=True):
             case "auto":
                 # Not `data_dir` itself: its own files are not looked at for Filebeat's.
                 return Path(self.data_dir, "registry", "filebeat")
-            case place:
-                return Path(place)
+            case directory:
+                return Path(directory)

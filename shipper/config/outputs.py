@@ -1,8 +1,8 @@
 """The options of the output: where to, as whom, and how."""
 
+import contextlib
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -15,9 +15,10 @@ from shipper.config.file_output import ConsoleConfig, FileConfig
 from shipper.config.index_name import IndexPattern
 from shipper.config.presets import Preset
 from shipper.config.proxy import ProxyConfig
-from shipper.config.section import Section, require, within
+from shipper.config.section import Section, SectionProblem, exclusive, within
 from shipper.config.tls import TlsConfig
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
+from shipper.option_names import option
 
 _KIB, _MIB = 1024, 1024**2
 
@@ -59,6 +60,7 @@ class OutputKind(Enum):
 
 #: The keys that say which destination it is; those that are missing here belong to Elasticsearch.
 _OTHER_DESTINATIONS = (OutputKind.FILE.value, OutputKind.CONSOLE.value)
+_DESTINATIONS = ("hosts", "cloud_id", *_OTHER_DESTINATIONS)
 
 #: What applies whichever destination it is. Everything else is Elasticsearch's alone.
 _FOR_ALL = frozenset({"data_stream", "ids", "bulk", "backoff"})
@@ -79,10 +81,10 @@ class BulkConfig(Section, frozen=True):
         ),
     ] = Seconds(1)
 
-    def __post_init__(self) -> None:
-        within("max_bytes", self.max_bytes, ByteSize(_KIB), ByteSize(64 * _MIB))
-        within("max_events", self.max_events, 1, 100_000)
-        within("linger", self.linger, Seconds(0), Seconds(60))
+    def problems(self) -> Iterator[SectionProblem]:
+        yield from within("max_bytes", self.max_bytes, ByteSize(_KIB), ByteSize(64 * _MIB))
+        yield from within("max_events", self.max_events, 1, 100_000)
+        yield from within("linger", self.linger, Seconds(0), Seconds(60))
 
 
 class BackoffConfig(Section, frozen=True):
@@ -92,9 +94,17 @@ class BackoffConfig(Section, frozen=True):
     initial: Annotated[Seconds, Meta(description="At the most, the first time.")] = Seconds(0.5)
     max: Annotated[Seconds, Meta(description="At the most, ever.")] = Seconds(30)
 
-    def __post_init__(self) -> None:
-        within("initial", self.initial, Seconds(0.001), Seconds(3600))
-        within("max", self.max, self.initial, Seconds(3600))
+    def problems(self) -> Iterator[SectionProblem]:
+        bounds = (Seconds(0.001), Seconds(3600))
+        of_ranges = [*within("initial", self.initial, *bounds), *within("max", self.max, *bounds)]
+        yield from of_ranges
+        if self.max < self.initial and not of_ranges:
+            yield SectionProblem(
+                "max",
+                f"{self.max} is less than {option('output.backoff.initial')}, {self.initial}",
+                "raise the one or lower the other",
+                others=("initial",),
+            )
 
 
 class OutputConfig(Section, frozen=True):
@@ -201,37 +211,18 @@ class OutputConfig(Section, frozen=True):
         return OutputKind.ELASTICSEARCH if self.console is UNSET else OutputKind.CONSOLE
 
     def __post_init__(self) -> None:
-        if self.cloud_id:
-            self._resolve_cloud_id()
-        if self.kind is OutputKind.ELASTICSEARCH:
-            _check_hosts(self.hosts)
-        require(
-            _DATA_STREAM.fullmatch(self.data_stream) is not None,
-            "data_stream",
-            f"`{self.data_stream}` is not TYPE-DATASET-NAMESPACE in small letters, with no other "
-            "hyphens",
-        )
-        try:
-            _ = self.target
-        except ValueError as error:
-            raise ValueError(f"index: {error}") from None
-        require(
-            re.search(r"[\s&?#%/]", self.pipeline) is None,
-            "pipeline",
-            "is the name of a pipeline: no white space, and none of & ? # % /",
-        )
-        self._check_credentials()
-        for name in self.headers:
-            require(_HEADER_NAME.fullmatch(name) is not None, "headers", f"`{name}` is not a name")
-            require(
-                name.lower() not in _OUR_HEADERS, "headers", f"`{name}` is set by shipper itself"
-            )
-            value = self.headers[name].reveal()
-            require(
-                value.isprintable(), "headers", f"the value of `{name}` has a control character"
-            )
-        within("max_in_flight", self.max_in_flight, 1, 256)
-        within("timeout", self.timeout, Seconds(0.1), Seconds(3600))
+        if self.cloud_id and not self.hosts:
+            # Nobody else has to care which of the two was given.
+            with contextlib.suppress(ValueError):
+                force_setattr(self, "hosts", HostList([host_of_cloud_id(self.cloud_id)]))
+        Section.__post_init__(self)
+
+    def problems(self) -> Iterator[SectionProblem]:
+        yield from self._target_problems()
+        yield from self._credential_problems()
+        yield from _header_problems(self.headers)
+        yield from within("max_in_flight", self.max_in_flight, 1, 256)
+        yield from within("timeout", self.timeout, Seconds(0.1), Seconds(3600))
 
     @property
     def is_data_stream(self) -> bool:
@@ -244,64 +235,99 @@ class OutputConfig(Section, frozen=True):
         name. Empty if it has several: then each action names its own."""
         return IndexPattern.parse(self.index).constant if self.index else self.data_stream
 
-    def _resolve_cloud_id(self) -> None:
-        """Has `hosts` say what the Cloud ID means: nobody else has to care which was given."""
+    def _target_problems(self) -> Iterator[SectionProblem]:
+        """Of where documents go."""
+        if self.cloud_id:
+            yield from self._cloud_problems()
+        elif self.kind is OutputKind.ELASTICSEARCH:
+            yield from _host_problems(self.hosts)
+        if _DATA_STREAM.fullmatch(self.data_stream) is None:
+            yield SectionProblem(
+                "data_stream",
+                f"`{self.data_stream}` is not the name of a data stream",
+                "use TYPE-DATASET-NAMESPACE in lower case, with no other hyphens",
+            )
+        try:
+            _ = self.target
+        except ValueError as error:
+            yield SectionProblem("index", str(error))
+        if re.search(r"[\s&?#%/]", self.pipeline):
+            yield SectionProblem(
+                "pipeline",
+                "not the name of an ingest pipeline",
+                "use a name without white space and without & ? # % /",
+            )
+
+    def _cloud_problems(self) -> Iterator[SectionProblem]:
         try:
             named = HostList([host_of_cloud_id(self.cloud_id)])
         except ValueError as error:
-            raise ValueError(f"cloud_id: {error}") from None
+            yield SectionProblem("cloud_id", str(error), "copy it again from Elastic Cloud")
+            return
         # A copy of a section is checked once more, and has both.
-        require(self.hosts in ((), named), "cloud_id", "and hosts: give one of the two")
-        force_setattr(self, "hosts", named)
+        yield from exclusive("cloud_id", "hosts", prefix="output", given=self.hosts != named)
 
-    def _check_credentials(self) -> None:
-        password = bool(self.password) or bool(self.password_file)
-        api_key = bool(self.api_key) or bool(self.api_key_file)
-        token = bool(self.bearer_token) or bool(self.bearer_token_file)
-        require(not (self.username and api_key), "username", "and an API key: give one of the two")
-        require(not (token and self.username), "bearer_token", "and username: give one of the two")
-        require(not (token and api_key), "bearer_token", "and an API key: give one of the two")
-        require(
-            not (self.bearer_token and self.bearer_token_file),
-            "bearer_token",
-            "and bearer_token_file: give one",
-        )
-        require(
-            not (self.password and self.password_file), "password", "and password_file: give one"
-        )
-        require(not (self.api_key and self.api_key_file), "api_key", "and api_key_file: give one")
-        require(password or not self.username, "username", "without password or password_file")
-        require(not password or bool(self.username), "password", "without username")
+    def _credential_problems(self) -> Iterator[SectionProblem]:
+        for key in ("password", "api_key", "bearer_token"):
+            both = bool(getattr(self, key)) and bool(getattr(self, f"{key}_file"))
+            yield from exclusive(key, f"{key}_file", prefix="output", given=both)
+        user, password = self._given("username"), self._given("password")
+        api_key, token = self._given("api_key"), self._given("bearer_token")
+        for key, other in ((user, api_key), (token, user), (token, api_key)):
+            yield from exclusive(key, other, prefix="output", given=bool(key) and bool(other))
+        # Beside credentials of another kind, it is one too many, not one too few.
+        if user and not (password or api_key or token):
+            yield SectionProblem(
+                "username",
+                "set without a password",
+                f"set {option('output.password', 'output.password_file')}",
+                others=("password", "password_file"),
+            )
+        if password and not self.username:
+            yield SectionProblem(
+                password,
+                "set without a user",
+                f"set {option('output.username')}",
+                others=("username",),
+            )
+
+    def _given(self, key: str) -> str:
+        """Which option gives a credential: `key`, or the one of its file; empty: neither."""
+        if getattr(self, key):
+            return key
+        return f"{key}_file" if getattr(self, f"{key}_file", "") else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Misplaced:
-    """A key that is wrong beside others, or missing among them."""
-
-    key: str
-    problem: str
-    what_to_do: str
-
-
-def misplaced(given: Collection[str]) -> Misplaced | None:
+def target_problems(given: Collection[str]) -> Iterator[SectionProblem]:
     """What is wrong with this choice of keys of the output: no option is accepted and ignored."""
+    if "index" in given and "data_stream" in given:
+        # Of the two, one has a default: whether both were written is to be seen here alone.
+        yield from exclusive("index", "data_stream", prefix="output", given=True)
     chosen = [key for key in _OTHER_DESTINATIONS if key in given]
     clusters = [key for key in ("hosts", "cloud_id") if key in given]
     if not chosen:
-        if clusters:
-            return None
-        advice = f"give it, or one of cloud_id, {', '.join(_OTHER_DESTINATIONS)}"
-        return Misplaced("", "the key `hosts` is missing", advice)
+        if not clusters:
+            yield SectionProblem(
+                "",
+                "there is no destination",
+                f"set {option(*map('output.{}'.format, _DESTINATIONS))}",
+                others=_DESTINATIONS,
+            )
+        return
     kind, *more = chosen
-    more = clusters + more
-    if more:
-        problem = f"and {kind}: there is one output"
-        return Misplaced(more[0], problem, f"give one of hosts, {', '.join(_OTHER_DESTINATIONS)}")
-    idle = [key for key in given if key not in _FOR_ALL and key != kind]
-    if not idle:
-        return None
-    others = f", and so {', '.join(idle[1:])}" if idle[1:] else ""
-    return Misplaced(idle[0], f"it has no effect beside `{kind}`", f"leave it out{others}")
+    for other in clusters + more:
+        yield from exclusive(other, kind, prefix="output", given=True)
+    if clusters:
+        return
+    for key in given:
+        if key not in _FOR_ALL and key not in chosen:
+            yield SectionProblem(
+                key, f"has no effect with {_in_output(kind)}", "remove it", others=(kind,)
+            )
+
+
+def _in_output(key: str) -> str:
+    return option(f"output.{key}")
 
 
 def uses_tls(output: OutputConfig) -> bool:
@@ -314,30 +340,50 @@ def header_values(headers: Mapping[str, Secret]) -> dict[str, str]:
     return {name: value.reveal() for name, value in headers.items()}
 
 
-def _check_hosts(hosts: HostList) -> None:
-    require(bool(hosts), "hosts", "is empty: give at least one URL, or cloud_id in its place")
-    # Looked at first, and in the text of all of them: no other fault may repeat a password, of
+def _header_problems(headers: Mapping[str, Secret]) -> Iterator[SectionProblem]:
+    for name, value in headers.items():
+        if _HEADER_NAME.fullmatch(name) is None:
+            what, advice = "not the name of an HTTP header", "use letters, digits and hyphens"
+        elif name.lower() in _OUR_HEADERS:
+            what, advice = "this header is set by shipper", "remove it"
+        elif not value.reveal().isprintable():
+            what, advice = ("the value contains a control character", "remove line breaks")
+        else:
+            continue
+        yield SectionProblem("headers", what, advice, steps=(name,))
+
+
+def _host_problems(hosts: HostList) -> Iterator[SectionProblem]:
+    if not hosts:
+        yield SectionProblem(
+            "hosts",
+            "the list is empty",
+            f"give at least one URL, or set {option('output.cloud_id')} in its place",
+        )
+    # Looked at first, and in the text of all of them: no other problem may repeat a password, of
     # which a comma may have made two entries.
-    require(
-        not any("@" in host for host in hosts),
-        "hosts",
-        "a URL has credentials in it: use username and password, which are kept out of logs",
-    )
+    if any("@" in host for host in hosts):
+        yield SectionProblem(
+            "hosts",
+            "the URL contains a user or a password",
+            f"use {option('output.username')} and {option('output.password')}, which no log shows",
+        )
+        return
     for host in hosts:
-        _check_host(host)
+        if what := _host_problem(host):
+            yield SectionProblem("hosts", what, "use a URL such as https://es-1:9200")
 
 
-def _check_host(host: str) -> None:
+def _host_problem(host: str) -> str:
+    """What is wrong with a URL; empty if nothing is."""
+    # A query may hold a token: it is not repeated.
+    if "?" in host or "#" in host:
+        return "the URL contains a query or a fragment"
     try:
         url = urlsplit(host)
-        port = url.port
-    except ValueError as error:
-        raise ValueError(f"hosts: `{host}` is not a valid URL: {error}") from None
-    # A query may hold a token: it is not repeated.
-    require("?" not in host and "#" not in host, "hosts", "a URL has a query or a fragment")
-    require(
-        url.scheme in ("http", "https") and bool(url.hostname) and port != 0,
-        "hosts",
-        f"`{host}` is not a URL such as https://es-1:9200",
-    )
-    require(re.search(r"[\s\x7f]", host) is None, "hosts", f"`{host}` has white space in it")
+        is_url = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or re.search(r"[\s\x7f]", host):
+        return f"`{host}` is not a valid URL"
+    return ""

@@ -4,11 +4,12 @@ with the path of the option."""
 import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, tzinfo
 from types import MappingProxyType
 
 import orjson
 
-from shipper.config.options import OptionError, Options, as_items, as_texts, describe, flat
+from shipper.config.options import OptionError, Options, as_items, describe, flat
 from shipper.config.processor_types import (
     AddFields,
     AddHostMetadata,
@@ -26,6 +27,7 @@ from shipper.config.processor_types import (
 )
 from shipper.golang.regexp import compile_go
 from shipper.golang.time import Layout, parse_zone
+from shipper.option_names import option
 
 #: Which cannot be dropped, whatever a list says.
 _MANDATORY = ("@timestamp", "type")
@@ -34,11 +36,12 @@ _MANDATORY = ("@timestamp", "type")
 def _timestamp(options: Options) -> ProcessorConfig:
     layouts = options.texts("layouts")
     if not layouts:
-        raise options.error("layouts", "it is empty", "give at least one layout")
+        options.report("layouts", "the list is empty", "give at least one layout")
+    zone: tzinfo = UTC
     try:
         zone = parse_zone(options.text("timezone", "UTC"))
     except ValueError as error:
-        raise options.error("timezone", str(error)) from None
+        options.report("timezone", str(error))
     found = Timestamp(
         field=_field(options, "field", options.text("field")),
         layouts=tuple(map(_layout, layouts)),
@@ -48,13 +51,11 @@ def _timestamp(options: Options) -> ProcessorConfig:
         ignore_failure=options.flag("ignore_failure", False),
     )
     tests = options.texts("test") if "test" in options else ()
-    for index, test in enumerate(tests):
+    for index, test in enumerate(tests) if options.are_good("layouts", "timezone") else ():
         try:
             found.read(test, time.time())
         except ValueError as error:
-            raise options.error(
-                f"test[{index}]", f"`{test}` is not written by any of the layouts: {error}"
-            ) from None
+            options.report(f"test[{index}]", f"`{test}` does not match any of the layouts: {error}")
     options.text("id", "")  # It is for Filebeat's debug log, which is none of ours.
     return found
 
@@ -70,7 +71,7 @@ def _add_fields(options: Options) -> ProcessorConfig:
     _field(options, "target", name)
     for key in fields if not name else ():
         if key.startswith("@"):
-            raise options.error(f"fields.{key}", "it cannot be added", "use timestamp for a time")
+            options.report(f"fields.{key}", "cannot be added", "use the processor timestamp")
     return AddFields(name="add_fields", fields={name: fields} if name else fields)
 
 
@@ -95,7 +96,8 @@ def _drop_fields(options: Options) -> ProcessorConfig:
     try:
         compiled = tuple(compile_go(pattern[1:-1]) for pattern in patterns)
     except ValueError as error:
-        raise options.error("fields", str(error)) from None
+        options.report("fields", str(error))
+        compiled = ()
     return DropFields(
         fields=tuple(name for name in fields if name not in (*patterns, *_MANDATORY)),
         patterns=compiled,
@@ -110,16 +112,22 @@ def _include_fields(options: Options) -> ProcessorConfig:
 def _move_fields(name: str) -> Callable[[Options], ProcessorConfig]:
     def read(options: Options) -> ProcessorConfig:
         where = options.at("fields")
-        pairs = []
-        for index, item in enumerate(as_items(options.value("fields"), where)):
-            pair = Options(item, f"{where}[{index}]")
-            source, target = pair.text("from"), pair.text("to")
-            pair.end()
-            for key, field in (("from", source), ("to", target)):
-                _field(pair, key, field)
-                if field == "@timestamp" and (name == "rename" or key == "to"):
-                    raise pair.error(key, "@timestamp is in each document, and is a time")
-            pairs.append((source, target))
+        pairs: list[tuple[str, str]] = []
+        items: list[object] = []
+        with options.errors:
+            items = as_items(options.value("fields"), where)
+        for index, item in enumerate(items):
+            with options.errors:
+                pair = Options(item, f"{where}[{index}]", options.errors)
+                source, target = pair.text("from"), pair.text("to")
+                pair.note_unknown()
+                for key, field in (("from", source), ("to", target)):
+                    _field(pair, key, field)
+                    if field == "@timestamp" and (name == "rename" or key == "to"):
+                        pair.report(
+                            key, "@timestamp cannot be moved or replaced", "name another field"
+                        )
+                pairs.append((source, target))
         return MoveFields(
             name=name,
             fields=tuple(pairs),
@@ -132,9 +140,9 @@ def _move_fields(name: str) -> Callable[[Options], ProcessorConfig]:
 
 def _decode_json_fields(options: Options) -> ProcessorConfig:
     if "document_id" in options:
-        raise options.error(
+        options.report(
             "document_id",
-            "it is not supported",
+            "unsupported option",
             "ids are made of the file, the offset and the line, so that nothing is stored twice: "
             "leave it out",
         )
@@ -142,7 +150,7 @@ def _decode_json_fields(options: Options) -> ProcessorConfig:
     target = options.value("target")
     max_depth = options.whole("max_depth", 1)
     if max_depth < 1:
-        raise options.error("max_depth", "it is less than 1")
+        options.report("max_depth", f"{max_depth} is out of range", "use 1 or more")
     return DecodeJsonFields(
         fields=_fields(options, "fields"),
         process_array=options.flag("process_array", False),
@@ -178,10 +186,12 @@ def _add_host_metadata(options: Options) -> ProcessorConfig:
         host_name=options.text("name", ""),
     )
     for group in (netinfo, cache, geo):
-        group.end()
+        group.note_unknown()
     location = found.geo.get("location", "0,0")
     if not _LOCATION.fullmatch(location):
-        raise geo.error("location", f"`{location}` is not latitude,longitude", "as 40.71,-74.00")
+        geo.report(
+            "location", f"`{location}` is not latitude,longitude", "write it as 40.71,-74.00"
+        )
     return found
 
 
@@ -210,24 +220,24 @@ _KUBERNETES_API = (
 def _add_kubernetes_metadata(options: Options) -> ProcessorConfig:
     for key in _KUBERNETES_API:
         if key in options:
-            raise options.error(
+            options.report(
                 key,
-                "it is for what the Kubernetes API says, which shipper does not ask",
-                "leave it out: the pod is taken from Tetragon's event itself",
+                "needs the Kubernetes API, which shipper does not use",
+                "remove it; the pod is taken from Tetragon's event",
             )
         options.value(key)
     scope = options.text("scope", "node")
     if scope != "node":
-        raise options.error("scope", f"`{scope}` needs the Kubernetes API", "leave it out")
+        options.report("scope", "needs the Kubernetes API, which shipper does not use", "remove it")
     for key in ("default_indexers", "default_matchers"):
         group = options.group(key)
         if not group.flag("enabled", True):
-            raise group.error("enabled", "there are no others", "leave it out")
-        group.end()
+            group.report("enabled", "cannot be false: there are no others", "remove it")
+        group.note_unknown()
     options.flag("in_cluster", True)
     labels = options.group("labels")
     dedot = labels.flag("dedot", True)
-    labels.end()
+    labels.note_unknown()
     node = options.text("node", options.text("host", ""))
     return AddKubernetesMetadata(dedot_labels=dedot, node=node)
 
@@ -243,7 +253,12 @@ def _truncate_fields(options: Options) -> ProcessorConfig:
     )
     limits = (found.max_bytes, found.max_characters)
     if min(limits) < 0 or (limits[0] > 0) == (limits[1] > 0):
-        raise OptionError(options.path, "give one of max_bytes and max_characters, above 0")
+        error = OptionError(
+            options.path,
+            "needs either max_bytes or max_characters",
+            "set one of the two to 1 or more",
+        )
+        options.errors.add(error)
     return found
 
 
@@ -270,19 +285,16 @@ READERS: Mapping[str, Callable[[Options], ProcessorConfig]] = MappingProxyType(
 def _field(options: Options, key: str, name: str) -> str:
     """The same name, if it is one of a field in the document."""
     if name == "@metadata" or name.startswith("@metadata."):
-        raise options.error(
+        options.report(
             key,
-            "there is no @metadata, which says where Filebeat sends an event and by which id",
-            "use output.index or output.data_stream; ids are made of the file, offset and line",
+            "@metadata is not available: shipper has other options for where an event goes",
+            f"use {option('output.index')} or {option('output.data_stream')}",
         )
     return name
 
 
 def _fields(options: Options, key: str) -> tuple[str, ...]:
-    if key not in options:
-        options.texts(key)
-    value = options.value(key)
-    names = () if value == [] else as_texts(value)
+    names = options.texts(key)
     for name in names:
         _field(options, key, name)
     return names
@@ -291,11 +303,17 @@ def _fields(options: Options, key: str) -> tuple[str, ...]:
 def _mapping(options: Options, key: str) -> dict[str, object]:
     value = options.value(key)
     if not isinstance(value, dict):
-        raise options.error(key, f"expected keys with values, not {describe(value)}")
+        options.report(key, f"expected keys with values, not {describe(value)}")
+        return {}
     try:
         orjson.dumps(value)
-    except TypeError as error:
-        raise options.error(key, f"they cannot be written as JSON: {error}") from None
+    except TypeError:
+        options.report(
+            key,
+            "contains a value that cannot be written as JSON",
+            "use text, numbers, true, false, lists and keys with values",
+        )
+        return {}
     return value
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Self
 
 from shipper.config.conditions import parse_condition
-from shipper.config.options import OptionError, Options, as_items, describe, nested
+from shipper.config.options import OptionError, OptionErrors, Options, as_items, describe, nested
 from shipper.config.processor_readers import READERS
 from shipper.config.processor_types import DropEvent, IfThenElse, ProcessorConfig, When
 from shipper.config.refused_processors import REFUSED
@@ -38,21 +38,31 @@ def parse(value: object) -> tuple[ProcessorConfig, ...]:
 
     Raises:
         OptionError: it cannot be used. Its text begins with the path from the list on, such as
-            `[2].timestamp.layouts: it is missing, and has no default`.
+            `[2].timestamp.layouts: required option is missing`.
     """
-    found = _parse_list(nested(as_items(value, ""), ""), "")
-    for index, processor in enumerate(found):
-        if isinstance(processor, DropEvent):
-            raise OptionError(
-                f"[{index}].drop_event", "it has no condition", "give one, with `when`"
-            )
-    return found
+    errors = OptionErrors()
+    found = []
+    for index, item in enumerate(as_items(value, "")):
+        path = f"[{index}]"
+        with errors:
+            processor = _parse_one(nested(item, path), path)
+            if isinstance(processor, DropEvent):
+                raise OptionError(
+                    f"{path}.drop_event", "drops every event", "give it a condition with `when`"
+                )
+            found.append(processor)
+    errors.raise_any()
+    return tuple(found)
 
 
 def _parse_list(value: object, path: str) -> tuple[ProcessorConfig, ...]:
-    return tuple(
-        _parse_one(item, f"{path}[{index}]") for index, item in enumerate(as_items(value, path))
-    )
+    errors = OptionErrors()
+    found = []
+    for index, item in enumerate(as_items(value, path)):
+        with errors:
+            found.append(_parse_one(item, f"{path}[{index}]"))
+    errors.raise_any()
+    return tuple(found)
 
 
 def _parse_one(value: object, path: str) -> ProcessorConfig:
@@ -67,34 +77,47 @@ def _parse_one(value: object, path: str) -> ProcessorConfig:
     if len(value) != 1:
         raise OptionError(
             path,
-            f"it has several keys ({', '.join(value)}), and each entry is one processor",
-            "begin each with `- `, and indent its options below its name",
+            f"several keys in one entry ({', '.join(value)})",
+            "begin each processor with `- `, and indent its options below its name",
         )
     (name,) = value
     where = f"{path}.{name}"
     if name in REFUSED:
-        raise OptionError(where, "this processor is not supported", REFUSED[name])
+        raise OptionError(where, "unsupported processor", REFUSED[name])
     read = READERS.get(name)
     if read is None:
         near = difflib.get_close_matches(name, [*READERS, *REFUSED], n=1)
-        advice = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(READERS)}"
-        raise OptionError(where, "there is no such processor", advice)
+        advice = f"did you mean `{near[0]}`?" if near else f"known processors: {', '.join(READERS)}"
+        raise OptionError(where, "unknown processor", advice)
     options = Options(value[name], where)
     when = options.value("when")
-    found = read(options)
-    options.end()
-    if when is None:
-        return found
-    return When(condition=parse_condition(when, f"{where}.when"), processor=found)
+    condition = None
+    if when is not None:
+        with options.errors:
+            condition = parse_condition(when, f"{where}.when")
+    with options.errors:
+        found = read(options)
+        options.end()
+        return found if condition is None else When(condition=condition, processor=found)
+    # An option that stopped the reader: what it did not come to is not unknown.
+    options.errors.raise_any()
+    raise AssertionError(where)
 
 
 def _if_then_else(options: Options) -> ProcessorConfig:
-    condition = parse_condition(options.value("if"), options.at("if"))
-    then = _branch(options, "then")
-    if not then:
-        raise options.error("then", "it is missing", "give the processors of `if`")
-    otherwise = _branch(options, "else")
+    condition, then = None, None
+    otherwise: tuple[ProcessorConfig, ...] = ()
+    with options.errors:
+        condition = parse_condition(options.value("if"), options.at("if"))
+    with options.errors:
+        then = _branch(options, "then")
+    with options.errors:
+        otherwise = _branch(options, "else")
+    if then == ():
+        options.report("then", "required option is missing", "give the processors of `if`")
     options.end()
+    assert condition is not None
+    assert then is not None
     return IfThenElse(condition=condition, then=then, otherwise=otherwise)
 
 

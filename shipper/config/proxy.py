@@ -1,12 +1,14 @@
 """The options of a proxy between us and the hosts."""
 
+from collections.abc import Iterator
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from msgspec import Meta
 
-from shipper.config.section import Section, require
+from shipper.config.section import Section, SectionProblem, exclusive
 from shipper.config.units import Secret
+from shipper.option_names import option
 
 
 class ProxyConfig(Section, frozen=True):
@@ -30,25 +32,53 @@ class ProxyConfig(Section, frozen=True):
         ),
     ] = False
 
-    def __post_init__(self) -> None:
-        require("@" not in self.url, "url", "has credentials in it: use username and password")
-        require(
-            not self.url or is_proxy_url(self.url),
+    def problems(self) -> Iterator[SectionProblem]:
+        prefix = "output.proxy"
+        if "@" in self.url:
+            yield SectionProblem(
+                "url",
+                "the URL contains a user or a password",
+                f"use {option('output.proxy.username')} and {option('output.proxy.password')}",
+            )
+        elif self.url and not is_proxy_url(self.url):
+            yield SectionProblem(
+                "url", "not the URL of an HTTP proxy", "use a URL such as http://proxy:3128"
+            )
+        yield from exclusive(
             "url",
-            "is not the URL of a proxy such as http://proxy:3128",
+            "from_environment",
+            prefix=prefix,
+            given=bool(self.url) and self.from_environment,
         )
-        require(
-            not (self.url and self.from_environment),
-            "url",
-            "and from_environment: give one of the two",
+        yield from exclusive(
+            "password",
+            "password_file",
+            prefix=prefix,
+            given=bool(self.password) and bool(self.password_file),
         )
-        require(
-            not (self.password and self.password_file), "password", "and password_file: give one"
-        )
-        password = bool(self.password) or bool(self.password_file)
-        require(password or not self.username, "username", "without password or password_file")
-        require(bool(self.username) or not password, "password", "without username")
-        require(bool(self.url) or not self.username, "username", "without url")
+        given = "password" if self.password else "password_file"
+        has_password = bool(self.password) or bool(self.password_file)
+        if self.username and not has_password:
+            yield SectionProblem(
+                "username",
+                "set without a password",
+                f"set {option('output.proxy.password', 'output.proxy.password_file')}",
+                others=("password", "password_file"),
+            )
+        if has_password and not self.username:
+            yield SectionProblem(
+                given,
+                "set without a user",
+                f"set {option('output.proxy.username')}",
+                others=("username",),
+            )
+        if self.username and not self.url:
+            yield SectionProblem(
+                "username",
+                "set without a proxy",
+                f"set {option('output.proxy.url')}",
+                others=("url",),
+            )
 
 
 def is_proxy_url(text: str) -> bool:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_IN_A_PIPELINE = "do it in an ingest pipeline, and name that in output.pipeline"
+from shipper.option_names import option
+
+_IN_A_PIPELINE = f"do it in an ingest pipeline, and set {option('output.pipeline')} to it"
 _NO_TEXT = "Tetragon's events are JSON: use decode_json_fields"
 _NO_LOOK_UP = "shipper asks no other service; enrich in an ingest pipeline"
 _ELSEWHERE = "it has no meaning for Tetragon's logs: leave it out"
@@ -44,7 +46,8 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "move_fields": "use rename",
         "now": _IN_A_PIPELINE,
         "parse_aws_vpc_flow_log": _ELSEWHERE,
-        "rate_limit": "it loses events: use `export-rate-limit` of Tetragon, or inputs[].events",
+        "rate_limit": "it loses events: use `export-rate-limit` of Tetragon, or "
+        f"{option('inputs[].events')}",
         "registered_domain": _IN_A_PIPELINE,
         "replace": _IN_A_PIPELINE,
         "script": _IN_A_PIPELINE,

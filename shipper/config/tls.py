@@ -1,13 +1,15 @@
 """The options of TLS: whom we trust, and who we are to a server that asks for a certificate."""
 
 import re
+from collections.abc import Iterator
 from enum import Enum
 from typing import Annotated
 
 from msgspec import Meta
 
-from shipper.config.section import Section, require
+from shipper.config.section import Section, SectionProblem, exclusive
 from shipper.config.units import Secret
+from shipper.option_names import option
 
 #: SHA-256 in hexadecimal, with or without colons, as `openssl x509 -fingerprint` prints it.
 _FINGERPRINT = re.compile(r"[0-9a-f]{2}(:?[0-9a-f]{2}){31}", re.IGNORECASE)
@@ -73,32 +75,46 @@ class TlsConfig(Section, frozen=True):
         ),
     ] = TlsVerify.FULL
 
-    def __post_init__(self) -> None:
+    def problems(self) -> Iterator[SectionProblem]:
         fingerprint = self.ca_trusted_fingerprint
-        require(
-            not fingerprint or _FINGERPRINT.fullmatch(fingerprint) is not None,
-            "ca_trusted_fingerprint",
-            "is not a SHA-256 in hexadecimal: 64 digits, with or without colons",
-        )
-        require(
-            not fingerprint or self.verify is not TlsVerify.NONE,
-            "ca_trusted_fingerprint",
-            "and verify: none, which checks nothing: give one of the two",
-        )
-        require(bool(self.key) or not self.certificate, "certificate", "without key")
-        require(bool(self.certificate) or not self.key, "key", "without certificate")
-        require(
-            not (self.key_passphrase and self.key_passphrase_file),
+        if fingerprint and _FINGERPRINT.fullmatch(fingerprint) is None:
+            yield SectionProblem(
+                "ca_trusted_fingerprint",
+                "not a SHA-256 fingerprint",
+                "use 64 hexadecimal digits, with or without colons",
+            )
+        if fingerprint and self.verify is TlsVerify.NONE:
+            yield SectionProblem(
+                "ca_trusted_fingerprint",
+                f"has no effect with {option('output.tls.verify')}: none, which verifies nothing",
+                "remove one of the two",
+                others=("verify",),
+            )
+        for given, missing in (("certificate", "key"), ("key", "certificate")):
+            if getattr(self, given) and not getattr(self, missing):
+                yield SectionProblem(
+                    given,
+                    f"set without its {missing}",
+                    f"set {option(f'output.tls.{missing}')}",
+                    others=(missing,),
+                )
+        yield from exclusive(
             "key_passphrase",
-            "and key_passphrase_file: give one",
+            "key_passphrase_file",
+            prefix="output.tls",
+            given=bool(self.key_passphrase) and bool(self.key_passphrase_file),
         )
-        passphrase = bool(self.key_passphrase) or bool(self.key_passphrase_file)
-        require(bool(self.key) or not passphrase, "key_passphrase", "without key")
-        require(
-            re.search(r"[\s/:@]", self.server_name) is None,
-            "server_name",
-            "is the name of a host, without a scheme or a port",
-        )
+        if (self.key_passphrase or self.key_passphrase_file) and not self.key:
+            yield SectionProblem(
+                "key_passphrase" if self.key_passphrase else "key_passphrase_file",
+                "set without a key",
+                f"set {option('output.tls.key')}",
+                others=("key",),
+            )
+        if re.search(r"[\s/:@]", self.server_name):
+            yield SectionProblem(
+                "server_name", "not a host name", "use a name without a scheme and a port"
+            )
 
 
 def is_pem(text: str) -> bool:

@@ -41,21 +41,23 @@ def compose(text: bytes, name: str) -> yaml.MappingNode:
     try:
         root = yaml.compose(text.decode("utf-8-sig"), _Loader)
     except UnicodeDecodeError as error:
-        raise ConfigError(f"it is not UTF-8: {error}", where=name) from error
+        raise ConfigError(
+            f"the file is not UTF-8: byte {error.start} is not part of a character", where=name
+        ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}, line {mark.line + 1}" if mark else name
         problem, advice = _without_names(error.problem or "")
-        raise ConfigError(f"it is not YAML: {problem}", where=where, what_to_do=advice) from error
+        raise ConfigError(f"invalid YAML: {problem}", where=where, what_to_do=advice) from error
     except yaml.reader.ReaderError as error:
-        raise ConfigError(f"it is not YAML: {error.reason}", where=name) from error
+        raise ConfigError(f"invalid YAML: {error.reason}", where=name) from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"it is not YAML: {error}", where=name) from error
+        raise ConfigError(f"invalid YAML: {error}", where=name) from error
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(
-            "it has no keys",
+            "the file has no options",
             where=name,
-            what_to_do="a configuration has at least `inputs:` and `output:`",
+            what_to_do="it needs `inputs:` and `output:` at least",
         )
     return root
 
@@ -70,7 +72,7 @@ def scalar_of(node: yaml.ScalarNode) -> object:
         return loader.construct_object(node)
     except (yaml.YAMLError, ValueError):
         # What these say repeats the value.
-        raise ValueError("it cannot be understood") from None
+        raise ValueError("the value does not fit its YAML type") from None
     finally:
         loader.dispose()
 
@@ -89,4 +91,4 @@ def _without_names(problem: str) -> tuple[str, str]:
     """What YAML finds wrong, without the names it quotes, and what to do about those: a password
     that begins with `*` or `!` is an alias or a tag to it. Names of its own begin with `<`."""
     told, names = re.subn(r" '[^<'\\][^']+'", "", problem)
-    return told, "text that begins with * & or ! belongs in quotes" if names else ""
+    return told, "put text that begins with * & or ! in quotes" if names else ""

@@ -14,18 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from shipper.errors import DeadLetterError
+from shipper.errors import DeadLetterError, reason_of
+from shipper.option_names import option
 from shipper.output.appending import locked, sync_directory
 from shipper.output.dead_letter import DeadLetter, lock_of, predecessor, read_dead_letter
 
 _ASIDE = re.compile(r"dead-letter\.replay-(\d+)\.ndjson")
 
 #: Tells a person about a line that is passed over.
-Complain = Callable[[str], None]
+Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenFile:
     """One of the files, open, and how much of it is read, in bytes."""
 
     path: Path
@@ -34,7 +35,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DeadLetterLine:
     """One line of a file."""
 
     #: With its newline.
@@ -44,25 +45,25 @@ class Found:
 
 
 @contextlib.contextmanager
-def all_dead_letters(path: Path, complain: Complain) -> Iterator[Iterator[Found]]:
+def all_dead_letters(path: Path, warn: Warn) -> Iterator[Iterator[DeadLetterLine]]:
     """Every line of every file, as they are at this moment, beside the one at `path`.
 
     What is written or moved later changes nothing in what is found. Raises DeadLetterError.
     """
     with contextlib.ExitStack() as files:
         try:
-            with _standing_still(path):
+            with _write_lock(path):
                 opened = [files.enter_context(_open(each)) for each in _files(path)]
         except OSError as error:
             raise unusable(path.parent, error) from error
-        yield (found for each in opened for found in _read(each, complain))
+        yield (found for each in opened for found in _read(each, warn))
 
 
 @contextlib.contextmanager
-def dead_letters_of(path: Path, complain: Complain) -> Iterator[Iterator[Found]]:
+def dead_letters_of(path: Path, warn: Warn) -> Iterator[Iterator[DeadLetterLine]]:
     """The lines of one file, to which nobody writes. Raises OSError."""
     with _open(path) as opened:
-        yield _read(opened, complain)
+        yield _read(opened, warn)
 
 
 def move_aside(path: Path) -> list[Path]:
@@ -92,9 +93,9 @@ def owner_of(path: Path) -> int | None:
 def unusable(directory: Path, error: OSError) -> DeadLetterError:
     """The dead letters cannot be read, or moved."""
     return DeadLetterError(
-        f"the dead letters cannot be used: {error.strerror}",
+        f"the dead letters cannot be read: {reason_of(error)}",
         where=str(error.filename or directory),
-        what_to_do="be the user that shipper runs as, and look at the data_dir",
+        what_to_do=f"be the user that shipper runs as, and check {option('data_dir')}",
     )
 
 
@@ -118,7 +119,7 @@ def _number(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _standing_still(path: Path) -> Iterator[None]:
+def _write_lock(path: Path) -> Iterator[None]:
     """Nobody writes, or renames, meanwhile; makes no file, so that it needs no right to write."""
     try:
         lock = os.open(lock_of(path), os.O_RDONLY | os.O_CLOEXEC)
@@ -134,25 +135,25 @@ def _standing_still(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[Opened]:
+def _open(path: Path) -> Iterator[OpenFile]:
     with path.open("rb") as file:
-        yield Opened(path, file, os.fstat(file.fileno()).st_size)
+        yield OpenFile(path, file, os.fstat(file.fileno()).st_size)
 
 
-def _read(opened: Opened, complain: Complain) -> Iterator[Found]:
+def _read(opened: OpenFile, warn: Warn) -> Iterator[DeadLetterLine]:
     for number, line in enumerate(_lines(opened), 1):
         dead_letter = read_dead_letter(line)
         if dead_letter is not None:
-            yield Found(line if line.endswith(b"\n") else line + b"\n", dead_letter)
+            yield DeadLetterLine(line if line.endswith(b"\n") else line + b"\n", dead_letter)
         elif not line.endswith(b"\n"):
             # Its event does not count as done: the daemon sends it, and writes its letter, again.
-            complain(f"{opened.path}, line {number}: half a letter, cut off in the middle; skipped")
+            warn(f"{opened.path}, line {number}: an incomplete dead letter; skipped")
         elif line.strip():
-            complain(f"{opened.path}, line {number}: damaged, not a letter; skipped")
-            yield Found(line, None)
+            warn(f"{opened.path}, line {number}: not a dead letter; skipped")
+            yield DeadLetterLine(line, None)
 
 
-def _lines(opened: Opened) -> Iterable[bytes]:
+def _lines(opened: OpenFile) -> Iterable[bytes]:
     left = opened.size
     while left > 0 and (line := opened.file.readline(left)):
         left -= len(line)

@@ -13,7 +13,6 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import msgspec
 
@@ -22,17 +21,19 @@ from shipper.config.model import Config
 from shipper.config.outputs import Compression, OutputConfig, OutputKind
 from shipper.config.units import Seconds
 from shipper.dead_letters.files import (
-    Complain,
+    Warn,
     all_dead_letters,
     move_aside,
     owner_of,
     unusable,
 )
 from shipper.dead_letters.replayer import Replayer
+from shipper.dead_letters.report import ReplayReport
 from shipper.dead_letters.selection import Selection
 from shipper.dead_letters.sending import DeadLetterSender
 from shipper.dead_letters.summary import Summary
 from shipper.errors import DeadLetterError
+from shipper.option_names import option
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
 from shipper.output.elasticsearch.hosts import Hosts
@@ -40,10 +41,10 @@ from shipper.output.elasticsearch.transport import HttpTransport
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReplayOptions:
     """What the user asked for."""
 
-    choice: Selection
+    selection: Selection
     #: How many letters are sent at the most; None for all.
     limit: int | None
     #: Seconds without any progress after which it ends.
@@ -52,9 +53,9 @@ class Wanted:
 
 
 async def replay(
-    config: Config, wanted: Wanted, clock: Clock, out: TextIO, complain: Complain
+    config: Config, options: ReplayOptions, clock: Clock, report: ReplayReport
 ) -> bool:
-    """Returns whether all that was chosen is in Elasticsearch now.
+    """Returns whether all that was selected is in Elasticsearch now.
 
     Raises:
         DeadLetterError: the files cannot be used, or another replay is under way.
@@ -63,19 +64,22 @@ async def replay(
     kind = config.output.kind
     if kind is not OutputKind.ELASTICSEARCH:
         raise DeadLetterError(
-            f"letters are sent to Elasticsearch or OpenSearch, and not to a {kind.value}",
-            where="output",
-            what_to_do="give a configuration with `hosts` and the same data_dir",
+            "dead letters are sent to Elasticsearch or OpenSearch, and the output is "
+            f"{option(f'output.{kind.value}')}",
+            what_to_do=f"use a configuration with {option('output.hosts')} and the same "
+            f"{option('data_dir')}",
         )
     path = Path(config.data_dir, FILE_NAME)
-    if wanted.dry_run or owner_of(path) is None:
-        _count(config, path, wanted, out, complain)
+    if options.dry_run or owner_of(path) is None:
+        _select(config, path, options, report, report.warn)
         return True
-    with _alone(path):
-        # Damaged lines are told of when their file is worked off.
-        if not _count(config, path, wanted, out, lambda words: None):
+    with _exclusive(path):
+        # Damaged lines are told of when their file is replayed.
+        if not _select(config, path, options, report, lambda words: None):
             return True
-        transport = HttpTransport(_hurried(config.output, wanted.timeout), clock)
+        transport = HttpTransport(
+            _with_timeout(config.output, options.timeout), clock, names=config.option_names
+        )
         rng = random.Random()
         backoff = Backoff(config.output.backoff.initial, config.output.backoff.max)
         async with transport:
@@ -85,57 +89,49 @@ async def replay(
                 backoff,
                 clock=clock,
                 rng=rng,
-                timeout=wanted.timeout,
+                timeout=options.timeout,
                 gzip=config.output.compression is Compression.GZIP,
-                on_wait=_once(lambda why: complain(f"waiting, to send it again: {why}")),
+                on_wait=_once(lambda why: report.warn(f"waiting before sending again: {why}")),
             )
-            working = Replayer(
+            replayer = Replayer(
                 DeadLetterFile(path, config.dead_letter.max_bytes),
                 sender,
-                wanted.choice,
-                limit=wanted.limit,
+                options.selection,
+                limit=options.limit,
                 max_events=config.output.bulk.max_events,
-                complain=complain,
+                warn=report.warn,
             )
             try:
                 aside = move_aside(path)
             except OSError as error:
                 raise unusable(path.parent, error) from error
             for source in aside:
-                await working.replay_all(source)
-    tally = working.tally
-    out.write(f"{tally}\n")
-    if tally.trouble:
-        complain(tally.trouble)
-    return tally.all_went_through
+                await replayer.replay_all(source)
+    report.finished(replayer.result)
+    return replayer.result.succeeded
 
 
-def _count(config: Config, path: Path, wanted: Wanted, out: TextIO, complain: Complain) -> int:
-    """Says what is chosen; returns how many letters that are."""
+def _select(
+    config: Config, path: Path, options: ReplayOptions, report: ReplayReport, warn: Warn
+) -> int:
+    """Reports what is selected; returns how many dead letters that are."""
     summary = Summary()
-    there = 0
-    with all_dead_letters(path, complain) as found:
-        for dead_letter in (each.dead_letter for each in found if each.dead_letter is not None):
-            there += 1
-            if wanted.choice.takes(dead_letter) and (
-                wanted.limit is None or summary.count < wanted.limit
+    total = 0
+    with all_dead_letters(path, warn) as lines:
+        for dead_letter in (each.dead_letter for each in lines if each.dead_letter is not None):
+            total += 1
+            if options.selection.takes(dead_letter) and (
+                options.limit is None or summary.count < options.limit
             ):
                 summary.add(dead_letter)
-    if not there:
-        out.write(f"there are no dead letters in {path.parent}\n")
-        return 0
-    where = f"{config.output.data_stream} at {', '.join(config.output.hosts)}"
-    would = "would be sent" if wanted.dry_run else "are sent"
-    out.write(f"{summary.count} of {there} dead letters {would} to {where}\n")
-    if wanted.dry_run and summary.count:
-        out.writelines(f"{line}\n" for line in summary.lines())
-        out.write("a dry run: nothing was sent, and nothing was changed\n")
-    out.flush()
+    target = config.output.index or config.output.data_stream
+    output = f"{target} at {', '.join(config.output.hosts)}"
+    report.selected(summary, total, str(path.parent), output, dry_run=options.dry_run)
     return summary.count
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _exclusive(path: Path) -> Iterator[None]:
     """No other replay is under way meanwhile, and this one may do to the files what it has to."""
     owner = owner_of(path)
     if owner not in (None, os.geteuid()):
@@ -156,28 +152,28 @@ def _alone(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DeadLetterError(
-                "another replay is under way",
+                "another replay is running",
                 where=str(path.parent),
-                what_to_do="wait for its end, or stop it, which loses nothing",
+                what_to_do="wait until it ends, or stop it; nothing is lost",
             ) from error
         except OSError as error:
             raise unusable(path.parent, error) from error
         yield
 
 
-def _hurried(output: OutputConfig, timeout: float) -> OutputConfig:
+def _with_timeout(output: OutputConfig, timeout: float) -> OutputConfig:
     """No request may take longer than we wait for progress."""
     return msgspec.structs.replace(output, timeout=Seconds(min(output.timeout, timeout)))
 
 
-def _once(tell: Complain) -> Complain:
-    """Tells of each thing when it is not what was told last."""
+def _once(warn: Warn) -> Warn:
+    """Warns of each thing unless it is what was warned of last."""
     last = ""
 
-    def tell_new(words: str) -> None:
+    def warn_once(words: str) -> None:
         nonlocal last
         if words != last:
             last = words
-            tell(words)
+            warn(words)
 
-    return tell_new
+    return warn_once

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shipper.dead_letters.files import Complain, dead_letters_of
+from shipper.dead_letters.files import Warn, dead_letters_of
 from shipper.dead_letters.selection import Selection
 from shipper.dead_letters.sending import DeadLetterSender, ReplayItem
 from shipper.output.appending import sync_directory
@@ -32,19 +32,20 @@ class ReplayResult:
 
     replayed: int = 0
     already_there: int = 0
-    refused_again: int = 0
+    rejected_again: int = 0
     kept: int = 0
-    #: In words, why not all that was chosen went through, besides what was refused again.
-    trouble: str = ""
+    #: In words, why not all that was selected is delivered, besides what was rejected again.
+    failure: str = ""
 
     @property
-    def all_went_through(self) -> bool:
-        return not (self.refused_again or self.trouble)
+    def succeeded(self) -> bool:
+        """Whether all that was selected is in the cluster."""
+        return not (self.rejected_again or self.failure)
 
     def __str__(self) -> str:
         return (
             f"replayed {self.replayed}, already there {self.already_there}, "
-            f"refused again {self.refused_again}, kept {self.kept}"
+            f"rejected again {self.rejected_again}, kept {self.kept}"
         )
 
 
@@ -55,19 +56,19 @@ class Replayer:
         self,
         dead_letters: DeadLetterFile,
         sender: DeadLetterSender,
-        choice: Selection,
+        selection: Selection,
         *,
         limit: int | None,
         max_events: int,
-        complain: Complain,
+        warn: Warn,
     ) -> None:
         """`limit`: how many letters are sent at the most; `max_events`: how many in a request."""
-        self.tally = ReplayResult()
+        self.result = ReplayResult()
         self._dead_letters = dead_letters
         self._sender = sender
-        self._choice = choice
+        self._selection = selection
         self._max_events = max_events
-        self._complain = complain
+        self._warn = warn
         self._left = sys.maxsize if limit is None else limit
         self._sending: list[ReplayItem] = []
         self._sending_bytes = 0
@@ -82,12 +83,12 @@ class Replayer:
     async def replay_all(self, source: Path) -> None:
         """Returns once the file is done and deleted, or is left where it is for the next time."""
         try:
-            with dead_letters_of(source, self._complain) as found:
+            with dead_letters_of(source, self._warn) as found:
                 for each in found:
                     if each.dead_letter is None:
                         await self._stay([each.line])
                     elif (sendable := self._chosen(each.dead_letter)) is None:
-                        self.tally.kept += 1
+                        self.result.kept += 1
                         await self._stay([each.line])
                     else:
                         await self._take(sendable, len(each.line))
@@ -96,17 +97,17 @@ class Replayer:
             if not self._stuck:
                 _delete(source)
         except OSError as error:
-            self._get_stuck(f"a file of letters cannot be worked off: {error}")
+            self._stop_deleting(f"a file of dead letters cannot be replayed: {error}")
 
     def _chosen(self, dead_letter: DeadLetter) -> ReplayItem | None:
         if self._given_up or self._stuck or not self._left:
             return None
-        if not self._choice.takes(dead_letter):
+        if not self._selection.takes(dead_letter):
             return None
         lines = lines_to_send(dead_letter)
         if lines is None:
-            self.tally.trouble = self.tally.trouble or (
-                "letters of an older shipper do not hold their document, and cannot be sent again; "
+            self.result.failure = self.result.failure or (
+                "dead letters of an older shipper have no document, and cannot be sent again; "
                 "they are kept"
             )
             return None
@@ -124,13 +125,13 @@ class Replayer:
             return
         sent = await self._sender.send(self._sending)
         self._sending, self._sending_bytes = [], 0
-        self.tally.replayed += sent.delivered
-        self.tally.already_there += sent.already_there
-        self.tally.refused_again += len(sent.refused)
-        self.tally.kept += len(sent.unanswered)
+        self.result.replayed += sent.delivered
+        self.result.already_there += sent.already_there
+        self.result.rejected_again += len(sent.refused)
+        self.result.kept += len(sent.unanswered)
         if sent.unanswered:
             self._given_up = True
-            self.tally.trouble = f"given up, the letters are kept: {sent.why}"
+            self.result.failure = f"gave up, and kept the dead letters: {sent.why}"
         await self._stay(
             [line_of(dead_letter) for dead_letter in (*sent.refused, *sent.unanswered)]
         )
@@ -148,12 +149,12 @@ class Replayer:
         try:
             await self._dead_letters.put_back(lines)
         except (OSError, DeadLettersFullError) as error:
-            self._get_stuck(f"letters could not be put back: {error}")
+            self._stop_deleting(f"dead letters could not be put back: {error}")
 
-    def _get_stuck(self, why: str) -> None:
+    def _stop_deleting(self, why: str) -> None:
         self._stuck = True
-        self.tally.trouble = (
-            f"{why}; nothing is deleted, and the next replay goes on with what is in "
+        self.result.failure = (
+            f"{why}; nothing is deleted, and the next replay continues with "
             f"{self._dead_letters.path.parent}/dead-letter.replay-*.ndjson"
         )
 

@@ -1,4 +1,4 @@
-"""Which dead letters are meant: by status, by words of the reason, by when they were refused."""
+"""Which dead letters are selected: by status, by words of the reason, by when they were refused."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from shipper.output.dead_letter import DeadLetter
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a letter has to be; without anything, every letter is meant."""
+    """What a letter has to be; without anything, every letter is selected."""
 
     status: int | None = None
     #: Is in the reason, in capitals or not.
@@ -16,7 +16,7 @@ class Selection:
     since: float | None = None
 
     def takes(self, dead_letter: DeadLetter) -> bool:
-        """Whether the letter is meant."""
+        """Whether the letter is selected."""
         return (
             (self.status is None or dead_letter.status == self.status)
             and self.reason.casefold() in dead_letter.reason.casefold()

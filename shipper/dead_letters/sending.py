@@ -22,7 +22,7 @@ class ReplayItem:
 
 
 @dataclass(slots=True)
-class Sent:
+class SendResult:
     """What became of some letters."""
 
     delivered: int = 0
@@ -61,9 +61,9 @@ class DeadLetterSender:
         self._gzip = gzip
         self._on_wait = on_wait
 
-    async def send(self, dead_letters: Sequence[ReplayItem]) -> Sent:
+    async def send(self, dead_letters: Sequence[ReplayItem]) -> SendResult:
         """Returns when every letter has an answer, or there was no progress for `timeout`."""
-        sent = Sent()
+        sent = SendResult()
         #: What is too large together is sent in halves: the next part is the last one.
         parts = [list(dead_letters)]
         failures = 0
@@ -118,7 +118,9 @@ class DeadLetterSender:
                 self._transport.credentials_refused()
         return verdict, answer.retry_after
 
-    def _settle(self, sent: Sent, part: Sequence[ReplayItem], taken: Taken) -> list[ReplayItem]:
+    def _settle(
+        self, sent: SendResult, part: Sequence[ReplayItem], taken: Taken
+    ) -> list[ReplayItem]:
         """Counts what has its answer; returns what has not."""
         sent.delivered += taken.delivered
         sent.already_there += taken.already_delivered

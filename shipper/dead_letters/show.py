@@ -5,7 +5,7 @@ import itertools
 from pathlib import Path
 from typing import BinaryIO
 
-from shipper.dead_letters.files import Complain, all_dead_letters
+from shipper.dead_letters.files import Warn, all_dead_letters
 from shipper.dead_letters.selection import Selection
 from shipper.dead_letters.summary import Summary, dead_letter_in_words
 
@@ -13,9 +13,7 @@ from shipper.dead_letters.summary import Summary, dead_letter_in_words
 SHOWN = 20
 
 
-def show(
-    path: Path, choice: Selection, limit: int | None, out: BinaryIO, complain: Complain
-) -> None:
+def show(path: Path, selection: Selection, limit: int | None, out: BinaryIO, warn: Warn) -> None:
     """Writes the newest `limit` (SHOWN if None) letters, the newest last, and a summary of all
     that are chosen. Raises DeadLetterError."""
     summary = Summary()
@@ -23,10 +21,10 @@ def show(
     order = itertools.count()
     most = SHOWN if limit is None else limit
     there = 0
-    with all_dead_letters(path, complain) as found:
+    with all_dead_letters(path, warn) as found:
         for dead_letter in (each.dead_letter for each in found if each.dead_letter is not None):
             there += 1
-            if choice.takes(dead_letter):
+            if selection.takes(dead_letter):
                 summary.add(dead_letter)
                 heapq.heappush(
                     newest, (dead_letter.time, next(order), dead_letter_in_words(dead_letter))
@@ -34,8 +32,10 @@ def show(
                 if len(newest) > most:
                     heapq.heappop(newest)
     if not summary.count:
-        none = f"none of the {there} dead letters" if there else "there are no dead letters"
-        out.write(f"{none} {'is meant' if there else f'in {path.parent}'}\n".encode())
+        none = f"no dead letters in {path.parent}"
+        if there:
+            none = f"none of the {there} dead letters is selected"
+        out.write(f"{none}\n".encode())
         return
     for _, _, words in sorted(newest):
         out.write(words.encode())
@@ -43,29 +43,29 @@ def show(
         out.write(b"\n")
     if len(newest) < summary.count:
         out.write(
-            f"these are the newest {len(newest)} of {summary.count}; --limit {summary.count} shows "
+            f"the newest {len(newest)} of {summary.count}; --limit {summary.count} shows "
             "all of them\n\n".encode()
         )
     out.writelines(f"{line}\n".encode() for line in summary.lines())
     out.write(
-        f"\n{summary.count} of {there} dead letters; once the cause is mended, "
+        f"\n{summary.count} of {there} dead letters; when the cause is fixed, "
         "`shipper deadletter replay` sends them again\n".encode()
     )
 
 
 def show_json(
-    path: Path, choice: Selection, limit: int | None, out: BinaryIO, complain: Complain
+    path: Path, selection: Selection, limit: int | None, out: BinaryIO, warn: Warn
 ) -> None:
     """Writes the letters as they are in the files, or the newest `limit` of them, the newest last.
 
     Raises DeadLetterError.
     """
     order = itertools.count()
-    with all_dead_letters(path, complain) as found:
+    with all_dead_letters(path, warn) as found:
         chosen = (
             (each.dead_letter.time, next(order), each.line)
             for each in found
-            if each.dead_letter is not None and choice.takes(each.dead_letter)
+            if each.dead_letter is not None and selection.takes(each.dead_letter)
         )
         newest = chosen if limit is None else reversed(heapq.nlargest(limit, chosen))
         out.writelines(line for _, _, line in newest)

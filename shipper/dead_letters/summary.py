@@ -51,11 +51,26 @@ class Summary:
         group.first = min(group.first, dead_letter.time)
         group.last = max(group.last, dead_letter.time)
 
+    def as_json(self) -> list[dict[str, object]]:
+        """The same for programs; times as RFC 3339."""
+        return [
+            {
+                "count": group.count,
+                "status": status,
+                "first": time_in_words(group.first),
+                "last": time_in_words(group.last),
+                "reason": reason,
+            }
+            for (status, reason), group in self._sorted()
+        ]
+
+    def _sorted(self) -> list[tuple[tuple[int, str], _Group]]:
+        return sorted(self._groups.items(), key=lambda item: (-item[1].count, item[0]))
+
     def lines(self) -> Iterator[str]:
         """The table, the most frequent reason first."""
         yield f"{'COUNT':>8}  {'STATUS':<6}  {'FIRST':<20}  {'LAST':<20}  REASON"
-        groups = sorted(self._groups.items(), key=lambda item: (-item[1].count, item[0]))
-        for (status, reason), group in groups:
+        for (status, reason), group in self._sorted():
             yield (
                 f"{group.count:>8}  {status_in_words(status):<6}  {time_in_words(group.first)}  "
                 f"{time_in_words(group.last)}  {printable(reason, _REASON_WIDTH)}"

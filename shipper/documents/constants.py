@@ -13,7 +13,7 @@ from shipper.config.model import Config
 from shipper.documents.processors.metadata import Machine
 from shipper.documents.processors.plan import RAW_VARYING
 from shipper.documents.processors.processing import Processing
-from shipper.errors import ConfigError
+from shipper.errors import ConfigError, Problem
 
 #: The version of the Elastic Common Schema that the documents follow; the integration's pipeline
 #: sets the same.
@@ -86,7 +86,9 @@ def index_name(
         return IndexPattern.parse(config.output.index).fill(constants)
     except ValueError as error:
         raise ConfigError(
-            f"it gives no index for the input `{settings.id}`: {error}", where="output.index"
+            f"no index name for the input `{settings.id}`: {error}",
+            where=config.option_names("output.index"),
+            what_to_do="give each input the fields that the name has, or defaults in the name",
         ) from None
 
 
@@ -99,13 +101,19 @@ def index_names(config: Config) -> tuple[IndexName, ...]:
     stand_in = str(uuid.UUID(int=0))
     machine = Machine({}, lambda _: {"name": config.name})
     found = []
+    problems: list[Problem] = []
     for settings in config.inputs:
         constants: Mapping[str, object] = document_constants(
             config, settings, agent_id=stand_in, ephemeral_id=stand_in
         )
         if processing := processing_of(config, settings, constants, machine, 0.0):
             constants = processing.constants
-        found.append(index_name(config, settings, constants))
+        try:
+            found.append(index_name(config, settings, constants))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError.of(problems)
     return tuple(name for name in found if name is not None)
 
 

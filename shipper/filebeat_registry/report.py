@@ -1,8 +1,10 @@
 """What was read of Filebeat's registry and what was decided: for a person, and for the log."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
+from shipper.errors import reason_of
 from shipper.filebeat_registry.judge import Verdict
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.logs import Log
@@ -14,6 +16,9 @@ from shipper.logs.events import (
     PATH_ACCESS_FAILED,
 )
 
+#: Why a file that Filebeat has no entry for is read from its beginning.
+_NEW = "unknown to Filebeat"
+
 _HEADINGS = ("FILE", "FILEBEAT'S KEY", "OFFSET", "SIZE", "DECISION", "REASON")
 
 
@@ -24,9 +29,9 @@ def print_plan(plan: Plan, out: TextIO) -> None:
     for words in store.read:
         out.write(f"  read: {words}\n")
     for words in store.problems:
-        out.write(f"  NOT SOUND: {words}\n")
+        out.write(f"  DAMAGED: {words}\n")
     for path, error in sorted(plan.unreadable.items()):
-        out.write(f"  CANNOT BE READ: {_shown(path)}: {error.strerror}\n")
+        out.write(f"  UNREADABLE: {_shown(path)}: {reason_of(error)}\n")
     rows = [_HEADINGS, *(_row(decision) for decision in _sorted(plan))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     out.write("\n")
@@ -41,6 +46,52 @@ def print_plan(plan: Plan, out: TextIO) -> None:
         out.write("\nNot used:\n")
         for why, count in sorted(plan.unused.items(), key=lambda each: each[0].name):
             out.write(f"{count:>8}  {why.value}\n")
+
+
+def print_plan_json(plan: Plan, warnings: Sequence[str], out: TextIO, *, imported: bool) -> None:
+    """The same for programs, as one line.
+
+        {"registry": DIRECTORY, "imported": BOOL, "read": [TEXT…], "warnings": [TEXT…],
+         "files": [FILE…], "unused": [{"count": N, "reason": TEXT}…]}
+
+    A FILE has `path`, `input`, `filebeat_key`, `filebeat_offset`, `size`, `start` (the offset at
+    which it goes on; null for a file that Filebeat did not know) and `reason`.
+    """
+    store = plan.store
+    report = {
+        "registry": str(store.directory),
+        "imported": imported,
+        "read": store.read,
+        "warnings": [
+            *warnings,
+            *(f"damaged: {words}" for words in store.problems),
+            *(
+                f"cannot be read: {path}: {reason_of(error)}"
+                for path, error in sorted(plan.unreadable.items())
+            ),
+        ],
+        "files": [_as_json(decision) for decision in _sorted(plan)],
+        "unused": [
+            {"count": count, "reason": why.value}
+            for why, count in sorted(plan.unused.items(), key=lambda each: each[0].name)
+        ],
+    }
+    # A file's name need not be UTF-8.
+    text = json.dumps(report, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    out.write(text + "\n")
+
+
+def _as_json(decision: Decision) -> dict[str, object]:
+    entry, judgement = decision.entry, decision.judgement
+    return {
+        "path": decision.file.path,
+        "input": decision.input_id,
+        "filebeat_key": entry and entry.key,
+        "filebeat_offset": entry and entry.offset,
+        "size": decision.file.size,
+        "start": judgement and judgement.start,
+        "reason": _NEW if judgement is None else judgement.why,
+    }
 
 
 def log_plan(plan: Plan, log: Log) -> None:
@@ -76,10 +127,10 @@ def log_plan(plan: Plan, log: Log) -> None:
 def decision_in_words(decision: Decision) -> str:
     """What becomes of a file."""
     if decision.judgement is None:
-        return "as a new file"
+        return "new file"
     if _goes_on(decision):
-        return f"goes on at {decision.judgement.start}"
-    return "from its beginning"
+        return f"continues at {decision.judgement.start}"
+    return "from the beginning"
 
 
 def _goes_on(decision: Decision) -> bool:
@@ -100,7 +151,7 @@ def _row(decision: Decision) -> tuple[str, ...]:
         offset,
         str(decision.file.size),
         decision_in_words(decision),
-        "Filebeat did not know it" if judgement is None else judgement.why,
+        _NEW if judgement is None else judgement.why,
     )
 
 

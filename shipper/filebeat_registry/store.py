@@ -20,7 +20,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from shipper.errors import RegistryError
+from shipper.errors import RegistryError, reason_of
+from shipper.option_names import option
 
 _LOG = "log.json"
 _META = "meta.json"
@@ -83,10 +84,10 @@ def read_store(directory: Path) -> Store:
 
 def _unreadable(directory: Path, error: OSError) -> RegistryError:
     return RegistryError(
-        f"Filebeat's registry cannot be read: {error.strerror}",
+        f"Filebeat's registry cannot be read: {reason_of(error)}",
         where=str(error.filename or directory),
-        what_to_do="let this user read it (Filebeat's own files are closed to others), or set "
-        "registry.import_from to none to have all files read from their beginning",
+        what_to_do="let this user read it (only their owner can read Filebeat's files), or set "
+        f"{option('registry.import_from')} to none to read all files from the beginning",
     )
 
 

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NewType
 
-from shipper.errors import RegistryError
+from shipper.errors import RegistryError, reason_of
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity, Mark
+from shipper.option_names import option
 
 #: The key of a file's row; given out by the registry, never used twice.
 RowId = NewType("RowId", int)
@@ -98,18 +99,19 @@ class Registry:
             lock = os.open(directory / "shipper.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise RegistryError(
-                f"the data directory cannot be used: {error.strerror}",
+                f"the data directory cannot be used: {reason_of(error)}",
                 where=str(directory),
-                what_to_do="make it writable for this user, or set data_dir to one that is",
+                what_to_do="make it writable for this user, or set "
+                f"{option('data_dir')} to another directory",
             ) from error
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise RegistryError(
-                    "another shipper runs with this data directory",
+                    "another shipper is running with this data directory",
                     where=str(directory),
-                    what_to_do="stop it, or give this one a data_dir of its own",
+                    what_to_do=f"stop it, or set {option('data_dir')} to another directory",
                 ) from error
             return _open_database(directory / "registry.db", lock)
         except BaseException:
@@ -186,7 +188,8 @@ class Registry:
             raise RegistryError(
                 f"the registry could not be written: {error}",
                 where="registry.db",
-                what_to_do="look at the space and the permissions of data_dir; it is tried again",
+                what_to_do="check the free space and the permissions of the data directory; "
+                "shipper tries again",
             ) from error
 
     def close(self) -> None:
@@ -214,7 +217,8 @@ def read_records(directory: Path) -> list[FileRecord]:
         raise RegistryError(
             f"the registry cannot be read: {error}",
             where=str(path),
-            what_to_do="give the data_dir of a daemon that has run, as a user who may read it",
+            what_to_do=f"set {option('data_dir')} to that of a daemon that has run, and be a "
+            "user who may read it",
         ) from error
 
 
@@ -259,7 +263,7 @@ def _open_database(path: Path, lock: int) -> tuple[Registry, str | None]:
             raise RegistryError(
                 f"the registry cannot be opened: {error}",
                 where=str(path),
-                what_to_do="look at the space and the permissions of data_dir",
+                what_to_do="check the free space and the permissions of the data directory",
             ) from error
     aside = _put_aside(path)
     return Registry(*_connect(path, lock)), aside

@@ -29,6 +29,7 @@ from shipper.logs.events import (
     UNREAD_LINES_UNKNOWN,
 )
 from shipper.metrics import Metrics
+from shipper.option_names import OWN_NAMES, OptionNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,11 @@ class FileTracker:
         metrics: Metrics,
         log: Log,
         max_kept_bytes: int,
+        names: OptionNames = OWN_NAMES,
     ) -> None:
-        """`max_kept_bytes`: of files that are deleted and not done."""
+        """`max_kept_bytes`: of files that are deleted and not done; `names`: what messages call the
+        options."""
+        self._names = names
         self._inputs = inputs
         self._filesystem = filesystem
         self._faults = faults
@@ -178,6 +182,8 @@ class FileTracker:
                 path=tail.path,
                 lost_bytes=size,
                 lost_lines=lines,
+                hint=f"kept files took more than {self._names('retention.max_bytes')}: raise it, "
+                "or see why the cluster takes no lines",
             )
 
     async def _count_unread(self, tail: Tail) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from shipper.config.outputs import Compression, Concurrency, OutputConfig, Outpu
 from shipper.errors import ConfigError
 from shipper.logs import Log
 from shipper.metrics import Metrics
+from shipper.option_names import OptionNames
 from shipper.output.backoff import Backoff
 from shipper.output.console import console
 from shipper.output.destination import Destination
@@ -31,6 +32,8 @@ class OutputContext:
     """What a destination is made with."""
 
     output: OutputConfig
+    #: What errors call the options.
+    names: OptionNames
     backoff: Backoff
     budget: ByteBudget
     clock: Clock
@@ -54,7 +57,9 @@ def destination(context: OutputContext) -> AbstractAsyncContextManager[Destinati
 @asynccontextmanager
 async def _elasticsearch(context: OutputContext) -> AsyncIterator[Destination]:
     output = context.output
-    async with HttpTransport(output, context.clock, log=context.log) as transport:
+    async with HttpTransport(
+        output, context.clock, log=context.log, names=context.names
+    ) as transport:
         yield BulkSender(
             transport=transport,
             hosts=Hosts(output.hosts, context.backoff, context.clock, context.rng),
@@ -93,7 +98,7 @@ async def _file(context: OutputContext) -> AsyncIterator[Destination]:
 @asynccontextmanager
 async def _console(context: OutputContext) -> AsyncIterator[Destination]:
     if sys.__stdout__ is None:
-        raise ConfigError("standard output is closed", where="output.console")
+        raise ConfigError("standard output is closed", where=context.names("output.console"))
     descriptor = sys.__stdout__.fileno()
     async with console(
         descriptor, budget=context.budget, clock=context.clock, stop=context.stop

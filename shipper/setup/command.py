@@ -24,7 +24,7 @@ from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.elasticsearch.transport import HttpTransport
 from shipper.setup.fields import CONSTANT, NEXT_BEST
 from shipper.setup.ingest import PIPELINE_NAME, pipeline
-from shipper.setup.results import Done, Outcome
+from shipper.setup.results import Action, SetupResult
 from shipper.setup.templates import (
     PRIORITY,
     digest,
@@ -64,7 +64,7 @@ class Requests(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SetupPlan:
     """What the cluster is to have for a configuration."""
 
     data_stream: str
@@ -81,55 +81,56 @@ class Wanted:
 class _FailedError(Exception):
     """Something was refused, which ends it."""
 
-    def __init__(self, done: Done) -> None:
-        super().__init__(done.detail)
-        self.done = done
+    def __init__(self, result: SetupResult) -> None:
+        super().__init__(result.detail)
+        self.result = result
 
 
-def wanted(config: Config, *, with_pipeline: bool) -> Wanted:
-    """What is wanted; `with_pipeline`: the pipeline even if no input has `format: raw`.
+def plan_setup(config: Config, *, with_pipeline: bool) -> SetupPlan:
+    """What is to be there; `with_pipeline`: the pipeline even if no input has `format: raw`.
 
     Raises ConfigError if the output is no cluster, or no data stream.
     """
-    output = config.output
+    output, names = config.output, config.option_names
     if output.kind is not OutputKind.ELASTICSEARCH:
         raise ConfigError(
-            f"setup is for a cluster, and this is output.{output.kind.value}",
-            where="output",
-            what_to_do="give a configuration with `hosts`",
+            "setup needs Elasticsearch or OpenSearch as the output, and this is "
+            f"{names(f'output.{output.kind.value}')}",
+            what_to_do=f"use a configuration with {names('output.hosts')}",
         )
     if not output.is_data_stream:
         raise ConfigError(
-            "setup is for data streams, and this is a plain index",
-            where="output.index",
-            what_to_do="leave it out and name output.data_stream, or make a template of your own",
+            "setup is for data streams, and this names a plain index",
+            where=names("output.index"),
+            what_to_do=f"set {names('output.data_stream')} to a data stream, or create a template "
+            "of your own",
         )
     raw = any(source.format is Format.RAW for source in config.inputs)
     needed = raw and output.pipeline in ("", PIPELINE_NAME)
-    return Wanted(output.data_stream, with_pipeline or needed, with_pipeline)
+    return SetupPlan(output.data_stream, with_pipeline or needed, with_pipeline)
 
 
-def describe(plan: Wanted, stream: TextIO) -> None:
+def print_requests(plan: SetupPlan, stream: TextIO) -> None:
     """Prints the requests that would be made where the cluster has nothing of it."""
-    if plan.pipeline:
-        _print_request(f"/_ingest/pipeline/{PIPELINE_NAME}", _marked_pipeline(), stream)
-    body = template(plan.data_stream, pipeline=plan.default_pipeline)
-    _print_request(f"/_index_template/{template_name(plan.data_stream)}", body, stream)
+    for path, body in _requests(plan).items():
+        _print_request(path, body, stream)
     instead = ", ".join(f"{best} by {next_best}" for best, next_best in NEXT_BEST.items())
-    stream.write(f"# Nothing was sent. A type that a server lacks is replaced: {instead}.\n")
-    stream.write("# What is there already is left, or updated if shipper made it.\n")
+    stream.write(
+        f"# Dry run: nothing was sent. Types that a server does not have are replaced: {instead}.\n"
+    )
+    stream.write("# What exists is left as it is, or updated if shipper created it.\n")
 
 
-async def setup(config: Config, plan: Wanted, clock: Clock) -> list[Done]:
+async def setup(config: Config, plan: SetupPlan, clock: Clock) -> list[SetupResult]:
     """Makes what is missing, by the first host that can be reached.
 
     Raises ConfigError if the TLS settings cannot be used.
     """
-    async with HttpTransport(config.output, clock) as transport:
+    async with HttpTransport(config.output, clock, names=config.option_names) as transport:
         return await install(transport, config.output.hosts, plan)
 
 
-async def install(transport: Requests, hosts: Sequence[str], plan: Wanted) -> list[Done]:
+async def install(transport: Requests, hosts: Sequence[str], plan: SetupPlan) -> list[SetupResult]:
     """The same, by way of a transport."""
     unreached = []
     for host in hosts:
@@ -138,24 +139,24 @@ async def install(transport: Requests, hosts: Sequence[str], plan: Wanted) -> li
             await installer.run()
         except TransportError as error:
             advice = "run `shipper check`, which looks at each host"
-            unreached.append(Done("host", host, Outcome.FAILED, str(error), advice))
-            if installer.done:
-                return [*installer.done, *unreached]
+            unreached.append(SetupResult("host", host, Action.NONE, str(error), advice))
+            if installer.results:
+                return [*installer.results, *unreached]
             continue
         except _FailedError as error:
-            installer.done.append(error.done)
-        return installer.done
+            installer.results.append(error.result)
+        return installer.results
     return unreached
 
 
 class _Installer:
     """What is asked of and told to one host."""
 
-    def __init__(self, transport: Requests, host: str, plan: Wanted) -> None:
+    def __init__(self, transport: Requests, host: str, plan: SetupPlan) -> None:
         self._transport = transport
         self._host = host
         self._plan = plan
-        self.done: list[Done] = []
+        self.results: list[SetupResult] = []
 
     async def run(self) -> None:
         """Raises TransportError and _FailedError."""
@@ -168,8 +169,8 @@ class _Installer:
         }
         for other, body in others.items():
             if any(_is_for(glob, self._plan.data_stream) for glob in body["index_patterns"]):
-                detail = f"it is for {self._plan.data_stream}, and shipper did not make it"
-                self.done.append(Done("template", other, Outcome.LEFT, detail))
+                detail = f"it is for {self._plan.data_stream}, and was not created by shipper"
+                self.results.append(SetupResult("template", other, Action.SKIPPED, detail))
                 if self._plan.pipeline_in_any_case:
                     await self._install_pipeline()
                 return
@@ -194,16 +195,16 @@ class _Installer:
     async def _install_template(
         self, name: str, found: dict[str, Any] | None, body: dict[str, Any]
     ) -> None:
-        outcome = Outcome.MADE
+        action = Action.CREATED
         if found is not None:
             if not is_ours(found):
-                detail = "shipper did not make it"
-                self.done.append(Done("template", name, Outcome.LEFT, detail))
+                detail = "it was not created by shipper"
+                self.results.append(SetupResult("template", name, Action.SKIPPED, detail))
                 return
             if is_same(found, body):
-                self.done.append(Done("template", name, Outcome.THERE))
+                self.results.append(SetupResult("template", name, Action.UNCHANGED))
                 return
-            outcome = Outcome.UPDATED
+            action = Action.UPDATED
         lacking: set[str] = set()
         while True:
             wanted = template(
@@ -221,7 +222,7 @@ class _Installer:
                 raise _FailedError(_refused("template", name, "be installed", answer))
             lacking |= unknown
         detail = f"without {', '.join(sorted(lacking))}, which the server lacks" if lacking else ""
-        self.done.append(Done("template", name, outcome, detail))
+        self.results.append(SetupResult("template", name, action, detail))
 
     async def _install_pipeline(self) -> None:
         path = f"/_ingest/pipeline/{PIPELINE_NAME}"
@@ -230,36 +231,36 @@ class _Installer:
             raise _FailedError(_refused("pipeline", PIPELINE_NAME, "be read", answer))
         found = _pipeline_in(answer) if answer.status == 200 else None
         body = _marked_pipeline()
-        outcome = Outcome.MADE
+        action = Action.CREATED
         if found is not None:
             said = str(found.get("description", ""))
             if _MARK not in said:
-                detail = "shipper did not make it"
-                self.done.append(Done("pipeline", PIPELINE_NAME, Outcome.LEFT, detail))
+                detail = "it was not created by shipper"
+                self.results.append(SetupResult("pipeline", PIPELINE_NAME, Action.SKIPPED, detail))
                 return
             if said == body["description"]:
-                self.done.append(Done("pipeline", PIPELINE_NAME, Outcome.THERE))
+                self.results.append(SetupResult("pipeline", PIPELINE_NAME, Action.UNCHANGED))
                 return
-            outcome = Outcome.UPDATED
+            action = Action.UPDATED
         answer = await self._ask("PUT", path, body)
         if answer.status != 200:
             raise _FailedError(_refused("pipeline", PIPELINE_NAME, "be installed", answer))
-        self.done.append(Done("pipeline", PIPELINE_NAME, outcome))
+        self.results.append(SetupResult("pipeline", PIPELINE_NAME, action))
 
     async def _look_at_data_stream(self) -> None:
         """What is new holds for an index that is made from now on."""
         name = self._plan.data_stream
         answer = await self._ask("GET", f"/_resolve/index/{name}*")
         found = parse(answer, Resolved) if answer.status == 200 else Resolved()
-        changed = any(one.outcome in (Outcome.MADE, Outcome.UPDATED) for one in self.done)
+        changed = any(one.action in (Action.CREATED, Action.UPDATED) for one in self.results)
         if found.has_data_stream(name):
-            advice = f"POST /{name}/_rollover, for the template to hold at once" if changed else ""
-            detail = "with the template that it had until its next rollover" if changed else ""
-            self.done.append(Done("data stream", name, Outcome.THERE, detail, advice))
+            advice = f"POST /{name}/_rollover to use the template at once" if changed else ""
+            detail = "the new template is used from its next rollover on" if changed else ""
+            self.results.append(SetupResult("data stream", name, Action.UNCHANGED, detail, advice))
         elif found.has_index(name):
-            detail = "it is a plain index, made while no template was there"
-            advice = "move its documents away and delete it"
-            self.done.append(Done("data stream", name, Outcome.FAILED, detail, advice))
+            detail = "it is a plain index, created while there was no template"
+            advice = "move its documents to another index, and delete it"
+            self.results.append(SetupResult("data stream", name, Action.NONE, detail, advice))
 
     async def _ask(self, method: str, path: str, body: object = None) -> Answer:
         return await self._transport.request(
@@ -315,15 +316,33 @@ def _pipeline_in(answer: Answer) -> dict[str, Any]:
         return {}
 
 
-def _refused(what: str, name: str, action: str, answer: Answer) -> Done:
+def _refused(what: str, name: str, action: str, answer: Answer) -> SetupResult:
     detail = f"it cannot {action}: HTTP {answer.status}{reason(answer)}"
     if answer.status == 401:
-        advice = "these credentials are not accepted: run `shipper check`"
+        advice = "authentication failed: run `shipper check`"
     elif answer.status == 403:
         advice = f"grant this user or API key {_RIGHTS[what]}, or have an administrator run setup"
     else:
-        advice = "look at the cluster's log; `shipper setup --dry-run` shows what is sent"
-    return Done(what, name, Outcome.FAILED, detail, advice)
+        advice = "check the log of the cluster; `shipper setup --dry-run` shows what is sent"
+    return SetupResult(what, name, Action.NONE, detail, advice)
+
+
+def print_json_requests(plan: SetupPlan, stream: TextIO) -> None:
+    """The same for programs: `{"requests": [{"method": …, "path": …, "body": …}]}`."""
+    requests = [
+        {"method": "PUT", "path": path, "body": body} for path, body in _requests(plan).items()
+    ]
+    stream.write(msgspec.json.encode({"requests": requests}).decode() + "\n")
+
+
+def _requests(plan: SetupPlan) -> dict[str, object]:
+    """The bodies that would be sent, by their paths."""
+    requests: dict[str, object] = {}
+    if plan.pipeline:
+        requests[f"/_ingest/pipeline/{PIPELINE_NAME}"] = _marked_pipeline()
+    body = template(plan.data_stream, pipeline=plan.default_pipeline)
+    requests[f"/_index_template/{template_name(plan.data_stream)}"] = body
+    return requests
 
 
 def _print_request(path: str, body: object, stream: TextIO) -> None:

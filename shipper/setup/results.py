@@ -1,37 +1,77 @@
-"""What `shipper setup` did, a line for each thing, and its exit code."""
+"""What `shipper setup` did, as text and as JSON.
+
+    {"status": "OK" | "FAILED", "results": [RESULT…]}
+
+A RESULT has `kind` (`template`, `pipeline`, `data stream`, `host`), `name`, `status` (`OK`,
+`FAILED`), `action` (`created`, `updated`, `unchanged`, `skipped`, `none`), `detail`, `what_to_do`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TextIO
 
+import msgspec
 
-class Outcome(Enum):
-    """What became of a thing that the cluster is to have."""
 
-    THERE = "there"
-    MADE = "made"
+class Action(Enum):
+    """What was done about a thing that the cluster is to have."""
+
+    CREATED = "created"
     UPDATED = "updated"
-    LEFT = "left"
-    FAILED = "FAILED"
+    #: It was there as it is to be.
+    UNCHANGED = "unchanged"
+    #: Somebody else made it, and it was left as it is.
+    SKIPPED = "skipped"
+    #: It failed.
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class SetupResult:
     """One line of the report."""
 
-    what: str
+    kind: str
     name: str
-    outcome: Outcome
+    action: Action
     detail: str = ""
     what_to_do: str = ""
 
+    @property
+    def status(self) -> str:
+        """OK or FAILED."""
+        return "FAILED" if self.action is Action.NONE else "OK"
 
-def report(done: Sequence[Done], stream: TextIO) -> int:
-    """Prints what was done; returns the exit code."""
-    for one in done:
-        detail = f"  {one.detail}" if one.detail else ""
-        stream.write(f"{one.what:<12} {one.name}  {one.outcome.value}{detail}\n")
-        if one.what_to_do:
-            stream.write(f"    -> {one.what_to_do}\n")
-    return int(any(one.outcome is Outcome.FAILED for one in done))
+
+def exit_code(results: Sequence[SetupResult]) -> int:
+    """1 if anything failed, else 0."""
+    return int(any(result.action is Action.NONE for result in results))
+
+
+def print_text(results: Sequence[SetupResult], stream: TextIO) -> None:
+    """Prints what was done, for people."""
+    for result in results:
+        done = "" if result.action is Action.NONE else result.action.value
+        words = ": ".join(part for part in (done, result.detail) if part)
+        stream.write(f"{result.status:<8} {result.kind:<12} {result.name}  {words}".rstrip() + "\n")
+        if result.what_to_do:
+            stream.write(f"    -> {result.what_to_do}\n")
+
+
+def print_json(results: Sequence[SetupResult], stream: TextIO) -> None:
+    """Prints the same for programs."""
+    report = {
+        "status": "FAILED" if exit_code(results) else "OK",
+        "results": [
+            {
+                "kind": result.kind,
+                "name": result.name,
+                "status": result.status,
+                "action": result.action,
+                "detail": result.detail,
+                "what_to_do": result.what_to_do,
+            }
+            for result in results
+        ],
+    }
+    stream.write(msgspec.json.encode(report).decode() + "\n")

@@ -117,7 +117,7 @@ def test_a_host_that_is_away_from_the_start_is_a_reason(
     bulk_server.down()
     process.start()
     process.wait_until(lambda: "refused" in process.why_not_ready(), "it was probed")
-    assert process.why_not_ready() == f"{bulk_server.url}: no connection: Connection refused\n"
+    assert process.why_not_ready() == f"{bulk_server.url}: no connection: connection refused\n"
     bulk_server.up()
     process.wait_until_ready()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import msgspec
 import pytest
 
 from shipper.check.command import check
-from shipper.check.findings import Finding, Result, report
+from shipper.check.findings import Finding, Status, exit_code, print_json, print_text
 from shipper.clock import SystemClock
+from shipper.config.filebeat.draft import Notice
 from shipper.config.inputs import InputConfig
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
@@ -21,7 +23,7 @@ from shipper.config.proxy import ProxyConfig
 from shipper.config.tls import TlsConfig, TlsVerify
 from shipper.config.units import HostList, Secret
 from shipper.demo import bulk_api
-from shipper.errors import ConfigError
+from shipper.errors import ConfigError, Location
 from tests.servers.launcher import free_port
 from tests.support.bulk_server import BulkServer
 from tests.support.certificates import Authority
@@ -60,14 +62,15 @@ def with_output(config: Config, **settings: Any) -> Config:
 
 def findings(config: Config) -> dict[str, Finding]:
     """Return what was found, by what was looked at; later findings of the same name win."""
-    return {found.what: found for found in asyncio.run(check(config, SystemClock()))}
+    return {found.check: found for found in asyncio.run(check(config, SystemClock()))}
 
 
 def shown(config: Config) -> tuple[int, str]:
     """Return the exit code and the report."""
     stream = io.StringIO()
-    code = report("/etc/shipper.yml", asyncio.run(check(config, SystemClock())), stream)
-    return code, stream.getvalue()
+    found = asyncio.run(check(config, SystemClock()))
+    print_text("/etc/shipper.yml", (), found, stream)
+    return exit_code(found), stream.getvalue()
 
 
 def test_nothing_wrong(
@@ -76,16 +79,16 @@ def test_nothing_wrong(
     log_directory.write(3)
     assert shown(config) == (
         0,
-        f"configuration /etc/shipper.yml: ok\n"
+        f"configuration /etc/shipper.yml: OK\n"
         f"input tetragon\n"
-        f"  files        ok        {log_directory.glob}: 1 now\n"
+        f"  OK       files             {log_directory.glob}: 1 file\n"
         f"data_dir {config.data_dir}\n"
-        f"  writable     ok      \n"
+        f"  OK       writable\n"
         f"{bulk_server.url}\n"
-        f"  reachable    ok        Elasticsearch 8.15.3\n"
-        f"  data stream  ok        {STREAM}\n"
-        f"  may write    ok      \n"
-        f"nothing wrong\n",
+        f"  OK       reachable         Elasticsearch 8.15.3\n"
+        f"  OK       data stream       {STREAM}\n"
+        f"  OK       write permission\n"
+        f"result: OK\n",
     )
     assert bulk_server.documents == {}
     assert not Path(config.data_dir).exists()
@@ -94,8 +97,28 @@ def test_nothing_wrong(
 def test_what_is_wrong_comes_with_advice_and_exit_code_1(config: Config) -> None:
     code, text = shown(with_output(config, hosts=HostList([f"http://127.0.0.1:{free_port()}"])))
     assert code == 1
-    assert "  reachable    WRONG     no connection: Connection refused\n    -> look at" in text
-    assert text.endswith("1 wrong\n")
+    assert "  FAILED   reachable         no connection: connection refused\n    -> check" in text
+    assert text.endswith("result: 1 FAILED\n")
+
+
+def test_as_json_it_is_one_object(config: Config) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    found = asyncio.run(check(with_output(config, hosts=HostList([away])), SystemClock()))
+    notice = Notice("queue.mem.events", "ignored: x", Location("filebeat.yml", 3))
+    stream = io.StringIO()
+    print_json("/etc/shipper.yml", [notice], found, stream)
+    report = json.loads(stream.getvalue())
+    assert (report["configuration"], report["status"]) == ("/etc/shipper.yml", "FAILED")
+    assert report["notices"] == [
+        {"file": "filebeat.yml", "line": 3, "option": "queue.mem.events", "what": "ignored: x"}
+    ]
+    assert report["findings"][-1] == {
+        "subject": away,
+        "check": "reachable",
+        "status": "FAILED",
+        "detail": "no connection: connection refused",
+        "what_to_do": "check the address and port, and firewalls in between",
+    }
 
 
 class TestReaching:
@@ -103,14 +126,14 @@ class TestReaching:
         version = {"distribution": "opensearch", "number": "2.19.1"}
         bulk_server.pages[ROOT] = (200, {"version": version})
         found = findings(config)["reachable"]
-        assert (found.result, found.detail) == (Result.OK, "OpenSearch 2.19.1")
+        assert (found.status, found.detail) == (Status.OK, "OpenSearch 2.19.1")
 
     @pytest.mark.parametrize("page", [{}, [], "text", 5, {"version": "8"}, {"version": {}}])
     def test_a_root_page_of_another_kind_is_no_failure(
         self, config: Config, bulk_server: BulkServer, page: object
     ) -> None:
         bulk_server.pages[ROOT] = (200, page)
-        assert findings(config)["may write"].result is Result.OK
+        assert findings(config)["write permission"].status is Status.OK
 
     @pytest.mark.parametrize("status", [403, 404, 405])
     def test_a_root_page_that_is_not_for_us_is_no_failure(
@@ -118,15 +141,15 @@ class TestReaching:
     ) -> None:
         bulk_server.pages[ROOT] = (status, DENIED)
         found = findings(config)
-        assert {each.result for each in found.values()} == {Result.OK}
+        assert {each.status for each in found.values()} == {Status.OK}
 
     def test_each_host_is_asked(self, config: Config, bulk_server: BulkServer) -> None:
         away = f"http://127.0.0.1:{free_port()}"
         both = with_output(config, hosts=HostList([away, bulk_server.url]))
         found = asyncio.run(check(both, SystemClock()))
-        results = {(each.subject, each.what): each.result for each in found}
-        assert results[away, "reachable"] is Result.WRONG
-        assert results[bulk_server.url, "may write"] is Result.OK
+        results = {(each.subject, each.check): each.status for each in found}
+        assert results[away, "reachable"] is Status.FAILED
+        assert results[bulk_server.url, "write permission"] is Status.OK
 
     def test_a_redirect_is_wrong_and_not_followed(
         self, config: Config, bulk_server: BulkServer
@@ -134,7 +157,7 @@ class TestReaching:
         bulk_server.pages[ROOT] = (301, {})
         found = findings(config)
         assert found["reachable"].detail == "HTTP 301"
-        assert found["reachable"].what_to_do == "give the URL that it redirects to"
+        assert found["reachable"].what_to_do == "use the URL that it redirects to"
         assert len(bulk_server.other_requests) == 1
 
     @pytest.mark.parametrize("status", [429, 500, 503])
@@ -143,14 +166,14 @@ class TestReaching:
     ) -> None:
         bulk_server.pages[ROOT] = (status, {"error": "no master"})
         found = findings(config)["reachable"]
-        assert found.result is Result.WRONG
+        assert found.status is Status.FAILED
         assert found.detail == f"HTTP {status}: no master"
 
     def test_http_to_a_server_of_https_asks_for_the_right_url(self, config: Config) -> None:
         with BulkServer(tls=True) as server:
             url = server.url.replace("https", "http")
             found = findings(with_output(config, hosts=HostList([url])))["reachable"]
-        assert found.result is Result.WRONG
+        assert found.status is Status.FAILED
         assert "https" in found.what_to_do
 
 
@@ -158,7 +181,7 @@ class TestCertificates:
     def test_an_unknown_ca_is_wrong_and_the_option_is_named(self, config: Config) -> None:
         with BulkServer(tls=True) as server:
             found = findings(with_output(config, hosts=HostList([server.url])))["reachable"]
-            assert found.result is Result.WRONG
+            assert found.status is Status.FAILED
             assert "unable to get local issuer certificate" in found.detail
             assert "output.tls.ca" in found.what_to_do
             # Nobody who is not trusted learns anything.
@@ -168,15 +191,15 @@ class TestCertificates:
         with BulkServer(tls=True) as server:
             tls = TlsConfig(ca=str(server.write_ca(tmp_path / "ca.crt")))
             found = findings(with_output(config, hosts=HostList([server.url]), tls=tls))
-        assert found["reachable"].result is Result.OK
+        assert found["reachable"].status is Status.OK
 
     def test_a_certificate_that_is_not_verified_is_said(self, config: Config) -> None:
         with BulkServer(tls=True, tls_names=("es.example",)) as server:
             tls = TlsConfig(verify=TlsVerify.NONE)
             found = findings(with_output(config, hosts=HostList([server.url]), tls=tls))
-        assert found["certificate"].result is Result.UNKNOWN
-        assert "it is not verified" in found["certificate"].detail
-        assert found["may write"].result is Result.OK
+        assert found["certificate"].status is Status.WARNING
+        assert "is not verified (output.tls.verify: none)" in found["certificate"].detail
+        assert found["write permission"].status is Status.OK
 
     @pytest.mark.parametrize(
         ("fault", "detail", "advice"),
@@ -184,7 +207,7 @@ class TestCertificates:
             ("name", "is for another name", "output.tls.server_name"),
             ("expired", "certificate has expired", "clock"),
             ("fingerprint", "has the fingerprint", "output.tls.ca_trusted_fingerprint"),
-            ("client", "asks for a certificate of ours", "output.tls.certificate"),
+            ("client", "requires a client certificate", "output.tls.certificate"),
         ],
     )
     def test_each_fault_of_tls_has_its_own_words(
@@ -202,7 +225,7 @@ class TestCertificates:
             tls = TlsConfig(ca_trusted_fingerprint="a1" * 32)
         with TlsFront(context, authorization="ApiKey right") as front:
             found = findings(with_output(config, hosts=HostList([front.url]), tls=tls))
-        assert found["reachable"].result is Result.WRONG
+        assert found["reachable"].status is Status.FAILED
         assert detail in found["reachable"].detail
         assert advice in found["reachable"].what_to_do
         assert front.received == []
@@ -210,7 +233,7 @@ class TestCertificates:
     def test_a_proxy_that_does_not_know_us_is_named(self, config: Config) -> None:
         with ForwardProxy(authorization="Basic right") as proxy:
             found = findings(with_output(config, proxy=ProxyConfig(url=proxy.url)))["reachable"]
-        assert found.detail == "the proxy does not know us: HTTP 407"
+        assert found.detail == "the proxy requires authentication: HTTP 407"
         assert "output.proxy.username" in found.what_to_do
 
     def test_what_is_no_elasticsearch_is_said_and_is_no_failure_by_itself(
@@ -220,21 +243,21 @@ class TestCertificates:
         with TlsFront(authority.server()) as front:
             tls = TlsConfig(ca=authority.pem)
             found = findings(with_output(config, hosts=HostList([front.url]), tls=tls))
-        assert found["reachable"].result is Result.OK
-        assert found["product"].result is Result.UNKNOWN
-        assert "does not say that it is Elasticsearch" in found["product"].detail
+        assert found["reachable"].status is Status.OK
+        assert found["product"].status is Status.UNKNOWN
+        assert "does not identify itself as Elasticsearch" in found["product"].detail
 
 
 class TestCredentials:
     def test_none_where_some_are_asked_for(self, config: Config, bulk_server: BulkServer) -> None:
         bulk_server.authorization = "ApiKey right"
         found = findings(config)
-        assert found["reachable"].result is Result.OK
-        assert found["known"].detail.startswith("HTTP 401: ")
-        assert found["known"].what_to_do == (
-            "credentials are asked for: set username and password, or api_key"
+        assert found["reachable"].status is Status.OK
+        assert found["authentication"].detail.startswith("HTTP 401: ")
+        assert found["authentication"].what_to_do == (
+            "credentials are required: set output.api_key, or output.username and output.password"
         )
-        assert "may write" not in found
+        assert "write permission" not in found
 
     @pytest.mark.parametrize(
         "given",
@@ -249,13 +272,13 @@ class TestCredentials:
         bulk_server.authorization = "ApiKey right"
         code, text = shown(with_output(config, **given))
         assert code == 1
-        assert "these credentials are not accepted: look at username, password and api_key" in text
+        assert " accepted: check output." in text
         assert "geheim" not in text
 
     def test_a_wrong_token(self, config: Config, bulk_server: BulkServer) -> None:
         bulk_server.authorization = "Bearer right"
-        found = findings(with_output(config, bearer_token=Secret("geheim")))["known"]
-        assert found.what_to_do == "this token is not accepted: look at bearer_token"
+        found = findings(with_output(config, bearer_token=Secret("geheim")))["authentication"]
+        assert found.what_to_do == "the token is not accepted: check output.bearer_token"
         assert shown(with_output(config, bearer_token=Secret("right")))[0] == 0
 
     def test_right_ones(self, config: Config, bulk_server: BulkServer) -> None:
@@ -265,7 +288,7 @@ class TestCredentials:
     def test_a_file_of_a_secret_that_is_not_there(self, config: Config, tmp_path: Path) -> None:
         path = str(tmp_path / "key")
         found = findings(with_output(config, api_key_file=path))["reachable"]
-        assert found.result is Result.WRONG
+        assert found.status is Status.FAILED
         assert path in found.detail
         assert "read the file" in found.what_to_do
 
@@ -277,9 +300,9 @@ class TestDataStream:
 
     def test_a_template_will_make_it(self, config: Config, bulk_server: BulkServer) -> None:
         found = findings(config)
-        assert found["template"].result is Result.OK
+        assert found["template"].status is Status.OK
         assert "data stream" not in found
-        assert found["may write"].result is Result.UNKNOWN
+        assert found["write permission"].status is Status.UNKNOWN
         # Nothing is tried that could make an index.
         assert bulk_server.requests == []
 
@@ -289,22 +312,22 @@ class TestDataStream:
     ) -> None:
         bulk_server.pages[SIMULATE] = (200, page)
         found = findings(config)
-        assert found["template"].result is Result.WRONG
+        assert found["template"].status is Status.FAILED
         assert found["template"].detail == (
-            f"there is none for {STREAM}: a plain index would be made"
+            f"none found for {STREAM}: the first event would create a plain index"
         )
         assert "install the Tetragon integration in Kibana" in found["template"].what_to_do
-        assert "may write" not in found
+        assert "write permission" not in found
 
     @pytest.mark.parametrize(
         ("templates", "result"),
         [
-            ([("logs-*-*", 100, True)], Result.OK),
-            ([("logs-*-*", 100, False)], Result.WRONG),
-            ([("logs-*-*", 100, True), ("logs-cilium*", 200, False)], Result.WRONG),
-            ([("logs-*-*", 100, False), ("logs-cilium*", 200, True)], Result.OK),
-            ([("metrics-*", 900, False), ("logs-*-*", 100, True)], Result.OK),
-            ([], Result.OK),
+            ([("logs-*-*", 100, True)], Status.OK),
+            ([("logs-*-*", 100, False)], Status.FAILED),
+            ([("logs-*-*", 100, True), ("logs-cilium*", 200, False)], Status.FAILED),
+            ([("logs-*-*", 100, False), ("logs-cilium*", 200, True)], Status.OK),
+            ([("metrics-*", 900, False), ("logs-*-*", 100, True)], Status.OK),
+            ([], Status.OK),
         ],
     )
     def test_the_template_that_wins_has_to_make_a_data_stream(
@@ -312,7 +335,7 @@ class TestDataStream:
         config: Config,
         bulk_server: BulkServer,
         templates: list[tuple[str, int, bool]],
-        result: Result,
+        result: Status,
     ) -> None:
         bulk_server.pages["GET /_index_template"] = (
             200,
@@ -331,15 +354,15 @@ class TestDataStream:
             },
         )
         found = findings(config)["template"]
-        assert found.result is result
-        if result is Result.WRONG:
+        assert found.status is result
+        if result is Status.FAILED:
             assert "has no `data_stream`" in found.detail
 
     @pytest.mark.parametrize(
         ("status", "detail"),
         [
-            (401, "these credentials may not look at templates"),
-            (403, "these credentials may not look at templates"),
+            (401, "no permission to read templates"),
+            (403, "no permission to read templates"),
             (405, "HTTP 405: action is unauthorized"),
         ],
     )
@@ -348,23 +371,23 @@ class TestDataStream:
     ) -> None:
         bulk_server.pages[SIMULATE] = (status, DENIED)
         found = findings(config)
-        assert (found["template"].result, found["template"].detail) == (Result.UNKNOWN, detail)
+        assert (found["template"].status, found["template"].detail) == (Status.UNKNOWN, detail)
         assert shown(config)[0] == 0
 
     def test_data_streams_that_we_may_not_see_are_no_failure(
         self, config: Config, bulk_server: BulkServer
     ) -> None:
         bulk_server.pages[RESOLVE] = (403, DENIED)
-        assert findings(config)["template"].result is Result.OK
+        assert findings(config)["template"].status is Status.OK
 
     def test_a_plain_index_in_its_place_is_wrong(
         self, config: Config, bulk_server: BulkServer
     ) -> None:
         bulk_server.pages[RESOLVE] = (200, {**NOTHING_THERE, "indices": [{"name": STREAM}]})
         found = findings(config)
-        assert found["data stream"].result is Result.WRONG
+        assert found["data stream"].status is Status.FAILED
         assert found["data stream"].detail == (
-            f"{STREAM} is a plain index, made while no template was there"
+            f"{STREAM} is a plain index, created while there was no template"
         )
         assert found["data stream"].what_to_do.startswith("install the template")
         assert bulk_server.requests == []
@@ -403,24 +426,24 @@ class TestPlainIndex:
         )
         code, text = shown(config)
         assert code == 0
-        assert "  index        ok        tetragon\n  may write    ok      \n" in text
+        assert "  OK       index             tetragon\n  OK       write permission\n" in text
         assert bulk_server.documents == {}
         assert [request.path for request in bulk_server.requests] == ["/tetragon/_bulk"]
         bulk_server.refuse_items = Items(403, reason="no permissions")
-        found = findings(config)["may write"]
-        assert (found.result, found.detail) == (Result.WRONG, "status 403: no permissions")
+        found = findings(config)["write permission"]
+        assert (found.status, found.detail) == (Status.FAILED, "status 403: no permissions")
 
     def test_the_first_line_will_make_it(self, config: Config, bulk_server: BulkServer) -> None:
         found = findings(config)
-        assert (found["index"].result, found["index"].detail) == (
-            Result.OK,
-            "the first line makes tetragon, by no template that we see",
+        assert (found["index"].status, found["index"].detail) == (
+            Status.OK,
+            "the first event creates tetragon; no template for it was found",
         )
-        assert found["may write"].result is Result.UNKNOWN
-        assert found["may write"].detail == "this is known once the first line makes the index"
+        assert found["write permission"].status is Status.UNKNOWN
+        assert found["write permission"].detail == "unknown until the first event creates the index"
         self.template(bulk_server)
         found = findings(config)
-        assert found["index"].detail == "the first line makes tetragon, as its template says"
+        assert found["index"].detail == "the first event creates tetragon; with its template"
         # Nothing is tried that could make an index.
         assert bulk_server.requests == []
 
@@ -429,10 +452,10 @@ class TestPlainIndex:
     ) -> None:
         self.template(bulk_server, data_stream={})
         found = findings(config)
-        assert found["index"].result is Result.WRONG
+        assert found["index"].status is Status.FAILED
         assert found["index"].detail == "a template makes tetragon a data stream"
         assert "output.data_stream" in found["index"].what_to_do
-        assert "may write" not in found
+        assert "write permission" not in found
 
     def test_a_data_stream_of_that_name_is_wrong(
         self, config: Config, bulk_server: BulkServer
@@ -440,27 +463,27 @@ class TestPlainIndex:
         page = {**NOTHING_THERE, "data_streams": [{"name": "tetragon"}]}
         bulk_server.pages[self.RESOLVE] = (200, page)
         found = findings(config)
-        assert found["index"].result is Result.WRONG
+        assert found["index"].status is Status.FAILED
         assert found["index"].detail == "tetragon is a data stream"
-        assert "may write" not in found
+        assert "write permission" not in found
 
     def test_a_closed_index_is_wrong(self, config: Config, bulk_server: BulkServer) -> None:
         closed = {"name": "tetragon", "attributes": ["closed"]}
         bulk_server.pages[self.RESOLVE] = (200, {**NOTHING_THERE, "indices": [closed]})
         found = findings(config)
-        assert found["index"].result is Result.WRONG
-        assert found["index"].detail == "tetragon is closed: lines for it wait"
+        assert found["index"].status is Status.FAILED
+        assert found["index"].detail == "tetragon is closed: events for it wait"
 
     @pytest.mark.parametrize(
         ("indices", "result"),
         [
-            ({"a": None}, Result.OK),
-            ({"a": True}, Result.OK),
-            ({"a": None, "b": True}, Result.OK),
-            ({"a": False, "b": True}, Result.OK),
-            ({"a": False}, Result.WRONG),
-            ({"a": None, "b": None}, Result.WRONG),
-            ({"a": False, "b": None}, Result.WRONG),
+            ({"a": None}, Status.OK),
+            ({"a": True}, Status.OK),
+            ({"a": None, "b": True}, Status.OK),
+            ({"a": False, "b": True}, Status.OK),
+            ({"a": False}, Status.FAILED),
+            ({"a": None, "b": None}, Status.FAILED),
+            ({"a": False, "b": None}, Status.FAILED),
         ],
     )
     def test_an_alias_needs_an_index_to_write_to(
@@ -468,7 +491,7 @@ class TestPlainIndex:
         config: Config,
         bulk_server: BulkServer,
         indices: dict[str, bool | None],
-        result: Result,
+        result: Status,
     ) -> None:
         page = {**NOTHING_THERE, "aliases": [{"name": "tetragon", "indices": list(indices)}]}
         bulk_server.pages[self.RESOLVE] = (200, page)
@@ -480,10 +503,10 @@ class TestPlainIndex:
             },
         )
         found = findings(config)
-        assert found["index"].result is result
-        if result is Result.OK:
+        assert found["index"].status is result
+        if result is Status.OK:
             assert found["index"].detail == "tetragon, an alias"
-            assert found["may write"].result is Result.OK
+            assert found["write permission"].status is Status.OK
         else:
             assert "is_write_index" in found["index"].what_to_do
             assert bulk_server.requests == []
@@ -495,15 +518,15 @@ class TestPlainIndex:
         there = {**NOTHING_THERE, "aliases": [{"name": "tetragon"}]}
         bulk_server.pages[self.RESOLVE] = (200, there)
         bulk_server.pages["GET /_alias/tetragon"] = page
-        assert findings(config)["index"].result is Result.OK
+        assert findings(config)["index"].status is Status.OK
 
     def test_indices_that_we_may_not_see_are_unknown_and_no_failure(
         self, config: Config, bulk_server: BulkServer
     ) -> None:
         bulk_server.pages[self.RESOLVE] = (403, DENIED)
         found = findings(config)["index"]
-        assert (found.result, found.detail) == (
-            Result.UNKNOWN,
+        assert (found.status, found.detail) == (
+            Status.UNKNOWN,
             "HTTP 403: action is unauthorized",
         )
         assert shown(config)[0] == 0
@@ -513,15 +536,15 @@ class TestPlainIndex:
     ) -> None:
         longer = {**NOTHING_THERE, "indices": [{"name": "tetragon2"}]}
         bulk_server.pages[self.RESOLVE] = (200, longer)
-        assert findings(config)["index"].detail.startswith("the first line makes tetragon, ")
+        assert findings(config)["index"].detail.startswith("the first event creates tetragon; ")
 
     def test_the_privileges_are_those_for_the_index(
         self, config: Config, bulk_server: BulkServer
     ) -> None:
         granted = {"tetragon": {"create_doc": True, "auto_configure": False}}
         bulk_server.pages[PRIVILEGES] = (200, {"has_all_requested": False, "index": granted})
-        found = findings(config)["may write"]
-        assert found.detail == "these credentials lack auto_configure on tetragon"
+        found = findings(config)["write permission"]
+        assert found.detail == "missing privileges on tetragon: auto_configure"
 
     def test_the_indices_of_today_are_looked_at_of_all_inputs(
         self, config: Config, bulk_server: BulkServer
@@ -536,9 +559,9 @@ class TestPlainIndex:
         for name in ("a-2026.11.24", "b-2026.11.24"):
             bulk_server.pages[f"GET /_resolve/index/{name}*"] = (200, NOTHING_THERE)
         found = asyncio.run(check(config, ManualClock(now=1_795_500_000.0)))
-        assert [each.detail for each in found if each.what == "index"] == [
-            "the first line makes a-2026.11.24, by no template that we see",
-            "the first line makes b-2026.11.24, by no template that we see",
+        assert [each.detail for each in found if each.check == "index"] == [
+            "the first event creates a-2026.11.24; no template for it was found",
+            "the first event creates b-2026.11.24; no template for it was found",
         ]
 
     def test_a_name_that_cannot_be_is_an_error_of_the_configuration(self, config: Config) -> None:
@@ -554,35 +577,35 @@ class TestWriting:
 
     def test_the_privileges_are_there(self, config: Config, bulk_server: BulkServer) -> None:
         bulk_server.pages[PRIVILEGES] = self.privileges(create_doc=True)
-        assert findings(config)["may write"].result is Result.OK
+        assert findings(config)["write permission"].status is Status.OK
         assert bulk_server.requests == []
 
     def test_privileges_that_lack_are_named(self, config: Config, bulk_server: BulkServer) -> None:
         bulk_server.pages[RESOLVE] = (200, NOTHING_THERE)
         bulk_server.pages[PRIVILEGES] = self.privileges(create_doc=True, auto_configure=False)
-        found = findings(config)["may write"]
-        assert found.result is Result.WRONG
-        assert found.detail == f"these credentials lack auto_configure on {STREAM}"
-        assert "grant the privileges" in found.what_to_do
+        found = findings(config)["write permission"]
+        assert found.status is Status.FAILED
+        assert found.detail == f"missing privileges on {STREAM}: auto_configure"
+        assert "grant them to the role" in found.what_to_do
 
     def test_an_answer_without_names_is_still_a_no(
         self, config: Config, bulk_server: BulkServer
     ) -> None:
         bulk_server.pages[PRIVILEGES] = (200, {"has_all_requested": False})
-        found = findings(config)["may write"]
-        assert (found.result, found.detail) == (
-            Result.WRONG,
-            f"these credentials lack privileges on {STREAM}",
+        found = findings(config)["write permission"]
+        assert (found.status, found.detail) == (
+            Status.FAILED,
+            f"missing privileges on {STREAM}: privileges",
         )
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_without_that_page_a_document_that_nobody_takes_shows_the_right(
         self, config: Config, bulk_server: BulkServer, status: int
     ) -> None:
-        assert findings(config)["may write"].result is Result.OK
+        assert findings(config)["write permission"].status is Status.OK
         bulk_server.refuse_items = Items(status, reason="no permissions")
-        found = findings(config)["may write"]
-        assert found.result is Result.WRONG
+        found = findings(config)["write permission"]
+        assert found.status is Status.FAILED
         assert found.detail == f"status {status}: no permissions"
         assert bulk_server.documents == {}
 
@@ -590,24 +613,24 @@ class TestWriting:
         self, config: Config, bulk_server: BulkServer
     ) -> None:
         bulk_server.refuse_items = Items(503)
-        assert findings(config)["may write"].result is Result.UNKNOWN
+        assert findings(config)["write permission"].status is Status.UNKNOWN
 
 
 @pytest.mark.parametrize(
     ("status", "result", "detail"),
     [
-        (200, Result.OK, "mine"),
-        (404, Result.WRONG, "there is no mine"),
-        (403, Result.UNKNOWN, "HTTP 403: action is unauthorized"),
+        (200, Status.OK, "mine"),
+        (404, Status.FAILED, "mine does not exist"),
+        (403, Status.UNKNOWN, "HTTP 403: action is unauthorized"),
     ],
 )
 def test_the_pipeline_has_to_be_there(
-    config: Config, bulk_server: BulkServer, status: int, result: Result, detail: str
+    config: Config, bulk_server: BulkServer, status: int, result: Status, detail: str
 ) -> None:
     assert "pipeline" not in findings(config)
     bulk_server.pages["GET /_ingest/pipeline/mine"] = (status, DENIED)
     found = findings(with_output(config, pipeline="mine"))["pipeline"]
-    assert (found.result, found.detail) == (result, detail)
+    assert (found.status, found.detail) == (result, detail)
 
 
 class TestFiles:
@@ -617,8 +640,8 @@ class TestFiles:
         missing = InputConfig("tetragon", (str(tmp_path / "no" / "*.log"),))
         config = msgspec.structs.replace(config, inputs=(missing,))
         found = findings(config)["files"]
-        assert found.result is Result.UNKNOWN
-        assert found.detail == f"{tmp_path / 'no'} does not exist yet; it will be waited for"
+        assert found.status is Status.WARNING
+        assert found.detail == f"{tmp_path / 'no'} does not exist yet; shipper waits for it"
         assert "/var/log/tetragon" in found.what_to_do
         assert shown(config)[0] == 0
 
@@ -628,14 +651,14 @@ class TestFiles:
         loop = log_directory.log.with_name("loop.log")
         loop.symlink_to(loop)
         found = findings(config)["readable"]
-        assert found.result is Result.WRONG
-        assert found.detail == f"{loop}: Too many levels of symbolic links"
+        assert found.status is Status.FAILED
+        assert found.detail == f"{loop}: too many levels of symbolic links"
 
     def test_a_data_dir_that_cannot_be_made_is_wrong(self, config: Config, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         config = msgspec.structs.replace(config, data_dir=str(tmp_path / "file" / "data"))
         found = findings(config)["writable"]
-        assert found.result is Result.WRONG
+        assert found.status is Status.FAILED
         assert found.detail.startswith(f"{tmp_path / 'file'} is not a directory")
 
 
@@ -668,13 +691,13 @@ class TestOddAnswers:
         bulk_server.pages[RESOLVE] = (200, nothing)
         bulk_server.pages[SIMULATE] = (200, {"template": {}})
         bulk_server.pages["GET /_index_template"] = (200, odd)
-        assert findings(config)["template"].result is Result.OK
+        assert findings(config)["template"].status is Status.OK
 
     @pytest.mark.parametrize("odd", [None, {"index": None}, {"index": {STREAM: [1]}}])
     def test_privileges_that_cannot_be_understood_are_not_taken_for_granted(
         self, config: Config, bulk_server: BulkServer, odd: object
     ) -> None:
         bulk_server.pages[PRIVILEGES] = (200, odd)
-        found = findings(config)["may write"]
-        assert found.result is Result.WRONG
+        found = findings(config)["write permission"]
+        assert found.status is Status.FAILED
         assert "privileges" in found.detail

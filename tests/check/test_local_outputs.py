@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shipper.check.command import check
-from shipper.check.findings import Finding, Result
+from shipper.check.findings import Finding, Status
 from shipper.clock import SystemClock
 from shipper.config.file_output import ConsoleConfig, FileConfig
 from shipper.config.inputs import InputConfig
@@ -34,16 +34,16 @@ def test_a_file_that_can_be_written_to_is_ok_and_not_made(
 ) -> None:
     path = tmp_path / "events.ndjson"
     output = OutputConfig(file=FileConfig(str(path)))
-    assert checked(output, log_directory, tmp_path).result is Result.OK
+    assert checked(output, log_directory, tmp_path).status is Status.OK
     assert not path.exists()
     path.touch()
-    assert checked(output, log_directory, tmp_path).result is Result.OK
+    assert checked(output, log_directory, tmp_path).status is Status.OK
 
 
 @pytest.mark.parametrize(
     ("made", "name", "detail"),
     [
-        ("directory", "missing/events.ndjson", "missing is no directory"),
+        ("directory", "missing/events.ndjson", "missing is not a directory"),
         ("directory", "there", "it is not a file that this user may read and write"),
         ("fifo", "there", "it is not a file that this user may read and write"),
     ],
@@ -57,7 +57,7 @@ def test_what_is_wrong_is_said_with_what_to_do(
         (tmp_path / "there").mkdir()
     output = OutputConfig(file=FileConfig(str(tmp_path / name)))
     found = checked(output, log_directory, tmp_path)
-    assert found.result is Result.WRONG
+    assert found.status is Status.FAILED
     assert found.detail.endswith(detail)
     assert found.what_to_do
 
@@ -65,4 +65,4 @@ def test_what_is_wrong_is_said_with_what_to_do(
 def test_the_console_is_ok(log_directory: LogDirectory, tmp_path: Path) -> None:
     output = OutputConfig(console=ConsoleConfig())
     found = checked(output, log_directory, tmp_path)
-    assert (found.subject, found.result) == ("output console", Result.OK)
+    assert (found.subject, found.status) == ("standard output", Status.OK)

@@ -11,17 +11,17 @@ from shipper import __version__
 from shipper.cli import run as run_command
 from shipper.cli import shipper
 from shipper.cli.filebeat import Arguments, entry, main, parse
-from shipper.config.load import Reading
+from shipper.config.load import LoadedConfig
 from shipper.errors import ConfigError
 from tests.config.filebeat.samples import LEAST
 
 
 @pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Reading]]:
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, LoadedConfig]]:
     """What the daemon is started with, instead of starting it."""
-    started: list[tuple[str, Reading]] = []
+    started: list[tuple[str, LoadedConfig]] = []
 
-    def run(read: Callable[[], tuple[str, Reading]]) -> int:
+    def run(read: Callable[[], tuple[str, LoadedConfig]]) -> int:
         started.append(read())
         return 0
 
@@ -51,10 +51,10 @@ def test_arguments_are_those_of_filebeat(given: list[str], expected: Arguments) 
 @pytest.mark.parametrize(
     ("given", "what", "advice"),
     [
-        (["--once"], "there is no flag `--once`", "shipper runs until it is told to stop"),
-        (["-M", "x"], "there is no flag `-M`", "list the files in filebeat.inputs"),
-        (["--hostname", "x"], "there is no flag `--hostname`", "-E name=HOSTNAME"),
-        (["--nonsense"], "there is no flag `--nonsense`", "docs/filebeat.md has those"),
+        (["--once"], "unknown flag `--once`", "shipper runs until it is told to stop"),
+        (["-M", "x"], "unknown flag `-M`", "list the files in filebeat.inputs"),
+        (["--hostname", "x"], "unknown flag `--hostname`", "-E name=HOSTNAME"),
+        (["--nonsense"], "unknown flag `--nonsense`", "docs/filebeat.md has all"),
         (["-c"], "the flag c has no value", ""),
     ],
 )
@@ -70,10 +70,10 @@ def test_a_flag_that_is_not_there_is_refused_with_advice(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["keystore", "list"], "there is no command `keystore list`"),
+        (["keystore", "list"], "unknown command `keystore list`"),
         (["export", "config"], "`shipper convert FILE` prints"),
         (["setup"], "has the index template"),
-        (["test", "nothing"], "there is no command `test nothing`"),
+        (["test", "nothing"], "unknown command `test nothing`"),
     ],
 )
 def test_a_command_that_is_not_there_is_exit_code_2(
@@ -83,7 +83,9 @@ def test_a_command_that_is_not_there_is_exit_code_2(
     assert said in capsys.readouterr().err
 
 
-def test_it_runs_with_files_and_settings(tmp_path: Path, ran: list[tuple[str, Reading]]) -> None:
+def test_it_runs_with_files_and_settings(
+    tmp_path: Path, ran: list[tuple[str, LoadedConfig]]
+) -> None:
     (tmp_path / "filebeat.yml").write_text(LEAST)
     (tmp_path / "more.yml").write_text("tags: [a]\n")
     below = ["--path.config", str(tmp_path)]
@@ -96,7 +98,7 @@ def test_it_runs_with_files_and_settings(tmp_path: Path, ran: list[tuple[str, Re
 
 
 def test_without_a_file_it_is_the_one_below_path_config(
-    tmp_path: Path, ran: list[tuple[str, Reading]]
+    tmp_path: Path, ran: list[tuple[str, LoadedConfig]]
 ) -> None:
     (tmp_path / "filebeat.yml").write_text(LEAST)
     assert main(["run", f"--path.home={tmp_path}"]) == 0
@@ -112,7 +114,7 @@ def test_test_config_says_that_it_is_right(
     assert capsys.readouterr().out == f"{path}: Config OK\n"
     path.write_text(f"{LEAST}nonsense: 1\n")
     assert main(["test", "config", "-c", str(path)]) == 2
-    assert "nonsense: there is no such option" in capsys.readouterr().err
+    assert "nonsense: unknown option" in capsys.readouterr().err
 
 
 def test_version_and_help_say_whose_they_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,7 +131,7 @@ def test_settings_are_for_filebeats_dialect(
     path.write_text("inputs: [{id: a, paths: [/a]}]\noutput: {hosts: [http://a:1]}\n")
     assert main(["test", "config", "-c", str(path)]) == 0
     assert main(["test", "config", "-c", str(path), "-E", "name=x"]) == 2
-    assert "are for configurations of Filebeat" in capsys.readouterr().err
+    assert "only configurations of Filebeat can have" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -140,8 +142,8 @@ def test_settings_are_for_filebeats_dialect(
         (["run", "-c", "/nowhere"], "cannot be read"),
         (["-e", "-c", "/nowhere"], "cannot be read"),
         (["run", "-e", "-c", "/nowhere"], "cannot be read"),
-        (["run", "-c", "/nowhere", "--once"], "there is no flag `--once`"),
-        (["keystore", "list"], "there is no command"),
+        (["run", "-c", "/nowhere", "--once"], "unknown flag `--once`"),
+        (["keystore", "list"], "unknown command"),
     ],
 )
 def test_the_images_entry_point_knows_both_command_lines(

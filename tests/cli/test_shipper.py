@@ -18,7 +18,7 @@ import pytest
 from shipper import __version__
 from shipper.cli.shipper import main
 from shipper.clock import SystemClock
-from shipper.config.load import PLACES
+from shipper.config.load import SEARCH_PATHS
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity, Mark
 from shipper.files.registry import FileRecord, Registry
@@ -54,7 +54,7 @@ def on_a_terminal(*arguments: str) -> tuple[int, str]:
     process = subprocess.Popen(command, stderr=theirs, env=environment)
     os.close(theirs)
     shown = b""
-    # Reading from a terminal that nobody has open any more is an error on Linux.
+    # LoadedConfig from a terminal that nobody has open any more is an error on Linux.
     while piece := _read_terminal(ours):
         shown += piece
     os.close(ours)
@@ -68,14 +68,6 @@ def _read_terminal(descriptor: int) -> bytes:
         return b""
 
 
-def complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """Return what a command for people wrote to standard error: text, and no traceback."""
-    assert done.stdout == ""
-    assert done.stderr.startswith("shipper: ")
-    assert "Traceback" not in done.stderr
-    return done.stderr
-
-
 def logged(done: subprocess.CompletedProcess[str], action: str) -> dict[str, Any]:
     """Return the last thing that the daemon wrote to standard error: a fatal error of its log."""
     entries = [flat(json.loads(line)) for line in done.stderr.splitlines()]
@@ -84,6 +76,14 @@ def logged(done: subprocess.CompletedProcess[str], action: str) -> dict[str, Any
     assert entries[-1]["log.level"] == "error"
     assert [entry["event.action"] for entry in entries[:-1]] in ([], ["configuration-read"])
     return entries[-1]
+
+
+def told(done: subprocess.CompletedProcess[str]) -> tuple[str, str]:
+    """Return the only problem that a command told of, in text: with where, and what to do."""
+    what, advice = done.stderr.splitlines()
+    assert done.stdout == ""
+    assert advice.startswith("  -> ")
+    return what, advice.removeprefix("  -> ")
 
 
 @pytest.fixture
@@ -152,15 +152,26 @@ class TestArguments:
     def test_wrong_arguments_are_exit_code_2(
         self, arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == 2
-        assert words in capsys.readouterr().err
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("usage: shipper")
+        assert words in error
+
+    def test_wrong_arguments_are_json_where_json_is_asked_for(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["check", "--json", "--frobnicate"]) == 2
+        shown = capsys.readouterr()
+        (error,) = json.loads(shown.out)["errors"]
+        assert error["what"] == "unrecognized arguments: --frobnicate"
+        assert shown.err == ""
 
 
-LOOKED_AT = (
-    "/etc/shipper/shipper.yml, /usr/share/filebeat/filebeat.yml, /usr/share/shipper/shipper.yml"
+NOT_FOUND = (
+    "no configuration file found; looked for /etc/shipper/shipper.yml, "
+    "/usr/share/filebeat/filebeat.yml, /usr/share/shipper/shipper.yml"
 )
+NAME_ONE = "create one of these files, or name one with -c FILE or $SHIPPER_CONFIG"
 
 
 @pytest.mark.parametrize(
@@ -175,26 +186,37 @@ LOOKED_AT = (
     ],
 )
 def test_without_a_configuration_it_says_where_it_looked(command: tuple[str, ...]) -> None:
-    if any(os.path.exists(place) for place in PLACES):
+    if any(os.path.exists(place) for place in SEARCH_PATHS):
         pytest.skip("this machine has a configuration")
     done = run(*command)
     assert done.returncode == 2
-    assert complaint(done) == (
-        f"shipper: {LOOKED_AT}: there is no configuration\n"
-        "  write one there, or name one with -c FILE or $SHIPPER_CONFIG\n"
-    )
+    what, advice = told(done)
+    assert what == f"shipper: {NOT_FOUND}"
+    assert advice == NAME_ONE
 
 
 def test_without_a_configuration_the_daemon_logs_where_it_looked() -> None:
-    if any(os.path.exists(place) for place in PLACES):
+    if any(os.path.exists(place) for place in SEARCH_PATHS):
         pytest.skip("this machine has a configuration")
     done = run("run")
     assert done.returncode == 2
     entry = logged(done, "configuration-invalid")
     assert entry["message"] == "configuration is invalid"
-    assert entry["error.message"] == "there is no configuration"
-    assert entry["shipper.where"] == LOOKED_AT
-    assert entry["shipper.hint"] == "write one there, or name one with -c FILE or $SHIPPER_CONFIG"
+    assert entry["error.message"] == NOT_FOUND
+    assert entry["shipper.hint"] == NAME_ONE
+
+
+#: Commands that print for people, or with --json for programs.
+FOR_PEOPLE: list[tuple[str, ...]] = [
+    ("check",),
+    ("convert",),
+    ("setup",),
+    ("setup", "--dry-run"),
+    ("registry", "show"),
+    ("registry", "import"),
+    ("deadletter", "show"),
+    ("deadletter", "replay"),
+]
 
 
 class TestWrongConfiguration:
@@ -202,17 +224,17 @@ class TestWrongConfiguration:
         done = run("run", "-c", str(tmp_path / "no.yml"))
         assert done.returncode == 2
         entry = logged(done, "configuration-invalid")
-        problem = "the configuration cannot be read: No such file or directory"
-        assert entry["error.message"] == problem
+        assert entry["error.message"] == "the file cannot be read: no such file or directory"
         assert entry["shipper.where"] == str(tmp_path / "no.yml")
 
     def test_the_file_that_the_variable_names_is_read(self, tmp_path: Path) -> None:
         path = tmp_path / "named.yml"
-        path.write_text("inputs: []\noutptu: {}\n")
+        path.write_text("inputs: [{id: a, paths: [/a]}]\noutptu: {}\n")
         done = run("check", SHIPPER_CONFIG=str(path))
         assert done.returncode == 2
-        assert complaint(done) == (
-            f"shipper: {path}, line 2: outptu: there is no such key\n  did you mean `output`?\n"
+        assert told(done) == (
+            f"{path}, line 2: outptu: unknown option",
+            "did you mean `output`?",
         )
 
     def test_a_variable_that_is_not_set(self, tmp_path: Path, config: dict[str, Any]) -> None:
@@ -228,17 +250,68 @@ class TestWrongConfiguration:
         path = write(tmp_path, config)
         done = run("check", "-c", path)
         assert done.returncode == 2
-        assert complaint(done).startswith(f"shipper: {ca}: the CA cannot be used: ")
+        what, _ = told(done)
+        assert what == f"{ca}: the CA cannot be used: no such file or directory"
         done = run("run", "-c", path)
         assert done.returncode == 2
         assert logged(done, "configuration-invalid")["shipper.where"] == ca
 
-    def test_on_a_terminal_it_is_told_in_words(self, tmp_path: Path) -> None:
+    TWO = "inputs: []\noutput: {hosts: [http://a]}\nnmae: b\n"
+
+    @pytest.mark.parametrize("command", FOR_PEOPLE, ids=" ".join)
+    def test_each_problem_is_a_block_of_text_whatever_standard_error_is(
+        self, command: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        path = tmp_path / "two.yml"
+        text, one, two = self.TWO, "inputs: the list is empty", "nmae: unknown option"
+        advice = "give at least one input"
+        if command == ("convert",):
+            text = "filebeat.inputs: []\noutput.console: {pretty: false}\nnmae: b\n"
+            one, advice = "filebeat.inputs: no input is enabled", "enable at least one"
+        path.write_text(text)
+        file = ("-c", str(path)) if command != ("convert",) else (str(path),)
+        done = run(*command, *file)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            "shipper: 2 problems in the configuration\n\n"
+            f"{path}, line 1: {one}\n  -> {advice}\n"
+            f"{path}, line 3: {two}\n  -> did you mean `name`?\n"
+        )
+        done = run(*command, *file, "--json")
+        assert (done.returncode, done.stderr) == (2, "")
+        assert json.loads(done.stdout) == {
+            "errors": [
+                {"what": one, "where": str(path), "line": 1, "what_to_do": advice},
+                {
+                    "what": two,
+                    "where": str(path),
+                    "line": 3,
+                    "what_to_do": "did you mean `name`?",
+                },
+            ]
+        }
+
+    def test_for_the_daemon_each_problem_is_a_message_and_the_number_is_bounded(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "many.yml"
+        unknown = "".join(f"unknown_{number}: 1\n" for number in range(60))
+        path.write_text(unknown + "inputs: [{id: a, paths: [/a]}]\noutput: {console: {}}\n")
+        done = run("run", "-c", str(path))
+        assert done.returncode == 2
+        *first, last = [flat(json.loads(line)) for line in done.stderr.splitlines()]
+        assert [entry["shipper.where"] for entry in first] == [
+            f"{path}, line {line}" for line in range(1, 51)
+        ]
+        assert last["error.message"] == "10 more problems in the configuration"
+        assert {entry["event.action"] for entry in (*first, last)} == {"configuration-invalid"}
+
+    def test_on_a_terminal_the_daemon_prints_text(self, tmp_path: Path) -> None:
         path = tmp_path / "shipper.yml"
-        path.write_text("inputs: []\noutptu: {}\n")
+        path.write_text("inputs: [{id: a, paths: [/a]}]\noutptu: {}\n")
         assert on_a_terminal("run", "-c", str(path)) == (
             2,
-            f"shipper: {path}, line 2: outptu: there is no such key\n  did you mean `output`?\n",
+            f"{path}, line 2: outptu: unknown option\n  -> did you mean `output`?\n",
         )
 
 
@@ -253,9 +326,9 @@ class TestRun:
         assert "Traceback" not in done.stderr
         assert len(done.stderr.splitlines()) == 2
         failed = logged(done, "fatal")
-        assert failed["error.message"] == "the data directory cannot be used: Not a directory"
+        assert failed["error.message"] == "the data directory cannot be used: not a directory"
         assert failed["shipper.where"] == config["data_dir"]
-        assert "set data_dir to one that is" in failed["shipper.hint"]
+        assert "set data_dir to another directory" in failed["shipper.hint"]
 
     def test_a_second_daemon_on_the_same_data_is_refused_and_the_first_goes_on(
         self,
@@ -270,9 +343,9 @@ class TestRun:
         done = run("run", "-c", write(tmp_path, config))
         assert done.returncode == 1
         failed = logged(done, "fatal")
-        assert failed["error.message"] == "another shipper runs with this data directory"
+        assert failed["error.message"] == "another shipper is running with this data directory"
         assert failed["shipper.where"] == first.config["data_dir"]
-        assert failed["shipper.hint"] == "stop it, or give this one a data_dir of its own"
+        assert failed["shipper.hint"] == "stop it, or set data_dir to another directory"
         log_directory.write(1)
         bulk_server.wait_for_lines(1)
 
@@ -281,18 +354,17 @@ class TestRun:
     ) -> None:
         config["output"]["index"] = "%{[fields.team]}-%{+yyyy.MM.dd}"
         path = write(tmp_path, config)
-        problem = (
-            "it gives no index for the input `tetragon`: `fields.team` has no value: set it, or "
+        what = (
+            "no index name for the input `tetragon`: `fields.team` has no value: set it, or "
             "write %{[fields.team]:default}"
         )
         done = run("run", "-c", path)
         assert done.returncode == 2
         failed = logged(done, "configuration-invalid")
-        assert failed["shipper.where"] == "output.index"
-        assert failed["error.message"] == problem
+        assert (failed["shipper.where"], failed["error.message"]) == ("output.index", what)
         done = run("check", "-c", path)
         assert done.returncode == 2
-        assert done.stderr.startswith(f"shipper: output.index: {problem}\n")
+        assert told(done)[0] == f"output.index: {what}"
         assert not Path(config["data_dir"]).exists()
 
     def test_on_a_terminal_the_log_is_for_people(
@@ -343,8 +415,8 @@ class TestCheck:
         path = write(tmp_path, config)
         done = run("check", "-c", path)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith(f"configuration {path}: ok\ninput tetragon\n")
-        assert done.stdout.endswith("nothing wrong\n")
+        assert done.stdout.startswith(f"configuration {path}: OK\ninput tetragon\n")
+        assert done.stdout.endswith("result: OK\n")
         assert bulk_server.documents == {}
 
     def test_what_is_wrong_is_exit_code_1(
@@ -353,8 +425,8 @@ class TestCheck:
         bulk_server.down()
         done = run("check", "-c", write(tmp_path, config))
         assert (done.returncode, done.stderr) == (1, "")
-        assert "WRONG     no connection: Connection refused" in done.stdout
-        assert done.stdout.endswith("1 wrong\n")
+        assert "FAILED   reachable         no connection: connection refused" in done.stdout
+        assert done.stdout.endswith("result: 1 FAILED, 1 WARNING\n")
 
 
 class TestSetup:
@@ -381,13 +453,14 @@ class TestSetup:
         bulk_server.down()
         done = run("setup", "-c", write(tmp_path, config))
         assert (done.returncode, done.stderr) == (1, "")
-        assert "FAILED  no connection: Connection refused\n    -> run" in done.stdout
+        assert "  no connection: connection refused\n    -> run `shipper check`" in done.stdout
+        assert done.stdout.startswith("FAILED   host ")
 
     def test_a_plain_index_is_exit_code_2(self, tmp_path: Path, config: dict[str, Any]) -> None:
         config["output"]["index"] = "tetragon"
         done = run("setup", "-c", write(tmp_path, config))
         assert done.returncode == 2
-        assert complaint(done).startswith("shipper: output.index: ")
+        assert told(done)[0].startswith("output.index: ")
 
 
 class TestRegistryImport:
@@ -429,16 +502,35 @@ class TestRegistryImport:
         ]  # fmt: skip
         new, log = (re.split(r"  +", line) for line in lines[4:6])
         assert new[0].endswith("new\\x1b.log")
-        assert new[2:] == ["as a new file", "Filebeat did not know it"]
+        assert new[2:] == ["new file", "unknown to Filebeat"]
         key = next(iter(filebeat.state))
         offset = filebeat.state[key]["cursor"]["offset"]
         size = log_directory.log.stat().st_size
         assert log[:5] == [
-            str(log_directory.log), key, str(offset), str(size), f"goes on at {offset}",
+            str(log_directory.log), key, str(offset), str(size), f"continues at {offset}",
         ]  # fmt: skip
         assert lines[6:] == ["", "Not used:", "       1  removed by Filebeat (its ttl is 0)"]
         assert not (tmp_path / "data").exists()
         assert snapshot(filebeat.data) == before
+
+    def test_as_json_it_is_one_object(
+        self, written: str, filebeat: FilebeatRegistry, log_directory: LogDirectory
+    ) -> None:
+        where = str(filebeat.data)
+        arguments = ("registry", "import", "--json", "--from", where, "-c", written)
+        dry, done = run(*arguments, "--dry-run"), run(*arguments)
+        assert (dry.returncode, dry.stderr, done.returncode, done.stderr) == (0, "", 0, "")
+        report = json.loads(dry.stdout)
+        assert report | {"imported": True} == json.loads(done.stdout)
+        assert report["registry"] == str(filebeat.directory)
+        assert (report["imported"], report["warnings"]) == (False, [])
+        key = next(iter(filebeat.state))
+        offset = filebeat.state[key]["cursor"]["offset"]
+        (file,) = report["files"]
+        assert file["path"] == str(log_directory.log)
+        assert (file["input"], file["filebeat_key"]) == ("tetragon", key)
+        assert (file["filebeat_offset"], file["start"]) == (offset, offset)
+        assert report["unused"] == [{"count": 1, "reason": "removed by Filebeat (its ttl is 0)"}]
 
     def test_what_it_does_the_daemon_goes_on_with(
         self,
@@ -449,7 +541,7 @@ class TestRegistryImport:
         place = str(filebeat.data)
         done = run("registry", "import", "--from", place, "-c", written)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "goes on at" in done.stdout
+        assert "continues at" in done.stdout
         shown = run("registry", "show", "--json", "-c", written).stdout
         found = json.loads(shown)
         key = next(iter(filebeat.state))
@@ -458,10 +550,11 @@ class TestRegistryImport:
 
         again = run("registry", "import", "--from", place, "-c", written)
         assert again.returncode == 1
-        assert ": nothing is imported: that was done from " in complaint(again)
+        what, _ = told(again)
+        assert "nothing imported: the registry was imported from " in what
         dry = run("registry", "import", "--dry-run", "--from", place, "-c", written)
         assert dry.returncode == 0
-        assert "nothing is imported: shipper remembers files already" in dry.stderr
+        assert "nothing imported: shipper's registry has files already" in dry.stderr
 
     def test_without_a_registry_of_filebeats_it_says_so(
         self, tmp_path: Path, written: str, config: dict[str, Any]
@@ -472,9 +565,8 @@ class TestRegistryImport:
         ):
             done = run("registry", "import", *arguments, "-c", written)
             assert done.returncode == 1
-            found, advice = complaint(done).splitlines()
-            place = f"{where}: " if where else ""
-            assert found == f"shipper: {place}there is no registry of Filebeat's"
+            what, advice = told(done)
+            assert what == f"{where}: no registry of Filebeat's found"
             assert "--from DIR" in advice
 
     def test_beside_a_daemon_nothing_is_done(
@@ -488,9 +580,9 @@ class TestRegistryImport:
         path = write(tmp_path, process.config)
         done = run("registry", "import", "--from", str(filebeat.data), "-c", path)
         assert done.returncode == 1
-        assert ": another shipper runs with this data directory\n" in complaint(done)
+        assert told(done)[0].endswith(": another shipper is running with this data directory")
         dry = run("registry", "import", "--dry-run", "--from", str(filebeat.data), "-c", path)
-        assert (dry.returncode, "goes on at" in dry.stdout) == (0, True)
+        assert (dry.returncode, "continues at" in dry.stdout) == (0, True)
 
     def test_while_filebeat_runs_nothing_is_done(
         self, written: str, filebeat: FilebeatRegistry
@@ -501,9 +593,9 @@ class TestRegistryImport:
             done = run("registry", "import", "--from", place, "-c", written)
             dry = run("registry", "import", "--dry-run", "--from", place, "-c", written)
         assert done.returncode == 1
-        assert ": Filebeat still runs with that registry" in complaint(done)
+        assert "Filebeat is still running with this registry" in told(done)[0]
         assert dry.returncode == 0
-        assert "Filebeat still runs with that registry" in dry.stderr
+        assert "Filebeat is still running with this registry" in dry.stderr
 
 
 class TestRegistry:
@@ -531,8 +623,8 @@ class TestRegistry:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
             "  ACKNOWLEDGED  STATE    IDENTITY          PATH\n"
-            "         12345  gone     00112233445566aa  /a\n"
-            "             7  there    00112233445566aa  /b\n"
+            "         12345  deleted  00112233445566aa  /a\n"
+            "             7  present  00112233445566aa  /b\n"
         )
 
     def test_as_json_it_is_an_object_a_line(self, remembered: str) -> None:
@@ -569,8 +661,8 @@ class TestRegistry:
     def test_without_a_registry_it_says_so(self, tmp_path: Path, config: dict[str, Any]) -> None:
         done = run("registry", "show", "-c", write(tmp_path, config))
         assert done.returncode == 1
-        where = f"{config['data_dir']}/registry.db"
-        assert complaint(done).startswith(f"shipper: {where}: the registry cannot be read: ")
+        what, _ = told(done)
+        assert what.startswith(f"{config['data_dir']}/registry.db: the registry cannot be read: ")
 
     @pytest.mark.parametrize("form", [(), ("--json",)])
     def test_a_reader_that_has_enough_is_no_traceback(
@@ -593,6 +685,27 @@ class TestRegistry:
         assert (done.returncode, done.stderr) == (1, b"")
 
 
+class TestConvert:
+    FILE = (
+        "filebeat.inputs: [{type: filestream, id: a, paths: [/a]}]\n"
+        "output.console: {pretty: false}\n"
+        "queue.mem.events: 5\n"
+    )
+
+    def test_as_json_it_is_the_text_with_the_notices(self, tmp_path: Path) -> None:
+        path = tmp_path / "filebeat.yml"
+        path.write_text(self.FILE)
+        text = run("convert", str(path)).stdout
+        done = run("convert", "--json", str(path))
+        assert (done.returncode, done.stderr) == (0, "")
+        report = json.loads(done.stdout)
+        assert report["configuration"] == text
+        (notice,) = report["notices"]
+        assert (notice["file"], notice["line"]) == (str(path), 3)
+        assert notice["option"] == "queue.mem.events"
+        assert notice["what"].startswith("ignored: ")
+
+
 class TestDeadLetters:
     @pytest.mark.parametrize("there_is_a_directory", [True, False])
     @pytest.mark.parametrize("action", [("show",), ("replay",), ("replay", "--dry-run")])
@@ -608,8 +721,41 @@ class TestDeadLetters:
             directory.mkdir()
         done = run("deadletter", *action, "-c", write(tmp_path, config))
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"there are no dead letters in {directory}\n"
+        assert done.stdout == f"no dead letters in {directory}\n"
         assert not list(directory.glob("*"))
+
+    def test_a_replay_as_json_is_one_object(self, tmp_path: Path, config: dict[str, Any]) -> None:
+        directory = Path(config["data_dir"])
+        directory.mkdir()
+        dead_letter = DeadLetter(1.0, 400, "no such field [7]", "id", "/a", 0, "x")
+        (directory / "dead-letter.ndjson").write_bytes(line_of(dead_letter))
+        path = write(tmp_path, config)
+        done = run("deadletter", "replay", "--dry-run", "--json", "-c", path)
+        assert (done.returncode, done.stderr) == (0, "")
+        report = json.loads(done.stdout)
+        assert report["output"].endswith(config["output"]["hosts"][0])
+        del report["output"]
+        time = "1970-01-01T00:00:01Z"
+        reason = {"count": 1, "status": 400, "first": time, "last": time}
+        assert report == {
+            "total": 1,
+            "selected": 1,
+            "dry_run": True,
+            "reasons": [reason | {"reason": "no such field […]"}],
+            "replayed": 0,
+            "already_there": 0,
+            "rejected_again": 0,
+            "kept": 0,
+            "status": "OK",
+            "warnings": [],
+        }
+        # Letters without their document cannot be sent.
+        done = run("deadletter", "replay", "--json", "-c", path)
+        assert (done.returncode, done.stderr) == (1, "")
+        report = json.loads(done.stdout)
+        assert (report["status"], report["kept"], report["dry_run"]) == ("FAILED", 1, False)
+        (warning,) = report["warnings"]
+        assert "cannot be sent again" in warning
 
     @pytest.mark.parametrize("action", ["show", "replay"])
     def test_a_data_dir_that_cannot_be_used_is_told_in_words(
@@ -618,10 +764,10 @@ class TestDeadLetters:
         (tmp_path / "data").touch()
         done = run("deadletter", action, "-c", write(tmp_path, config))
         assert done.returncode == 1
-        found, advice = complaint(done).splitlines()
-        assert found.startswith(f"shipper: {config['data_dir']}")
-        assert found.endswith(": the dead letters cannot be used: Not a directory")
-        assert advice == "  be the user that shipper runs as, and look at the data_dir"
+        what, advice = told(done)
+        assert what.startswith(config["data_dir"])
+        assert what.endswith(": the dead letters cannot be read: not a directory")
+        assert advice == "be the user that shipper runs as, and check data_dir"
 
     @pytest.mark.parametrize("form", [(), ("--json",)])
     def test_a_reader_that_has_enough_is_no_traceback(

@@ -68,5 +68,5 @@ def test_the_rest_of_shipper_sees_hosts() -> None:
 
 
 def test_hosts_and_a_cloud_id_are_one_too_many() -> None:
-    with pytest.raises(ValueError, match="cloud_id: and hosts: give one of the two"):
+    with pytest.raises(ValueError, match=r"cloud_id: cannot be combined with output\.hosts"):
         OutputConfig(HostList(["https://es-1"]), cloud_id=cloud_id("example.org$es"))

@@ -30,6 +30,7 @@ from shipper.config.processor_types import (
 )
 from shipper.config.processors import Processors, parse
 from shipper.config.refused_processors import REFUSED
+from shipper.option_names import OWN_NAMES
 
 DOCS = Path(__file__).parents[2] / "docs" / "processors.md"
 
@@ -212,42 +213,40 @@ def test_values_of_variables_are_text_and_taken_all_the_same() -> None:
 
 
 WRONG = {
-    "a": "expected a list, not `a` (begin each with `- `)",
+    "a": ("expected a list, not `a` (begin each entry with `- `)"),
     "- a": "[0]: expected a processor, not `a` (such as `- add_tags: {tags: [a]}`)",
     "- {add_tags: {tags: a}, drop_event: }": (
-        "[0]: it has several keys (add_tags, drop_event), and each entry is one processor "
-        "(begin each with `- `, and indent its options below its name)"
+        "[0]: several keys in one entry (add_tags, drop_event) (begin each processor with "
+        "`- `, and indent its options below its name)"
     ),
-    "- ad_tags: {tags: a}": ("[0].ad_tags: there is no such processor (did you mean `add_tags`?)"),
-    "- add_tags: {tag: a, tags: b}": (
-        "[0].add_tags.tag: there is no such option (did you mean `tags`?)"
-    ),
-    "- add_tags: ": "[0].add_tags.tags: it is missing, and has no default",
+    "- ad_tags: {tags: a}": ("[0].ad_tags: unknown processor (did you mean `add_tags`?)"),
+    "- add_tags: {tag: a, tags: b}": ("[0].add_tags.tag: unknown option (did you mean `tags`?)"),
+    "- add_tags: ": ("[0].add_tags.tags: required option is missing (add it)"),
     "- add_tags: {tags: {a: b}}": "[0].add_tags.tags: expected text, not keys with values",
     "- {add_tags: {tags: [a]}}\n- timestamp: {field: a}": (
-        "[1].timestamp.layouts: it is missing, and has no default"
+        "[1].timestamp.layouts: required option is missing (add it)"
     ),
     "- timestamp: {field: a, layouts: ['2006'], timezone: Mars}": (
         "[0].timestamp.timezone: there is no time zone `Mars`: give UTC, Local, a name such as "
         "America/New_York, or an offset such as +0200"
     ),
     "- timestamp: {field: a, layouts: ['2006-01-89Z07:00'], test: ['2015-03-07Z']}": (
-        "[0].timestamp.test[0]: `2015-03-07Z` is not written by any of the layouts: by "
+        "[0].timestamp.test[0]: `2015-03-07Z` does not match any of the layouts: by "
         "2006-01-89Z07:00: `89` is expected, not `07Z`"
     ),
     "- timestamp: {field: a, layouts: [UNIX], test: [x]}": (
-        "[0].timestamp.test[0]: `x` is not written by any of the layouts: by UNIX: expected a "
+        "[0].timestamp.test[0]: `x` does not match any of the layouts: by UNIX: expected a "
         "number, not `x`"
     ),
-    "- drop_event: ": "[0].drop_event: it has no condition (give one, with `when`)",
-    "- drop_event.when: ": "[0].drop_event: it has no condition (give one, with `when`)",
+    "- drop_event: ": ("[0].drop_event: drops every event (give it a condition with `when`)"),
+    "- drop_event.when: ": ("[0].drop_event: drops every event (give it a condition with `when`)"),
     "- drop_event.when: {equal: {a: 1}}": (
-        "[0].drop_event.when.equal: there is no such condition (one of: equals, contains, regexp, "
-        "range, has_fields, network, or, and, not)"
+        "[0].drop_event.when.equal: unknown condition (use one of: equals, contains, "
+        "regexp, range, has_fields, network, or, and, not)"
     ),
     "- drop_event.when: {equals: {a: 1}, contains: {a: b}}": (
-        "[0].drop_event.when: there are several conditions (equals, contains) (put them in a list "
-        "below `and` or `or`)"
+        "[0].drop_event.when: several conditions in one (equals, contains) (put them in a "
+        "list below `and` or `or`)"
     ),
     "- drop_event.when: {equals: {a: 1.5}}": (
         "[0].drop_event.when.equals.a: expected text, a whole number, true or false, not a number"
@@ -260,78 +259,81 @@ WRONG = {
         "subpattern at position 0"
     ),
     "- drop_event.when: {range: {a: 5}}": (
-        "[0].drop_event.when.range.a: there is no bound at its end (such as `a.gte: 400`; those "
-        "are gt, gte, lt and lte)"
+        "[0].drop_event.when.range.a: a range needs gt, gte, lt or lte (write such as `a.gte: 400`)"
     ),
     "- drop_event.when: {range: {a.gt: x}}": (
         "[0].drop_event.when.range.a.gt: expected a number, not `x`"
     ),
     "- drop_event.when: {network: {a: [10.0.0.1]}}": (
-        "[0].drop_event.when.network.a: `10.0.0.1` is no network (give a subnet such as "
+        "[0].drop_event.when.network.a: `10.0.0.1` is not a network (use a subnet such as "
         "10.0.0.0/8, or one of: loopback, global_unicast, unicast, link_local_unicast, "
-        "interface_local_multicast, link_local_multicast, multicast, unspecified, private, public)"
+        "interface_local_multicast, link_local_multicast, multicast, unspecified, private, "
+        "public)"
     ),
     "- drop_event.when: {or: []}": (
-        "[0].drop_event.when.or: it is empty (give at least one condition)"
+        "[0].drop_event.when.or: the list is empty (give at least one condition)"
     ),
     "- drop_event.when: {has_fields: ['@metadata.a']}": (
-        "[0].drop_event.when.has_fields: there is no @metadata here: it says where Filebeat sends "
-        "an event"
+        "[0].drop_event.when.has_fields: @metadata is not available (name another field)"
     ),
     "- {if: {has_fields: [a]}, else: {add_tags: {tags: [a]}}}": (
-        "[0].then: it is missing (give the processors of `if`)"
+        "[0].then: required option is missing (give the processors of `if`)"
     ),
     "- {if: {has_fields: [a]}, then: {add_tags: {}}}": (
-        "[0].then.add_tags.tags: it is missing, and has no default"
+        "[0].then.add_tags.tags: required option is missing (add it)"
     ),
     "- {if: {has_fields: [a]}, then: [{script: {}}]}": (
-        "[0].then[0].script: this processor is not supported (do it in an ingest pipeline, and "
-        "name that in output.pipeline)"
+        "[0].then[0].script: unsupported processor (do it in an ingest pipeline, and set "
+        "output.pipeline to it)"
     ),
     "- rename: {fields: [{from: a}]}": (
-        "[0].rename.fields[0].to: it is missing, and has no default"
+        "[0].rename.fields[0].to: required option is missing (add it)"
     ),
     "- rename: {fields: [{from: '@timestamp', to: b}]}": (
-        "[0].rename.fields[0].from: @timestamp is in each document, and is a time"
+        "[0].rename.fields[0].from: @timestamp cannot be moved or replaced (name another field)"
     ),
     "- copy_fields: {fields: [{from: a, to: '@metadata.b'}]}": (
-        "[0].copy_fields.fields[0].to: there is no @metadata, which says where Filebeat sends an "
-        "event and by which id (use output.index or output.data_stream; ids are made of the file, "
-        "offset and line)"
+        "[0].copy_fields.fields[0].to: @metadata is not available: shipper has other "
+        "options for where an event goes (use output.index or "
+        "output.data_stream)"
     ),
     "- add_fields: {target: '', fields: {'@timestamp': 1}}": (
-        "[0].add_fields.fields.@timestamp: it cannot be added (use timestamp for a time)"
+        "[0].add_fields.fields.@timestamp: cannot be added (use the processor timestamp)"
     ),
     "- add_fields: {fields: [a]}": ("[0].add_fields.fields: expected keys with values, not a list"),
     "- add_fields: {fields: {a: 1, a.b: 2}}": (
-        "[0].add_fields.fields.a.b: it contradicts a key above it (leave one of them)"
+        "[0].add_fields.fields.a.b: contradicts another key (remove one of them)"
     ),
     "- decode_json_fields: {fields: [message], document_id: x}": (
-        "[0].decode_json_fields.document_id: it is not supported (ids are made of the file, the "
-        "offset and the line, so that nothing is stored twice: leave it out)"
+        "[0].decode_json_fields.document_id: unsupported option (ids are made of the file, "
+        "the offset and the line, so that nothing is stored twice: leave it out)"
     ),
     "- decode_json_fields: {fields: [message], max_depth: 0}": (
-        "[0].decode_json_fields.max_depth: it is less than 1"
+        "[0].decode_json_fields.max_depth: 0 is out of range (use 1 or more)"
     ),
     "- add_host_metadata: {geo.location: there}": (
-        "[0].add_host_metadata.geo.location: `there` is not latitude,longitude (as 40.71,-74.00)"
+        "[0].add_host_metadata.geo.location: `there` is not latitude,longitude (write it as "
+        "40.71,-74.00)"
     ),
     "- add_host_metadata: {cache.ttl: soon}": (
         "[0].add_host_metadata.cache.ttl: expected a duration such as 500ms, 5m or 1h30m, not "
         "`soon`"
     ),
     "- add_kubernetes_metadata: {kube_config: /a}": (
-        "[0].add_kubernetes_metadata.kube_config: it is for what the Kubernetes API says, which "
-        "shipper does not ask (leave it out: the pod is taken from Tetragon's event itself)"
+        "[0].add_kubernetes_metadata.kube_config: needs the Kubernetes API, which shipper "
+        "does not use (remove it; the pod is taken from Tetragon's event)"
     ),
     "- add_kubernetes_metadata: {scope: cluster}": (
-        "[0].add_kubernetes_metadata.scope: `cluster` needs the Kubernetes API (leave it out)"
+        "[0].add_kubernetes_metadata.scope: needs the Kubernetes API, which shipper does "
+        "not use (remove it)"
     ),
     "- truncate_fields: {fields: [a]}": (
-        "[0].truncate_fields: give one of max_bytes and max_characters, above 0"
+        "[0].truncate_fields: needs either max_bytes or max_characters (set one of the two "
+        "to 1 or more)"
     ),
     "- truncate_fields: {fields: [a], max_bytes: 1, max_characters: 1}": (
-        "[0].truncate_fields: give one of max_bytes and max_characters, above 0"
+        "[0].truncate_fields: needs either max_bytes or max_characters (set one of the two "
+        "to 1 or more)"
     ),
 }
 
@@ -344,8 +346,8 @@ def test_what_is_wrong_is_told_with_its_path(text: str, said: str) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_processor_that_is_not_here_is_refused_with_what_to_do_instead(name: str) -> None:
     said = refusal(f"- {name}: {{}}")
-    assert said.startswith(f"[0].{name}: this processor is not supported (")
-    assert REFUSED[name] in said
+    assert said.startswith(f"[0].{name}: unsupported processor (")
+    assert OWN_NAMES.fill(REFUSED[name]) in said
 
 
 def test_the_page_names_every_processor() -> None:

@@ -37,7 +37,7 @@ def replay_all(path: Path, working: Replayer) -> ReplayResult:
             await working.replay_all(source)
 
     asyncio.run(story())
-    return working.tally
+    return working.result
 
 
 def numbers(path: Path) -> list[int]:
@@ -52,9 +52,9 @@ def test_all_files_are_worked_off_and_what_a_killed_replay_left_comes_first(path
     path.write_bytes(lines_of(dead_letter(5), dead_letter(6)))
     assert numbers(path) == [1, 2, 3, 4, 5, 6]
     server = Elasticsearch()
-    tally = replay_all(path, working_off(path, server.take))
-    assert str(tally) == "replayed 6, already there 0, refused again 0, kept 0"
-    assert tally.all_went_through
+    result = replay_all(path, working_off(path, server.take))
+    assert str(result) == "replayed 6, already there 0, rejected again 0, kept 0"
+    assert result.succeeded
     assert list(server.documents) == [f"id-{number}" for number in range(1, 7)]
     assert server.documents["id-2"] == {"log": {"offset": 2}, "message": dead_letter(2).line}
     assert [each.name for each in path.parent.iterdir()] == ["dead-letter.lock"]
@@ -84,15 +84,15 @@ def test_what_does_not_fit_beside_newer_letters_stays_where_it_is(path: Path) ->
         return server.take(body)
 
     server = Elasticsearch(lambda number: 201 if number == 0 else 400)
-    tally = replay_all(path, working_off(path, take, max_events=1))
-    assert not tally.all_went_through
-    assert "do not fit into dead_letter.max_bytes beside newer ones" in tally.trouble
-    assert "nothing is deleted" in tally.trouble
+    result = replay_all(path, working_off(path, take, max_events=1))
+    assert not result.succeeded
+    assert "do not fit into dead_letter.max_bytes beside newer ones" in result.failure
+    assert "nothing is deleted" in result.failure
     assert numbers(path) == [0, 1, 2, 3, 10, 11, 12, 13]
     # With room, the next one goes on.
     server.rule = lambda number: 201
-    tally = replay_all(path, working_off(path, server.take))
-    assert str(tally) == "replayed 7, already there 1, refused again 0, kept 0"
+    result = replay_all(path, working_off(path, server.take))
+    assert str(result) == "replayed 7, already there 1, rejected again 0, kept 0"
     assert numbers(path) == []
 
 
@@ -105,12 +105,10 @@ def test_lines_that_are_kept_stay_as_they_are_whoever_wrote_them(path: Path) -> 
     path.write_bytes(later + damaged + b"\n" + last)
     said: list[str] = []
     choice = Selection(reason="nothing of that kind")
-    tally = replay_all(path, working_off(path, Elasticsearch().take, choice=choice, said=said))
+    result = replay_all(path, working_off(path, Elasticsearch().take, choice=choice, said=said))
     assert path.read_bytes() == line + damaged + last + b"\n"
-    assert tally.kept == 2
-    assert [words.partition(",")[2] for words in said] == [
-        " line 2: damaged, not a letter; skipped"
-    ]
+    assert result.kept == 2
+    assert [words.partition(",")[2] for words in said] == [" line 2: not a dead letter; skipped"]
 
 
 class KilledError(BaseException):
@@ -206,6 +204,6 @@ def test_killed_anywhere_no_letter_is_in_neither_place(
         if alive and deaths > 25:
             break
     outcomes.update(dict.fromkeys(outcomes, 201))
-    assert replay_all(path, working_off(path, server.take)).all_went_through
+    assert replay_all(path, working_off(path, server.take)).succeeded
     assert server.documents.keys() == written
     assert standing(path) == []

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from shipper.dead_letters.sending import DeadLetterSender, ReplayItem, Sent
+from shipper.dead_letters.sending import DeadLetterSender, ReplayItem, SendResult
 from shipper.output.dead_letter import lines_to_send
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.elasticsearch.hosts import Hosts
@@ -30,12 +30,12 @@ def sendable(number: int) -> ReplayItem:
 class World:
     """A sender that gives up after 60 seconds, and what it said."""
 
-    sending: asyncio.Task[Sent]
+    sending: asyncio.Task[SendResult]
     transport: ScriptedTransport
     clock: ManualClock
     waits: list[str] = field(default_factory=list)
 
-    async def pass_time(self) -> Sent:
+    async def pass_time(self) -> SendResult:
         """Return what became of the letters; time passes as it has to."""
         while not self.sending.done():
             await self.clock.advance(0.5)

@@ -49,16 +49,16 @@ def test_a_letter_and_a_summary_by_reason_are_readable(path: Path) -> None:
         "    the line is not JSON\n"
         "    1800000061 xxxxxxxxxx\n"
         "\n"
-        "these are the newest 1 of 3; --limit 3 shows all of them\n"
+        "the newest 1 of 3; --limit 3 shows all of them\n"
         "\n"
         "   COUNT  STATUS  FIRST                 LAST                  REASON\n"
         "       2  400     2027-01-15T08:00:00Z  2027-01-15T08:01:00Z  a_type: failed for … at …\n"
         "       1  unsent  2027-01-15T08:01:01Z  2027-01-15T08:01:01Z  the line is not JSON\n"
         "\n"
-        "3 of 3 dead letters; once the cause is mended, `shipper deadletter replay` sends them "
+        "3 of 3 dead letters; when the cause is fixed, `shipper deadletter replay` sends them "
         "again\n"
     )
-    assert "these are the newest" not in shown(path)
+    assert "the newest" not in shown(path)
 
 
 def test_the_newest_are_last_whatever_file_they_are_in(path: Path) -> None:
@@ -87,11 +87,11 @@ def test_nothing_of_a_line_steers_the_terminal() -> None:
 
 
 def test_there_being_none_is_said_with_the_place(path: Path) -> None:
-    assert shown(path) == f"there are no dead letters in {path.parent}\n"
-    assert shown(path.parent / "no" / path.name).startswith("there are no dead letters in ")
+    assert shown(path) == f"no dead letters in {path.parent}\n"
+    assert shown(path.parent / "no" / path.name).startswith("no dead letters in ")
     assert numbers(path) == []
     path.write_bytes(lines_of(dead_letter(1)))
-    assert shown(path, Selection(status=413)) == "none of the 1 dead letters is meant\n"
+    assert shown(path, Selection(status=413)) == "none of the 1 dead letters is selected\n"
 
 
 @pytest.mark.parametrize(

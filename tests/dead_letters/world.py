@@ -117,7 +117,7 @@ def working_off(
         choice,
         limit=limit,
         max_events=max_events,
-        complain=(said if said is not None else []).append,
+        warn=(said if said is not None else []).append,
     )
 
 

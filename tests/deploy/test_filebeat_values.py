@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shipper.config.load import PLACES
+from shipper.config.load import SEARCH_PATHS
 from tests.deploy import manifests
 from tests.deploy.conftest import LoadText
 from tests.deploy.manifests import DEPLOY, ROOT, Manifest
@@ -49,6 +49,6 @@ def test_the_pod_has_the_guides_file_where_shipper_looks_and_its_data_where_it_s
     assert "args" not in container
     places = {mount["mountPath"] for mount in container["volumeMounts"]}
     config = load_text((ROOT / "tests/data/filebeat.yml").read_text(), {})
-    assert PLACES[1] in places
+    assert SEARCH_PATHS[1] in places
     assert config.data_dir in places
     assert Path(config.inputs[0].paths[0]).parent.as_posix() in places

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shipper import __version__
-from shipper.config.load import PLACES
+from shipper.config.load import SEARCH_PATHS
 from tests.deploy.dockerfile import Build, DockerfileError, Step, parse, values
 from tests.deploy.manifests import ROOT
 
@@ -156,5 +156,5 @@ def test_a_mounted_configuration_wins_over_the_images_own(stages: list[list[Step
     (built_in,) = (
         step.paths()[1] for step in stages[2] if step.name == "COPY" and "shipper.yml" in step.value
     )
-    assert built_in == PLACES[-1]
-    assert PLACES[:-1] == ("/etc/shipper/shipper.yml", "/usr/share/filebeat/filebeat.yml")
+    assert built_in == SEARCH_PATHS[-1]
+    assert SEARCH_PATHS[:-1] == ("/etc/shipper/shipper.yml", "/usr/share/filebeat/filebeat.yml")

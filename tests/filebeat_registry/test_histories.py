@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shipper.filebeat_registry.judge import Verdict
-from tests.filebeat_registry.test_takeover import HOUR, AgelessFileSystem, World, compress
+from tests.filebeat_registry.test_importing import HOUR, AgelessFileSystem, World, compress
 from tests.support.filebeat import by_path, fingerprint, native
 
 IDENTITIES = {"native": native, "fingerprint": fingerprint, "path": by_path}

@@ -283,7 +283,7 @@ def test_a_database_of_something_else_is_put_aside(directory: Path, version: int
 
 def test_a_second_shipper_is_told_in_words_and_the_first_goes_on(directory: Path) -> None:
     with opened(directory) as (registry, _):
-        with pytest.raises(RegistryError, match="another shipper runs") as caught:
+        with pytest.raises(RegistryError, match="another shipper is running") as caught:
             Registry.open(directory)
         assert str(directory) in str(caught.value)
         assert "data_dir" in caught.value.what_to_do
@@ -358,7 +358,7 @@ def test_a_data_directory_that_cannot_be_written_is_told_in_words(directory: Pat
         text=True,
         check=True,
     )
-    assert "the data directory cannot be used: Permission denied" in done.stdout
+    assert "the data directory cannot be used: permission denied" in done.stdout
 
 
 def test_a_full_disk_is_told_in_words_and_heals_by_itself(directory: Path) -> None:

@@ -20,6 +20,7 @@ from shipper.config.file_output import ConsoleConfig, FileConfig
 from shipper.config.outputs import OutputConfig, OutputKind
 from shipper.config.units import HostList
 from shipper.metrics import Metrics
+from shipper.option_names import OWN_NAMES
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetterFile
 from shipper.output.destination import Destination
@@ -161,6 +162,7 @@ async def world(place: Place, directory: Path) -> AsyncIterator[World]:
         on_end=ended.append,
     )
     context = OutputContext(
+        names=OWN_NAMES,
         output=place.output,
         backoff=BACKOFF,
         budget=budget,

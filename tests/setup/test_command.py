@@ -19,14 +19,20 @@ from shipper.config.outputs import OutputConfig
 from shipper.config.units import HostList
 from shipper.errors import ConfigError
 from shipper.output.elasticsearch.exchange import Answer, TransportError
-from shipper.setup.command import Wanted, describe, install, wanted
+from shipper.setup.command import (
+    SetupPlan,
+    install,
+    plan_setup,
+    print_json_requests,
+    print_requests,
+)
 from shipper.setup.ingest import PIPELINE_NAME, pipeline
-from shipper.setup.results import Done, Outcome, report
+from shipper.setup.results import Action, SetupResult, exit_code, print_json, print_text
 from shipper.setup.templates import template
 
 STREAM = "logs-cilium_tetragon.log-default"
 TEMPLATE = "shipper-logs-cilium_tetragon.log"
-PLAN = Wanted(STREAM, pipeline=True)
+PLAN = SetupPlan(STREAM, pipeline=True)
 HOST = "http://es-1:9200"
 
 
@@ -83,12 +89,14 @@ class Cluster:
         return Answer(status, json.dumps(body).encode())
 
 
-def run(cluster: Cluster, plan: Wanted = PLAN, hosts: tuple[str, ...] = (HOST,)) -> list[Done]:
+def run(
+    cluster: Cluster, plan: SetupPlan = PLAN, hosts: tuple[str, ...] = (HOST,)
+) -> list[SetupResult]:
     return asyncio.run(install(cluster, hosts, plan))
 
 
-def outcomes(done: list[Done]) -> list[tuple[str, str, Outcome]]:
-    return [(one.what, one.name, one.outcome) for one in done]
+def outcomes(done: list[SetupResult]) -> list[tuple[str, str, Action]]:
+    return [(one.kind, one.name, one.action) for one in done]
 
 
 def foreign(*globs: str, priority: int = 200) -> dict[str, Any]:
@@ -98,8 +106,8 @@ def foreign(*globs: str, priority: int = 200) -> dict[str, Any]:
 def test_what_is_missing_is_made_and_then_it_is_there() -> None:
     cluster = Cluster()
     assert outcomes(run(cluster)) == [
-        ("pipeline", PIPELINE_NAME, Outcome.MADE),
-        ("template", TEMPLATE, Outcome.MADE),
+        ("pipeline", PIPELINE_NAME, Action.CREATED),
+        ("template", TEMPLATE, Action.CREATED),
     ]
     # The pipeline first: an index that is made in between has it.
     assert cluster.written == [
@@ -107,13 +115,13 @@ def test_what_is_missing_is_made_and_then_it_is_there() -> None:
         f"PUT /_index_template/{TEMPLATE}",
     ]
     assert cluster.templates[TEMPLATE] == template(STREAM, pipeline=PIPELINE_NAME)
-    assert {outcome for _, _, outcome in outcomes(run(cluster))} == {Outcome.THERE}
+    assert {outcome for _, _, outcome in outcomes(run(cluster))} == {Action.UNCHANGED}
     assert len(cluster.written) == 2
 
 
 def test_without_raw_documents_there_is_no_pipeline() -> None:
     cluster = Cluster()
-    run(cluster, Wanted(STREAM, pipeline=False))
+    run(cluster, SetupPlan(STREAM, pipeline=False))
     assert cluster.pipelines == {}
     assert "default_pipeline" not in cluster.templates[TEMPLATE]["template"]["settings"]["index"]
 
@@ -124,20 +132,20 @@ def test_what_an_older_shipper_made_is_updated() -> None:
     cluster.templates[TEMPLATE]["_meta"]["digest"] = "older"
     cluster.templates[TEMPLATE]["template"]["settings"]["index"]["codec"] = "best_compression"
     cluster.pipelines[PIPELINE_NAME]["description"] = "(managed_by: shipper, version: 0.0.1)"
-    assert [outcome for _, _, outcome in outcomes(run(cluster))] == [Outcome.UPDATED] * 2
+    assert [outcome for _, _, outcome in outcomes(run(cluster))] == [Action.UPDATED] * 2
     kept = cluster.templates[TEMPLATE]["template"]["settings"]["index"]
     assert kept["codec"] == "best_compression"
-    assert {outcome for _, _, outcome in outcomes(run(cluster))} == {Outcome.THERE}
+    assert {outcome for _, _, outcome in outcomes(run(cluster))} == {Action.UNCHANGED}
 
 
 @pytest.mark.parametrize("glob", ["logs-cilium_tetragon.log-*", "logs-cilium_tetragon.*", STREAM])
 def test_a_template_that_somebody_made_for_these_events_is_left_and_none_is_made(glob: str) -> None:
     cluster = Cluster(templates={"theirs": foreign(glob)})
-    assert outcomes(run(cluster)) == [("template", "theirs", Outcome.LEFT)]
+    assert outcomes(run(cluster)) == [("template", "theirs", Action.SKIPPED)]
     assert cluster.written == []
     # Whoever asks for the pipeline gets it all the same.
-    asked = Wanted(STREAM, pipeline=True, pipeline_in_any_case=True)
-    assert outcomes(run(cluster, asked))[1:] == [("pipeline", PIPELINE_NAME, Outcome.MADE)]
+    asked = SetupPlan(STREAM, pipeline=True, pipeline_in_any_case=True)
+    assert outcomes(run(cluster, asked))[1:] == [("pipeline", PIPELINE_NAME, Action.CREATED)]
 
 
 @pytest.mark.parametrize("glob", ["logs-*-*", "logs-*", "*"])
@@ -156,21 +164,21 @@ def test_what_has_our_name_and_was_not_made_by_us_is_left() -> None:
     cluster = Cluster(
         templates={TEMPLATE: theirs}, pipelines={PIPELINE_NAME: {"description": "mine"}}
     )
-    assert {outcome for _, _, outcome in outcomes(run(cluster))} == {Outcome.LEFT}
+    assert {outcome for _, _, outcome in outcomes(run(cluster))} == {Action.SKIPPED}
     assert cluster.written == []
 
 
 def test_types_that_the_server_lacks_are_replaced_and_said() -> None:
     cluster = Cluster(lacks={"flattened", "flat_object", "constant_keyword", "match_only_text"})
     made = run(cluster)[-1]
-    assert made.outcome is Outcome.MADE
+    assert made.action is Action.CREATED
     assert "flat_object, flattened" in made.detail
-    assert {outcome for _, _, outcome in outcomes(run(cluster))} == {Outcome.THERE}
+    assert {outcome for _, _, outcome in outcomes(run(cluster))} == {Action.UNCHANGED}
 
 
 def test_a_type_that_nothing_replaces_is_a_failure_with_the_server_s_words() -> None:
     failed = run(Cluster(lacks={"long"}))[-1]
-    assert failed.outcome is Outcome.FAILED
+    assert failed.action is Action.NONE
     assert "HTTP 400: No handler for type [long]" in failed.detail
 
 
@@ -185,22 +193,22 @@ def test_a_type_that_nothing_replaces_is_a_failure_with_the_server_s_words() -> 
 )
 def test_a_right_that_is_lacking_is_named(request_: str, what: str, right: str) -> None:
     done = run(Cluster(refuses={request_: 403}))
-    assert (done[-1].what, done[-1].outcome) == (what, Outcome.FAILED)
+    assert (done[-1].kind, done[-1].action) == (what, Action.NONE)
     assert "HTTP 403: not for you" in done[-1].detail
     assert right in done[-1].what_to_do
 
 
 def test_credentials_that_are_not_accepted_are_said() -> None:
     (failed,) = run(Cluster(refuses={"GET /": 401}))
-    assert "credentials are not accepted" in failed.what_to_do
+    assert "authentication failed" in failed.what_to_do
 
 
 def test_a_host_that_is_away_is_no_failure_while_another_one_answers() -> None:
     cluster = Cluster(away={"http://away"})
-    assert {one.outcome for one in run(cluster, hosts=("http://away", HOST))} == {Outcome.MADE}
+    assert {one.action for one in run(cluster, hosts=("http://away", HOST))} == {Action.CREATED}
     (failed,) = run(cluster, hosts=("http://away",))
-    assert (failed.outcome, failed.detail) == (
-        Outcome.FAILED,
+    assert (failed.action, failed.detail) == (
+        Action.NONE,
         "no connection: Connection refused",
     )
 
@@ -208,15 +216,15 @@ def test_a_host_that_is_away_is_no_failure_while_another_one_answers() -> None:
 def test_a_data_stream_that_is_there_has_to_roll_over() -> None:
     cluster = Cluster(resolved={"data_streams": [{"name": STREAM}]})
     last = run(cluster)[-1]
-    assert (last.what, last.outcome) == ("data stream", Outcome.THERE)
-    assert last.what_to_do == f"POST /{STREAM}/_rollover, for the template to hold at once"
+    assert (last.kind, last.action) == ("data stream", Action.UNCHANGED)
+    assert last.what_to_do == f"POST /{STREAM}/_rollover to use the template at once"
     # Nothing is new now.
     assert run(cluster)[-1].what_to_do == ""
 
 
 def test_a_plain_index_of_that_name_is_a_failure() -> None:
     last = run(Cluster(resolved={"indices": [{"name": STREAM}]}))[-1]
-    assert (last.what, last.outcome) == ("data stream", Outcome.FAILED)
+    assert (last.kind, last.action) == ("data stream", Action.NONE)
 
 
 def config(tmp_path: Path, *formats: Format, **output: Any) -> Config:
@@ -229,7 +237,9 @@ def config(tmp_path: Path, *formats: Format, **output: Any) -> Config:
 
 def test_the_pipeline_is_for_raw_documents_that_no_other_pipeline_is_for(tmp_path: Path) -> None:
     def planned(*formats: Format, with_pipeline: bool = False, **output: Any) -> bool:
-        return wanted(config(tmp_path, *formats, **output), with_pipeline=with_pipeline).pipeline
+        return plan_setup(
+            config(tmp_path, *formats, **output), with_pipeline=with_pipeline
+        ).pipeline
 
     assert planned(Format.RAW)
     assert planned(Format.ECS, Format.RAW)
@@ -242,20 +252,23 @@ def test_the_pipeline_is_for_raw_documents_that_no_other_pipeline_is_for(tmp_pat
 
 def test_a_plain_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        wanted(config(tmp_path, Format.RAW, index="tetragon"), with_pipeline=False)
+        plan_setup(config(tmp_path, Format.RAW, index="tetragon"), with_pipeline=False)
     assert caught.value.where == "output.index"
 
 
 def test_an_output_without_a_cluster_is_refused(tmp_path: Path) -> None:
     source = InputConfig("input", (f"{tmp_path}/*.log",))
     nowhere = Config(inputs=(source,), output=OutputConfig(console=ConsoleConfig()))
-    with pytest.raises(ConfigError, match=r"setup is for a cluster, and this is output\.console"):
-        wanted(nowhere, with_pipeline=False)
+    with pytest.raises(
+        ConfigError,
+        match=r"needs Elasticsearch .*, and this is output\.console",
+    ):
+        plan_setup(nowhere, with_pipeline=False)
 
 
 def test_a_dry_run_prints_the_requests_as_consoles_take_them() -> None:
     stream = io.StringIO()
-    describe(PLAN, stream)
+    print_requests(PLAN, stream)
     found = re.findall(r"^PUT (\S+)\n(.*?)\n\n", stream.getvalue(), re.MULTILINE | re.DOTALL)
     requests = {path: json.loads(body) for path, body in found}
     assert requests.keys() == {
@@ -268,10 +281,50 @@ def test_a_dry_run_prints_the_requests_as_consoles_take_them() -> None:
     assert sent == pipeline()
 
 
-def test_the_report_ends_with_1_if_anything_failed() -> None:
+def test_the_report_has_a_status_and_what_to_do() -> None:
+    created = SetupResult("template", "t", Action.CREATED, "in detail")
+    failed = SetupResult("pipeline", "p", Action.NONE, "why", "what to do")
+    assert (exit_code([created]), exit_code([created, failed])) == (0, 1)
     stream = io.StringIO()
-    made = Done("template", "t", Outcome.MADE, "in detail")
-    assert report([made], stream) == 0
-    failed = Done("pipeline", "p", Outcome.FAILED, "why", "what to do")
-    assert report([made, failed], stream) == 1
-    assert stream.getvalue().endswith("FAILED  why\n    -> what to do\n")
+    print_text([created, failed], stream)
+    assert stream.getvalue() == (
+        "OK       template     t  created: in detail\n"
+        "FAILED   pipeline     p  why\n"
+        "    -> what to do\n"
+    )
+
+
+def test_the_report_as_json() -> None:
+    created = SetupResult("template", "t", Action.CREATED, "in detail")
+    failed = SetupResult("pipeline", "p", Action.NONE, "why", "what to do")
+    stream = io.StringIO()
+    print_json([created, failed], stream)
+    report = json.loads(stream.getvalue())
+    assert report["status"] == "FAILED"
+    assert report["results"] == [
+        {
+            "kind": "template",
+            "name": "t",
+            "status": "OK",
+            "action": "created",
+            "detail": "in detail",
+            "what_to_do": "",
+        },
+        {
+            "kind": "pipeline",
+            "name": "p",
+            "status": "FAILED",
+            "action": "none",
+            "detail": "why",
+            "what_to_do": "what to do",
+        },
+    ]
+
+
+def test_a_dry_run_as_json_has_the_requests() -> None:
+    stream = io.StringIO()
+    print_json_requests(PLAN, stream)
+    (first, second) = json.loads(stream.getvalue())["requests"]
+    assert (first["method"], first["path"]) == ("PUT", f"/_ingest/pipeline/{PIPELINE_NAME}")
+    assert (second["method"], second["path"]) == ("PUT", f"/_index_template/{TEMPLATE}")
+    assert second["body"] == template(STREAM, pipeline=PIPELINE_NAME)

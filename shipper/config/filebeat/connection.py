@@ -76,16 +76,21 @@ def without_tls_that_is_off(found: dict[str, Value], draft: Draft) -> dict[str, 
 
 
 def translate(found: dict[str, Value], draft: Draft) -> None:
-    """Sets what one option alone does not decide. Raises ConfigError."""
+    """Sets what one option alone does not decide. What is wrong is reported."""
     if mode := found.get("ssl.verification_mode"):
         verify = _VERIFY.get(str(mode.value))
         if verify is None:
-            raise mode.error("there is no such mode", f"one of: {', '.join(_VERIFY)}")
-        draft.put(("output", "tls", "verify"), verify, mode)
+            advice = f"use one of: {', '.join(_VERIFY)}"
+            draft.problems.report(mode.error("not a valid value", advice))
+            draft.spoil(("output", "tls", "verify"))
+        else:
+            draft.put(("output", "tls", "verify"), verify, mode)
     if authorities := found.get("ssl.certificate_authorities"):
-        _authorities(authorities, draft)
+        with draft.problems:
+            _authorities(authorities, draft)
     if protocols := found.get("ssl.supported_protocols"):
-        _protocols(protocols, draft)
+        with draft.problems:
+            _protocols(protocols, draft)
     _proxy(found, draft)
 
 
@@ -95,7 +100,7 @@ def _authorities(value: Value, draft: Draft) -> None:
     if not entries:
         return
     if len(entries) > 1 and not all("-----BEGIN" in entry for entry in entries):
-        raise value.error("several files cannot be given here", "put the certificates into one")
+        raise value.error("several files are not supported", "put the certificates into one file")
     ca = entries[0] if len(entries) == 1 else "\n".join(entries)
     draft.put(("output", "tls", "ca"), ca, value)
 
@@ -104,13 +109,13 @@ def _protocols(value: Value, draft: Draft) -> None:
     assert isinstance(value.value, list)
     for protocol in value.value:
         if protocol not in _PROTOCOLS:
-            raise value.error(f"`{protocol}` is no protocol", "TLSv1.2 and TLSv1.3 are")
+            raise value.error(f"unknown protocol `{protocol}`", "use TLSv1.2 and TLSv1.3")
     if not {"TLSv1.2", "TLSv1.3"} & set(value.value):
-        raise value.error("shipper speaks TLS 1.2 at least", "add TLSv1.2 or TLSv1.3")
+        raise value.error("shipper needs TLS 1.2 or newer", "use TLSv1.2 and TLSv1.3")
     if "TLSv1.2" not in value.value:
         raise value.error(
-            "shipper speaks TLS 1.2 as well",
-            "add TLSv1.2: with a host that speaks TLS 1.3, that is what is spoken",
+            "TLS 1.2 cannot be turned off",
+            "add TLSv1.2; with a host that has TLS 1.3, that is used",
         )
     if set(value.value) != {"TLSv1.2", "TLSv1.3"}:
         draft.notice("TLS 1.2 and 1.3 are spoken, and no other", value)

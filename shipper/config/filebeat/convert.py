@@ -92,7 +92,7 @@ def _reference(node: Node) -> str:
 
 
 def _comment(notice: Notice, indent: str) -> Iterator[str]:
-    words = f"{notice.key} ({notice.place}): {notice.what}".split()
+    words = f"{notice.key} ({notice.location}): {notice.what}".split()
     line = f"{indent}#"
     for word in words:
         if len(line) + len(word) >= _WIDTH:

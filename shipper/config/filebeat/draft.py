@@ -3,13 +3,19 @@ value comes from, and what there is to remark."""
 
 import difflib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from shipper.config.filebeat.options import Option, Section, Support
-from shipper.config.filebeat.tree import Node, Place, leaves
+from shipper.config.filebeat.tree import Node, leaves
 from shipper.config.filebeat.values import Reference
-from shipper.errors import ConfigError
+from shipper.config.problems import INVALID, Problems
+from shipper.documentation import page
+from shipper.errors import ConfigError, Location, Problem
+from shipper.option_names import OWN_NAMES, OptionNames
+
+#: Options with parts that are looked at one by one.
+_WITH_PARTS = frozenset({"filebeat.inputs", "output.elasticsearch", "processors"})
 
 #: Keys and indexes from the top of our configuration.
 Path = tuple[str | int, ...]
@@ -22,7 +28,12 @@ class Notice:
     #: The key in Filebeat's words.
     key: str
     what: str
-    place: Place
+    location: Location
+
+    def as_json(self) -> dict[str, object]:
+        """For the output of commands with --json."""
+        where = self.location
+        return {"file": where.name, "line": where.line, "option": self.key, "what": self.what}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,16 @@ class Draft:
     notices: list[Notice] = field(default_factory=list)
     #: What only matters to who writes the configuration down.
     notes: list[Notice] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
+    #: The keys of Filebeat's options that a problem was reported for.
+    broken: set[str] = field(default_factory=set)
+    #: What Filebeat calls our options, whatever the file says.
+    usual_names: OptionNames = OWN_NAMES
+    #: What is read, or the first file of several.
+    name: str = ""
+
+    #: What is required is looked for by the translation.
+    checks_required = True
 
     def put(self, path: Path, value: object, origin: Value) -> None:
         """Sets a key of ours, and remembers whence its value comes."""
@@ -70,25 +91,43 @@ class Draft:
 
     def notice(self, what: str, origin: Value) -> None:
         """Notes what differs from what the file says."""
-        self.notices.append(Notice(origin.key, what, origin.node.place))
+        self.notices.append(Notice(origin.key, what, origin.node.location))
 
     def note(self, what: str, origin: Value) -> None:
         """Notes what is to be done with the configuration once it is written down."""
-        self.notes.append(Notice(origin.key, what, origin.node.place))
+        self.notes.append(Notice(origin.key, what, origin.node.location))
 
     def plain(self) -> object:
         """The content, with what variables hold in their place."""
         return _plain(self.content)
 
+    @property
+    def option_names(self) -> OptionNames:
+        """What our options are called in the file, or else in Filebeat."""
+        written = {_dotted(path)[1:]: value.key for path, value in self.origins.items()}
+        return replace(self.usual_names, names={**self.usual_names.names, **written})
+
+    def spoil(self, path: Path) -> None:
+        """Has nothing more be said of a key of ours: a problem was reported for what it is of."""
+        self.assume(path, INVALID)
+
+    def is_missing(self, key: str, found: Mapping[str, object], name: str) -> bool:
+        """Whether an option with the whole key `key` is not there, nor was a problem reported."""
+        return name not in found and key not in self.broken
+
     def error(self, problem: str, path: Path, what_to_do: str = "") -> ConfigError:
         """A problem with a key of ours, in the words and with the line of the file."""
+        names = self.option_names
+        key, location = names(_dotted(path)[1:]), Location(self.name)
         for length in range(len(path), 0, -1):
             if origin := self.origins.get(path[:length]):
                 steps = path[length:]
-                node = _deepest(origin.node, steps)
-                return node.error(f"{origin.key}{_dotted(steps)}", problem, what_to_do)
-        dotted = ".".join(str(part) for part in path)
-        return ConfigError(f"{dotted}: {problem}", what_to_do=what_to_do)
+                location = _deepest(origin.node, steps).location
+                if _dotted(path)[1:] not in names.names:
+                    key = f"{origin.key}{_dotted(steps)}"
+                break
+        what = f"{key}: {names.fill(problem)}"
+        return ConfigError.of([Problem(what, location, names.fill(what_to_do))])
 
 
 def _deepest(node: Node, steps: Path) -> Node:
@@ -121,35 +160,55 @@ def gather(
 ) -> dict[str, Value]:
     """The options of a section that are set below `root`, whose key is `prefix`, by their names.
 
-    What is ignored is remarked; keys that variables name may be anything.
-
-    Raises ConfigError: an option is refused, is not known, or has a value that cannot be.
+    What is ignored is remarked; keys that variables name may be anything. Options that are refused,
+    are not known, or have a value that cannot be are reported, and are not among those returned.
     """
     found: dict[str, Value] = {}
-    for keys, option, node in _walk(section, root, "", prefix, named):
+    for keys, option, node in _walk(section, root, "", prefix, named, draft):
         value = Value(None, node, f"{prefix}.{keys}" if prefix else keys)
         if node.is_null:
             continue
-        match option.fate:
-            case Support.REFUSED:
-                key, leaf = next(leaves(node, value.key))
-                raise leaf.error(key, "shipper has no such option", option.says)
-            case Support.IGNORED:
-                _notice_ignored(option, value, draft)
-            case Support.FIXED if _read(option, value) not in option.only:
-                allowed = " or ".join(_word(each) for each in option.only)
-                raise value.error(f"it can only be {allowed} here", option.says)
-            case Support.HONOURED:
-                found[option.name] = Value(_read(option, value), node, value.key)
+        if option.name not in _WITH_PARTS and any(
+            leaf.is_invalid for _, leaf in leaves(node, value.key)
+        ):
+            draft.broken.add(value.key)
+            continue
+        try:
+            _gather_one(option, value, found, draft)
+        except ConfigError as error:
+            draft.problems.report(error)
+            draft.broken.add(value.key)
     return found
 
 
-def transfer(section: Section, found: dict[str, Value], draft: Draft, base: Path = ()) -> None:
-    """Sets each key of ours that one option alone decides; below `base`."""
+def _gather_one(option: Option, value: Value, found: dict[str, Value], draft: Draft) -> None:
+    match option.support:
+        case Support.REFUSED:
+            key, leaf = next(leaves(value.node, value.key))
+            raise leaf.error(key, "unsupported option", option.description)
+        case Support.IGNORED:
+            _notice_ignored(option, value, draft)
+        case Support.FIXED if _read(option, value) not in option.only:
+            allowed = " or ".join(_word(each) for each in option.only)
+            raise value.error(f"unsupported value; only {allowed} is supported", option.description)
+        case Support.HONOURED:
+            found[option.name] = Value(_read(option, value), value.node, value.key)
+
+
+def transfer(
+    section: Section, found: dict[str, Value], draft: Draft, prefix: str, base: Path = ()
+) -> None:
+    """Sets each key of ours that one option alone decides; below `base`. `prefix`: what the keys of
+    the section begin with in the file."""
     for option in section.options:
-        if option.to and option.name in found:
+        if not option.target:
+            continue
+        path = (*base, *option.target.split("."))
+        if option.name in found:
             value = found[option.name]
-            draft.put((*base, *option.to.split(".")), value.value, value)
+            draft.put(path, value.value, value)
+        elif (f"{prefix}.{option.name}" if prefix else option.name) in draft.broken:
+            draft.spoil(path)
 
 
 def _plain(value: object) -> object:
@@ -166,13 +225,13 @@ def _plain(value: object) -> object:
 
 def _notice_ignored(option: Option, value: Value, draft: Draft) -> None:
     """One remark, by the names of all that is ignored for the same reason."""
-    what = f"ignored: {option.says}"
+    what = f"ignored: {option.description}"
     keys = ", ".join(key for key, _ in leaves(value.node, value.key))
     for index, notice in enumerate(draft.notices):
         if notice.what == what:
             draft.notices[index] = replace(notice, key=f"{notice.key}, {keys}")
             return
-    draft.notices.append(Notice(keys, what, value.node.place))
+    draft.notices.append(Notice(keys, what, value.node.location))
 
 
 def _read(option: Option, value: Value) -> object:
@@ -184,7 +243,7 @@ def _read(option: Option, value: Value) -> object:
 
 
 def _walk(
-    section: Section, node: Node, keys: str, prefix: str, named: frozenset[str]
+    section: Section, node: Node, keys: str, prefix: str, named: frozenset[str], draft: Draft
 ) -> Iterator[tuple[str, Option, Node]]:
     if option := section.exact(keys):
         yield keys, option, node
@@ -194,22 +253,36 @@ def _walk(
     if continues and isinstance(node.content, dict):
         for key, child in node.content.items():
             below = f"{keys}.{key}" if keys else key
-            yield from _walk(section, child, below, prefix, named)
+            yield from _walk(section, child, below, prefix, named, draft)
     elif option := section.wildcard(keys):
         yield keys, option, node
-    elif continues and node.is_null:
+    elif continues and (node.is_null or node.is_invalid):
         return
     elif continues:
-        raise node.error(whole or prefix, "expected keys with values")
+        draft.problems.report(node.error(whole or prefix, "expected keys with values"))
+        _break_below(section, keys, prefix, draft)
     elif not any(name == whole or name.startswith(f"{whole}.") for name in named):
-        raise node.error(whole, "there is no such option", _nearest(section, keys))
+        near = _nearest(section, keys)
+        advice = f"did you mean `{near}`?" if near else f"{page('filebeat.md')} has all options"
+        draft.problems.report(node.error(whole, "unknown option", advice))
+        # It is probably the one that is missing.
+        draft.broken.add(f"{prefix}.{near}" if prefix else near)
+
+
+def _break_below(section: Section, keys: str, prefix: str, draft: Draft) -> None:
+    """Has nothing more be said of options that keys without a value of their own would have."""
+    for option in section.options:
+        if option.name.startswith(f"{keys}."):
+            draft.broken.add(f"{prefix}.{option.name}" if prefix else option.name)
 
 
 def _nearest(section: Section, keys: str) -> str:
-    names = [option.name for option in section.options if option.fate is not Support.REFUSED]
-    near = difflib.get_close_matches(keys, names, n=1)
-    return f"did you mean `{near[0]}`?" if near else "docs/filebeat.md has those that there are"
+    """The option that was probably meant; empty if none is like it."""
+    names = [option.name for option in section.options if option.support is not Support.REFUSED]
+    return next(iter(difflib.get_close_matches(keys, names, n=1)), "")
 
 
 def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"`{value}`"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"`{value}`" if value else "an empty text"

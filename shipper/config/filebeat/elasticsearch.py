@@ -116,28 +116,39 @@ def translate(
 ) -> None:
     """Makes `output` of ours; `of_inputs`: what the inputs say of it.
 
-    Raises ConfigError.
+    What is wrong is reported.
     """
+    problems = draft.problems
     draft.put(("output",), {}, whole)
     if "hosts" in found:
-        _hosts(found["hosts"], found, draft)
-    elif needs_hosts:
-        raise whole.error("it has no hosts")
-    _index(whole, found, of_inputs, draft)
-    _pipeline(found, of_inputs, draft)
+        draft.spoil(("output", "hosts"))
+        with problems:
+            _hosts(found["hosts"], found, draft)
+    elif needs_hosts and draft.is_missing(f"{whole.key}.hosts", found, "hosts"):
+        _report_missing("hosts", "add it, such as [https://es-1:9200]", whole, draft)
+    with problems:
+        _index(whole, found, of_inputs, draft)
+    with problems:
+        _pipeline(found, of_inputs, draft)
     found = _without_what_the_preset_decides(found, draft)
     found = connection.without_tls_that_is_off(found, draft)
-    transfer(SECTION, found, draft)
+    transfer(SECTION, found, draft, whole.key)
     connection.translate(found, draft)
     queue.translate(found, draft)
     if level := found.get("compression_level"):
-        if not 0 <= int(str(level.value)) <= 9:
-            raise level.error("it is not between 0 and 9")
-        draft.put(("output", "compression"), "gzip" if level.value else "none", level)
+        if 0 <= int(str(level.value)) <= 9:
+            draft.put(("output", "compression"), "gzip" if level.value else "none", level)
+        else:
+            problems.report(level.error("out of range", "use 0 to 9"))
     if events := found.get("bulk_max_size"):
         most = int(str(events.value))
         draft.put(("output", "bulk", "max_events"), most if most > 0 else _NO_BOUND_EVENTS, events)
     _backoff(found, draft)
+
+
+def _report_missing(name: str, advice: str, whole: Value, draft: Draft) -> None:
+    key = f"{whole.key}.{name}"
+    draft.problems.report(whole.node.error(key, "required option is missing", advice))
 
 
 def _hosts(hosts: Value, found: Mapping[str, Value], draft: Draft) -> None:
@@ -146,7 +157,7 @@ def _hosts(hosts: Value, found: Mapping[str, Value], draft: Draft) -> None:
     scheme = str(protocol.value).lower() if protocol and protocol.value else "http"
     if scheme not in ("http", "https"):
         assert protocol is not None
-        raise protocol.error("there is no such protocol", "http or https")
+        raise protocol.error("unknown protocol", "use http or https")
     path = str(found["path"].value) if "path" in found else ""
     urls = [_url(host, scheme, path, hosts) for host in hosts.value]
     draft.put(("output", "hosts"), urls, hosts)
@@ -160,7 +171,7 @@ def _url(host: str, scheme: str, path: str, hosts: Value) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise hosts.error("one of them is no URL", "such as https://es-1:9200") from None
+        raise hosts.error("not a valid URL", "use such as https://es-1:9200") from None
     authority = parts.netloc if port is not None else f"{parts.netloc.rstrip(':')}:9200"
     suffix = parts.path if parts.path.strip("/") else path
     suffix = f"/{suffix.strip('/')}" if suffix.strip("/") else ""
@@ -175,11 +186,11 @@ def _index(
     value = of_inputs.get("index") or _of_rule("indices", "index", found, _ONE_PLACE)
     value = value or found.get("index")
     if value is None or not value.value:
-        raise whole.error(
-            "it has no index: the data stream of Filebeat's own, with its version in its name, is "
-            "not what shipper writes to",
-            "index: logs-cilium_tetragon.log-default",
-        )
+        if not draft.broken.intersection((f"{whole.key}.index", f"{whole.key}.indices")):
+            # Filebeat's default has its version in its name.
+            advice = "add it, such as logs-cilium_tetragon.log-default; shipper has no default"
+            _report_missing("index", advice, whole, draft)
+        return
     name = str(value.value)
     key = "data_stream" if _DATA_STREAM.fullmatch(name) else "index"
     if "%{[agent.version]}" in name:
@@ -194,7 +205,7 @@ def _pipeline(found: Mapping[str, Value], of_inputs: Mapping[str, Value], draft:
         return
     name = str(value.value).lower()
     if "%{" in name:
-        raise value.error("it is one name here, the same for all events", _ONE_PIPELINE)
+        raise value.error("a name that depends on the event is not supported", _ONE_PIPELINE)
     draft.put(("output", "pipeline"), value.value if name == value.value else name, value)
 
 
@@ -235,7 +246,9 @@ def _backoff(found: Mapping[str, Value], draft: Draft) -> None:
     if first:
         draft.put(initial, first.value, first)
         if not most:
-            draft.assume(longest, duration_text(max(_MOST_BACKOFF, seconds(first.node))))
+            # What is out of range is said of the one that is written.
+            assumed = min(max(_MOST_BACKOFF, seconds(first.node)), 3600.0)
+            draft.assume(longest, duration_text(assumed))
     if most:
         draft.put(longest, most.value, most)
         if not first:

@@ -118,7 +118,9 @@ _LEAST_FLUSH = 0.05
 def translate(found: Mapping[str, Value], draft: Draft) -> None:
     """Sets `data_dir` and what belongs to it. Raises ConfigError."""
     data = _data_dir(found)
-    if origin := found.get("path.data") or found.get("path.home"):
+    if draft.broken.intersection(("path.data", "path.home")):
+        draft.spoil(("data_dir",))
+    elif origin := found.get("path.data") or found.get("path.home"):
         draft.put(("data_dir",), data, origin)
     else:
         draft.assume(("data_dir",), data)
@@ -156,13 +158,13 @@ def translate_cloud(found: Mapping[str, Value], draft: Draft) -> None:
     """Sets what the cloud's options decide, over what the output's do. Raises ConfigError."""
     if cloud := found.get("cloud.id"):
         draft.put(("output", "cloud_id"), cloud.value, cloud)
-        output = draft.content["output"]
+        output = draft.content.get("output")
         if isinstance(output, dict):
             output.pop("hosts", None)
     if auth := found.get("cloud.auth"):
         username, colon, password = str(auth.value).partition(":")
         if not colon:
-            raise auth.error("expected USER:PASSWORD")
+            raise auth.error("no colon between user and password", "use USER:PASSWORD")
         draft.put(("output", "username"), username, auth)
         draft.put(("output", "password"), hidden(password, "CLOUD_PASSWORD", auth, draft), auth)
 

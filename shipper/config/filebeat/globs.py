@@ -3,6 +3,7 @@
 import re
 
 from shipper.config.filebeat.draft import Value
+from shipper.config.problems import Problems
 
 
 def globs(value: Value) -> list[str]:
@@ -11,7 +12,13 @@ def globs(value: Value) -> list[str]:
     Raises ConfigError: one of them says what no glob can.
     """
     assert isinstance(value.value, list)
-    return [glob for expression in value.value for glob in _glob(expression, value)]
+    problems = Problems()
+    found: list[str] = []
+    for expression in value.value:
+        with problems:
+            found += _glob(expression, value)
+    problems.raise_any()
+    return found
 
 
 _REGEX = re.compile(r"\.\*|\.\+|\\[^A-Za-z0-9]|[^\\\[\](){}|*+?^$]")
@@ -29,7 +36,7 @@ def _glob(expression: str, value: Value) -> list[str]:
     if "".join(parts) != inner:
         raise value.error(
             f"`{expression}` cannot be written as a glob",
-            "use text, `.`, `.*`, `^` and `$` alone, or several expressions",
+            "use only text, `.`, `.*`, `^` and `$`; or several expressions",
         )
     glob = "".join(
         {".": "?", ".*": "*", ".+": "?*"}.get(part) or _literal(part[-1]) for part in parts

@@ -1,6 +1,6 @@
 """What inputs of Filebeat become."""
 
-import os
+import difflib
 
 from shipper.config.filebeat import processors
 from shipper.config.filebeat.draft import Draft, Path, Value, gather, transfer
@@ -34,44 +34,67 @@ def translate(
 ) -> dict[str, Value]:
     """Makes `inputs` of ours; returns what they say of the output (`pipeline`, `index`).
 
-    `top`: what is set at the top of the file.
-
-    Raises ConfigError.
+    `top`: what is set at the top of the file. What is wrong with one input is reported, and the
+    next one is read; raises ConfigError for what is wrong with all of them.
     """
     of_output: list[dict[str, Value]] = []
     of_filestreams: list[dict[str, Value]] = []
+    enabled = 0
     for index, node in enumerate(items(inputs.node)):
         key = f"filebeat.inputs[{index}]"
-        if not isinstance(node.content, dict):
-            raise node.error(key, "expected keys with values")
-        if _is_off(node, key):
+        if _is_off(node):
             continue
-        found = gather(_section(node, key), node, key, draft, named)
-        _translate_one(len(of_output), Value(None, node, key), found, top, draft)
-        of_output.append({name: found[name] for name in ("pipeline", "index") if name in found})
-        if found["type"].value == "filestream":
-            of_filestreams.append(found)
+        enabled += 1
+        with draft.problems:
+            section = _section(node, key, draft)
+            if section is None:
+                continue
+            found = gather(section, node, key, draft, named)
+            whole = Value(None, node, key)
+            _translate_one(section, len(of_output), whole, found, top, draft)
+            of_output.append({name: found[name] for name in ("pipeline", "index") if name in found})
+            if section is FILESTREAM:
+                of_filestreams.append(found)
+    if not enabled:
+        raise inputs.error("no input is enabled", "enable at least one")
     if not of_output:
-        raise inputs.error("no input is enabled", "shipper needs one at least")
+        draft.spoil(("inputs",))
     draft.origins["inputs",] = inputs
-    _fingerprint(of_filestreams, draft)
-    return _agreed(of_output)
+    with draft.problems:
+        _fingerprint(of_filestreams, draft)
+    return _agreed(of_output, draft)
 
 
-def _is_off(node: Node, key: str) -> bool:
+def _is_off(node: Node) -> bool:
     enabled = node.content.get("enabled") if isinstance(node.content, dict) else None
-    if enabled is None or enabled.is_null:
+    if enabled is None or enabled.is_null or enabled.is_invalid:
         return False
     try:
         return not boolean(enabled)
-    except ValueError as error:
-        raise enabled.error(f"{key}.enabled", str(error)) from None
+    except ValueError:
+        # It is reported where the input is read.
+        return False
 
 
-def _section(node: Node, key: str) -> Section:
-    kind = node.content.get("type") if isinstance(node.content, dict) else None
-    if kind is None:
-        raise node.error(key, "it has no type", "type: filestream")
+def _section(node: Node, key: str, draft: Draft) -> Section | None:
+    """The options of an input of its type; None if it cannot be told, which was reported."""
+    if node.is_invalid:
+        return None
+    if not isinstance(node.content, dict):
+        raise node.error(key, "expected keys with values", "write such as `- type: filestream`")
+    kind = node.content.get("type")
+    if kind is None or kind.is_null:
+        near = difflib.get_close_matches("type", node.content, n=1)
+        if near:
+            draft.problems.report(
+                node.content[near[0]].error(
+                    f"{key}.{near[0]}", "unknown option", "did you mean `type`?"
+                )
+            )
+            return None
+        raise node.error(f"{key}.type", "required option is missing", "add `type: filestream`")
+    if kind.is_invalid:
+        return None
     match anything(kind):
         case "filestream":
             return FILESTREAM
@@ -79,35 +102,45 @@ def _section(node: Node, key: str) -> Section:
             return LOG
         case "container" | "docker":
             raise kind.error(
-                f"{key}.type", "shipper reads no logs that a container runtime wrapped", CONTAINER
+                f"{key}.type", "unsupported input: logs of a container runtime", CONTAINER
             )
-    raise kind.error(f"{key}.type", "there is no such input here", "filestream or log")
+    raise kind.error(f"{key}.type", "unsupported input", "use filestream or log")
 
 
 def _translate_one(
-    index: int, whole: Value, found: dict[str, Value], top: dict[str, Value], draft: Draft
+    section: Section,
+    index: int,
+    whole: Value,
+    found: dict[str, Value],
+    top: dict[str, Value],
+    draft: Draft,
 ) -> None:
     base = ("inputs", index)
-    section = _section(whole.node, whole.key)
-    is_log = section is LOG
-    if "paths" not in found:
-        raise whole.error("it has no paths")
-    paths = found["paths"]
-    _check_paths(paths)
-    draft.put((*base, "id"), _default_id(is_log, paths), whole)
-    draft.assume((*base, "paths"), [])
+    if paths := found.get("paths"):
+        draft.put((*base, "id"), _default_id(section is LOG, paths), whole)
+        draft.assume((*base, "paths"), [])
+    else:
+        if draft.is_missing(f"{whole.key}.paths", found, "paths"):
+            missing = f"{whole.key}.paths"
+            advice = "list the files to follow, such as [/var/run/cilium/tetragon/*.log]"
+            draft.problems.report(whole.node.error(missing, "required option is missing", advice))
+        draft.spoil((*base, "id"))
+        draft.spoil((*base, "paths"))
     draft.assume((*base, "max_line_bytes"), _MESSAGE_MAX_BYTES)
     draft.assume((*base, "symlinks"), False)
-    transfer(section, found, draft, base)
+    transfer(section, found, draft, whole.key, base)
     if (tail := found.get("seek_to_tail") or found.get("tail_files")) and tail.value:
         draft.put((*base, "start_at"), "end", tail)
     if excluded := found.get("prospector.scanner.exclude_files") or found.get("exclude_files"):
-        draft.put((*base, "exclude"), globs(excluded), excluded)
+        with draft.problems:
+            draft.put((*base, "exclude"), globs(excluded), excluded)
     if older := found.get("ignore_older"):
         # What is off in Filebeat has a number, which is that in ours, too.
         draft.put((*base, "ignore_older"), older.value or duration_text(0), older)
-    _compression(base, found, draft)
-    _parsers(found)
+    with draft.problems:
+        _compression(base, found, draft)
+    with draft.problems:
+        _parsers(found)
     _fields(base, found, top, draft)
     processors.pass_on(found.get("processors"), base, draft)
 
@@ -116,13 +149,6 @@ def _default_id(is_log: bool, paths: Value) -> str:
     assert isinstance(paths.value, list)
     # Of the type filestream Filebeat allows one input without an id, of the type log any number.
     return f"log:{','.join(paths.value)}" if is_log else "filestream"
-
-
-def _check_paths(paths: Value) -> None:
-    assert isinstance(paths.value, list)
-    for path in paths.value:
-        if not os.path.isabs(path):
-            raise paths.error(f"`{path}` is not absolute", "begin it with /")
 
 
 def _compression(base: Path, found: dict[str, Value], draft: Draft) -> None:
@@ -135,7 +161,7 @@ def _compression(base: Path, found: dict[str, Value], draft: Draft) -> None:
         case "none" | "":
             draft.put((*base, "compressed"), False, value)
         case _:
-            raise value.error("it can only be `auto` or `none` here")
+            raise value.error("not a supported value", "use `auto` or `none`")
 
 
 def _parsers(found: dict[str, Value]) -> None:
@@ -152,7 +178,7 @@ def _parsers(found: dict[str, Value]) -> None:
     }
     raise node.error(
         f"{value.key}[0].{name}",
-        "shipper has no such option",
+        "unsupported option",
         advice.get(name, "leave it out: the line is shipped as it is"),
     )
 
@@ -196,14 +222,14 @@ def _fingerprint(of_inputs: list[dict[str, Value]], draft: Draft) -> None:
             continue
         if len({found[name].value if name in found else default for found in asking}) > 1:
             raise said[0].error(
-                f"the inputs have not the same (it is {default} where it is not set), and "
-                "Filebeat's registry is read with one",
-                f"write the same for all; or {enabled}: false where files were not known by it",
+                f"not the same for all inputs (the default is {default})",
+                "Filebeat's registry is imported with one value: set the same for all inputs, or "
+                f"{enabled}: false for inputs without fingerprints",
             )
         draft.put(("registry", f"import_fingerprint_{key}"), said[0].value, said[0])
 
 
-def _agreed(of_inputs: list[dict[str, Value]]) -> dict[str, Value]:
+def _agreed(of_inputs: list[dict[str, Value]], draft: Draft) -> dict[str, Value]:
     """What all inputs say of the output alike: shipper has one place for all of them."""
     agreed: dict[str, Value] = {}
     for name in ("pipeline", "index"):
@@ -211,9 +237,11 @@ def _agreed(of_inputs: list[dict[str, Value]]) -> dict[str, Value]:
         if not said:
             continue
         if len(said) < len(of_inputs) or len({str(value.value).lower() for value in said}) > 1:
-            raise said[0].error(
-                "all inputs go to one place here, and not all of them name it",
-                f"set output.elasticsearch.{name}",
+            draft.problems.report(
+                said[0].error(
+                    "not the same for all inputs, which have one output",
+                    f"set output.elasticsearch.{name} instead",
+                )
             )
         agreed[name] = said[0]
     return agreed

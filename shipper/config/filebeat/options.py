@@ -31,35 +31,35 @@ class Option:
 
     #: Its keys from the top of the section, with dots.
     name: str
-    fate: Support
+    support: Support
     #: For the reader of the docs what becomes of it; of one that is refused, what to do instead.
-    says: str
+    description: str
     #: How the value is read. None of one whose value nobody looks at.
     kind: Kind | None = None
     #: Where it goes in our own configuration, if that is a matter of one key.
-    to: str = ""
+    target: str = ""
     #: The values that are not refused, of one that is FIXED.
     only: tuple[object, ...] = ()
 
 
-def honoured(name: str, kind: Kind, says: str, to: str = "") -> Option:
-    """One with an effect: on the key `to`, or by what its section makes of it."""
-    return Option(name, Support.HONOURED, says, kind, to)
+def honoured(name: str, kind: Kind, description: str, target: str = "") -> Option:
+    """One with an effect: on the key `target`, or by what its section makes of it."""
+    return Option(name, Support.HONOURED, description, kind, target)
 
 
-def fixed(name: str, kind: Kind, only: tuple[object, ...], says: str) -> Option:
+def fixed(name: str, kind: Kind, only: tuple[object, ...], description: str) -> Option:
     """One that says what is so anyway."""
-    return Option(name, Support.FIXED, says, kind, only=only)
+    return Option(name, Support.FIXED, description, kind, only=only)
 
 
-def ignored(name: str, says: str) -> Option:
+def ignored(name: str, description: str) -> Option:
     """One that cannot matter."""
-    return Option(name, Support.IGNORED, says)
+    return Option(name, Support.IGNORED, description)
 
 
-def refused(name: str, says: str) -> Option:
+def refused(name: str, description: str) -> Option:
     """One that would be a lie to accept."""
-    return Option(name, Support.REFUSED, says)
+    return Option(name, Support.REFUSED, description)
 
 
 @dataclass(frozen=True, slots=True)

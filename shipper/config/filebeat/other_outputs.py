@@ -70,6 +70,7 @@ OUTPUTS = Section(
     ),
 )
 
+_SUPPORTED = frozenset({"elasticsearch", "file", "console"})
 _KIB = 1024
 _KEEP = 7
 
@@ -77,9 +78,11 @@ _KEEP = 7
 def translate(root: Node, found: Mapping[str, Value], draft: Draft) -> bool:
     """Sets the output, if it is one of these; returns whether it is. Raises ConfigError."""
     outputs = find(root, "output")
-    names = list(outputs.content) if outputs and isinstance(outputs.content, dict) else []
+    given = list(outputs.content) if outputs and isinstance(outputs.content, dict) else []
+    # Of any other it is said that it is not supported.
+    names = [name for name in given if name in _SUPPORTED]
     if outputs is not None and len(names) > 1:
-        raise outputs.error("output", "there is more than one", "leave one of them")
+        raise outputs.error("output", f"several outputs: {', '.join(names)}", "keep one of them")
     match names:
         case ["file"]:
             _file(Value(None, find(root, "output.file") or root, "output.file"), found, draft)
@@ -94,7 +97,12 @@ def translate(root: Node, found: Mapping[str, Value], draft: Draft) -> bool:
 def _file(whole: Value, found: Mapping[str, Value], draft: Draft) -> None:
     path, filename = found.get("output.file.path"), found.get("output.file.filename")
     if path is None:
-        raise whole.error("it has no path")
+        key = "output.file.path"
+        if draft.is_missing(key, found, key):
+            advice = "add the directory that the file is to be in"
+            draft.problems.report(whole.node.error(key, "required option is missing", advice))
+        draft.spoil(("output", "file"))
+        return
     name = str(filename.value) if filename else "filebeat"
     draft.put(("output", "file", "path"), f"{path.value}/{name}.ndjson", path)
     if every := found.get("output.file.rotate_every_kb"):

@@ -86,15 +86,20 @@ _LEVELS = {
 
 def translate(found: Mapping[str, Value], draft: Draft) -> None:
     """Sets `logging` and `admin`. Raises ConfigError."""
-    if level := found.get("logging.level"):
-        ours = _LEVELS.get(str(level.value).lower())
-        if ours is None:
-            raise level.error("there is no such level", f"one of: {', '.join(_LEVELS)}")
-        draft.put(("logging", "level"), ours, level)
+    with draft.problems:
+        _level(found, draft)
     if is_json := found.get("logging.json"):
         draft.put(("logging", "format"), "json" if is_json.value else "text", is_json)
     _metrics(found, draft)
     _http(found, draft)
+
+
+def _level(found: Mapping[str, Value], draft: Draft) -> None:
+    if level := found.get("logging.level"):
+        ours = _LEVELS.get(str(level.value).lower())
+        if ours is None:
+            raise level.error("not a valid value", f"use one of: {', '.join(_LEVELS)}")
+        draft.put(("logging", "level"), ours, level)
 
 
 def _metrics(found: Mapping[str, Value], draft: Draft) -> None:
@@ -116,7 +121,7 @@ def _http(found: Mapping[str, Value], draft: Draft) -> None:
     name = str(host.value) if host else "localhost"
     if "/" in name:
         assert host is not None
-        raise host.error("it is not an address", "give an address here, and `http.port`")
+        raise host.error("not an address", "use an address, and set http.port")
     address = {"localhost": "127.0.0.1"}.get(name, name)
     if ":" in address and not address.startswith("["):
         address = f"[{address}]"

@@ -1,5 +1,6 @@
 """From Filebeat's files to a configuration of our own."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import yaml
@@ -15,11 +16,13 @@ from shipper.config.filebeat import (
 )
 from shipper.config.filebeat.draft import Draft, Value, gather, transfer
 from shipper.config.filebeat.input_options import FILESTREAM, LOG
+from shipper.config.filebeat.names import filebeat_names
 from shipper.config.filebeat.options import Section
-from shipper.config.filebeat.tree import Node, Place, find, overlay, put, read_tree, setting
+from shipper.config.filebeat.tree import Node, find, overlay, put, read_tree, setting
 from shipper.config.filebeat.values import boolean
 from shipper.config.filebeat.variables import expand
-from shipper.errors import ConfigError
+from shipper.config.problems import Problems
+from shipper.errors import Location
 
 #: Every section, in the order of the docs.
 SECTIONS: tuple[Section, ...] = (
@@ -49,48 +52,57 @@ _TOP = Section(
 )
 
 
+#: What our own options are called in a file of Filebeat.
+NAMES = filebeat_names(SECTIONS)
+
+
 def read(
     files: Sequence[tuple[str, yaml.MappingNode]],
     environ: Mapping[str, str],
-    settings: Iterable[str] = (),
+    settings: Iterable[str],
+    problems: Problems,
 ) -> Draft:
     """Files by their names, laid over one another, and `settings` (`KEY=VALUE`) over all, as a
-    configuration of our own.
-
-    Raises ConfigError: an option is refused or unknown, or a value cannot be.
-    """
+    configuration of our own. What is wrong is reported, and left out."""
     name = files[0][0] if files else "-E"
-    root = Node(Place(name, 1), {})
+    root = Node(Location(name, 1), {})
     for file, node in files:
-        overlay(root, read_tree(node, file))
+        overlay(root, read_tree(node, file, problems))
     for text in settings:
-        overlay(root, setting(text))
+        with problems:
+            overlay(root, setting(text))
+    draft = Draft(problems=problems, usual_names=NAMES, name=name)
     _drop_outputs_that_are_off(root)
     assumed = _assume_paths(root)
-    named = expand(root, environ)
+    named = expand(root, environ, problems)
     for path in assumed - named:
         _forget(root, path)
-    return _translate(root, named)
+    _translate(root, named, draft)
+    return draft
 
 
-def _translate(root: Node, named: frozenset[str]) -> Draft:
-    draft = Draft()
+def _translate(root: Node, named: frozenset[str], draft: Draft) -> None:
     top = gather(_TOP, root, "", draft, named)
-    if "filebeat.inputs" not in top:
-        raise ConfigError(
-            "it has no filebeat.inputs",
-            where=root.place.name,
-            what_to_do="list the files to follow there",
+    of_inputs: Mapping[str, Value] = {}
+    if "filebeat.inputs" in top:
+        with draft.problems:
+            of_inputs = inputs.translate(top["filebeat.inputs"], top, draft, named)
+    elif draft.is_missing("filebeat.inputs", top, "filebeat.inputs"):
+        draft.problems.add(
+            "filebeat.inputs: required option is missing",
+            Location(root.location.name),
+            "list the files to follow there",
         )
-    of_inputs = inputs.translate(top["filebeat.inputs"], top, draft, named)
     for section in SECTIONS:
         if not section.prefix:
-            transfer(section, top, draft)
+            transfer(section, top, draft, "")
     processors.pass_on(top.get("processors"), (), draft)
-    general.translate(top, draft)
-    serving.translate(top, draft)
-    _translate_output(root, top, of_inputs, draft, named)
-    return draft
+    with draft.problems:
+        general.translate(top, draft)
+    with draft.problems:
+        serving.translate(top, draft)
+    with draft.problems:
+        _translate_output(root, top, of_inputs, draft, named)
 
 
 def _translate_output(
@@ -104,15 +116,18 @@ def _translate_output(
         return
     output = top.get("output.elasticsearch")
     if output is None:
-        raise ConfigError(
-            "it has no output that is enabled",
-            where=root.place.name,
-            what_to_do="shipper sends to what output.elasticsearch names",
-        )
+        if not any(key.startswith("output.") for key in draft.broken):
+            draft.problems.add(
+                "no output is enabled",
+                Location(root.location.name),
+                "set output.elasticsearch",
+            )
+        draft.spoil(("output",))
+        return
     found = gather(elasticsearch.SECTION, output.node, output.key, draft, named)
     in_queue = {name: top[name] for name in top if name.startswith("queue.")}
-    has_cloud = "cloud.id" in top
-    elasticsearch.translate(output, in_queue | found, of_inputs, draft, needs_hosts=not has_cloud)
+    needs_hosts = draft.is_missing("cloud.id", top, "cloud.id")
+    elasticsearch.translate(output, in_queue | found, of_inputs, draft, needs_hosts=needs_hosts)
     general.translate_cloud(top, draft)
 
 
@@ -122,24 +137,23 @@ def _drop_outputs_that_are_off(root: Node) -> None:
         return
     for name, node in list(outputs.content.items()):
         enabled = find(node, "enabled")
-        if enabled is None or enabled.is_null:
+        if enabled is None or enabled.is_null or enabled.is_invalid:
             continue
-        try:
+        # What it says otherwise is reported where the output is read.
+        with contextlib.suppress(ValueError):
             if not boolean(enabled):
                 del outputs.content[name]
-        except ValueError as error:
-            raise enabled.error(f"output.{name}.enabled", str(error)) from None
 
 
 def _assume_paths(root: Node) -> frozenset[str]:
     """Has `${path.home}` and the like mean something, as in Filebeat; returns what was not set."""
-    place = Place(root.place.name, 1)
+    location = Location(root.location.name, 1)
     assumed = set()
     for path, text in general.PATH_DEFAULTS.items():
         node = find(root, path)
         if node is None or node.is_null:
             _forget(root, path)
-            put(root, path, Node(place, general.default_path(text)), "")
+            put(root, path, Node(location, general.default_path(text)), "")
             assumed.add(path)
     return frozenset(assumed)
 

@@ -10,21 +10,9 @@ from dataclasses import dataclass
 
 import yaml
 
+from shipper.config.problems import Problems
 from shipper.config.yaml_text import QUOTE_IT, is_binary, key_of, scalar_of
-from shipper.errors import ConfigError
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something is written."""
-
-    #: The name of a file, or `-E KEY`.
-    name: str
-    #: 0 on the command line.
-    line: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.name}, line {self.line}" if self.line else self.name
+from shipper.errors import ConfigError, Location, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +30,19 @@ class Scalar:
     #: The same text for our own dialect, with variables of the environment left in it; None if it
     #: has none.
     reference: str | None = None
+    #: It cannot be used, which was reported.
+    is_invalid: bool = False
+
+
+#: What is put in the place of a value that cannot be used.
+INVALID_SCALAR = Scalar("", "", is_invalid=True)
 
 
 @dataclass(slots=True)
 class Node:
-    """A place of the tree, and what is there."""
+    """A value of the tree, and where it is written."""
 
-    place: Place
+    location: Location
     content: "Scalar | list[Node] | dict[str, Node]"
 
     @property
@@ -56,17 +50,23 @@ class Node:
         """Whether the key is there and has no value."""
         return isinstance(self.content, Scalar) and self.content.value is None
 
+    @property
+    def is_invalid(self) -> bool:
+        """Whether the value cannot be used, which was reported."""
+        return isinstance(self.content, Scalar) and self.content.is_invalid
+
     def error(self, path: str, problem: str, what_to_do: str = "") -> ConfigError:
         """A problem with this value, whose keys are `path`."""
-        return ConfigError(f"{path}: {problem}", where=str(self.place), what_to_do=what_to_do)
+        what = f"{path}: {problem}" if path else problem
+        return ConfigError.of([Problem(what, self.location, what_to_do)])
 
 
-def read_tree(root: yaml.MappingNode, name: str) -> Node:
+def read_tree(root: yaml.MappingNode, name: str, problems: Problems) -> Node:
     """The tree of a file called `name`.
 
-    Raises ConfigError: a key is there twice, or a value cannot be understood.
+    Reported are keys that are there twice, and values that cannot be understood.
     """
-    return _Reader(name).node(root, "")
+    return _Reader(name, problems).node(root, "")
 
 
 def setting(text: str) -> Node:
@@ -79,11 +79,11 @@ def setting(text: str) -> Node:
     if not equals or not key or not all(key.split(".")):
         # The value is not repeated: it may be a password without its key.
         raise ConfigError(
-            "a setting is not KEY=VALUE", where="-E", what_to_do="such as -E name=node-1"
+            "a setting is not KEY=VALUE", where="-E", what_to_do="write such as -E name=node-1"
         )
-    place = Place(f"-E {key}")
-    root = Node(place, {})
-    put(root, key, Node(place, Scalar(value, value, is_loose=True, is_open=True)), "")
+    location = Location(f"-E {key}")
+    root = Node(location, {})
+    put(root, key, Node(location, Scalar(value, value, is_loose=True, is_open=True)), "")
     return root
 
 
@@ -98,7 +98,7 @@ def put(root: Node, key: str, value: Node, path: str) -> None:
         root.content = []
     below = _child(root, first, whole, value)
     if rest:
-        inner = Node(value.place, {})
+        inner = Node(value.location, {})
         put(inner, rest, value, whole)
         value = inner
     if below is None:
@@ -124,7 +124,7 @@ def overlay(base: Node, top: Node) -> None:
                 else:
                     mine.append(node)
         case _:
-            base.content, base.place = top.content, top.place
+            base.content, base.location = top.content, top.location
 
 
 def find(root: Node, path: str) -> Node | None:
@@ -157,54 +157,56 @@ def leaves(node: Node, path: str) -> Iterator[tuple[str, Node]]:
 class _Reader:
     """Turns the nodes of YAML into ours."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, problems: Problems) -> None:
         self._name = name
+        self._problems = problems
         self._open: set[int] = set()
 
     def node(self, node: yaml.Node, path: str) -> Node:
-        place = Place(self._name, node.start_mark.line + 1)
+        location = Location(self._name, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode):
-            return Node(place, _scalar(node, place, path))
+            return Node(location, self._scalar(node, location, path))
         if id(node) in self._open:
-            raise ConfigError(f"{path}: it contains itself", where=str(place))
+            what = f"{path}: the value contains itself"
+            self._problems.add(what, location, "write it out")
+            return Node(location, INVALID_SCALAR)
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
                 items = [self.node(item, f"{path}[{i}]") for i, item in enumerate(node.value)]
-                return Node(place, items)
-            return self._mapping(node, place, path)
+                return Node(location, items)
+            return self._mapping(node, location, path)
         finally:
             self._open.discard(id(node))
 
-    def _mapping(self, node: yaml.Node, place: Place, path: str) -> Node:
-        result = Node(place, {})
+    def _mapping(self, node: yaml.Node, location: Location, path: str) -> Node:
+        result = Node(location, {})
         seen: set[str] = set()
         for key_node, value_node in node.value:
             key = key_of(key_node)
             whole = f"{path}.{key}" if path else key
-            here = Place(self._name, key_node.start_mark.line + 1)
+            here = Location(self._name, key_node.start_mark.line + 1)
             if key == "<<":
-                raise ConfigError(
-                    f"{whole}: merge keys are not supported",
-                    where=str(here),
-                    what_to_do="write the keys out",
-                )
-            if key in seen:
-                raise _twice(whole, here)
-            seen.add(key)
-            value = self.node(value_node, whole)
-            # An error names the line of the key, which is where one looks for it.
-            value.place = here
-            put(result, key, value, path)
+                what = f"{whole}: merge keys are not supported"
+                self._problems.add(what, here, "write the keys out")
+                continue
+            with self._problems:
+                if key in seen:
+                    raise _twice(whole, here)
+                seen.add(key)
+                value = self.node(value_node, whole)
+                # An error names the line of the key, which is where one looks for it.
+                value.location = here
+                put(result, key, value, path)
         return result
 
-
-def _scalar(node: yaml.ScalarNode, place: Place, path: str) -> Scalar:
-    try:
-        value = scalar_of(node)
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}", where=str(place), what_to_do=QUOTE_IT) from None
-    return Scalar(node.value, value, is_open=isinstance(value, str) and not is_binary(node))
+    def _scalar(self, node: yaml.ScalarNode, location: Location, path: str) -> Scalar:
+        try:
+            value = scalar_of(node)
+        except ValueError as error:
+            self._problems.add(f"{path}: {error}", location, QUOTE_IT)
+            return INVALID_SCALAR
+        return Scalar(node.value, value, is_open=isinstance(value, str) and not is_binary(node))
 
 
 def _child(root: Node, part: str, whole: str, value: Node) -> Node | None:
@@ -213,7 +215,7 @@ def _child(root: Node, part: str, whole: str, value: Node) -> Node | None:
             return keys.get(part)
         case list() as items if part.isdecimal() and int(part) <= len(items):
             return items[int(part)] if int(part) < len(items) else None
-    raise value.error(whole, "there is a value above it already", "leave one of them")
+    raise value.error(whole, "contradicts another key above it", "remove one of them")
 
 
 def _attach(root: Node, part: str, value: Node) -> None:
@@ -229,10 +231,12 @@ def _unite(below: Node, value: Node, path: str) -> None:
         for key, node in value.content.items():
             put(below, key, node, path)
         return
-    raise _twice(path, value.place)
+    if not (isinstance(below.content, Scalar) and isinstance(value.content, Scalar)):
+        # Which of the two is meant cannot be told.
+        below.content = INVALID_SCALAR
+    raise _twice(path, value.location)
 
 
-def _twice(path: str, place: Place) -> ConfigError:
-    return ConfigError(
-        f"{path}: it is there twice", where=str(place), what_to_do="leave one of them"
-    )
+def _twice(path: str, location: Location) -> ConfigError:
+    what = f"{path}: the key is set twice"
+    return ConfigError.of([Problem(what, location, "remove one of them")])

@@ -14,11 +14,12 @@ password `pa$word` is another one there), and a value with commas is a list only
 expected.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from shipper.config.filebeat.tree import Node, Scalar, find
-from shipper.errors import ConfigError
+from shipper.config.filebeat.tree import INVALID_SCALAR, Node, Scalar, find
+from shipper.config.problems import Problems
 
 _ADVICE = "write ${NAME}, ${NAME:default} or ${NAME:?message}; $$ is a $ as such"
 
@@ -38,6 +39,8 @@ class _Variable:
 
 _Part = str | _Variable
 
+_Content = Scalar | list[Node] | dict[str, Node]
+
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
@@ -47,20 +50,27 @@ class _Piece:
     reference: str | None = None
 
 
+class _InvalidValueError(Exception):
+    """A variable names a value that cannot be used, which was reported."""
+
+
 class Variables:
     """Puts values in the place of variables, all over a tree."""
 
-    def __init__(self, root: Node, environ: Mapping[str, str]) -> None:
+    def __init__(self, root: Node, environ: Mapping[str, str], problems: Problems) -> None:
         self._root = root
+        self._problems = problems
         self._environ = environ
         self._depth = 0
+        #: The nodes that are being expanded.
+        self._open: set[int] = set()
         #: The keys that variables name: these are known, whatever they are called.
         self.named: set[str] = set()
 
     def expand(self, node: Node, path: str = "") -> None:
         """Expands all values below a node.
 
-        Raises ConfigError: something is no variable, or a variable has no value.
+        Reported are variables that have no value, and what is no variable.
         """
         match node.content:
             case dict() as keys:
@@ -70,21 +80,26 @@ class Variables:
                 for index, child in enumerate(items):
                     self.expand(child, f"{path}[{index}]")
             case Scalar(is_open=True) as scalar if "$" in scalar.text:
-                node.content = self._expanded(node, scalar, path)
+                if id(node) in self._open:
+                    raise node.error(path, "variables that name one another", _ADVICE)
+                self._open.add(id(node))
+                found: _Content = INVALID_SCALAR
+                with self._problems, contextlib.suppress(_InvalidValueError):
+                    found = self._expanded(node, scalar, path)
+                node.content = found
+                self._open.discard(id(node))
             case Scalar():
                 pass
 
-    def _expanded(
-        self, node: Node, scalar: Scalar, path: str
-    ) -> "Scalar | list[Node] | dict[str, Node]":
-        self._depth += 1
+    def _expanded(self, node: Node, scalar: Scalar, path: str) -> "_Content":
         if self._depth > _DEEPEST:
-            raise node.error(path, "its variables name one another without end")
+            raise node.error(path, "variables that name one another", _ADVICE)
         try:
             parts = _parse(scalar.text)
         except ValueError as error:
             # The text is not repeated: it may be a password.
             raise node.error(path, str(error), _ADVICE) from None
+        self._depth += 1
         try:
             if len(parts) == 1 and isinstance(parts[0], _Variable) and not parts[0].operator:
                 found = self._key("".join(p for p in parts[0].name if isinstance(p, str)))
@@ -126,7 +141,8 @@ class Variables:
                     yield from pieces
             case ":?":
                 message = self._text(part.rest, node, path)
-                raise node.error(path, message or f"{name} is not set", f"set {name}")
+                what = message or f"the variable {name} is not set, or empty"
+                raise node.error(path, what, f"set {name}")
             case _:
                 raise node.error(
                     path,
@@ -157,6 +173,8 @@ class Variables:
             return None
         self.named.add(name)
         self.expand(node, name)
+        if node.is_invalid:
+            raise _InvalidValueError
         return node
 
 
@@ -231,14 +249,11 @@ def _variable(text: str, at: int, depth: int) -> tuple[_Variable, int]:
     return _Variable(name, operator, rest), at + 1
 
 
-def expand(root: Node, environ: Mapping[str, str]) -> frozenset[str]:
-    """Expands a whole tree; returns the keys that its variables name.
-
-    Raises ConfigError.
-    """
-    variables = Variables(root, environ)
+def expand(root: Node, environ: Mapping[str, str], problems: Problems) -> frozenset[str]:
+    """Expands a whole tree; returns the keys that its variables name."""
+    variables = Variables(root, environ, problems)
     try:
         variables.expand(root)
     except RecursionError:
-        raise ConfigError("its variables name one another without end") from None
+        problems.add("variables that name one another", root.location, _ADVICE)
     return frozenset(variables.named)

@@ -7,6 +7,7 @@ when a request was refused as unauthorised.
 import base64
 
 from shipper.config.outputs import OutputConfig
+from shipper.option_names import option
 from shipper.output.elasticsearch.secrets import StoredSecret
 
 
@@ -15,10 +16,12 @@ class Credentials:
 
     def __init__(self, config: OutputConfig) -> None:
         self._username = config.username
-        self._password = StoredSecret(config.password, config.password_file, "output.password")
-        self._api_key = StoredSecret(config.api_key, config.api_key_file, "output.api_key")
+        self._password = StoredSecret(
+            config.password, config.password_file, option("output.password")
+        )
+        self._api_key = StoredSecret(config.api_key, config.api_key_file, option("output.api_key"))
         self._token = StoredSecret(
-            config.bearer_token, config.bearer_token_file, "output.bearer_token"
+            config.bearer_token, config.bearer_token_file, option("output.bearer_token")
         )
 
     def header(self) -> str:

@@ -1,8 +1,9 @@
 """What goes to a host and what comes back: the seam between a request's life and HTTP."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
+from shipper.option_names import OptionNames
 from shipper.pipeline.batch import Body
 
 
@@ -27,6 +28,11 @@ class TransportError(Exception):
         self.reason = reason
         self.what = message
         self.what_to_do = what_to_do
+
+    def in_words_of(self, names: OptionNames) -> Self:
+        """The same, with the options that it names called as in that dialect."""
+        self.what_to_do = names.fill(self.what_to_do)
+        return self
 
     def __str__(self) -> str:
         return f"{self.what} ({self.what_to_do})" if self.what_to_do else self.what

@@ -16,12 +16,13 @@
 | `credentials` | a secret's file cannot be read |
 """
 
-import os
 import ssl
 
 import aiohttp
 from yarl import URL
 
+from shipper.errors import reason_of
+from shipper.option_names import option
 from shipper.output.elasticsearch.exchange import TransportError
 
 #: X509_V_ERR_… of OpenSSL's x509_vfy.h.
@@ -42,13 +43,16 @@ _ALERTS_OF_CERTIFICATES = (
 _OTHER_VERSIONS = ("UNSUPPORTED_PROTOCOL", "ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION")
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG")
 
-_PROXY_CREDENTIALS = "look at output.proxy.username and password"
+_PROXY_CREDENTIALS = (
+    f"check {option('output.proxy.username')} and {option('output.proxy.password')}"
+)
 
 
 def explain(
     error: Exception, *, proxy: URL | None = None, shows_certificate: bool = False
 ) -> TransportError:
-    """What aiohttp raised, with a metric's label and words.
+    """What aiohttp raised, with a metric's label and words. Here and below, what to do about it may
+    have `option("…")` in it (`shipper.option_names`).
 
     `proxy` is the one on the way, if any; `shows_certificate`: we have one for the server.
     """
@@ -61,28 +65,32 @@ def explain(
             return TransportError(
                 "proxy",
                 f"no connection to the proxy: {_words(error.os_error)}",
-                "look at output.proxy.url, and whether the proxy runs",
+                f"check {option('output.proxy.url')}, and that the proxy runs",
             )
         case aiohttp.ClientConnectorDNSError():
             if proxy is not None and error.host == proxy.host:
                 return TransportError(
                     "proxy",
-                    f"the proxy's name is not known: {error.os_error}",
-                    "look at output.proxy.url",
+                    f"the name of the proxy cannot be resolved: {reason_of(error.os_error)}",
+                    f"check {option('output.proxy.url')}",
                 )
-            return TransportError("dns", f"the host's name is not known: {error.os_error}")
+            return TransportError(
+                "dns", f"the host name cannot be resolved: {reason_of(error.os_error)}"
+            )
         case aiohttp.ClientConnectorError() if isinstance(error.os_error, ConnectionResetError):
-            return TransportError("tls", "the connection was cut in the TLS handshake")
+            return TransportError("tls", "the connection was closed during the TLS handshake")
         case aiohttp.ClientConnectorError():
             return TransportError("connect", f"no connection: {_words(error.os_error)}")
         case TimeoutError():
             return TransportError("timeout", "no answer within the timeout")
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
-            return TransportError("disconnected", "the connection was cut before the answer")
+            return TransportError("disconnected", "the connection was closed before the answer")
         case aiohttp.ClientPayloadError():
-            return TransportError("cut_answer", "the answer was cut short")
+            return TransportError(
+                "cut_answer", "the connection was closed in the middle of the answer"
+            )
         case _:
-            words = f"the answer is not HTTP as it should be: {error}"
+            words = f"the answer is not valid HTTP: {error}"
             return TransportError("invalid_answer", words)
 
 
@@ -90,12 +98,12 @@ def proxy_refuses(status: int, message: str = "") -> TransportError:
     """The proxy answers in place of the host."""
     if status == 407:
         return TransportError(
-            "proxy_auth", "the proxy does not know us: HTTP 407", _PROXY_CREDENTIALS
+            "proxy_auth", "the proxy requires authentication: HTTP 407", _PROXY_CREDENTIALS
         )
     return TransportError(
         "proxy_refused",
-        f"the proxy has no way to the host: HTTP {status} {message}".rstrip(),
-        "see that the proxy lets CONNECT through to this host and port",
+        f"the proxy refuses the connection to the host: HTTP {status} {message}".rstrip(),
+        "allow CONNECT to this host and port at the proxy",
     )
 
 
@@ -103,8 +111,8 @@ def needs_tls() -> TransportError:
     """An `http` host that speaks TLS alone."""
     return TransportError(
         "tls_needed",
-        "the connection was cut before the answer: the host speaks TLS",
-        "write https in place of http in output.hosts",
+        "the connection was closed before the answer: the host speaks TLS",
+        f"write https in place of http in {option('output.hosts')}",
     )
 
 
@@ -116,8 +124,8 @@ def wrong_fingerprint(*, is_there: bool) -> TransportError:
         if is_there
         else "the TLS connection was not made: no certificate that the server sends has the "
         "fingerprint",
-        "compare output.tls.ca_trusted_fingerprint with the CA of the cluster; the server has to "
-        "send that CA in its chain, else set output.tls.ca",
+        f"compare {option('output.tls.ca_trusted_fingerprint')} with the CA of the cluster; if the "
+        f"server does not send that CA in its chain, set {option('output.tls.ca')}",
     )
 
 
@@ -140,14 +148,14 @@ def _explain_tls(error: ssl.SSLError, failed: str, *, shows_certificate: bool) -
         if shows_certificate:
             return TransportError(
                 "tls_client_certificate",
-                f"{failed}: the server refuses our certificate: {_alert(reason)}",
-                "have output.tls.certificate issued by a CA that the server trusts, and look at "
-                "its dates",
+                f"{failed}: the server rejects the client certificate: {_alert(reason)}",
+                f"set {option('output.tls.certificate')} to one of a CA that the server trusts, "
+                "and check its dates",
             )
         return TransportError(
             "tls_client_certificate",
-            f"{failed}: the server asks for a certificate of ours: {_alert(reason)}",
-            "set output.tls.certificate and output.tls.key",
+            f"{failed}: the server requires a client certificate: {_alert(reason)}",
+            f"set {option('output.tls.certificate')} and {option('output.tls.key')}",
         )
     if reason.endswith(_OTHER_VERSIONS):
         return TransportError(
@@ -158,18 +166,18 @@ def _explain_tls(error: ssl.SSLError, failed: str, *, shows_certificate: bool) -
     if reason.endswith(_NO_TLS):
         return TransportError(
             "tls_not_spoken",
-            f"{failed}: what is at this port does not speak TLS",
-            "look at the port, or write http in place of https in output.hosts",
+            f"{failed}: the port does not speak TLS",
+            f"check the port, or write http in place of https in {option('output.hosts')}",
         )
     if reason.endswith("ALERT_HANDSHAKE_FAILURE"):
         return TransportError(
             "tls",
-            f"{failed}: the server gave up the handshake",
-            "it may ask for a certificate of ours (output.tls.certificate), or share no cipher "
-            "with us: its log says which",
+            f"{failed}: the server refused the TLS handshake",
+            "check the log of the server: it may require a client certificate "
+            f"({option('output.tls.certificate')}), or have no cipher in common with shipper",
         )
     return TransportError(
-        "tls", f"{failed}: {_alert(reason) or error}", "look at the log of the server"
+        "tls", f"{failed}: {_alert(reason) or error}", "check the log of the server"
     )
 
 
@@ -178,31 +186,32 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, failed: str) -> Tr
     if error.verify_code in _NAMES:
         return TransportError(
             "tls_hostname",
-            f"{failed}: the server's certificate is for another name: {words}",
-            "use a name of the certificate in output.hosts, or set output.tls.server_name to one",
+            f"{failed}: the server certificate is for another name: {words}",
+            f"use a name of the certificate in {option('output.hosts')}, or set "
+            f"{option('output.tls.server_name')} to one",
         )
     if error.verify_code == _EXPIRED:
         return TransportError(
             "tls_expired",
-            f"{failed}: a certificate of the server is out of date: {words}",
-            "renew it on the server; is the clock of this machine right?",
+            f"{failed}: a certificate of the server has expired: {words}",
+            "renew it on the server, and check the clock of this machine",
         )
     if error.verify_code == _NOT_YET_VALID:
         return TransportError(
             "tls_expired",
-            f"{failed}: a certificate of the server is of the future: {words}",
-            "is the clock of this machine right?",
+            f"{failed}: a certificate of the server is not valid yet: {words}",
+            "check the clock of this machine",
         )
     if error.verify_code in _ISSUER:
         return TransportError(
             "tls_issuer",
-            f"{failed}: the server's certificate is from a CA that is not trusted: {words}",
-            "set output.tls.ca to the CA of the cluster",
+            f"{failed}: the server certificate is from a CA that is not trusted: {words}",
+            f"set {option('output.tls.ca')} to the CA of the cluster",
         )
     return TransportError(
         "tls",
-        f"{failed}: the server's certificate is not right: {words}",
-        "look at the certificates that the server sends",
+        f"{failed}: the server certificate is not valid: {words}",
+        "check the certificates that the server sends",
     )
 
 
@@ -227,4 +236,4 @@ def _alert(reason: str) -> str:
 
 
 def _words(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)
+    return reason_of(error)

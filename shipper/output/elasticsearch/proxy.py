@@ -12,6 +12,7 @@ from yarl import URL
 
 from shipper.config.proxy import ProxyConfig, is_proxy_url
 from shipper.errors import ConfigError
+from shipper.option_names import option
 from shipper.output.elasticsearch.credentials import basic
 from shipper.output.elasticsearch.secrets import StoredSecret
 
@@ -35,7 +36,7 @@ class Proxies:
         """
         self._username = config.username
         self._password = StoredSecret(
-            config.password, config.password_file, "output.proxy.password"
+            config.password, config.password_file, option("output.proxy.password")
         )
         self._by_scheme: dict[str, Proxy] = {}
         self._excluded: list[str] = []
@@ -103,9 +104,10 @@ def _parse(text: str, variable: str) -> Proxy:
     credentials, _, address = rest.rpartition("@")
     if not is_proxy_url(f"{scheme}://{address}"):
         raise ConfigError(
-            f"the variable {variable} is not the URL of an http or https proxy",
-            where="output.proxy.from_environment",
-            what_to_do="set it to a URL such as http://proxy:3128, or set output.proxy.url",
+            f"the variable {variable} is not the URL of an HTTP proxy",
+            where=option("output.proxy.from_environment"),
+            what_to_do="set it to a URL such as http://proxy:3128, or set "
+            f"{option('output.proxy.url')}",
         )
     url = URL(named)
     authorization = basic(url.user or "", url.password or "") if credentials else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from shipper.config.units import Secret
-from shipper.errors import OutputError
+from shipper.errors import OutputError, reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class StoredSecret:
     """A secret, read from its file when that has changed; false if none is configured."""
 
     def __init__(self, inline: Secret, path: str, option: str) -> None:
-        """`option` is the key of the configuration that has it if no file does."""
+        """`option`: what has the secret if no file does, for errors (`option_names.option`)."""
         self._inline = inline
         self._path = path
         self._version: FileVersion | None = None
@@ -57,16 +57,17 @@ class StoredSecret:
                 self._version = version
         except (OSError, UnicodeDecodeError) as error:
             self._version = None
+            why = reason_of(error) if isinstance(error, OSError) else "it is not UTF-8"
             raise OutputError(
-                f"the file of the secret cannot be read: {error}",
+                f"the file of the secret cannot be read: {why}",
                 where=self._path,
-                what_to_do="mount it, and let this user read it; it is tried again",
+                what_to_do="mount it, and let this user read it; shipper tries again",
             ) from error
         if not self._read:
             raise OutputError(
                 "the file of the secret is empty",
                 where=self._path,
-                what_to_do="write the secret into it",
+                what_to_do="write the secret to it",
             )
         return self._read
 
@@ -79,11 +80,11 @@ class StoredSecret:
         token = self.reveal().strip()
         if not token or not token.isprintable():
             raise OutputError(
-                f"the {name} has a line break or another control character in it"
+                f"the {name} contains a line break or another control character"
                 if token
-                else f"the {name} is nothing but white space",
+                else f"the {name} is empty",
                 where=self.where,
-                what_to_do=f"give the {name.split()[-1]} alone",
+                what_to_do=f"use the {name.split()[-1]} alone",
             )
         return token
 

@@ -8,19 +8,22 @@ import os
 import ssl
 
 from shipper.config.tls import TlsConfig, TlsVerify, is_pem
-from shipper.errors import ConfigError, OutputError
+from shipper.errors import ConfigError, OutputError, reason_of
+from shipper.option_names import OWN_NAMES, OptionNames, option
 from shipper.output.elasticsearch.secrets import FileVersion, StoredSecret
 
 
 class Tls:
     """The TLS settings of an output."""
 
-    def __init__(self, config: TlsConfig) -> None:
-        """
+    def __init__(self, config: TlsConfig, names: OptionNames = OWN_NAMES) -> None:
+        """`names`: what errors call the options.
+
         Raises:
             ConfigError: a file is not there, or they do not fit together.
         """
         self._config = config
+        self._names = names
         self._paths = [
             path
             for path in (
@@ -33,7 +36,7 @@ class Tls:
         ]
         self._tried = self._versions()
         #: The settings of connections from now on.
-        self.context = tls_context(config)
+        self.context = self._make()
 
     def refresh(self) -> bool:
         """Reads changed files; returns whether there are new settings.
@@ -46,8 +49,14 @@ class Tls:
         if versions == self._tried:
             return False
         self._tried = versions
-        self.context = tls_context(self._config)
+        self.context = self._make()
         return True
+
+    def _make(self) -> ssl.SSLContext:
+        try:
+            return tls_context(self._config)
+        except ConfigError as error:
+            raise error.in_words_of(self._names) from error.__cause__
 
     def _versions(self) -> list[FileVersion | None]:
         return [_version(path) for path in self._paths]
@@ -84,10 +93,13 @@ def _load_ca(context: ssl.SSLContext, config: TlsConfig) -> None:
             context.load_default_certs()
     except (OSError, TypeError, ValueError) as error:
         # OSError is the parent of ssl.SSLError; the others are for text that is not ASCII.
+        why = "it is not PEM"
+        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+            why = reason_of(error)
         raise ConfigError(
-            f"the CA cannot be used: {error}",
-            where="output.tls.ca" if inline or not config.ca else config.ca,
-            what_to_do="give a file of PEM certificates that this user may read",
+            f"the CA cannot be used: {why}",
+            where=option("output.tls.ca") if inline or not config.ca else config.ca,
+            what_to_do="use a file of PEM certificates that this user may read",
         ) from error
 
 
@@ -97,7 +109,7 @@ def _load_certificate(context: ssl.SSLContext, config: TlsConfig) -> None:
         if not is_pem(given):
             _look_at(given, name)
     passphrase = StoredSecret(
-        config.key_passphrase, config.key_passphrase_file, "output.tls.key_passphrase"
+        config.key_passphrase, config.key_passphrase_file, option("output.tls.key_passphrase")
     )
     asked = False
 
@@ -111,7 +123,7 @@ def _load_certificate(context: ssl.SSLContext, config: TlsConfig) -> None:
         try:
             context.load_cert_chain(certificate_path, key_path, give)
         except OutputError as error:
-            raise ConfigError(error.what, where=error.where, what_to_do=error.what_to_do) from error
+            raise ConfigError.of(error.problems) from error
         except (OSError, ValueError) as error:
             raise _unusable(config, error, asked=asked, has_passphrase=bool(passphrase)) from error
 
@@ -122,9 +134,9 @@ def _look_at(path: str, name: str) -> None:
             pass
     except OSError as error:
         raise ConfigError(
-            f"the {name} cannot be read: {error.strerror}",
+            f"the {name} cannot be read: {reason_of(error)}",
             where=path,
-            what_to_do=f"let output.tls.{name} name a PEM file that this user may read",
+            what_to_do=f"set {option(f'output.tls.{name}')} to a PEM file that this user may read",
         ) from error
 
 
@@ -133,26 +145,29 @@ def _unusable(
 ) -> ConfigError:
     """Why OpenSSL took neither or one of certificate and key, whose own words say little."""
     key = config.key.reveal()
-    key_at = "output.tls.key" if is_pem(key) else key
-    certificate_at = "output.tls.certificate" if is_pem(config.certificate) else config.certificate
+    key_at = option("output.tls.key") if is_pem(key) else key
+    is_text = is_pem(config.certificate)
+    certificate_at = option("output.tls.certificate") if is_text else config.certificate
     reason = getattr(error, "reason", None) or ""
     if reason == "KEY_VALUES_MISMATCH" or reason == "KEY_TYPE_MISMATCH":
         return ConfigError(
-            "the key is not that of the certificate",
+            "the key does not belong to the certificate",
             where=key_at,
-            what_to_do=f"give the key that belongs to {certificate_at}",
+            what_to_do=f"use the key that belongs to {certificate_at}",
         )
     if asked:
         return ConfigError(
             "the passphrase does not open the key" if has_passphrase else "the key is encrypted",
             where=key_at,
-            what_to_do="set output.tls.key_passphrase or key_passphrase_file to its passphrase",
+            what_to_do="set "
+            f"{option('output.tls.key_passphrase', 'output.tls.key_passphrase_file')} to its "
+            "passphrase",
         )
     return ConfigError(
         f"the certificate and its key cannot be used: {reason or 'it is not PEM'}",
         where=f"{certificate_at}, {key_at}",
-        what_to_do="give PEM: our certificate first, then the CAs between it and the server's; "
-        "and its key",
+        what_to_do="use PEM: the certificate first, then the CAs between it and the server's; and "
+        "the key",
     )
 
 

@@ -22,6 +22,7 @@ from shipper.config.outputs import OutputConfig, header_values, uses_tls
 from shipper.errors import ConfigError, OutputError
 from shipper.logs import Log
 from shipper.logs.events import HOST_NOT_RECOGNIZED
+from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.elasticsearch import product
 from shipper.output.elasticsearch.chain import find, is_ca, look_at_chain
 from shipper.output.elasticsearch.connections import Connections, Generation
@@ -63,17 +64,22 @@ class HttpTransport:
         log: Log | None = None,
         resolver: AbstractResolver | None = None,
         environ: Mapping[str, str] = os.environ,
+        names: OptionNames = OWN_NAMES,
     ) -> None:
         """`resolver` asks for the addresses of names in place of the system's; `environ` may name
-        proxies, if the configuration has it so.
+        proxies, if the configuration has it so; `names`: what errors call the options.
 
         Raises:
             ConfigError: the TLS or proxy settings cannot be used (no such CA file, say).
         """
         self._clock = clock
         self._log = log
+        self._names = names
         self._credentials = Credentials(config)
-        self._proxies = Proxies(config.proxy, environ)
+        try:
+            self._proxies = Proxies(config.proxy, environ)
+        except ConfigError as error:
+            raise error.in_words_of(names) from None
         # The server is to give up waiting for a shard before we give up waiting for the server.
         patience = max(1, int(config.timeout / 2))
         query = f"?filter_path={_FILTER}&timeout={patience}s"
@@ -90,13 +96,13 @@ class HttpTransport:
         self._tls_config = config.tls
         if config.tls.ca_trusted_fingerprint and self._proxies.use_tls:
             raise ConfigError(
-                "the chain of a host cannot be looked at through a proxy with an https URL",
-                where="output.tls.ca_trusted_fingerprint",
-                what_to_do="set output.tls.ca to the CA itself",
+                "a fingerprint cannot be verified through a proxy with an https URL",
+                where=names("output.tls.ca_trusted_fingerprint"),
+                what_to_do=f"set {names('output.tls.ca')} to the CA itself",
             )
         use_tls = uses_tls(config) or self._proxies.use_tls
         self._connections = Connections(
-            tls=Tls(config.tls) if use_tls else None,
+            tls=Tls(config.tls, names) if use_tls else None,
             # One more than the requests: a probe needs no place of theirs.
             limit=config.max_in_flight + 1,
             timeout=aiohttp.ClientTimeout(total=config.timeout, connect=_CONNECT_SECONDS),
@@ -166,7 +172,7 @@ class HttpTransport:
             authorization = self._credentials.header()
             proxy = self._proxies.to(target)
         except OutputError as error:
-            raise TransportError("credentials", str(error)) from error
+            raise TransportError("credentials", str(error.in_words_of(self._names))) from error
         headers = {**self._headers, **(headers or {})}
         if authorization:
             headers["Authorization"] = authorization
@@ -188,7 +194,7 @@ class HttpTransport:
                 ) as response:
                     if response.status == 407 and proxy is not None:
                         self._proxies.forget()
-                        raise proxy_refuses(response.status)
+                        raise proxy_refuses(response.status).in_words_of(self._names)
                     answer = Answer(
                         response.status,
                         await _read(response, limit),
@@ -226,7 +232,7 @@ class HttpTransport:
             chain = await look_at_chain(generation.session, target.origin(), **how)
             found = find(chain, self._tls_config.ca_trusted_fingerprint)
             if found is None or not is_ca(found):
-                raise wrong_fingerprint(is_there=found is not None)
+                raise wrong_fingerprint(is_there=found is not None).in_words_of(self._names)
             generation.context.load_verify_locations(cadata=found)
             generation.looked_at.add(host)
 
@@ -238,7 +244,7 @@ class HttpTransport:
             error,
             proxy=proxy.url if proxy else None,
             shows_certificate=bool(self._tls_config.certificate),
-        )
+        ).in_words_of(self._names)
         host = str(target.origin())
         if failure.reason == "proxy_auth":
             self._proxies.forget()
@@ -253,7 +259,7 @@ class HttpTransport:
             and host not in self._answered
         )
         if may_need_tls and await _speaks_tls(generation.session, target):
-            return needs_tls()
+            return needs_tls().in_words_of(self._names)
         return failure
 
     def _retry_after(self, value: str) -> float:

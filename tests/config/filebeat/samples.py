@@ -12,6 +12,7 @@ from shipper.config.filebeat.draft import Draft
 from shipper.config.filebeat.translate import read
 from shipper.config.load import parse_config
 from shipper.config.model import Config
+from shipper.config.problems import Problems
 from shipper.config.yaml_text import compose
 from shipper.errors import ConfigError
 
@@ -36,13 +37,18 @@ def draft(*texts: str, settings: tuple[str, ...] = (), **environ: str) -> Draft:
     """What is made of several files, and of settings of the command line."""
     names = [NAME, *(f"{number}.yml" for number in range(2, 1 + len(texts)))]
     files = [(name, compose(text.encode(), name)) for name, text in zip(names, texts, strict=True)]
-    return read(files, environ, settings)
+    problems = Problems()
+    made = read(files, environ, settings, problems)
+    problems.raise_any(names)
+    return made
 
 
 def refusal(text: str, **environ: str) -> ConfigError:
     """The error that this configuration is refused with."""
     with pytest.raises(ConfigError) as raised:
         load(text, **environ)
+    # One mistake is one problem.
+    assert len(raised.value.problems) == 1, raised.value.problems
     return raised.value
 
 

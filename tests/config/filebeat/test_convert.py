@@ -48,7 +48,9 @@ def revealed(value: object) -> object:
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, msgspec.Struct):
-        return {name: revealed(getattr(value, name)) for name in value.__struct_fields__}
+        # What the options are called is the dialect's.
+        names = [name for name in value.__struct_fields__ if name != "option_names"]
+        return {name: revealed(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         return {key: revealed(each) for key, each in value.items()}
     return tuple(map(revealed, value)) if isinstance(value, tuple) else value
@@ -102,8 +104,8 @@ def test_what_differs_is_a_comment_where_it_belongs() -> None:
 def test_what_would_be_refused_is_not_printed(tmp_path: Path) -> None:
     path = tmp_path / "filebeat.yml"
     path.write_text(f"{LEAST}  username: u\n")
-    with pytest.raises(ConfigError, match="without password"):
+    with pytest.raises(ConfigError, match="set without a password"):
         read_filebeat([path], {})
     path.write_text("inputs: []\n")
-    with pytest.raises(ConfigError, match="it is no configuration of Filebeat"):
+    with pytest.raises(ConfigError, match="not a configuration of Filebeat"):
         read_filebeat([path], {})

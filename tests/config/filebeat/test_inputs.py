@@ -16,6 +16,8 @@ filebeat.inputs:
 output.elasticsearch: {hosts: [http://es-1:9200], index: logs-cilium_tetragon.log-default}
 """
 
+CONSOLE = "output.console: {pretty: false}\n"
+
 
 def two(first: str = "", second: str = "") -> str:
     first, second = (f", {each}" if each else "" for each in (first, second))
@@ -39,8 +41,8 @@ def test_a_filestream_without_an_id_has_one_that_stays() -> None:
 
 def test_two_inputs_with_one_id_are_refused_with_the_place() -> None:
     error = refusal(two(second="id: a"))
-    assert error.what == "filebeat.inputs: two have the id `a`"
-    assert error.where == "filebeat.yml, line 1"
+    assert error.what == "filebeat.inputs[1].id: another input has the id `a`, too"
+    assert error.where == "filebeat.yml, line 3"
 
 
 def test_lines_are_as_long_as_in_filebeat_and_links_are_left_out() -> None:
@@ -51,10 +53,10 @@ def test_lines_are_as_long_as_in_filebeat_and_links_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("kind", "what"),
     [
-        ("container", "shipper reads no logs that a container runtime wrapped"),
-        ("docker", "shipper reads no logs that a container runtime wrapped"),
-        ("stdin", "there is no such input here"),
-        ("[a]", "there is no such input here"),
+        ("container", "unsupported input: logs of a container runtime"),
+        ("docker", "unsupported input: logs of a container runtime"),
+        ("stdin", "unsupported input"),
+        ("[a]", "unsupported input"),
     ],
 )
 def test_other_types_are_refused_with_the_line(kind: str, what: str) -> None:
@@ -67,19 +69,19 @@ def test_other_types_are_refused_with_the_line(kind: str, what: str) -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (LEAST.replace("    paths: [/logs/*.log]\n", ""), "filebeat.inputs[0]: it has no paths"),
-        (LEAST.replace("type: filestream", "tags: []"), "filebeat.inputs[0]: it has no type"),
-        (LEAST.replace("[/logs", "[logs"), "filebeat.inputs[0].paths: `logs/*.log` is not abs"),
+        (LEAST.replace("    paths: [/logs/*.log]\n", ""), "filebeat.inputs[0].paths: required"),
+        (LEAST.replace("type: filestream", "tags: []"), "filebeat.inputs[0].type: required"),
+        (LEAST.replace("[/logs", "[logs"), "filebeat.inputs[0].paths[0]: `logs/*.log` is not"),
         (in_input("ignore_older: 1x"), "filebeat.inputs[0].ignore_older: expected a duration"),
-        (in_input("message_max_bytes: 1"), "filebeat.inputs[0].message_max_bytes: 1B is not bet"),
-        (in_input("encoding: utf-16"), "filebeat.inputs[0].encoding: it can only be `plain`"),
-        (in_input("parsers: [ndjson: {}]"), "filebeat.inputs[0].parsers[0].ndjson: shipper has no"),
+        (in_input("message_max_bytes: 1"), "filebeat.inputs[0].message_max_bytes: 1B is out of"),
+        (in_input("encoding: utf-16"), "filebeat.inputs[0].encoding: unsupported value; only "),
+        (in_input("parsers: [ndjson: {}]"), "filebeat.inputs[0].parsers[0].ndjson: unsupported"),
         (in_input("tags: [a, {b: c}]"), "filebeat.inputs[0].tags: expected text"),
-        (in_input("compression: gzip"), "filebeat.inputs[0].compression: it can only be `auto`"),
-        ("output.elasticsearch.hosts: [a]\n", "it has no filebeat.inputs"),
-        ("filebeat.inputs: []\n", "filebeat.inputs: no input is enabled"),
-        ("filebeat.inputs: [a]\n", "filebeat.inputs[0]: expected keys with values"),
-        ("filebeat.inputs: {}\n", "filebeat.inputs: expected a list"),
+        (in_input("compression: gzip"), "filebeat.inputs[0].compression: not a supported"),
+        ("output.console: {pretty: false}\n", "filebeat.inputs: required option is missing"),
+        (f"filebeat.inputs: []\n{CONSOLE}", "filebeat.inputs: no input is enabled"),
+        (f"filebeat.inputs: [a]\n{CONSOLE}", "filebeat.inputs[0]: expected keys with values"),
+        (f"filebeat.inputs: {{}}\n{CONSOLE}", "filebeat.inputs: expected a list"),
     ],
 )
 def test_a_fault_is_told_with_the_keys_of_the_file(text: str, what: str) -> None:
@@ -123,5 +125,5 @@ def test_what_all_inputs_say_of_the_output_is_said_of_it() -> None:
 @pytest.mark.parametrize("second", ["", "pipeline: q"])
 def test_what_inputs_say_differently_of_the_output_is_refused(second: str) -> None:
     error = refusal(two("pipeline: p", second))
-    assert error.what.startswith("filebeat.inputs[0].pipeline: all inputs go to one place here")
-    assert error.what_to_do == "set output.elasticsearch.pipeline"
+    assert error.what.startswith("filebeat.inputs[0].pipeline: not the same for all inputs")
+    assert error.what_to_do == "set output.elasticsearch.pipeline instead"

@@ -72,7 +72,7 @@ _COMMON: dict[str, Example] = {
 EFFECTS: dict[str, Example] = {
     **{f"filebeat.inputs[].{name}": example for name, example in _COMMON.items()},
     **{f"{OF_LOG}filebeat.inputs[].{name}": example for name, example in _COMMON.items()},
-    "filebeat.inputs[].type": Example("stdin", refused="there is no such input here"),
+    "filebeat.inputs[].type": Example("stdin", refused="unsupported input"),
     "filebeat.inputs[].id": Example("mine", {"inputs.0.id": "mine"}),
     "filebeat.inputs[].message_max_bytes": Example("1MiB", {"inputs.0.max_line_bytes": 1024**2}),
     "filebeat.inputs[].seek_to_tail": Example(True, _AT_END),
@@ -94,14 +94,14 @@ EFFECTS: dict[str, Example] = {
     ),
     "filebeat.inputs[].compression": Example("none", {"inputs.0.compressed": False}),
     "filebeat.inputs[].parsers": Example([]),
-    f"{OF_LOG}filebeat.inputs[].type": Example("docker", refused="that a container runtime"),
+    f"{OF_LOG}filebeat.inputs[].type": Example("docker", refused="logs of a container runtime"),
     f"{OF_LOG}filebeat.inputs[].id": Example("mine", {"inputs.0.id": "mine"}),
     f"{OF_LOG}filebeat.inputs[].max_bytes": Example(2048, {"inputs.0.max_line_bytes": 2048}),
     f"{OF_LOG}filebeat.inputs[].tail_files": Example(True, _AT_END),
     f"{OF_LOG}filebeat.inputs[].scan_frequency": Example("1m", {"inputs.0.scan_interval": 60}),
     f"{OF_LOG}filebeat.inputs[].exclude_files": Example([".*\\.gz$"], _NO_GZ),
     f"{OF_LOG}filebeat.inputs[].symlinks": Example(True, {"inputs.0.symlinks": True}),
-    "output.elasticsearch.enabled": Example(False, refused="it has no output that is enabled"),
+    "output.elasticsearch.enabled": Example(False, refused="no output is enabled"),
     "output.elasticsearch.hosts": Example("es-9", {"output.hosts": ("http://es-9:9200",)}),
     "output.elasticsearch.protocol": Example(
         "https",
@@ -132,7 +132,7 @@ EFFECTS: dict[str, Example] = {
         ["/ca.pem"], {"output.tls.ca": "/ca.pem"}
     ),
     "output.elasticsearch.ssl.supported_protocols": Example(
-        ["TLSv1.1"], refused="shipper speaks TLS 1.2 at least"
+        ["TLSv1.1"], refused="shipper needs TLS 1.2 or newer"
     ),
     "output.elasticsearch.headers": Example({"X-A.b": "c"}, {"output.headers.X-A.b": "c"}),
     "output.elasticsearch.compression_level": Example(0, {"output.compression.value": "none"}),
@@ -236,8 +236,8 @@ EFFECTS: dict[str, Example] = {
     "output.file.number_of_files": Example(
         3, {"output.file.keep": 3}, {"output.file.path": "/out"}
     ),
-    "output.console.enabled": Example(False, refused="it has no output that is enabled"),
-    "output.file.enabled": Example(False, refused="it has no output that is enabled"),
+    "output.console.enabled": Example(False, refused="no output is enabled"),
+    "output.file.enabled": Example(False, refused="no output is enabled"),
 }
 """What has an effect, with an example."""
 
@@ -268,14 +268,14 @@ def of_fate(*fates: Support) -> list[Any]:
     return [
         pytest.param(section, option, id=label(section, option))
         for section, option in TABLE
-        if option.fate in fates
+        if option.support in fates
     ] + (
         []
         if Support.HONOURED in fates
         else [
             pytest.param(section, option, id=f"beside the output: {label(section, option)}")
             for section, option in TABLE
-            if option.fate in fates and not section.prefix and option.name.startswith("queue.")
+            if option.support in fates and not section.prefix and option.name.startswith("queue.")
         ]
     )
 
@@ -349,7 +349,7 @@ def line_of(content: Mapping[str, Any], key: str) -> int:
 
 def test_every_option_that_is_honoured_has_an_example_and_no_other() -> None:
     honoured = [
-        label(section, option) for section, option in TABLE if option.fate is Support.HONOURED
+        label(section, option) for section, option in TABLE if option.support is Support.HONOURED
     ]
     assert sorted(EFFECTS) == sorted({*honoured} - {"output.elasticsearch"})
 
@@ -384,11 +384,11 @@ def test_an_option_that_is_refused_is_told_with_its_line_and_what_to_do(
     section: Section, option: Option
 ) -> None:
     key = name_of(section, option)
-    content = configuration(section, {key: "anything"})
+    content = configuration(section, {**beside(option), key: "anything"})
     error = refusal(written(content))
-    assert error.what == f"{key.replace('[]', '[0]')}: shipper has no such option"
+    assert error.what == f"{key.replace('[]', '[0]')}: unsupported option"
     assert error.where == f"filebeat.yml, line {line_of(content, key)}"
-    assert error.what_to_do == option.says
+    assert error.what_to_do == option.description
 
 
 @pytest.mark.parametrize(("section", "option"), of_fate(Support.IGNORED))
@@ -400,8 +400,8 @@ def test_an_option_that_is_ignored_is_remarked_by_name_and_changes_nothing(
     made = draft(written(content))
     (notice,) = made.notices
     assert notice.key == key.replace("[]", "[0]")
-    assert notice.what == f"ignored: {option.says}"
-    assert notice.place.line == line_of(content, key)
+    assert notice.what == f"ignored: {option.description}"
+    assert notice.location.line == line_of(content, key)
     assert made.content == draft(written(configuration(section, beside(option)))).content
 
 
@@ -420,9 +420,9 @@ def test_an_option_that_is_fixed_may_say_what_is_so_anyway_and_nothing_else(
             continue
         content = configuration(section, {**beside(option), key: value})
         error = refusal(written(content))
-        assert error.what.startswith(f"{key.replace('[]', '[0]')}: it can only be ")
+        assert error.what.startswith(f"{key.replace('[]', '[0]')}: unsupported value; only ")
         assert error.where == f"filebeat.yml, line {line_of(content, key)}"
-        assert error.what_to_do == option.says
+        assert error.what_to_do == option.description
 
 
 @pytest.mark.parametrize(("section", "option"), of_fate(*Support))
@@ -442,7 +442,7 @@ def test_the_reading_has_the_remarks(tmp_path: Any) -> None:
     path.write_text(LEAST + "setup.template.name: a\nsetup.template.pattern: b\n")
     (notice,) = read_config([path], {}).notices
     assert notice.key == "setup.template.name, setup.template.pattern"
-    assert str(notice.place) == f"{path}, line 8"
+    assert str(notice.location) == f"{path}, line 8"
 
 
 ODD: list[object] = [

@@ -64,7 +64,7 @@ def test_fingerprints_that_are_not_of_the_same_bytes_are_refused(
 ) -> None:
     error = refusal(with_fingerprints(first, second))
     assert error.what.startswith(
-        f"filebeat.inputs[0].prospector.scanner.fingerprint.{key}: the inputs have not the same"
+        f"filebeat.inputs[0].prospector.scanner.fingerprint.{key}: not the same for all inputs"
     )
     assert error.where == "filebeat.yml, line 2"
     assert "prospector.scanner.fingerprint.enabled: false" in error.what_to_do

@@ -44,14 +44,22 @@ def test_dotted_and_nested_keys_are_the_same(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
-        ("name: a\nname: b\n", 9, "name: it is there twice"),
-        ("queue.mem.events: 1\nqueue: {mem: {events: 2}}\n", 9, "queue.mem.events: it is there"),
-        ("logging: 1\nlogging.level: info\n", 9, "logging: it is there twice"),
+        ("name: a\nname: b\n", 9, "name: the key is set twice"),
+        (
+            "queue.mem.events: 1\nqueue: {mem: {events: 2}}\n",
+            9,
+            "queue.mem.events: the key is set twice",
+        ),
+        ("logging: 1\nlogging.level: info\n", 9, "logging: the key is set twice"),
         ("logging: 1\n", 8, "logging: expected keys with values"),
         ("<<: {}\n", 8, "<<: merge keys are not supported"),
-        ("fields: &a {b: *a}\n", 8, "fields.b: it contains itself"),
-        ("logging.levle: info\n", 8, "logging.levle: there is no such option"),
-        ("name: 2026-13-45\nfields: {a: !!float x}\n", 9, "fields.a: it cannot be understood"),
+        ("fields: &a {b: *a}\n", 8, "fields.b: the value contains itself"),
+        ("logging.levle: info\n", 8, "logging.levle: unknown option"),
+        (
+            "name: 2026-13-45\nfields: {a: !!float x}\n",
+            9,
+            "fields.a: the value does not fit its YAML type",
+        ),
     ],
 )
 def test_a_fault_is_told_with_its_key_and_line(text: str, line: int, what: str) -> None:
@@ -63,7 +71,7 @@ def test_a_fault_is_told_with_its_key_and_line(text: str, line: int, what: str) 
 def test_an_unknown_option_is_told_with_the_nearest_that_is_known() -> None:
     assert refusal(f"{LEAST}logging.levle: info\n").what_to_do == "did you mean `logging.level`?"
     text = LEAST.replace("paths:", "pahts:")
-    assert refusal(text).what == "filebeat.inputs[0].pahts: there is no such option"
+    assert refusal(text).what == "filebeat.inputs[0].pahts: unknown option"
     assert refusal(text).what_to_do == "did you mean `paths`?"
 
 

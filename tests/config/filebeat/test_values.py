@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from shipper.config.filebeat import values
-from shipper.config.filebeat.tree import Node, Place, Scalar
+from shipper.config.filebeat.tree import Node, Scalar
 from shipper.config.units import Seconds
+from shipper.errors import Location
 
 
 def scalar(text: str, value: object = None) -> Node:
-    return Node(Place("a.yml", 1), Scalar(text, text if value is None else value))
+    return Node(Location("a.yml", 1), Scalar(text, text if value is None else value))
 
 
 @pytest.mark.parametrize(

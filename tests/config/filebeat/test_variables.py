@@ -59,10 +59,10 @@ def test_a_variable_is_what_go_ucfg_says(text: str, expected: str) -> None:
         ("${NO}", "name: the variable NO is not set, or empty", "set it, or write ${NO:default}"),
         ("${EMPTY}", "name: the variable EMPTY is not set, or empty", "set it, or write"),
         ("${NO:?set it please}", "name: set it please", "set NO"),
-        ("${NO:?}", "name: NO is not set", "set NO"),
+        ("${NO:?}", "name: the variable NO is not set, or empty", "set NO"),
         ("${NO", "name: a ${ has no } to end it", "write ${NAME}"),
         ("${}", "name: ${ has no name behind it", "write ${NAME}"),
-        ("${name}", "name: its variables name one another without end", ""),
+        ("${name}", "name: variables that name one another", "write ${NAME}"),
     ],
 )
 def test_what_has_no_value_is_told_with_its_line(text: str, what: str, advice: str) -> None:
@@ -124,7 +124,7 @@ def test_numbers_durations_and_switches_may_be_in_variables() -> None:
 
 def test_what_a_variable_names_may_be_called_anything() -> None:
     assert load(f"{LEAST}x-hosts: a\nname: ${{x-hosts}}\n").name == "a"
-    assert refusal(f"{LEAST}x-hosts: a\n").what == "x-hosts: there is no such option"
+    assert refusal(f"{LEAST}x-hosts: a\n").what == "x-hosts: unknown option"
 
 
 def test_only_values_are_expanded() -> None:

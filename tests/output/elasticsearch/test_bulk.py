@@ -25,7 +25,7 @@ from tests.support.clock import settle
 from tests.support.faults import PATIENCE
 from tests.support.loop import in_a_loop
 
-REFUSED_CONNECTION = TransportError("connect", "no connection: Connection refused")
+REFUSED_CONNECTION = TransportError("connect", "no connection: connection refused")
 
 
 @in_a_loop
@@ -89,7 +89,7 @@ async def test_a_lost_answer_is_asked_for_again_and_counts_as_already_delivered(
     tmp_path: Path,
 ) -> None:
     async with bulk_world(tmp_path) as world:
-        cut = TransportError("disconnected", "the connection was cut before the answer")
+        cut = TransportError("disconnected", "the connection was closed before the answer")
         world.transport.script(cut, Answer(200, b"<html>"), answer(409, 409))
         batch = make_batch("a", "b")
         body = batch.body
@@ -252,14 +252,14 @@ class TestRetrying:
             assert set(world.actions()) == {"request-failed"}
             assert world.logged()[1]["shipper.repeated"] >= 3
             why = world.logged()[0]["error.message"]
-            assert why == "http://es: no connection: Connection refused"
+            assert why == "http://es: no connection: connection refused"
 
 
 class TestTrouble:
     @pytest.mark.parametrize(
         ("failure", "words"),
         [
-            (REFUSED_CONNECTION, "http://es: no connection: Connection refused"),
+            (REFUSED_CONNECTION, "http://es: no connection: connection refused"),
             (Answer(503, b'{"error":"no master"}'), "http://es: HTTP 503: no master"),
             (answer(403, 403), "http://es: item status 403: error_403: by the script"),
         ],

@@ -150,7 +150,7 @@ class TestNames:
     async def test_a_name_that_is_not_known(self) -> None:
         url = "http://es:9200"
         async with world(output(url), Names()) as (transport, _, _):
-            with pytest.raises(TransportError, match="the host's name is not known") as raised:
+            with pytest.raises(TransportError, match="the host name cannot be resolved") as raised:
                 await transport.post(url, BODY)
         assert raised.value.reason == "dns"
 

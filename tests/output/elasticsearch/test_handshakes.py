@@ -64,7 +64,7 @@ class TestServers:
     def test_an_expired_certificate(self, authority: Authority) -> None:
         error = refused(authority.server(expired=True), ca=authority.pem)
         assert error.reason == "tls_expired"
-        assert "out of date: certificate has expired" in error.what
+        assert "has expired: certificate has expired" in error.what
         assert "clock" in error.what_to_do
 
     def test_a_port_without_tls(self, authority: Authority) -> None:
@@ -155,7 +155,7 @@ class TestClientCertificates:
     def test_none_where_one_is_asked_for(self, authority: Authority) -> None:
         error = refused(authority.server(clients=authority), ca=authority.pem)
         assert error.reason == "tls_client_certificate"
-        assert "the server asks for a certificate of ours" in error.what
+        assert "the server requires a client certificate" in error.what
         assert "set output.tls.certificate" in error.what_to_do
 
     def test_none_where_one_is_asked_for_in_tls_1_2(self, authority: Authority) -> None:
@@ -175,7 +175,7 @@ class TestClientCertificates:
             key=Secret(str(client.key)),
         )
         assert error.reason == "tls_client_certificate"
-        assert "the server refuses our certificate: unknown ca" in error.what
+        assert "the server rejects the client certificate: unknown ca" in error.what
 
 
 class TestFingerprint:

@@ -87,7 +87,7 @@ class TestClientCertificates:
     def test_a_key_of_another_certificate(self, authority: Authority, tmp_path: Path) -> None:
         one, two = authority.client(tmp_path, "one"), authority.client(tmp_path, "two")
         error = refusal(config(Client(one.certificate, two.key)))
-        assert error.what == "the key is not that of the certificate"
+        assert error.what == "the key does not belong to the certificate"
         assert error.where == str(two.key)
         assert str(one.certificate) in error.what_to_do
 
@@ -99,7 +99,7 @@ class TestClientCertificates:
         path: Path = getattr(client, missing)
         path.unlink()
         error = refusal(config(client))
-        assert error.what == f"the {missing} cannot be read: No such file or directory"
+        assert error.what == f"the {missing} cannot be read: no such file or directory"
         assert error.where == str(path)
         assert f"output.tls.{missing}" in error.what_to_do
 
@@ -197,7 +197,7 @@ class TestChanges:
         (tmp_path / "new").mkdir()
         new = authority.client(tmp_path / "new", "mine")
         new.certificate.replace(old.certificate)
-        with pytest.raises(ConfigError, match="the key is not that of the certificate"):
+        with pytest.raises(ConfigError, match="the key does not belong to the certificate"):
             tls.refresh()
         assert tls.context is context
         new.key.replace(old.key)

@@ -289,19 +289,19 @@ class TestAnswers:
 @pytest.mark.parametrize(
     ("answer", "reason", "words"),
     [
-        (b"", "disconnected", "the connection was cut before the answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-", "disconnected", "the connection was cut before"),
-        (response()[:-1], "cut_answer", "the answer was cut short"),
+        (b"", "disconnected", "the connection was closed before the answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-", "disconnected", "the connection was closed before"),
+        (response()[:-1], "cut_answer", "the connection was closed in the middle of the answer"),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}",
             "cut_answer",
-            "the answer was cut short",
+            "the connection was closed in the middle of the answer",
         ),
-        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "invalid_answer", "the answer is not HTTP as it should"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "invalid_answer", "the answer is not valid HTTP"),
         (
             response("200 OK", b"no gzip", "Content-Encoding: gzip"),
             "cut_answer",
-            "the answer was cut short",
+            "the connection was closed in the middle of the answer",
         ),
     ],
 )
@@ -326,7 +326,7 @@ async def test_a_connection_that_is_reset_was_cut() -> None:
 async def test_a_port_that_nobody_listens_on() -> None:
     error = await failure(output(f"http://127.0.0.1:{free_port()}"))
     assert error.reason == "connect"
-    assert str(error) == "no connection: Connection refused"
+    assert str(error) == "no connection: connection refused"
 
 
 def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,9 @@ from shipper.config.model import Config
 from shipper.demo.generator import LogWriter
 from shipper.errors import RegistryError
 from shipper.filebeat_registry.entries import Unused
+from shipper.filebeat_registry.importing import import_at_start, import_now, plan_import
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.filebeat_registry.report import decision_in_words
-from shipper.filebeat_registry.takeover import import_now, plan_import, take_over
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import NO_MARK, identity_of, mark_of
 from shipper.files.registry import FileRecord, Registry
@@ -156,16 +156,16 @@ class TestAFileThatIsStillThere:
         offset = world.write(20)
         world.filebeat.read(world.log, offset)
         world.filesystem = AgelessFileSystem()
-        assert world.words() == f"goes on at {offset}"
+        assert world.words() == f"continues at {offset}"
 
     def test_lines_without_a_time_need_the_files_age(self, world: World) -> None:
         path = world.logs / "plain.log"
         path.write_bytes(b"a line\n" * 10)
         world.filebeat.read(path, 35)
-        assert world.words(path) == "goes on at 35"
+        assert world.words(path) == "continues at 35"
         world.filesystem = AgelessFileSystem()
         decision = world.decision(path)
-        assert decision_in_words(decision) == "from its beginning"
+        assert decision_in_words(decision) == "from the beginning"
         assert not decision.is_certain
 
     def test_of_a_file_that_was_only_seen_everything_is_read(self, world: World) -> None:
@@ -178,12 +178,12 @@ class TestAFileThatIsStillThere:
         # As `ignore_older` has it: the size at some moment.
         offset = world.write(20)
         world.filebeat.read(world.log, world.write(1) - 5)
-        assert world.words() == f"goes on at {offset}"
+        assert world.words() == f"continues at {offset}"
 
     def test_inside_the_first_line_too(self, world: World) -> None:
         world.write(1)
         world.filebeat.read(world.log, 10)
-        assert world.words() == "from its beginning"
+        assert world.words() == "from the beginning"
 
     def test_after_a_line_that_is_long(self, world: World) -> None:
         path = world.logs / "long.log"
@@ -192,7 +192,7 @@ class TestAFileThatIsStillThere:
         path.write_bytes(line * 3)
         world.filebeat.read(path, 2 * len(line))
         decision = world.decision(path)
-        assert decision_in_words(decision) == f"goes on at {2 * len(line)}"
+        assert decision_in_words(decision) == f"continues at {2 * len(line)}"
         assert decision.judgement is not None
         assert decision.judgement.why.startswith("the line before the offset is older")
 
@@ -200,7 +200,7 @@ class TestAFileThatIsStillThere:
         offset = world.write(20)
         marker = f"inode_marker::{world.log.stat().st_ino}-my-disk"
         world.filebeat.read(world.log, offset, identity=marker)
-        assert world.words() == f"goes on at {offset}"
+        assert world.words() == f"continues at {offset}"
 
     def test_a_fingerprint_of_other_bytes(self, world: World) -> None:
         # Without times, so that there is nothing else to know it by.
@@ -208,12 +208,12 @@ class TestAFileThatIsStillThere:
         path.write_bytes(b"a line\n" * 100)
         offset = 70
         world.filebeat.read(path, offset, identity=fingerprint(path, 100, 200))
-        assert world.words(path) == "as a new file"
+        assert world.words(path) == "new file"
         registry = msgspec.structs.replace(
             world.config.registry, import_fingerprint_offset=100, import_fingerprint_length=200
         )
         world.config = msgspec.structs.replace(world.config, registry=registry)
-        assert world.words(path) == f"goes on at {offset}"
+        assert world.words(path) == f"continues at {offset}"
 
     @pytest.mark.parametrize("in_hexadecimal", [False, True])
     def test_a_fingerprint_of_a_short_file(self, world: World, in_hexadecimal: bool) -> None:
@@ -227,14 +227,14 @@ class TestAFileThatIsStillThere:
         held["meta"]["fingerprint_len"] = len(content)
         world.filebeat.set(key, held)
         path.write_bytes(content * 2)
-        assert world.words(path) == f"goes on at {len(content)}"
+        assert world.words(path) == f"continues at {len(content)}"
 
     def test_a_file_without_a_fingerprint_is_not_known_by_one(self, world: World) -> None:
         path = world.logs / "short.log"
         path.write_bytes(b"short\n")
         empty = hashlib.sha256(b"").hexdigest()
         world.filebeat.read(path, 6, identity=f"fingerprint::{empty}")
-        assert world.words(path) == "as a new file"
+        assert world.words(path) == "new file"
 
     def test_of_the_old_log_input(self, world: World) -> None:
         offset = world.write(20)
@@ -242,13 +242,13 @@ class TestAFileThatIsStillThere:
             f"filebeat::logs::{native(world.log)}",
             log_value(world.log, offset, updated=time.time_ns()),
         )
-        assert world.words() == f"goes on at {offset}"
+        assert world.words() == f"continues at {offset}"
 
     def test_a_file_that_filebeat_did_not_know_is_new(self, world: World) -> None:
         world.write(3)
         world.filebeat.read(world.log, 0)
         (world.logs / "new.log").write_bytes(b"new\n")
-        assert world.words(world.logs / "new.log") == "as a new file"
+        assert world.words(world.logs / "new.log") == "new file"
         assert [record.path for record in world.records()] == [str(world.log)]
 
     def test_what_no_input_follows_is_counted(self, world: World) -> None:
@@ -273,8 +273,8 @@ class TestWhatHappenedWhileNobodyLooked:
         world.write(5)
         rotated = world.writer.rotate()
         world.write(3)
-        assert world.words(rotated) == f"goes on at {offset}"
-        assert world.words() == "as a new file"
+        assert world.words(rotated) == f"continues at {offset}"
+        assert world.words() == "new file"
 
     def test_rotated_by_rename_where_the_path_is_the_key(self, world: World) -> None:
         offset = world.write(20)
@@ -283,9 +283,9 @@ class TestWhatHappenedWhileNobodyLooked:
         rotated = world.writer.rotate()
         # More than was read of the one before.
         assert world.write(40) > offset
-        assert world.words(rotated) == f"goes on at {offset}"
+        assert world.words(rotated) == f"continues at {offset}"
         decision = world.decision()
-        assert decision_in_words(decision) == "from its beginning"
+        assert decision_in_words(decision) == "from the beginning"
         assert decision.is_certain
 
     @IDENTITIES
@@ -296,12 +296,12 @@ class TestWhatHappenedWhileNobodyLooked:
         copy = world.copy_and_truncate()
         world.ahead = HOUR
         world.write(2)
-        assert world.words(copy) == f"goes on at {offset}"
-        assert world.words() in ("from its beginning", "as a new file")
+        assert world.words(copy) == f"continues at {offset}"
+        assert world.words() in ("from the beginning", "new file")
         # Longer than it was, the same.
         world.write(60)
-        assert world.words(copy) == f"goes on at {offset}"
-        assert world.words() in ("from its beginning", "as a new file")
+        assert world.words(copy) == f"continues at {offset}"
+        assert world.words() in ("from the beginning", "new file")
 
     @IDENTITIES
     def test_compressed(self, world: World, identity: object) -> None:
@@ -312,7 +312,7 @@ class TestWhatHappenedWhileNobodyLooked:
         packed = compress(world.writer.rotate())
         world.write(3)
         decision = world.decision(packed)
-        assert decision_in_words(decision) == f"goes on at {offset}"
+        assert decision_in_words(decision) == f"continues at {offset}"
         assert decision.file.size == size
         record = next(each for each in world.records() if each.path == str(packed))
         assert (record.inode, record.offset) == (None, offset)
@@ -332,13 +332,13 @@ class TestWhatHappenedWhileNobodyLooked:
         key = world.filebeat.read(world.log, size)
         packed = compress(world.writer.rotate())
         world.filebeat.remove(key)
-        assert world.words(packed) == f"goes on at {size}"
+        assert world.words(packed) == f"continues at {size}"
         record = next(each for each in world.records() if each.path == str(packed))
         assert (record.offset, record.mark) == (size, mark_of(content))
         # A registry that is not sound may have lost the key.
         with world.filebeat.log.open("ab") as file:
             file.write(b"\0")
-        assert world.words(packed) == "as a new file"
+        assert world.words(packed) == "new file"
 
     def test_written_and_compressed_after_filebeat_was_stopped(self, world: World) -> None:
         world.filebeat.read(world.log, world.write(20))
@@ -346,14 +346,14 @@ class TestWhatHappenedWhileNobodyLooked:
         world.writer.rotate()
         world.write(20)
         packed = compress(world.writer.rotate())
-        assert world.words(packed) == "as a new file"
+        assert world.words(packed) == "new file"
 
     def test_on_a_device_with_another_number(self, world: World) -> None:
         # After a restart of the node.
         offset = world.write(20)
         inode = world.log.stat().st_ino
         world.filebeat.read(world.log, offset, identity=f"native::{inode}-1")
-        assert world.words() == f"goes on at {offset}"
+        assert world.words() == f"continues at {offset}"
 
     def test_restored_with_other_inodes(self, world: World) -> None:
         offsets = {}
@@ -369,7 +369,7 @@ class TestWhatHappenedWhileNobodyLooked:
             path.rename(path.with_suffix(".keep"))
             path.write_bytes(content)
         for path, offset in offsets.items():
-            assert world.words(path) == f"goes on at {offset}"
+            assert world.words(path) == f"continues at {offset}"
 
     def test_an_inode_that_is_used_again_skips_nothing(self, world: World) -> None:
         # Filebeat's file is gone, and the next one has its inode and is longer than it was.
@@ -384,7 +384,7 @@ class TestWhatHappenedWhileNobodyLooked:
                     source=world.logs / "tetragon-2026-11-01T00-00-00.000.log",
                     updated=time.time_ns() - HOUR,
                 )
-                assert world.words() == "from its beginning"
+                assert world.words() == "from the beginning"
 
     def test_a_truncated_file_is_read_from_its_beginning(self, world: World) -> None:
         world.filebeat.read(world.log, world.write(40))
@@ -408,10 +408,10 @@ class TestWhatHappenedWhileNobodyLooked:
         offset = len(line % 0)
         identity = "native::1-1"
         world.filebeat.read(world.log, offset, identity=identity, source=world.logs / "gone.log")
-        assert world.words(world.logs / "a.log") == "as a new file"
-        assert world.words(world.logs / "b.log") == "as a new file"
+        assert world.words(world.logs / "a.log") == "new file"
+        assert world.words(world.logs / "b.log") == "new file"
         (world.logs / "b.log").unlink()
-        assert world.words(world.logs / "a.log") == f"goes on at {offset}"
+        assert world.words(world.logs / "a.log") == f"continues at {offset}"
 
 
 class TestSeveralKeysForOneFile:
@@ -419,7 +419,7 @@ class TestSeveralKeysForOneFile:
         mine, other = world.write(10), world.write(10)
         world.filebeat.read(world.log, mine)
         world.filebeat.read(world.log, other, input_id="another")
-        assert world.words() == f"goes on at {mine}"
+        assert world.words() == f"continues at {mine}"
         # Both are of this file.
         assert world.plan().unused == {}
 
@@ -429,7 +429,7 @@ class TestSeveralKeysForOneFile:
     ) -> None:
         offset = world.write(10)
         world.filebeat.read(world.log, offset, input_id=input_id)
-        assert world.words() == f"goes on at {offset}"
+        assert world.words() == f"continues at {offset}"
 
     def test_of_inputs_that_both_follow_it_each_has_its_own(self, world: World) -> None:
         mine, other = world.write(10), world.write(10)
@@ -439,10 +439,10 @@ class TestSeveralKeysForOneFile:
         world.config = msgspec.structs.replace(world.config, inputs=inputs)
         world.filebeat.read(world.log, mine)
         world.filebeat.read(world.log, other, input_id="second")
-        assert world.words() == f"goes on at {mine}"
-        assert world.words(input_id="second") == f"goes on at {other}"
+        assert world.words() == f"continues at {mine}"
+        assert world.words(input_id="second") == f"continues at {other}"
         # To Filebeat it would be a new one, too.
-        assert world.words(input_id="third") == "as a new file"
+        assert world.words(input_id="third") == "new file"
 
     def test_the_later_one_is_taken(self, world: World) -> None:
         # The identity was changed, or the `log` input became `filestream`.
@@ -453,23 +453,23 @@ class TestSeveralKeysForOneFile:
         world.filebeat.read(world.log, second, input_id="renamed")
         third = world.write(10)
         world.filebeat.read(world.log, third, input_id="again", identity=fingerprint(world.log))
-        assert world.words() == f"goes on at {third}"
+        assert world.words() == f"continues at {third}"
 
     def test_of_two_streams_the_one_that_is_behind_is_taken(self, world: World) -> None:
         behind, ahead = world.write(10), world.write(10)
         world.filebeat.read(world.log, behind, identity=f"{native(world.log)}-stderr")
         world.filebeat.read(world.log, ahead, identity=f"{native(world.log)}-stdout")
-        assert world.words() == f"goes on at {behind}"
+        assert world.words() == f"continues at {behind}"
 
     def test_a_key_that_is_wrong_leaves_the_right_one(self, world: World) -> None:
         offset = world.write(20)
         world.filebeat.read(world.log, offset * 10)
         world.filebeat.read(world.log, offset, identity=fingerprint(world.log), updated=HOUR)
         # The line is later than that: neither is right.
-        assert world.words() == "from its beginning"
+        assert world.words() == "from the beginning"
         world.filebeat.read(world.log, offset, identity=fingerprint(world.log))
         world.filebeat.read(world.log, offset * 10)
-        assert world.words() == f"goes on at {offset}"
+        assert world.words() == f"continues at {offset}"
 
 
 class TestOnceOnly:
@@ -478,7 +478,7 @@ class TestOnceOnly:
         recorded = RecordedLog(SystemClock())
         registry, _ = Registry.open(world.data)
         try:
-            take_over(
+            import_at_start(
                 registry, config or world.config, world.filesystem, SystemClock(), recorded.log
             )
         finally:
@@ -535,7 +535,7 @@ class TestOnceOnly:
         registry.close()
         assert self.start(world) == []
         assert self.offsets(world) == [0]
-        with pytest.raises(RegistryError, match="shipper remembers files already"):
+        with pytest.raises(RegistryError, match="shipper's registry has files already"):
             import_now(world.config, world.filebeat.data, world.filesystem, SystemClock())
 
     def test_where_no_registry_is_a_later_start_may_find_one(self, world: World) -> None:
@@ -554,9 +554,9 @@ class TestOnceOnly:
             )
             for value in ("none", "auto")
         )
-        assert none.import_place is None
+        assert none.import_directory is None
         assert self.start(world, none) == []
-        assert auto.import_place == world.data / "registry" / "filebeat"
+        assert auto.import_directory == world.data / "registry" / "filebeat"
         assert self.start(world, auto) == []
         shutil.copytree(world.filebeat.data, world.data, dirs_exist_ok=True)
         assert len(self.start(world, auto)) == 2
@@ -566,7 +566,7 @@ class TestOnceOnly:
         path = world.filebeat.data / "filebeat.lock"
         with path.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with pytest.raises(RegistryError, match="Filebeat still runs"):
+            with pytest.raises(RegistryError, match="Filebeat is still running"):
                 self.start(world)
         # A lock that nobody holds is a file like any other.
         assert len(self.start(world)) == 2

@@ -1,6 +1,6 @@
-"""Taking Filebeat's registry over: once, before anything is followed, while our own is empty.
+"""Imports Filebeat's registry: once, before anything is followed, while our own is empty.
 
-The records and the word that they were taken over are one commit: either all of it is there, or the
+The records and the word that they were imported are one commit: either all of it is there, or the
 next start does it again from Filebeat's files, which stay as they are.
 """
 
@@ -23,6 +23,7 @@ from shipper.files.identity import NO_MARK
 from shipper.files.registry import FileRecord, Registry, read_records
 from shipper.logs import Log
 from shipper.logs.events import FILEBEAT_REGISTRY_MISSING
+from shipper.option_names import option
 
 _LOCK = "filebeat.lock"
 
@@ -36,15 +37,15 @@ def plan_import(config: Config, place: Path | None, filesystem: FileSystem) -> P
     plan = None if place is None else _plan(config, place, filesystem)
     if plan is None:
         raise RegistryError(
-            "there is no registry of Filebeat's",
+            "no registry of Filebeat's found",
             where="" if place is None else str(place),
-            what_to_do="name Filebeat's data directory (path.data) with --from DIR, or in "
-            "registry.import_from",
+            what_to_do="name Filebeat's data directory (its path.data) with --from DIR, or in "
+            f"{option('registry.import_from')}",
         )
     return plan
 
 
-def take_over(
+def import_at_start(
     registry: Registry, config: Config, filesystem: FileSystem, clock: Clock, log: Log
 ) -> None:
     """At a first start: has every file that Filebeat knew go on where Filebeat was, and says so.
@@ -53,7 +54,7 @@ def take_over(
         RegistryError: Filebeat's registry cannot be read, or Filebeat still runs: everything would
             be sent twice. Nothing was taken over; the next start tries again.
     """
-    place = config.import_place
+    place = config.import_directory
     if place is None or not registry.is_new:
         return
     plan = _plan(config, place, filesystem)
@@ -93,7 +94,7 @@ def obstacles(config: Config, plan: Plan) -> Iterator[str]:
     if (directory / "registry.db").exists() and read_records(directory):
         yield str(_not_new(config, None))
     if is_running(plan.store.directory):
-        yield "Filebeat still runs with that registry: these offsets move on"
+        yield "Filebeat is still running with this registry: its offsets will change"
 
 
 def _plan(config: Config, place: Path, filesystem: FileSystem) -> Plan | None:
@@ -117,11 +118,12 @@ def _save(plan: Plan, registry: Registry, clock: Clock) -> None:
 
 def _not_new(config: Config, origin: str | None) -> RegistryError:
     return RegistryError(
-        "nothing is imported: "
-        + (f"that was done from {origin}" if origin else "shipper remembers files already"),
+        f"nothing imported: the registry was imported from {origin}"
+        if origin
+        else "nothing imported: shipper's registry has files already",
         where=config.data_dir,
-        what_to_do="what shipper remembers is later than Filebeat's offsets; `shipper registry "
-        "show` prints it",
+        what_to_do="keep it: shipper's offsets are later than Filebeat's; `shipper registry show` "
+        "prints them",
     )
 
 
@@ -132,9 +134,9 @@ def _refuse_if_running(directory: Path) -> None:
     """
     if is_running(directory):
         raise RegistryError(
-            "Filebeat still runs with that registry: its offsets move on, and both would ship",
+            "Filebeat is still running with this registry, and both would ship the same lines",
             where=str(directory),
-            what_to_do="stop Filebeat first; or set registry.import_from to none",
+            what_to_do=f"stop Filebeat first, or set {option('registry.import_from')} to none",
         )
 
 
