@@ -170,7 +170,7 @@ class World:
     def actions(self) -> list[str]:
         return self.log.actions()
 
-    def buried(self) -> list[dict[str, Any]]:
+    def dead_lettered(self) -> list[dict[str, Any]]:
         """Return the letters in the dead letter file."""
         if not self.dead_letters.exists():
             return []

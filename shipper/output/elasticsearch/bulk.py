@@ -64,7 +64,7 @@ class _Part:
     #: In a row, without any progress.
     failures: int = 0
     #: Refused events, events that failed with a 500, and the whole request with its last status.
-    suspect_body: SuspectBody = field(default_factory=SuspectBody)
+    suspect: SuspectBody = field(default_factory=SuspectBody)
     failing: SuspectBody = field(default_factory=SuspectBody)
     blamed: SuspectBody = field(default_factory=SuspectBody)
     blamed_status: int = 0
@@ -124,7 +124,7 @@ class BulkSender:
         self._rng = rng
         self._metrics = metrics
         self._log = log
-        self._guard = RejectionDetector()
+        self._rejections = RejectionDetector()
         #: Of errors, as labels.
         self._types: set[str] = set()
         #: Requests that are at a host now.
@@ -134,7 +134,7 @@ class BulkSender:
     def condition(self) -> Condition:
         """How it is now."""
         return Condition(
-            trouble=self._guard.wall or self._hosts.trouble,
+            trouble=self._rejections.systemic or self._hosts.trouble,
             requests=self._requests,
             limit=self._limiter.limit,
             hosts=self._hosts.urls,
@@ -262,11 +262,11 @@ class BulkSender:
             self._transport.credentials_refused()
 
         if done and not taken.refused:
-            self._guard.took()
+            self._rejections.took()
         waits, given_up = self._rule(part, done, taken)
         dead_letters = self._dead_letters(part.body, given_up)
-        buried = {refusal.index for refusal in given_up}
-        left = sorted({*taken.again, *(refusal.index for refusal in waits)} - buried)
+        dead_lettered = {refusal.index for refusal in given_up}
+        left = sorted({*taken.again, *(refusal.index for refusal in waits)} - dead_lettered)
 
         nothing = len(taken.again) == part.body.events
         overload = feedback_of(taken) is Feedback.REJECTED
@@ -289,8 +289,8 @@ class BulkSender:
         if len(left) < part.body.events:
             part.body = self._cut(part.body, left)
         part.is_rest = part.is_rest or done > 0
-        if waits and self._guard.wall:
-            pause = self._pause(max(part.failures, self._guard.requests_refused))
+        if waits and self._rejections.systemic:
+            pause = self._pause(max(part.failures, self._rejections.requests_refused))
             return _Next((part,), _Permit.PASSED_ON, pause, dead_letters)
         permit = _Permit.BACK
         if nothing and not overload and not part.is_rest:
@@ -301,17 +301,17 @@ class BulkSender:
     def _rule(
         self, part: _Part, done: int, taken: Taken
     ) -> tuple[Sequence[Refusal], Sequence[Refusal]]:
-        """Which of the refused wait, as it may be a wall; and which are given up for good."""
+        """Which of the refused wait, as the rejection may be systemic; and which are given up for good."""
         waits: Sequence[Refusal] = ()
         given_up: list[Refusal] = []
         if taken.refused:
-            if self._guard.rule(part.suspect_body, done, taken.refused) is RejectionVerdict.WAIT:
+            if self._rejections.rule(part.suspect, done, taken.refused) is RejectionVerdict.WAIT:
                 waits = taken.refused
             else:
                 given_up += taken.refused
         for refusal in waits:
             self._count_again(f"item_{refusal.status}")
-        if taken.failed and self._guard.blames(part.failing):
+        if taken.failed and self._rejections.blames(part.failing):
             given_up += taken.failed
         return waits, given_up
 
@@ -334,7 +334,7 @@ class BulkSender:
             return _Next((part,), _Permit.PASSED_ON if overload else _Permit.KEPT, pause)
         if status != part.blamed_status:
             part.blamed, part.blamed_status = SuspectBody(), status
-        if self._guard.blames(part.blamed):
+        if self._rejections.blames(part.blamed):
             # The host is well: others get through.
             self._succeeded(host)
             return self._split(part, status, again.why)

@@ -1,12 +1,13 @@
-"""Tells a wall from a poison pill: are all events refused because the cluster, or what we were told
-to send it, is wrong; or are these events wrong? A wall is waited for, and nothing is given up for
-it; a poison pill goes to the dead letter file, and nothing waits for it.
+"""Tells a systemic rejection from rejected events: are all events refused because of the cluster, or
+of what it was told about them (a template, a pipeline, a mapping); or are these events at fault?
+While a rejection is systemic shipping waits, and nothing is given up for it; a rejected event goes
+to the dead letter file, and nothing waits for it.
 
-    most items of the request were taken     -> the refused ones are pills: BURY
+    most items of the request were taken     -> the refused ones are at fault: DEAD_LETTER
     nearly all were refused, for one reason  -> suspicious: WAIT, and try them again
-        other requests got through meanwhile -> pills after all: BURY at the next refusal
-        a few, and refused again and again   -> pills: BURY
-        many, and nothing gets through       -> a wall: WAIT, and say so, until something does
+        other requests got through meanwhile -> at fault after all: DEAD_LETTER at the next refusal
+        a few, and refused again and again   -> at fault: DEAD_LETTER
+        many, and nothing gets through       -> systemic: WAIT, and say so, until something does
 
 Pure bookkeeping: it neither sends nor waits.
 """
@@ -22,7 +23,7 @@ from shipper.output.elasticsearch.answers import Refusal
 #: This part of a request's events refused for one reason is nearly all of them.
 _NEARLY_ALL = 0.9
 
-#: So many events refused in a row, and none taken, are a wall; fewer may be pills by themselves.
+#: So many events refused in a row, and none taken, are systemic; fewer may be at fault themselves.
 _MANY = 10
 
 #: So often are a few events tried that are refused with nothing else to compare them with; and a
@@ -36,7 +37,7 @@ _PARTICULARS = re.compile(r"\[[^\]]*\]|'[^']*'|\"[^\"]*\"|\d+")
 class RejectionVerdict(Enum):
     """What is done with refused events."""
 
-    DEAD_LETTER = "bury"
+    DEAD_LETTER = "dead_letter"
     WAIT = "wait"
 
 
@@ -61,8 +62,8 @@ class RejectionDetector:
         self._why = ""
 
     @property
-    def wall(self) -> str | None:
-        """Why nothing gets through, in words; None if there is no wall."""
+    def systemic(self) -> str | None:
+        """Why nothing gets through, in words; None if something does."""
         if self._events < _MANY or self._requests < 2:
             return None
         return f"nearly all events are refused for the same reason: {self._why}"
@@ -78,33 +79,33 @@ class RejectionDetector:
         self._events = self._requests = 0
 
     def rule(
-        self, suspect_body: SuspectBody, taken: int, refused: Sequence[Refusal]
+        self, suspect: SuspectBody, taken: int, refused: Sequence[Refusal]
     ) -> RejectionVerdict:
         """What to do with the refused events of a request of which `taken` were taken."""
         if _same_reason(refused) < _NEARLY_ALL * (taken + len(refused)):
             self.took()
             return RejectionVerdict.DEAD_LETTER
-        if self._rejected_before(suspect_body):
+        if self._rejected_before(suspect):
             return RejectionVerdict.DEAD_LETTER
-        if suspect_body.refusals == 1:
+        if suspect.refusals == 1:
             self._events += len(refused)
         self._requests += 1
         self._why = refused[0].reason
-        if suspect_body.refusals >= ENOUGH_TRIES and self._events < _MANY:
+        if suspect.refusals >= ENOUGH_TRIES and self._events < _MANY:
             return RejectionVerdict.DEAD_LETTER
         return RejectionVerdict.WAIT
 
-    def blames(self, suspect_body: SuspectBody) -> bool:
+    def blames(self, suspect: SuspectBody) -> bool:
         """Whether what fails is to blame itself: a request that is refused as a whole, or events
         that fail. It did so again and again, and others got through meanwhile."""
-        return self._rejected_before(suspect_body) and suspect_body.refusals >= ENOUGH_TRIES
+        return self._rejected_before(suspect) and suspect.refusals >= ENOUGH_TRIES
 
-    def _rejected_before(self, suspect_body: SuspectBody) -> bool:
+    def _rejected_before(self, suspect: SuspectBody) -> bool:
         """Notes one more refusal; whether others got through since the first one."""
-        if not suspect_body.refusals:
-            suspect_body.passed_before = self._passed
-        suspect_body.refusals += 1
-        return suspect_body.passed_before < self._passed
+        if not suspect.refusals:
+            suspect.passed_before = self._passed
+        suspect.refusals += 1
+        return suspect.passed_before < self._passed
 
 
 def _same_reason(refused: Sequence[Refusal]) -> int:

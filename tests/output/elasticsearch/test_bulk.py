@@ -138,7 +138,7 @@ class TestTooLarge:
             world.transport.script(*[self.at_most(9, "HUGE")] * 20)
             await world.submit(make_batch("a", "HUGE", "c"))
             await world.finish()
-            (dead_letter,) = world.buried()
+            (dead_letter,) = world.dead_lettered()
             assert (dead_letter["status"], dead_letter["line"], dead_letter["id"]) == (
                 413,
                 "HUGE",
@@ -376,7 +376,7 @@ class TestDeadLetters:
             batch = make_batch("a", "bad", "c")
             await world.submit(batch)
             await world.finish()
-            (dead_letter,) = world.buried()
+            (dead_letter,) = world.dead_lettered()
             assert dead_letter["time"] == pytest.approx(world.clock.now(), abs=60)
             del dead_letter["time"]
             assert dead_letter == {
@@ -405,7 +405,7 @@ class TestDeadLetters:
             await world.submit(batch)
             await world.finish()
             assert world.transport.posts == []
-            assert [dead_letter["line"] for dead_letter in world.buried()] == ["x", "y"]
+            assert [dead_letter["line"] for dead_letter in world.dead_lettered()] == ["x", "y"]
             outcomes = ("dead_letter", "blank", "dropped", "filtered")
             assert [world.events(name) for name in outcomes] == [2, 3, 2, 4]
             assert sum(world.ended) == 11
@@ -438,7 +438,7 @@ class TestDeadLetters:
             gone.mkdir()
             await world.finish()
             assert is_done(batch)
-            assert [dead_letter["line"] for dead_letter in world.buried()] == ["bad"]
+            assert [dead_letter["line"] for dead_letter in world.dead_lettered()] == ["bad"]
             assert (world.events("delivered"), world.events("dead_letter")) == (2, 1)
             assert world.trouble() is None
 
@@ -522,7 +522,7 @@ class TestManyAtOnce:
             outcomes = ("delivered", "already_delivered", "dead_letter", "dropped", "blank")
             assert sum(world.events(name) for name in outcomes) == lines
             assert sum(world.ended) == lines
-            assert world.events("dead_letter") == len(world.buried())
+            assert world.events("dead_letter") == len(world.dead_lettered())
             assert world.budget.held == 0
             assert all(is_done(batch) for batch in batches)
 
@@ -569,7 +569,7 @@ class TestOneShardThatRefuses:
 
 class TestWall:
     @in_a_loop
-    async def test_a_wall_is_waited_for_and_nothing_is_given_up_for_it(
+    async def test_a_systemic_rejection_is_waited_for_and_nothing_is_given_up_for_it(
         self, tmp_path: Path
     ) -> None:
         async with bulk_world(tmp_path, max_in_flight=2) as world:
@@ -578,7 +578,7 @@ class TestWall:
             for batch in batches:
                 await world.submit(batch)
             await world.clock.advance(3600)
-            assert world.buried() == []
+            assert world.dead_lettered() == []
             assert world.events("dead_letter") == 0
             assert world.trouble() == (
                 "nearly all events are refused for the same reason: error_400: by the script"
@@ -613,7 +613,7 @@ class TestWall:
                 await world.pass_seconds(1)
             await world.finish()
             assert world.events("delivered") == 200 * 13
-            assert world.buried() == []
+            assert world.dead_lettered() == []
 
     @in_a_loop
     async def test_a_request_of_bad_events_alone_waits_only_until_another_gets_through(
@@ -624,10 +624,10 @@ class TestWall:
             batch = make_batch(*[f"bad{number}" for number in range(50)])
             await world.submit(batch)
             await settle()
-            assert world.buried() == []
+            assert world.dead_lettered() == []
             await world.submit(make_batch("good"))
             await world.finish()
-            assert len(world.buried()) == 50
+            assert len(world.dead_lettered()) == 50
             assert (world.events("delivered"), world.events("dead_letter")) == (1, 50)
             assert is_done(batch)
             assert world.metrics.value("shipper_refused_events_total", "error_400") == 50
@@ -639,7 +639,7 @@ class TestWall:
             await world.submit(make_batch("bad"))
             await world.finish()
             assert len(world.transport.posts) == 5
-            assert [dead_letter["line"] for dead_letter in world.buried()] == ["bad"]
+            assert [dead_letter["line"] for dead_letter in world.dead_lettered()] == ["bad"]
             assert world.trouble() is None
 
 
@@ -652,7 +652,7 @@ class TestARequestThatIsToBlame:
 
     @pytest.mark.parametrize("max_in_flight", [1, 4])
     @in_a_loop
-    async def test_the_one_event_that_a_firewall_blocks_is_found_and_buried(
+    async def test_the_one_event_that_a_firewall_blocks_is_found_and_a_dead_letter(
         self, tmp_path: Path, max_in_flight: int
     ) -> None:
         async with bulk_world(tmp_path, max_in_flight=max_in_flight) as world:
@@ -664,7 +664,7 @@ class TestARequestThatIsToBlame:
                 while not submitting.done():
                     await world.pass_seconds(0.5)
             await world.finish()
-            (dead_letter,) = world.buried()
+            (dead_letter,) = world.dead_lettered()
             assert (dead_letter["line"], dead_letter["status"]) == ("<script>", 403)
             assert world.events("delivered") == 64
             assert is_done(batch)
@@ -677,7 +677,7 @@ class TestARequestThatIsToBlame:
             for _ in range(4):
                 await world.submit(make_batch("a", "b"))
             await world.clock.advance(3600)
-            assert world.buried() == []
+            assert world.dead_lettered() == []
             assert world.events("delivered") == 0
             world.transport.heal()
             await world.finish()
@@ -724,7 +724,7 @@ class TestEventsThatFail:
     @pytest.mark.parametrize("max_in_flight", [1, 4])
     @pytest.mark.parametrize("beside", [(), ("a", "b")])
     @in_a_loop
-    async def test_one_that_fails_while_others_get_through_is_buried(
+    async def test_one_that_fails_while_others_get_through_is_a_dead_letter(
         self, tmp_path: Path, max_in_flight: int, beside: tuple[str, ...]
     ) -> None:
         async with bulk_world(tmp_path, max_in_flight=max_in_flight) as world:
@@ -738,7 +738,7 @@ class TestEventsThatFail:
                 await world.pass_seconds(5)
             await world.finish()
             assert world.retries("item_500") >= 5
-            (dead_letter,) = world.buried()
+            (dead_letter,) = world.dead_lettered()
             assert (dead_letter["line"], dead_letter["status"]) == ("no pod", 500)
             assert world.events("delivered") == 20 + len(beside)
             assert is_done(batch)
@@ -751,7 +751,7 @@ class TestEventsThatFail:
             for _ in range(3):
                 await world.submit(make_batch("a", "b"))
             await world.clock.advance(3600)
-            assert world.buried() == []
+            assert world.dead_lettered() == []
             assert world.trouble() == "http://es: item status 500: error_500: by the script"
             world.transport.heal()
             await world.finish()
@@ -775,7 +775,7 @@ async def test_what_is_left_of_a_request_stops_nobody_however_long_it_is_refused
             await world.pass_seconds(10)
         assert world.events("delivered") == 11
         assert world.trouble() is None
-        assert world.buried() == []
+        assert world.dead_lettered() == []
         world.transport.heal()
         await world.finish()
         assert world.events("delivered") == 12
@@ -794,7 +794,7 @@ async def test_a_body_that_is_larger_than_what_a_node_takes_at_all_is_cut(tmp_pa
         await world.submit(make_batch("a", "b", "c", "d", "x" * 500))
         await world.finish()
         assert world.events("delivered") == 4
-        (dead_letter,) = world.buried()
+        (dead_letter,) = world.dead_lettered()
         assert dead_letter["reason"].startswith(
             "HTTP 429: the request is too large with this event"
         )
@@ -835,5 +835,5 @@ async def test_what_is_given_up_leaves_no_trouble_behind(tmp_path: Path, bad: Re
         await settle()
         assert world.events("delivered") == 1
         await world.finish()
-        assert [dead_letter["line"] for dead_letter in world.buried()] == ["bad"]
+        assert [dead_letter["line"] for dead_letter in world.dead_lettered()] == ["bad"]
         assert world.trouble() is None

@@ -1,7 +1,7 @@
 """Refusals that are not an event's fault are waited for; those that are cost that event alone.
 
-A wall is what refuses every event with the status that a bad event has. The last part holds it
-against the real servers.
+In a systemic rejection every event is refused with the status that a bad event has. The last part
+holds it against the real servers.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ REASON = "document_parsing_exception: mapping set to strict, introduction of [x]
 # Items
 
 
-def test_a_wall_is_waited_for_and_nothing_is_a_dead_letter(
+def test_a_systemic_rejection_is_waited_for_and_nothing_is_a_dead_letter(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
     bulk_server.refuse_items = Items(400, reason="this action would add [1] shards")
@@ -77,10 +77,10 @@ def test_a_wall_is_waited_for_and_nothing_is_a_dead_letter(
     assert bulk_server.audit(50).passed
 
 
-def test_a_wall_outlives_the_daemon(
+def test_a_systemic_rejection_outlives_the_daemon(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
 ) -> None:
-    bulk_server.refuse_items = Items(400, reason="a wall")
+    bulk_server.refuse_items = Items(400, reason="a systemic rejection")
     log_directory.write(50)
     for _ in range(2):
         daemon = shipper(directory=tmp_path / "one")
@@ -123,7 +123,9 @@ def test_a_batch_of_bad_events_is_dead_letters_once_others_get_through(
     daemon = shipper({"inputs": inputs})
     daemon.start()
     bad.write(50)
-    daemon.wait_until(lambda: bulk_server.refused_items[400] >= 50 * TRIES, "it may be a wall")
+    daemon.wait_until(
+        lambda: bulk_server.refused_items[400] >= 50 * TRIES, "it may be a systemic rejection"
+    )
     assert dead_letters(daemon) == []
     log_directory.write(20)
     daemon.wait_until(
@@ -161,14 +163,16 @@ def ended(process: ShipperProcess, lines: int) -> bool:
 
 
 def ended_or_stopped(process: ShipperProcess, lines: int) -> bool:
-    """Whether so many lines are read, and all of them are dead letters or a wall is said."""
+    """Whether so many lines are read, and all are dead letters or the rejection is systemic."""
     status = process.status()
-    buried = status["events"]["dead_letter"] == lines
-    return status["lines_read"] == lines and (buried or "same reason" in process.why_not_ready())
+    dead_lettered = status["events"]["dead_letter"] == lines
+    return status["lines_read"] == lines and (
+        dead_lettered or "same reason" in process.why_not_ready()
+    )
 
 
 @pytest.mark.parametrize("concurrency", ["adaptive", "fixed"])
-def test_a_wall_is_waited_for_and_said_and_then_everything_is_delivered(
+def test_a_systemic_rejection_is_waited_for_and_said_and_then_everything_is_delivered(
     concurrency: str, shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
     log_directory.write(100)
@@ -178,7 +182,7 @@ def test_a_wall_is_waited_for_and_said_and_then_everything_is_delivered(
     bulk_server.wait_for_lines(100)
     bulk_server.refuse_items = Items(400, reason=REASON)
     log_directory.write(400)
-    process.wait_until(lambda: REASON in process.why_not_ready(), "the wall is said")
+    process.wait_until(lambda: REASON in process.why_not_ready(), "the systemic rejection is said")
     assert process.why_not_ready().startswith("nearly all events are refused for the same reason")
     # Meanwhile it is tried again and again, files rotate away, and it is killed.
     process.wait_until(
@@ -189,7 +193,9 @@ def test_a_wall_is_waited_for_and_said_and_then_everything_is_delivered(
     log_directory.write(100)
     process.kill9()
     process.start()
-    process.wait_until(lambda: REASON in process.why_not_ready(), "the wall is still there")
+    process.wait_until(
+        lambda: REASON in process.why_not_ready(), "the systemic rejection is still there"
+    )
     assert dead_letters(process) == []
     assert process.metrics().by("shipper_events_total", "outcome")["dead_letter"] == 0
 
@@ -202,7 +208,7 @@ def test_a_wall_is_waited_for_and_said_and_then_everything_is_delivered(
     assert dead_letters(process) == []
 
 
-def test_a_wall_from_the_first_line_on_gives_up_fewer_than_ten(
+def test_a_systemic_rejection_from_the_first_line_on_gives_up_fewer_than_ten(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
     """One line at a time, with nothing to compare it with: at first it may be the line's fault."""
@@ -213,7 +219,7 @@ def test_a_wall_from_the_first_line_on_gives_up_fewer_than_ten(
         log_directory.write(1)
         process.wait_until(
             partial(ended_or_stopped, process, number),
-            "the line has ended, or a wall is seen",
+            "the line has ended, or a systemic rejection is seen",
         )
     events = process.metrics().by("shipper_events_total", "outcome")
     assert events["dead_letter"] < 10
@@ -223,7 +229,7 @@ def test_a_wall_from_the_first_line_on_gives_up_fewer_than_ten(
     process.wait_until_ready()
 
 
-def test_some_bad_events_among_good_ones_are_no_wall(
+def test_some_bad_events_among_good_ones_are_no_systemic_rejection(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
     bulk_server.refuse_items = Items(400, lambda document: document["log"]["offset"] % 7 == 0)
@@ -246,7 +252,7 @@ def test_some_bad_events_among_good_ones_are_no_wall(
 
 
 @pytest.mark.parametrize("status", [400, 403, 406])
-def test_the_one_event_that_a_firewall_refuses_is_found_and_buried(
+def test_the_one_event_that_a_firewall_refuses_is_found_and_a_dead_letter(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, status: int
 ) -> None:
     bulk_server.refuse_bodies = (b"UNION SELECT", status)
