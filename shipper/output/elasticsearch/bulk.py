@@ -301,7 +301,7 @@ class BulkSender:
     def _rule(
         self, part: _Part, done: int, taken: Taken
     ) -> tuple[Sequence[Refusal], Sequence[Refusal]]:
-        """Which of the refused wait, as the rejection may be systemic; and which are given up for good."""
+        """Which of the refused wait, as that may be systemic; and which are given up for good."""
         waits: Sequence[Refusal] = ()
         given_up: list[Refusal] = []
         if taken.refused:

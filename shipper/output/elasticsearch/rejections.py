@@ -1,5 +1,5 @@
-"""Tells a systemic rejection from rejected events: are all events refused because of the cluster, or
-of what it was told about them (a template, a pipeline, a mapping); or are these events at fault?
+"""Tells a systemic rejection from rejected events: are all events refused because of the cluster,
+or of what it was told about them (a template, a pipeline, a mapping); or are these at fault?
 While a rejection is systemic shipping waits, and nothing is given up for it; a rejected event goes
 to the dead letter file, and nothing waits for it.
 
