@@ -25,6 +25,7 @@ from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import PATIENCE
 from tests.support.logdir import LogDirectory
+from tests.support.logs import flat
 from tests.support.processes import QUICK, ShipperProcess
 
 KIB = 1024
@@ -365,7 +366,7 @@ def test_the_console_has_one_document_a_line_and_nothing_else(
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.wait() == 0
     assert daemon.lines(1) == [b""]
-    assert "shipper runs" in daemon.log.read_text()
+    assert '"action":"shipper-started"' in daemon.log.read_text()
 
 
 def test_the_console_goes_on_where_it_was(
@@ -393,10 +394,11 @@ def test_when_the_reader_of_the_console_has_gone_it_ends_in_order_and_loses_noth
     first.close()
     log_directory.write(LINES)
     assert first.wait() == 1
-    said = [json.loads(line) for line in first.log.read_text().splitlines()]
-    assert said[-1]["message"] == "standard output cannot be written: Broken pipe"
-    assert not any("trace" in entry for entry in said)
-    assert any(entry["message"] == "shipper ends" for entry in said)
+    logged = [flat(json.loads(line)) for line in first.log.read_text().splitlines()]
+    assert logged[-1]["event.action"] == "fatal"
+    assert logged[-1]["error.message"] == "standard output cannot be written: Broken pipe"
+    assert not any("error.stack_trace" in entry for entry in logged)
+    assert any(entry["event.action"] == "shipper-stopped" for entry in logged)
 
     second = printing()
     printed += second.lines(LINES)

@@ -87,8 +87,9 @@ def stderr() -> Iterator[Stderr]:
 
 @pytest.fixture
 def rotating(tmp_path: Path) -> Iterator[LogDirectory]:
-    """A log that rotates every fifty lines or so, with backups that are deleted."""
-    directory = LogDirectory(tmp_path / "rotating", seed=9, max_bytes=100_000, backups=20)
+    """A log that rotates every fifty lines or so. A backup is deleted after some seconds: long
+    enough to be found on a machine with other things to do."""
+    directory = LogDirectory(tmp_path / "rotating", seed=9, max_bytes=100_000, backups=200)
     yield directory
     directory.close()
 
