@@ -6,34 +6,34 @@ from shipper.config.filebeat.translate import SECTIONS
 _INTRODUCTION = """\
 # Filebeat's configuration
 
-shipper reads a `filebeat.yml` as it is, and follows and ships what it says. It knows one by its
-keys (`filebeat.inputs`, `output.elasticsearch`), and looks for it at
-`/usr/share/filebeat/filebeat.yml` too. So who followed Elastic's Tetragon guide changes one line,
-the image ([deploy.md](deploy.md) says how). The first start takes over Filebeat's offsets from its
-registry in `path.data`, so that what Filebeat has noted as shipped is not sent again, and nothing
-is skipped ([filebeat-registry.md](filebeat-registry.md)). `processors` are Filebeat's own
-([processors.md](processors.md)); those of the guide cost nothing per event.
+shipper reads a `filebeat.yml` as it is. It recognizes the file by its keys (`filebeat.inputs`,
+`output.elasticsearch`), and also looks for it at `/usr/share/filebeat/filebeat.yml`. If you
+followed Elastic's Tetragon guide, you change one line, the image ([deploy.md](deploy.md) has the
+steps). The first start imports Filebeat's offsets from its registry in `path.data`: no line is
+skipped, and lines that Filebeat saved as shipped are not sent again
+([filebeat-registry.md](filebeat-registry.md)). `processors` work as in Filebeat
+([processors.md](processors.md)); those of the guide cost no CPU per event.
 
-Each option of these inputs, of the output and of the rest is in a table below, and one of these
-becomes of it:
+The tables below have each option of these inputs, of the output and of the rest:
 
 | | |
 |---|---|
-| honoured | it has its effect |
-| this value | it may say what shipper does anyway; another value is refused |
-| ignored | it cannot matter here; the log, and `shipper check`, name it once |
-| refused | shipper does not start, and says the line and what to do instead |
+| honoured | the option has its effect |
+| this value | the option may have the value that shipper uses anyway; another value is refused |
+| ignored | the option cannot matter here; the log and `shipper check` name it once |
+| refused | shipper does not start, and names the line and what to do instead |
 
-So nothing is accepted and forgotten. An option that is in no table is refused as well, unless a
-variable names it.
+No option is silently dropped. An option that is in no table is refused as well, unless a variable
+names it.
 
-Some of what shipper can do has no words in Filebeat's dialect: `format: ecs`, for one, events as
-fields without an ingest pipeline ([ecs.md](ecs.md)). `shipper convert filebeat.yml` prints the file
-in shipper's own ([below](#a-configuration)), and there it can be added.
+Some features of shipper have no option in Filebeat's format: `format: ecs`, for example, which
+makes fields of events without an ingest pipeline ([ecs.md](ecs.md)). `shipper convert
+filebeat.yml` prints the file in shipper's own format ([below](#a-configuration)), where you can
+add them.
 
-Where the file says nothing, shipper's own defaults hold ([configuration.md](configuration.md)), but
-for what decides which lines are shipped: a line may have 10 MiB, and files that are symbolic links
-are left out, as in Filebeat.
+Where the file says nothing, shipper's own defaults are used ([configuration.md](configuration.md)),
+except for what decides which lines are shipped: a line may have 10 MiB, and files that are symbolic
+links are skipped, as in Filebeat.
 
 ## A configuration
 

@@ -46,23 +46,23 @@ One YAML file. It is looked for at these places, and the first one named is read
 2. the file that the environment variable `{CONFIG_VARIABLE}` names,
 3. {", ".join(f"`{place}`" for place in SEARCH_PATHS)}.
 
-A file of Filebeat's is known by its keys and read as it is: [filebeat.md](filebeat.md) has each of
-its options. This page is about shipper's own.
+A `filebeat.yml` is recognized by its keys and read as it is: [filebeat.md](filebeat.md) has each of
+its options. This page describes shipper's own format.
 
-`shipper check` reads it and says what is wrong in it, by key and line, or else what is wrong with
-the files and the cluster that it names. A key that is not on this page is an error.
+`shipper check` reads the file and reports every problem in it, with the option and the line; then
+it checks the log files and the cluster. An option that is not on this page is an error.
 
-## The least
+## Minimal configuration
 
 ```yaml
 inputs:
-  - id: tetragon                            # what is remembered of the files belongs to this name
+  - id: tetragon                            # the registry keeps the offsets under this name
     paths: [/var/run/cilium/tetragon/*.log]
 output:
   hosts: [https://es-1:9200]
 ```
 
-## What is usually set
+## Common configuration
 
 ```yaml
 inputs:
@@ -73,9 +73,9 @@ inputs:
     tags: [production]
     fields:
       team: platform
-data_dir: /var/lib/shipper                  # a volume of the node: it has to outlive the pod
+data_dir: /var/lib/shipper                  # must survive a restart of the pod
 output:
-  hosts:                                    # taken in turn; one that fails rests
+  hosts:                                    # used in turn; one that fails is paused
     - https://es-1:9200
     - https://es-2:9200
   data_stream: logs-cilium_tetragon.log-default

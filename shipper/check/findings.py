@@ -65,18 +65,22 @@ def print_text(
         for status in (Status.FAILED, Status.WARNING, Status.UNKNOWN)
         if (count := sum(finding.status is status for finding in findings))
     ]
-    stream.write(f"result: {', '.join(counts) or Status.OK.value}\n")
+    others = f" ({', '.join(counts)})" if counts else ""
+    stream.write(f"result: {_overall(findings).value}{others}\n")
 
 
 def print_json(
     name: str, notices: "Sequence[Notice]", findings: Sequence[Finding], stream: TextIO
 ) -> None:
     """Prints the same for programs."""
-    status = Status.FAILED if exit_code(findings) else Status.OK
     report = {
         "configuration": name,
-        "status": status,
+        "status": _overall(findings),
         "notices": [notice.as_json() for notice in notices],
         "findings": findings,
     }
     stream.write(msgspec.json.encode(report).decode() + "\n")
+
+
+def _overall(findings: Sequence[Finding]) -> Status:
+    return Status.FAILED if exit_code(findings) else Status.OK

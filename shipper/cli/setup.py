@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
     setup = add_command(
         commands,
         "setup",
-        summary="install the index template and the ingest pipeline in the cluster",
+        summary="install the index template and the ingest pipeline",
         description="""
 Installs an index template for the data stream, with the types of Tetragon's
 fields, and an ingest pipeline that parses the documents of inputs with

@@ -98,7 +98,7 @@ def test_what_is_wrong_comes_with_advice_and_exit_code_1(config: Config) -> None
     code, text = shown(with_output(config, hosts=HostList([f"http://127.0.0.1:{free_port()}"])))
     assert code == 1
     assert "  FAILED   reachable         no connection: connection refused\n    -> check" in text
-    assert text.endswith("result: 1 FAILED\n")
+    assert text.endswith("result: FAILED (1 FAILED)\n")
 
 
 def test_as_json_it_is_one_object(config: Config) -> None:

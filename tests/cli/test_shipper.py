@@ -426,7 +426,7 @@ class TestCheck:
         done = run("check", "-c", write(tmp_path, config))
         assert (done.returncode, done.stderr) == (1, "")
         assert "FAILED   reachable         no connection: connection refused" in done.stdout
-        assert done.stdout.endswith("result: 1 FAILED, 1 WARNING\n")
+        assert done.stdout.endswith("result: FAILED (1 FAILED, 1 WARNING)\n")
 
 
 class TestSetup:

@@ -46,7 +46,7 @@ name: a
 name: b                                #! name: the key is set twice
 output:
   host: [http://es-1:9200]             #! output.host: unknown option
-  username: u                          #! output.username: set without a password
+  username: u                          #! output.username: cannot be combined
   api_key_file: /key
   bearer_token: t                      #! output.bearer_token: cannot ; output.bearer_token: cannot
   tls:

@@ -134,10 +134,10 @@ def run_in(installed: Path, *arguments: str, path: Path | None = None) -> str:
         (("filebeat", "version"), f"shipper {__version__}, in place of filebeat"),
         (("entrypoint", "version"), f"shipper {__version__}, in place of filebeat"),
         (("entrypoint", "--version"), f"shipper {__version__}\n"),
-        (("entrypoint", "-e", "-c", "/nowhere.yml"), "cannot be read: No such file"),
-        (("entrypoint", "run", "-e", "--once"), "there is no flag `--once`"),
-        (("entrypoint", "run", "-c", "/nowhere.yml"), "cannot be read: No such file"),
-        (("entrypoint", "registry", "show", "-c", "/nowhere.yml"), "cannot be read: No such file"),
+        (("entrypoint", "-e", "-c", "/nowhere.yml"), "cannot be read: no such file"),
+        (("entrypoint", "run", "-e", "--once"), "unknown flag `--once`"),
+        (("entrypoint", "run", "-c", "/nowhere.yml"), "cannot be read: no such file"),
+        (("entrypoint", "registry", "show", "-c", "/nowhere.yml"), "cannot be read: no such file"),
     ],
 )
 def test_the_image_takes_filebeats_arguments_and_its_own(

@@ -172,4 +172,6 @@ def test_rules_that_are_wrong_stop_the_start_with_the_place(
     process = shipper(filtering(log_directory, {"exclude": [{"name": "everything"}]}))
     process.start(wait=False)
     assert process.wait(PATIENCE) == 2
-    assert "inputs[0].events.exclude[0]: it has no globs" in process.logs()[-1]["error.message"]
+    assert (
+        "inputs[0].events.exclude[0]: the rule has no globs" in process.logs()[-1]["error.message"]
+    )

@@ -23,8 +23,8 @@ def test_check_finds_nothing_wrong_where_there_is_a_template(
     done = check(tmp_path, log_directory, stream.output)
     assert (done.returncode, done.stderr) == (0, "")
     assert stream.server.url in done.stdout
-    assert f"there is one for {stream.name}" in done.stdout
-    assert done.stdout.endswith("nothing wrong\n")
+    assert f"found one for {stream.name}" in done.stdout
+    assert done.stdout.endswith("result: OK (1 UNKNOWN)\n")
     # Asking has made nothing.
     assert client.backing_indices(stream.server.url, stream.name) == []
 
@@ -39,7 +39,7 @@ def test_check_finds_nothing_wrong_where_lines_were_shipped(
     assert daemon.sigterm() == 0
     done = check(tmp_path, log_directory, stream.output)
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"may write +ok", done.stdout)
+    assert re.search(r"OK +write permission", done.stdout)
     assert stream.count() == 5
 
 
@@ -49,9 +49,9 @@ def test_check_says_that_the_template_is_missing_and_what_to_do(
     stream = Stream(search_server, new_name())
     done = check(tmp_path, log_directory, stream.output)
     assert (done.returncode, done.stderr) == (1, "")
-    assert re.search(rf"template +WRONG +there is none for {stream.name}", done.stdout)
+    assert re.search(rf"FAILED +template +none found for {stream.name}", done.stdout)
     assert "-> install the Tetragon integration" in done.stdout
-    assert done.stdout.endswith("1 wrong\n")
+    assert done.stdout.endswith("result: FAILED (1 FAILED)\n")
     assert client.count(search_server.url, stream.name) == 0
 
 
@@ -63,7 +63,7 @@ def test_check_says_that_the_data_stream_is_a_plain_index(
     done = check(tmp_path, log_directory, stream.output)
     client.request(search_server.url, "DELETE", f"/{stream.name}").expect(200)
     assert (done.returncode, done.stderr) == (1, "")
-    assert re.search(rf"data stream +WRONG +{stream.name} is a plain index", done.stdout)
+    assert re.search(rf"FAILED +data stream +{stream.name} is a plain index", done.stdout)
 
 
 def test_check_says_that_the_template_makes_no_data_stream(
@@ -76,4 +76,4 @@ def test_check_says_that_the_template_makes_no_data_stream(
     done = check(tmp_path, log_directory, stream.output)
     client.request(search_server.url, "DELETE", path).expect(200)
     assert (done.returncode, done.stderr) == (1, "")
-    assert re.search(r"template +WRONG .*data.stream", done.stdout)
+    assert re.search(r"FAILED +template .*data.stream", done.stdout)

@@ -84,15 +84,15 @@ def test_what_a_mapping_refused_is_replayed_once_the_mapping_is_mended(
     assert table.startswith(f"{LINES:>8}  400 ")
     assert table.count("failed to parse field [fields.x] of type [long] in document with id …") == 1
 
-    # Not mended yet: refused again, and kept.
+    # Not mended yet: rejected again, and kept.
     done = deadletter(daemon, "replay")
     assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout.endswith(f"replayed 0, already there 0, refused again {LINES}, kept 0\n")
+    assert done.stdout.endswith(f"replayed 0, already there 0, rejected again {LINES}, kept 0\n")
 
     mend(stream)
     done = deadletter(daemon, "replay", "--reason", "fields.x")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith(f"replayed {LINES}, already there 0, refused again 0, kept 0\n")
+    assert done.stdout.endswith(f"replayed {LINES}, already there 0, rejected again 0, kept 0\n")
     assert deadletter(daemon, "show", "--json").stdout == ""
     audit = stream.audit(LINES)
     assert audit.passed, audit
@@ -118,6 +118,6 @@ def test_what_is_there_already_is_answered_so_and_not_doubled(
     # As after a kill that came before anything was deleted.
     file.write_bytes(dead_letters)
     done = deadletter(daemon, "replay")
-    assert done.stdout.endswith(f"replayed 0, already there {LINES}, refused again 0, kept 0\n")
+    assert done.stdout.endswith(f"replayed 0, already there {LINES}, rejected again 0, kept 0\n")
     assert stream.audit(LINES).passed
     stream.delete()

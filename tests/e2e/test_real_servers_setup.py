@@ -131,19 +131,19 @@ def test_an_operator_s_settings_stay_when_the_template_is_updated(
     body["template"]["settings"]["index"]["refresh_interval"] = "7s"
     body["_meta"]["digest"] = "of an older one"
     request(url, "PUT", path, body).expect(200)
-    assert "  updated" in setup(tmp_path, stream, "ecs")
+    assert "  updated\n" in setup(tmp_path, stream, "ecs")
     (found,) = request(url, "GET", path).expect(200).json()["index_templates"]
     body = found["index_template"]
     assert body["template"]["settings"]["index"]["refresh_interval"] == "7s"
     assert body["_meta"]["digest"] != "of an older one"
-    assert "  there" in setup(tmp_path, stream, "ecs")
+    assert "  unchanged\n" in setup(tmp_path, stream, "ecs")
 
 
 def test_what_others_made_is_left(stream: Stream, tmp_path: Path) -> None:
     url, path = stream.server.url, template_path(stream)
     theirs = {"index_patterns": [f"{stream.name}*"], "priority": 7, "data_stream": {}}
     request(url, "PUT", path, theirs).expect(200)
-    assert "  left" in setup(tmp_path, stream, "ecs")
+    assert "  skipped: " in setup(tmp_path, stream, "ecs")
     (found,) = request(url, "GET", path).expect(200).json()["index_templates"]
     assert found["index_template"]["priority"] == 7
 
@@ -158,8 +158,8 @@ def test_raw_documents_are_taken_apart_by_the_pipeline_that_setup_makes(
     stream: Stream, tmp_path: Path, shipper: MakeShipper, log_directory: LogDirectory
 ) -> None:
     without_pipeline(stream.server)
-    assert setup(tmp_path, stream, "raw").count("  made") == 2
-    assert setup(tmp_path, stream, "raw").count("  there") == 2
+    assert setup(tmp_path, stream, "raw").count("  created\n") == 2
+    assert setup(tmp_path, stream, "raw").count("  unchanged\n") == 2
     log_directory.write(300)
     log_directory.append(b"no JSON\n")
     daemon = shipper({"output": stream.output})

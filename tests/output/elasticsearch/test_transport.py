@@ -339,7 +339,7 @@ def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
 
     error = asyncio.run(story())
     assert error.reason == "dns"
-    assert "Name or service not known" in str(error)
+    assert str(error) == "the host name cannot be resolved: name or service not known"
 
 
 @in_a_loop
