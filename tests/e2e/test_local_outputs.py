@@ -185,17 +185,22 @@ def test_every_line_is_there_once_although_the_daemon_is_killed_100_times(
     kill_again_and_again(100, "documents", process, rotating, out)
 
 
-def test_lines_that_were_written_and_not_saved_are_recognised(
-    shipper: MakeShipper, log_directory: LogDirectory, out: Path
-) -> None:
-    """Everything that a registry knows is gone, as it is when the kill comes before the commit."""
-    process = into(shipper(), out)
-    log_directory.write(LINES)
+def write_and_forget(process: ShipperProcess, directory: LogDirectory) -> None:
+    """Kill a daemon that has written LINES, and all that its registry knows of them."""
+    directory.write(LINES)
     process.start()
     wait_for_events(process, LINES)
     process.kill9()
     for path in Path(process.config["data_dir"]).glob("registry.db*"):
         path.unlink()
+
+
+def test_lines_that_were_written_and_not_saved_are_recognised(
+    shipper: MakeShipper, log_directory: LogDirectory, out: Path
+) -> None:
+    """Everything that a registry knows is gone, as it is when the kill comes before the commit."""
+    process = into(shipper(), out)
+    write_and_forget(process, log_directory)
     log_directory.write(10)
     process.start()
     assert_all_there_once(process, out, LINES + 10)
@@ -207,12 +212,7 @@ def test_half_a_line_that_a_kill_left_is_written_whole(
     shipper: MakeShipper, log_directory: LogDirectory, out: Path
 ) -> None:
     process = into(shipper(), out)
-    log_directory.write(LINES)
-    process.start()
-    wait_for_events(process, LINES)
-    process.kill9()
-    for path in Path(process.config["data_dir"]).glob("registry.db*"):
-        path.unlink()
+    write_and_forget(process, log_directory)
     # As if the kill had come in the midst of the write.
     os.truncate(out, out.stat().st_size * 2 // 3)
     assert not out.read_bytes().endswith(b"\n")
