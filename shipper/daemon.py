@@ -175,8 +175,12 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
         )
-        remembered = await self._on_disk(registry.load)
-        inputs = making.make(registry, remembered, on_change=self._unsaved.set)
+        # Nothing else holds the records: there may be many.
+        inputs = making.make(
+            registry, await self._on_disk(registry.load), on_change=self._unsaved.set
+        )
+        for problem in registry.problems:
+            self._log.warning("the registry is used, with a restriction", problem=problem)
         tracked = [each.files for each in inputs]
         tracker = FileTracker(
             tracked,
@@ -254,10 +258,16 @@ class Daemon:
         """Saves what changed; what cannot be saved is part of the next commit."""
         for source in inputs:
             changes = source.catalog.changes()
-            if not changes.records and not changes.forgotten:
+            if changes.is_empty:
                 continue
             try:
-                await self._on_disk(registry.save, changes.records, changes.forgotten)
+                await self._on_disk(
+                    registry.save,
+                    changes.records,
+                    changes.forgotten,
+                    losses=changes.losses,
+                    durable=changes.durable,
+                )
             except RegistryError as error:
                 source.catalog.failed(changes)
                 self._unsaved.set()
@@ -269,6 +279,7 @@ class Daemon:
                 source.catalog.failed(changes)
                 raise
             else:
+                source.catalog.committed(changes)
                 self._registry_trouble = None
                 self._metrics.count("shipper_registry_commits_total")
 

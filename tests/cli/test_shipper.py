@@ -490,10 +490,30 @@ class TestRegistry:
         registry.save(
             [
                 FileRecord(
-                    registry.new_row(), "tetragon", "/b", identity, Inode(1, 2), 7, mark, now, None
+                    row=registry.new_row(),
+                    input_id="tetragon",
+                    path="/b",
+                    identity=identity,
+                    inode=Inode(1, 2),
+                    born=None,
+                    offset=7,
+                    seen=9,
+                    mark=mark,
+                    updated=now,
+                    removed=None,
                 ),
                 FileRecord(
-                    registry.new_row(), "tetragon", "/a", identity, None, 12345, mark, now, now
+                    row=registry.new_row(),
+                    input_id="tetragon",
+                    path="/a",
+                    identity=identity,
+                    inode=None,
+                    born=None,
+                    offset=12345,
+                    seen=12345,
+                    mark=mark,
+                    updated=now,
+                    removed=now,
                 ),
             ]
         )
@@ -514,7 +534,7 @@ class TestRegistry:
         assert (done.returncode, done.stderr) == (0, "")
         gone, there = map(json.loads, done.stdout.splitlines())
         assert (gone["path"], gone["offset"], gone["inode"]) == ("/a", 12345, None)
-        assert (there["path"], there["offset"], there["gone"]) == ("/b", 7, None)
+        assert (there["path"], there["offset"], there["removed"]) == ("/b", 7, None)
         assert there["inode"] == {"device": 1, "number": 2}
         assert there["mark"] == {"length": 3, "digest": "abc"}
 

@@ -151,7 +151,8 @@ class TestAFileThatIsStillThere:
         assert record.mark == mark_of(content[:offset])
         assert record.identity == identity_of(content)
         assert record.inode == Inode(found.st_dev, found.st_ino)
-        assert (record.input_id, record.path, record.gone) == (INPUT, str(world.log), None)
+        assert record.seen == found.st_size
+        assert (record.input_id, record.path, record.removed) == (INPUT, str(world.log), None)
 
     def test_that_is_so_without_the_files_age_and_without_its_time(self, world: World) -> None:
         offset = world.write(20)
@@ -520,15 +521,17 @@ class TestOnceOnly:
         world.filebeat.read(world.log, world.write(10))
         registry, _ = Registry.open(world.data)
         mine = FileRecord(
-            registry.new_row(),
-            INPUT,
-            str(world.log),
-            identity_of(world.log.read_bytes()) or pytest.fail("no line"),
-            None,
-            0,
-            NO_MARK,
-            0.0,
-            None,
+            row=registry.new_row(),
+            input_id=INPUT,
+            path=str(world.log),
+            identity=identity_of(world.log.read_bytes()) or pytest.fail("no line"),
+            inode=None,
+            born=None,
+            offset=0,
+            seen=0,
+            mark=NO_MARK,
+            updated=0.0,
+            removed=None,
         )
         registry.save([mine])
         registry.close()
