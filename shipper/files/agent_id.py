@@ -30,6 +30,8 @@ def read(directory: Path) -> str | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             content = os.read(descriptor, _MOST_BYTES)
+            with contextlib.suppress(OSError):
+                os.fchmod(descriptor, 0o600)
         finally:
             os.close(descriptor)
     except FileNotFoundError:

@@ -210,7 +210,8 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, str | None]:
                 return connection, None
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             # That the maps cannot be shared shows with the first access only.
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             if _NO_SHARED_MEMORY.isdisjoint((_code(error), _code(error) & 0xFF)):
                 raise

@@ -16,8 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from shipper.errors import RegistryError
-from shipper.files import agent_id, database, rows, schema
-from shipper.files import losses as loss_table
+from shipper.files import agent_id, database, loss_table, rows, schema
 from shipper.files.losses import Loss, LossId, StoredLoss
 from shipper.files.rows import FileRecord, RowId
 
