@@ -11,6 +11,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,7 @@ from shipper.filebeat_registry.entries import Unused
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.filebeat_registry.report import decision_in_words
 from shipper.filebeat_registry.takeover import import_now, plan_import, take_over
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.filesystem import FileFacts, FileSystem, Inode
 from shipper.files.identity import NO_MARK, identity_of, mark_of
 from shipper.files.registry import FileRecord, Registry
 from shipper.logs import Level, Log, LogFormat
@@ -48,6 +49,18 @@ class AgelessFileSystem(FileSystem):
 
     def born(self, descriptor: int) -> int | None:
         return None
+
+
+class LargeInodes(FileSystem):
+    """As overlayfs, NFS and FUSE number their files."""
+
+    def facts(self, descriptor: int) -> FileFacts:
+        facts = super().facts(descriptor)
+        return replace(facts, inode=replace(facts.inode, number=facts.inode.number + 2**63))
+
+    def inode_of(self, path: str) -> Inode | None:
+        inode = super().inode_of(path)
+        return inode and replace(inode, number=inode.number + 2**63)
 
 
 class World:
@@ -153,6 +166,16 @@ class TestAFileThatIsStillThere:
         assert record.inode == Inode(found.st_dev, found.st_ino)
         assert record.seen == found.st_size
         assert (record.input_id, record.path, record.removed) == (INPUT, str(world.log), None)
+
+    def test_that_is_so_with_inodes_of_64_bits(self, world: World) -> None:
+        offset = world.write(20)
+        found = world.log.stat()
+        large = found.st_ino + 2**63
+        world.filebeat.read(world.log, offset, identity=f"native::{large}-{found.st_dev}")
+        world.filesystem = LargeInodes()
+        (record,) = world.records()
+        assert record.offset == offset
+        assert record.inode == Inode(found.st_dev, large)
 
     def test_that_is_so_without_the_files_age_and_without_its_time(self, world: World) -> None:
         offset = world.write(20)
