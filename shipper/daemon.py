@@ -33,6 +33,7 @@ from shipper.logs import Log
 from shipper.logs.events import (
     REGISTRY_COMMIT_FAILED,
     REGISTRY_COMMITTED,
+    REGISTRY_PROBLEM,
     REGISTRY_REPLACED,
     REQUESTS_ABANDONED,
     STARTED,
@@ -185,8 +186,12 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
         )
-        remembered = await self._on_disk(registry.load)
-        inputs = making.make(registry, remembered, on_change=self._unsaved.set)
+        # Nothing else holds the records: there may be many.
+        inputs = making.make(
+            registry, await self._on_disk(registry.load), on_change=self._unsaved.set
+        )
+        for problem in registry.problems:
+            self._log.emit(REGISTRY_PROBLEM, reason=config.option_names.fill(problem))
         tracked = [each.files for each in inputs]
         tracker = FileTracker(
             tracked,
@@ -270,11 +275,17 @@ class Daemon:
         """Saves what changed; what cannot be saved is part of the next commit."""
         for source in inputs:
             changes = source.catalog.changes()
-            if not changes.records and not changes.forgotten:
+            if changes.is_empty:
                 continue
             began = self._clock.monotonic()
             try:
-                await self._on_disk(registry.save, changes.records, changes.forgotten)
+                await self._on_disk(
+                    registry.save,
+                    changes.records,
+                    changes.forgotten,
+                    losses=changes.losses,
+                    durable=changes.durable,
+                )
             except RegistryError as error:
                 source.catalog.failed(changes)
                 self._unsaved.set()
@@ -290,6 +301,7 @@ class Daemon:
                 source.catalog.failed(changes)
                 raise
             else:
+                source.catalog.committed(changes)
                 self._registry_trouble = None
                 self._metrics.count("shipper_registry_commits_total")
                 if self._log.debug_enabled:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from shipper.cli.common import add_config, add_json, errors_of, load, warn
@@ -20,13 +21,14 @@ def add(commands: Commands) -> None:
     registry = add_command(
         commands,
         "registry",
-        summary="show how far each file is shipped; import Filebeat's offsets",
+        summary="show how far each file is shipped, and losses; import Filebeat's offsets",
         description="""
 The registry in the data directory has each file that shipper reads, and how far
 the cluster has acknowledged it.
 """,
         examples="""
 shipper registry show
+shipper registry losses
 shipper registry import --dry-run --from /var/lib/filebeat
 """,
         codes=_CODES.format(failed="the registry cannot be read, or not imported"),
@@ -49,6 +51,42 @@ shipper registry show --json | jq -r '[.path, .offset] | @tsv'
     add_config(show)
     add_json(show)
     show.set_defaults(command=_show_registry)
+
+    losses = add_command(
+        actions,
+        "losses",
+        summary="print what was lost; works while the daemon runs",
+        description="""
+Prints each loss: a part of a file that was written and will never be delivered,
+with the reason. `unknown`: nobody can know how many lines it had. With --json,
+one object a line for each loss.
+""",
+        examples="""
+shipper registry losses
+shipper registry losses --json | jq -r '[.time, .path, .bytes, .lines] | @tsv'
+""",
+        codes=_CODES.format(failed="the registry cannot be read"),
+    )
+    add_config(losses)
+    add_json(losses)
+    losses.set_defaults(command=_show_losses)
+
+    downgrade = add_command(
+        actions,
+        "downgrade",
+        summary="write the registry for an older version of shipper",
+        description="""
+Writes the registry as older versions of shipper can read it, with the same
+offsets, so that nothing is sent again. Stop the daemon first. The next start of
+this version brings the registry up to date again.
+""",
+        examples="""
+shipper registry downgrade
+""",
+        codes=_CODES.format(failed="the registry cannot be read or written, or a daemon uses it"),
+    )
+    add_config(downgrade)
+    downgrade.set_defaults(command=_downgrade_registry)
 
     import_offsets = add_command(
         actions,
@@ -96,8 +134,70 @@ def _show_registry(options: argparse.Namespace) -> int:
         return 0
     sys.stdout.write(f"{'ACKNOWLEDGED':>14}  {'STATE':<7}  {'IDENTITY':<16}  PATH\n")
     for record in records:
-        state = "present" if record.gone is None else "deleted"
+        state = "present" if record.removed is None else "deleted"
         sys.stdout.write(f"{record.offset:>14}  {state:<7}  {record.identity}  {record.path}\n")
+    return 0
+
+
+def _show_losses(options: argparse.Namespace) -> int:
+    import msgspec
+
+    from shipper.files.registry import read_losses
+
+    config = load(options)[1].config
+    with errors_of(config):
+        losses = read_losses(Path(config.data_dir))
+    if options.json:
+        for stored in losses:
+            shown = msgspec.to_builtins(stored.loss)
+            shown |= {"time": _time(stored.loss.time), "state": stored.state.name.lower()}
+            sys.stdout.write(msgspec.json.encode({"id": stored.id, **shown}).decode() + "\n")
+        return 0
+    if not losses:
+        sys.stdout.write("No losses are recorded.\n")
+        return 0
+    sys.stdout.write(f"{'TIME':<20}  {'REASON':<9}  {'BYTES':>14}  {'LINES':>10}  PATH\n")
+    for loss in (stored.loss for stored in losses):
+        lines = "unknown" if loss.lines is None else loss.lines
+        path = _printable(loss.path) if loss.path else f"({loss.merged} older losses)"
+        sys.stdout.write(
+            f"{_time(loss.time):<20}  {loss.reason.value:<9}  {loss.bytes:>14}  {lines:>10}  "
+            f"{path}\n"
+        )
+    known = sum(stored.loss.lines or 0 for stored in losses)
+    unknown = sum(stored.loss.bytes for stored in losses if stored.loss.lines is None)
+    sys.stdout.write(
+        f"\nTotal: {sum(stored.loss.bytes for stored in losses)} bytes, {known} lines"
+        + (f", and an unknown number of lines in {unknown} of the bytes" if unknown else "")
+        + "\n"
+    )
+    return 0
+
+
+def _printable(text: str) -> str:
+    """A file name cannot move the cursor."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def _time(seconds: float) -> str:
+    """Unix seconds as RFC 3339, to the second."""
+    found = datetime.fromtimestamp(seconds, UTC)
+    return found.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _downgrade_registry(options: argparse.Namespace) -> int:
+    from shipper.files.downgrade import downgrade
+
+    config = load(options)[1].config
+    directory = Path(config.data_dir)
+    with errors_of(config):
+        count = downgrade(directory)
+    sys.stdout.write(
+        f"Wrote the registry in {directory} for older versions of shipper, with the offsets of "
+        f"{count} files.\n"
+    )
     return 0
 
 

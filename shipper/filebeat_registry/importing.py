@@ -171,8 +171,10 @@ def _records(decisions: Iterable[Decision], registry: Registry, now: float) -> I
             path=file.path,
             identity=file.identity,
             inode=None if file.compressed else file.inode,
+            born=None if file.compressed else file.born,
             offset=judgement.start,
+            seen=judgement.start if file.compressed else max(judgement.start, file.size),
             mark=judgement.mark if judgement.start else NO_MARK,
             updated=now,
-            gone=None,
+            removed=None,
         )

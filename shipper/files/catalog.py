@@ -252,8 +252,13 @@ class Catalog:
         return tail.unread_lost
 
     def changes(self) -> Changes:
-        """What changed since the last call. Hand it to `failed` if it could not be saved."""
+        """What changed since the last call. Hand it to `committed` when it is saved, and to
+        `failed` if it could not be."""
         return self._history.changes()
+
+    def committed(self, changes: Changes) -> None:
+        """These changes are in the registry."""
+        self._history.committed(changes)
 
     def failed(self, changes: Changes) -> None:
         """These changes did not reach the registry: they are part of the next ones."""

@@ -1,21 +1,24 @@
 """What is remembered of an input's files: one record for each, whether it is followed at the
-moment, gone for a while, or known from before the start. Knows what changed since the registry was
-told.
+moment, removed for a while, or known from before the start. Knows what changed since the registry
+was told, and what of it is committed.
 
-    remembered --hold--> held by a tail, which has the offset --let_go--> remembered, and going
-                                                                           |
-                                            forgotten <-- after forget_after
+    remembered --hold--> held by a tail, which has the offset --close_finished--> remembered
+                                                                                      |
+                                                  forgotten <-- forget_after later, if removed
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from shipper.clock import Clock
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
-from shipper.files.registry import FileRecord, RowId
+from shipper.files.losses import Loss, LossReason, merge
+from shipper.files.rows import FileRecord, RowId, pack, unpack
 from shipper.files.tail import Tail
+
+# How many losses wait for a registry that cannot be written; the oldest are added up past it.
+_MOST_LOSSES = 1000
 
 
 @dataclass(slots=True)
@@ -24,6 +27,17 @@ class Changes:
 
     records: list[FileRecord] = field(default_factory=list)
     forgotten: list[RowId] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to learn."""
+        return not (self.records or self.forgotten or self.losses)
+
+    @property
+    def durable(self) -> bool:
+        """Whether a power cut must not undo the commit: something is released after it."""
+        return any(loss.reason is LossReason.RETENTION for loss in self.losses)
 
 
 class FileRecords:
@@ -39,41 +53,43 @@ class FileRecords:
         forget_after: float,
     ) -> None:
         """`records`: what the registry holds of this input. `on_change` is called when `changes`
-        has something to tell. `forget_after`: seconds that a file that is gone stays known."""
+        has something to tell. `forget_after`: seconds that a file that is removed stays known."""
         self._input_id = input_id
         self._clock = clock
         self._on_change = on_change
         self._forget_after = forget_after
-        self._records = {record.row: record for record in records}
+        # What no tail holds, packed: an object for each would be four times the memory.
+        self._packed: dict[RowId, bytes] = {}
         # The rows of the files that begin with the same line.
-        self._same: dict[Identity, set[RowId]] = {}
+        self._like: dict[Identity, tuple[RowId, ...] | RowId] = {}
         # What stood at an inode when it was saved.
         self._at_inode: dict[Inode, RowId] = {}
-        for record in self._records.values():
-            self._same.setdefault(record.identity, set()).add(record.row)
-            if record.inode is not None:
-                self._at_inode[record.inode] = record.row
-        # Rows of files that are gone, in the order in which they are forgotten.
-        self._going = deque(sorted(self._records, key=lambda row: self._records[row].gone or 0.0))
+        # When the files that no tail holds are forgotten (monotonic seconds), the first one first;
+        # None: when the next look at them finds them removed, their time begins.
+        self._going: dict[RowId, float | None] = {}
         # Both ways.
         self._held: dict[RowId, Tail] = {}
         self._rows: dict[Tail, RowId] = {}
         self._dirty: set[RowId] = set()
         self._forgotten: set[RowId] = set()
+        self._losses: list[Loss] = []
+        # What was handed out and is neither committed nor failed yet.
+        self._saving: dict[RowId, Changes] = {}
+        self._remember(records)
 
     @property
     def paths(self) -> list[str]:
         """Where the remembered files were."""
-        return [record.path for record in self._records.values()]
+        return [self._record(row).path for row in self._packed]
 
     def path_at(self, inode: Inode) -> str | None:
         """Where the file with that inode was, when it was saved."""
         row = self._at_inode.get(inode)
-        return None if row is None else self._records[row].path
+        return None if row is None else self._record(row).path
 
     def like(self, identity: Identity) -> list[FileRecord]:
         """The files with that first line, as they are now."""
-        return [self._current(row) for row in self._same.get(identity, ())]
+        return [self._current(row) for row in self._rows_like(identity)]
 
     def holder(self, row: RowId) -> Tail | None:
         """The tail that holds a row, if one does."""
@@ -82,16 +98,17 @@ class FileRecords:
     def hold(self, row: RowId, tail: Tail) -> None:
         """From now on the tail says what is to be remembered of that file."""
         self._rows[tail], self._held[row] = row, tail
-        self._same.setdefault(tail.identity, set()).add(row)
+        self._going.pop(row, None)
+        self._add_like(tail.identity, row)
         self.changed(row)
 
     def close_finished(self, tail: Tail) -> None:
         """The tail is done; its file is remembered as it is now, if it ever held one."""
         row = self._rows.get(tail)
         if row is not None:
-            self._records[row] = self._current(row)
+            self._packed[row] = pack(self._current(row))
             del self._rows[tail], self._held[row]
-            self._going.append(row)
+            self._going[row] = self._clock.monotonic() + self._forget_after
             self.changed(row)
 
     def changed(self, row: RowId) -> None:
@@ -105,66 +122,130 @@ class FileRecords:
         if row is not None:
             self.changed(row)
 
+    def add_loss(self, loss: Loss) -> None:
+        """The registry has to learn of a loss, together with what changes until then."""
+        self._losses.append(loss)
+        self._bound_losses()
+        self._on_change()
+
     def take_inode(self, inode: Inode, identity: Identity) -> FileRecord | None:
         """A file of that first line stands at that inode: returns another one that did, before.
 
         The kernel gives the inode of a file that is gone to the next one.
         """
         row = self._at_inode.pop(inode, None)
-        record = self._records.get(row) if row is not None else None
-        if record is None or record.row in self._held or record.identity == identity:
+        if row is None or row in self._held:
             return None
-        self._records[record.row] = replace(record, inode=None)
-        self.changed(record.row)
+        record = self._record(row)
+        if record.identity == identity:
+            return None
+        self._packed[row] = pack(replace(record, inode=None))
+        self.changed(row)
         return record
 
     def forget(self) -> None:
         """Starts the time of files that were gone when we started, and ends that of old ones."""
-        now = self._clock.now()
-        while self._going:
-            row = self._going[0]
-            record = self._records.get(row)
-            if record is None or row in self._held:
-                self._going.popleft()
-            elif record.gone is None:
-                self._going.popleft()
-                self._going.append(row)
-                self._records[row] = replace(record, gone=now)
-                self.changed(row)
-            elif now - record.gone > self._forget_after:
-                self._going.popleft()
-                self._drop(record)
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        begun, over = [], []
+        for row, end in self._going.items():
+            if end is None:
+                begun.append(row)
+            elif end < monotonic:
+                over.append(row)
             else:
-                return
+                break
+        for row in begun:
+            # To the end of the queue: nothing in it ends later.
+            del self._going[row]
+            self._going[row] = monotonic + self._forget_after
+            self._packed[row] = pack(replace(self._record(row), removed=now))
+            self.changed(row)
+        for row in over:
+            self._drop(row)
 
     def changes(self) -> Changes:
-        """What changed since the last call. Hand it to `failed` if it could not be saved."""
-        changes = Changes([self._current(row) for row in self._dirty], list(self._forgotten))
-        self._dirty, self._forgotten = set(), set()
+        """What changed since the last call. Hand it to `committed` when it is saved, and to
+        `failed` if it could not be."""
+        changes = Changes(
+            [self._current(row) for row in self._dirty], list(self._forgotten), self._losses
+        )
+        self._saving.update(dict.fromkeys((*self._dirty, *self._forgotten), changes))
+        self._dirty, self._forgotten, self._losses = set(), set(), []
         return changes
 
-    def failed(self, changes: Changes) -> None:
-        """These changes did not reach the registry: they are part of the next ones."""
-        known = (record.row for record in changes.records)
-        self._dirty.update(row for row in known if row in self._records or row in self._held)
-        self._forgotten.update(changes.forgotten)
+    def committed(self, changes: Changes) -> None:
+        """These changes are in the registry."""
+        for row in (*(record.row for record in changes.records), *changes.forgotten):
+            # It may be part of later ones by now.
+            if self._saving.get(row) is changes:
+                del self._saving[row]
 
-    def _drop(self, record: FileRecord) -> None:
-        del self._records[record.row]
-        rows = self._same[record.identity]
-        rows.discard(record.row)
-        if not rows:
-            del self._same[record.identity]
-        if record.inode is not None and self._at_inode.get(record.inode) == record.row:
+    def failed(self, changes: Changes) -> None:
+        """These changes did not reach the registry, or may not have: they are part of the next
+        ones."""
+        self.committed(changes)
+        known = (record.row for record in changes.records)
+        self._dirty.update(row for row in known if row in self._packed or row in self._held)
+        self._forgotten.update(changes.forgotten)
+        self._losses = [*changes.losses, *self._losses]
+        self._bound_losses()
+
+    def is_committed(self, row: RowId) -> bool:
+        """Whether the registry says of that row what is known now; also if nothing is known."""
+        return not (row in self._dirty or row in self._saving or row in self._forgotten)
+
+    def _bound_losses(self) -> None:
+        if len(self._losses) > _MOST_LOSSES:
+            self._losses = merge(self._losses, _MOST_LOSSES)
+
+    def _remember(self, records: Iterable[FileRecord]) -> None:
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        ends: list[tuple[float, RowId]] = []
+        for record in records:
+            self._packed[record.row] = pack(record)
+            self._add_like(record.identity, record.row)
+            if record.inode is not None:
+                self._at_inode[record.inode] = record.row
+            if record.removed is None:
+                self._going[record.row] = None
+            else:
+                # A time in the future is now: the clock was wrong then, or is.
+                age = max(0.0, now - record.removed)
+                ends.append((monotonic + self._forget_after - age, record.row))
+        self._going.update({row: end for end, row in sorted(ends)})
+
+    def _drop(self, row: RowId) -> None:
+        record = self._record(row)
+        del self._packed[row], self._going[row]
+        rows = tuple(each for each in self._rows_like(record.identity) if each != row)
+        if rows:
+            self._like[record.identity] = rows
+        else:
+            del self._like[record.identity]
+        if record.inode is not None and self._at_inode.get(record.inode) == row:
             del self._at_inode[record.inode]
-        self._dirty.discard(record.row)
-        self._forgotten.add(record.row)
+        self._dirty.discard(row)
+        self._forgotten.add(row)
         self._on_change()
+
+    def _rows_like(self, identity: Identity) -> tuple[RowId, ...]:
+        rows = self._like.get(identity, ())
+        return rows if isinstance(rows, tuple) else (rows,)
+
+    def _add_like(self, identity: Identity, row: RowId) -> None:
+        rows = self._rows_like(identity)
+        if row not in rows:
+            # A tuple is for the few that begin alike.
+            self._like[identity] = (*rows, row) if rows else row
+
+    def _record(self, row: RowId) -> FileRecord:
+        """What is remembered of a file that no tail holds."""
+        return unpack(row, self._input_id, self._packed[row])
 
     def _current(self, row: RowId) -> FileRecord:
         tail = self._held.get(row)
         if tail is None:
-            return self._records[row]
+            return self._record(row)
         # The inode of a file that we closed says nothing: it may be another's by now.
         is_open = tail.descriptor >= 0
         return FileRecord(
@@ -173,8 +254,10 @@ class FileRecords:
             path=tail.path,
             identity=tail.identity,
             inode=tail.inode if is_open else None,
+            born=tail.born if is_open else None,
             offset=tail.acks.offset,
+            seen=tail.offset + tail.unread_lost,
             mark=tail.acks.mark,
             updated=self._clock.now(),
-            gone=tail.gone if is_open else tail.gone or self._clock.now(),
+            removed=tail.gone if is_open else tail.gone or self._clock.now(),
         )

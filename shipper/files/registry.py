@@ -1,89 +1,54 @@
-"""What is remembered of each file across restarts: SQLite in write-ahead mode, one row a file.
+"""What is remembered of each file across restarts, and what was lost: SQLite, one row each.
 
 It may lag behind Elasticsearch, never lead it: only acknowledged offsets are saved. A commit is
 atomic under kill -9 at any instant; after a power cut the last commits may be missing, which costs
-sending again (the documents' ids make that harmless). A registry that cannot be read is put aside
-and a new one begun, for the same reason.
+sending again (the documents' ids make that harmless). What we decide to lose is committed so that
+it survives a power cut as well. A registry that cannot be read is put aside and a new one begun,
+for the same reason.
 
 All methods block on the disk; the daemon calls them from a worker thread, one at a time.
 """
 
 import contextlib
-import fcntl
 import os
 import sqlite3
-import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NewType
 
 from shipper.errors import RegistryError, reason_of
-from shipper.files.filesystem import Inode
-from shipper.files.identity import Identity, Mark
+from shipper.files import agent_id, database, loss_table, rows, schema
+from shipper.files.losses import Loss, LossId, StoredLoss
+from shipper.files.rows import FileRecord, RowId
 from shipper.option_names import option
 
-#: The key of a file's row; given out by the registry, never used twice.
-RowId = NewType("RowId", int)
+__all__ = ["FileRecord", "Registry", "RowId", "read_losses", "read_records"]
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE files (
-    row INTEGER PRIMARY KEY,
-    input TEXT NOT NULL,
-    path TEXT NOT NULL,
-    identity TEXT NOT NULL,
-    device INTEGER,
-    inode INTEGER,
-    offset INTEGER NOT NULL,
-    mark_length INTEGER NOT NULL,
-    mark_digest TEXT NOT NULL,
-    updated REAL NOT NULL,
-    gone REAL
-) STRICT;
-CREATE TABLE properties (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-"""
-# A path may be of any bytes, which Python's text cannot hand over as they are.
-_SAVE = """
-INSERT INTO files VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (row) DO UPDATE SET
-    path = excluded.path, device = excluded.device, inode = excluded.inode,
-    offset = excluded.offset, mark_length = excluded.mark_length,
-    mark_digest = excluded.mark_digest, updated = excluded.updated, gone = excluded.gone
-"""
-_COLUMNS = (
-    "row, input, path, identity, device, inode, offset, mark_length, mark_digest, updated, gone"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """One file as it is remembered."""
-
-    row: RowId
-    input_id: str
-    path: str
-    identity: Identity
-    #: None once the content is known to be elsewhere, or nowhere.
-    inode: Inode | None
-    #: Every byte before it is acknowledged.
-    offset: int
-    mark: Mark
-    #: Unix seconds.
-    updated: float
-    #: Unix seconds since which no path leads to the file; None while one does.
-    gone: float | None
+# Of so many losses it is known that they are saved: saving them again does nothing.
+_RECENT_LOSSES = 4096
 
 
 class Registry:
     """The registry of one data directory; while it is open, no other daemon can open it."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: int, agent_id: str) -> None:
-        self._connection = connection
+    def __init__(self, path: Path, lock: int, opened: database.Database, agent: str) -> None:
+        self._path = path
         self._lock = lock
-        self._next_row = 1 + _single(connection, "SELECT coalesce(max(row), 0) FROM files")
+        self._connection = opened.connection
+        # To see whether the file still has a name. Closing an O_PATH descriptor does not give up
+        # the locks that SQLite has on the file, as closing any other one would.
+        self._file = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        self._next_row = 1 + _single(
+            opened.connection,
+            f"SELECT coalesce(max(row), 0) FROM files WHERE row < {rows.LAST_ROW}",
+        )
+        # Rows that cannot be ours; they go with the next commit.
+        self._unusable: list[int] = []
+        self._recent_losses: dict[Loss, None] = {}
         #: A UUID that stays the same for this data directory: `agent.id` of every document.
-        self.agent_id = agent_id
+        self.agent_id = agent
+        #: What is out of the ordinary and was dealt with, in sentences for the log; complete once
+        #: `load` was called.
+        self.problems = opened.problems
 
     @classmethod
     def open(cls, directory: Path) -> tuple["Registry", str | None]:
@@ -94,26 +59,18 @@ class Registry:
         Raises:
             RegistryError: the directory cannot be made or written, or another daemon uses it.
         """
+        lock = database.lock_directory(directory)
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = os.open(directory / "shipper.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise RegistryError(
-                f"the data directory cannot be used: {reason_of(error)}",
-                where=str(directory),
-                what_to_do="make it writable for this user, or set "
-                f"{option('data_dir')} to another directory",
-            ) from error
-        try:
+            path = directory / database.FILE_NAME
+            opened = database.open_database(path)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RegistryError(
-                    "another shipper is running with this data directory",
-                    where=str(directory),
-                    what_to_do=f"stop it, or set {option('data_dir')} to another directory",
-                ) from error
-            return _open_database(directory / "registry.db", lock)
+                return cls(path, lock, opened, _agent_id(directory, opened)), opened.aside
+            except BaseException:
+                opened.connection.close()
+                raise
+        except sqlite3.Error as error:
+            os.close(lock)
+            raise database.as_registry_error(error, "cannot be opened", path) from error
         except BaseException:
             os.close(lock)
             raise
@@ -129,9 +86,7 @@ class Registry:
     def origin(self) -> str | None:
         """From where its first records were taken over, and when, in words; None if they were
         not."""
-        found = self._connection.execute("SELECT value FROM properties WHERE name = 'origin'")
-        row = found.fetchone()
-        return None if row is None else str(row[0])
+        return _property(self._connection, "origin")
 
     def new_row(self) -> RowId:
         """A key for a file that is not in the registry yet."""
@@ -140,79 +95,153 @@ class Registry:
         return row
 
     def load(self) -> list[FileRecord]:
-        """All files that are remembered."""
-        return _load(self._connection)
+        """All files that are remembered. Rows that cannot be ours are left out, and removed by the
+        next commit; `problems` says which they are.
+
+        Raises:
+            RegistryError: the disk does not let it be read.
+        """
+        try:
+            records, unusable = rows.load(self._connection, schema.VERSION)
+        except sqlite3.Error as error:
+            raise database.as_registry_error(error, "cannot be read", self._path) from error
+        self._unusable = [each.row for each in unusable]
+        self.problems += [
+            "a row of the registry cannot be ours and is ignored; its file is read from its "
+            f"beginning: {each.words}"
+            for each in unusable
+        ]
+        return records
 
     def save(
         self,
         records: Iterable[FileRecord],
         forgotten: Iterable[RowId] = (),
         *,
+        losses: Iterable[Loss] = (),
+        durable: bool = False,
         origin: str | None = None,
     ) -> None:
-        """Writes these records and deletes the forgotten ones, all or nothing. `origin`: from where
-        they were taken over, if they were.
+        """Writes these records and losses and deletes the forgotten records, all or nothing.
+
+        `durable`: a power cut does not undo it. `origin`: from where they were taken over, if they
+        were. Saving the same losses again is harmless.
 
         Raises:
             RegistryError: nothing was written (the disk is full, say); saving again later is safe.
         """
-        rows = [
-            (
-                record.row,
-                record.input_id,
-                os.fsencode(record.path),
-                record.identity,
-                record.inode.device if record.inode else None,
-                record.inode.number if record.inode else None,
-                record.offset,
-                record.mark.length,
-                record.mark.digest,
-                record.updated,
-                record.gone,
-            )
-            for record in records
-        ]
-        try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany(_SAVE, rows)
-                self._connection.executemany(
-                    "DELETE FROM files WHERE row = ?", [(row,) for row in forgotten]
+        new = [loss for loss in losses if loss not in self._recent_losses]
+        with self._writing(durable=durable) as connection:
+            rows.save(connection, records)
+            rows.delete(connection, (*forgotten, *self._unusable))
+            loss_table.record(connection, new)
+            if origin is not None:
+                connection.execute(
+                    "INSERT INTO properties VALUES ('origin', CAST(? AS TEXT))",
+                    (os.fsencode(origin),),
                 )
-                if origin is not None:
-                    self._connection.execute(
-                        "INSERT INTO properties VALUES ('origin', CAST(? AS TEXT))",
-                        (os.fsencode(origin),),
-                    )
-        except sqlite3.Error as error:
-            raise RegistryError(
-                f"the registry could not be written: {error}",
-                where="registry.db",
-                what_to_do="check the free space and the permissions of the data directory; "
-                "shipper tries again",
-            ) from error
+        self._unusable.clear()
+        self._recent_losses.update(dict.fromkeys(new))
+        for old in list(self._recent_losses)[:-_RECENT_LOSSES]:
+            del self._recent_losses[old]
+
+    def unshipped(self, limit: int) -> list[StoredLoss]:
+        """The oldest losses of which no document is acknowledged, `limit` at the most.
+
+        What was handed out does not change any more, nor in a later process: the id of its document
+        stays the same.
+
+        Raises:
+            RegistryError: that could not be written down; nothing was handed out.
+        """
+        with self._writing(durable=True) as connection:
+            return loss_table.offer(connection, limit)
+
+    def losses_shipped(self, ids: Iterable[LossId]) -> None:
+        """The documents of these losses are acknowledged. Raises RegistryError, as `save` does."""
+        with self._writing() as connection:
+            loss_table.mark_shipped(connection, ids)
 
     def close(self) -> None:
         """Gives the data directory free."""
         self._connection.close()
+        os.close(self._file)
         os.close(self._lock)
+
+    @contextlib.contextmanager
+    def _writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction, on a file that has its name."""
+        try:
+            self._put_back_if_removed()
+            database.set_durable(self._connection, durable)
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+        except sqlite3.Error as error:
+            raise database.as_registry_error(
+                error, "could not be written", self._path, again=True
+            ) from error
+
+    def _put_back_if_removed(self) -> None:
+        """What is written to a file without a name is gone with the process."""
+        try:
+            if self._path.exists():
+                if os.fstat(self._file).st_nlink:
+                    return
+                raise RegistryError(
+                    "the registry could not be written: another file took its place while shipper "
+                    f"runs ({option('data_dir')} {self._path.parent})",
+                    where=str(self._path),
+                    what_to_do="start shipper again to use that file, or remove it: what shipper "
+                    "remembers is then written anew",
+                )
+            self._connection = database.restore(self._connection, self._path)
+            os.close(self._file)
+            self._file = os.open(self._path, os.O_PATH | os.O_CLOEXEC)
+            agent_id.write(self._path.parent, self.agent_id)
+        except OSError as error:
+            raise RegistryError(
+                f"the registry was removed and cannot be put back: {reason_of(error)} "
+                f"({option('data_dir')} {self._path.parent})",
+                where=str(self._path),
+                what_to_do=f"make {option('data_dir')} a directory that this user may write; "
+                "shipper tries again",
+            ) from error
 
 
 def read_records(directory: Path) -> list[FileRecord]:
     """What the registry in `directory` remembers, without disturbing a daemon that uses it.
 
-    It is for showing: what is not UTF-8 in a path has replacement characters.
+    It is for showing: what is not UTF-8 in a path has replacement characters, and rows that cannot
+    be used are left out.
 
     Raises:
         RegistryError: there is none, or it cannot be read.
     """
-    path = directory / "registry.db"
+    with _reading(directory) as (connection, version):
+        return rows.load(connection, version)[0]
+
+
+def read_losses(directory: Path) -> list[StoredLoss]:
+    """The losses that the registry in `directory` remembers, in the same way.
+
+    Raises:
+        RegistryError: there is none, or it cannot be read.
+    """
+    with _reading(directory) as (connection, version):
+        # The registry of an older shipper, which recorded none, unless it was downgraded to that.
+        if version == 1 and not schema.has_losses(connection):
+            return []
+        return loss_table.load(connection)[0]
+
+
+@contextlib.contextmanager
+def _reading(directory: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
+    path = directory / database.FILE_NAME
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        ) as connection:
+        with contextlib.closing(database.open_to_read(path)) as connection:
             connection.text_factory = lambda text: text.decode("utf-8", "replace")
-            return _load(connection)
+            yield connection, schema.version_of(connection)
     except sqlite3.Error as error:
         raise RegistryError(
             f"the registry cannot be read: {error}",
@@ -222,94 +251,33 @@ def read_records(directory: Path) -> list[FileRecord]:
         ) from error
 
 
-def _load(connection: sqlite3.Connection) -> list[FileRecord]:
-    return [
-        FileRecord(
-            RowId(row),
-            input_id,
-            path,
-            Identity(identity),
-            None if inode is None else Inode(device, inode),
-            offset,
-            Mark(mark_length, mark_digest),
-            updated,
-            gone,
+def _agent_id(directory: Path, opened: database.Database) -> str:
+    """The one of the file; else the registry's, or a new one. It is in both from now on.
+
+    Raises RegistryError and sqlite3.Error.
+    """
+    kept = agent_id.read(directory)
+    remembered = agent_id.valid(_property(opened.connection, "agent.id") or "")
+    agent = kept or remembered or agent_id.new()
+    if remembered != agent:
+        opened.connection.execute(
+            "INSERT OR REPLACE INTO properties VALUES ('agent.id', ?)", (agent,)
         )
-        for (
-            row,
-            input_id,
-            path,
-            identity,
-            device,
-            inode,
-            offset,
-            mark_length,
-            mark_digest,
-            updated,
-            gone,
-        ) in connection.execute(f"SELECT {_COLUMNS} FROM files ORDER BY row")
-    ]
+    if kept is None:
+        try:
+            agent_id.write(directory, agent)
+        except OSError as error:
+            # The registry has it: shipping does not wait for the second copy.
+            opened.problems.append(
+                f"the agent id could not be written to {directory / agent_id.FILE_NAME}, and is "
+                f"only in the registry: {reason_of(error)}; the next start tries it again"
+            )
+    return agent
 
 
-def _open_database(path: Path, lock: int) -> tuple[Registry, str | None]:
-    try:
-        return Registry(*_connect(path, lock)), None
-    except (sqlite3.DatabaseError, _UnusableError) as error:
-        # SQLITE_ERROR: its tables are not ours.
-        if isinstance(error, sqlite3.OperationalError) and (
-            error.sqlite_errorcode != sqlite3.SQLITE_ERROR
-        ):
-            # The disk is full, say, or read-only: nothing is wrong with the file.
-            raise RegistryError(
-                f"the registry cannot be opened: {error}",
-                where=str(path),
-                what_to_do="check the free space and the permissions of the data directory",
-            ) from error
-    aside = _put_aside(path)
-    return Registry(*_connect(path, lock)), aside
-
-
-class _UnusableError(Exception):
-    """The registry was written by a later shipper, or is damaged somewhere."""
-
-
-def _connect(path: Path, lock: int) -> tuple[sqlite3.Connection, int, str]:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
-    connection.text_factory = os.fsdecode
-    try:
-        version = _single(connection, "PRAGMA user_version")
-        if version > _SCHEMA_VERSION:
-            raise _UnusableError
-        connection.execute("PRAGMA journal_mode = WAL")
-        # In WAL mode NORMAL survives any crash of the process, and a power cut loses commits but
-        # never the file (sqlite.org/pragma.html#pragma_synchronous).
-        connection.execute("PRAGMA synchronous = NORMAL")
-        if version == 0:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
-        # All of it, now: damage that shows later would end the daemon.
-        if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise _UnusableError
-        connection.execute(f"SELECT {_COLUMNS} FROM files LIMIT 1")
-        connection.execute(
-            "INSERT OR IGNORE INTO properties VALUES ('agent.id', ?)", (str(uuid.uuid4()),)
-        )
-        found = connection.execute("SELECT value FROM properties WHERE name = 'agent.id'")
-        agent_id: str = found.fetchone()[0]
-    except BaseException:
-        connection.close()
-        raise
-    return connection, lock, agent_id
-
-
-def _put_aside(path: Path) -> str:
-    """Renames an unreadable registry so that it can be looked at later; returns its new name."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    path.rename(aside)
-    for leftover in ("-wal", "-shm"):
-        path.with_name(path.name + leftover).unlink(missing_ok=True)
-    return str(aside)
+def _property(connection: sqlite3.Connection, name: str) -> str | None:
+    found = connection.execute("SELECT value FROM properties WHERE name = ?", (name,)).fetchone()
+    return None if found is None else str(found[0])
 
 
 def _single(connection: sqlite3.Connection, query: str) -> int:

@@ -115,6 +115,8 @@ class Tail:
         self._modified = self._compared = 0
         self.path = path
         self.inode = inode
+        #: When it came into being (nanoseconds since the Unix epoch); None if unknown.
+        self.born: int | None = None
         self.state = State.WAITING
         #: In bytes, when it was last looked at.
         self.size = 0

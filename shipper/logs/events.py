@@ -288,6 +288,13 @@ REGISTRY_REPLACED = LogEvent(
     "`shipper.put_aside` is the damaged one; `event.reason` says what is sent twice. Check the "
     "disk.",
 )
+REGISTRY_PROBLEM = LogEvent(
+    "registry-problem",
+    Level.WARNING,
+    "registry is used with a restriction",
+    "At the start; `event.reason` says which: rows that are ignored, or a file system without "
+    "shared memory maps.",
+)
 REGISTRY_COMMIT_FAILED = LogEvent(
     "registry-commit-failed",
     Level.ERROR,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import pty
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from shipper.clock import SystemClock
 from shipper.config.load import SEARCH_PATHS
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity, Mark
+from shipper.files.losses import Loss, LossReason
 from shipper.files.registry import FileRecord, Registry
 from shipper.output.dead_letter import DeadLetter, line_of
 from tests.conftest import MakeShipper
@@ -598,6 +602,43 @@ class TestRegistryImport:
         assert "Filebeat is still running with this registry" in dry.stderr
 
 
+def record_losses(data_dir: Path) -> None:
+    """Three of them: with and without lines, and one of several files."""
+    lost = Loss(
+        input_id="tetragon",
+        path="/l/a\x1b[2J\udcff.log",
+        identity=Identity("00112233445566aa"),
+        start=500,
+        end=2000,
+        bytes=1500,
+        lines=12,
+        reason=LossReason.RETENTION,
+        time=1_764_000_000.0,
+    )
+    registry, _ = Registry.open(data_dir)
+    registry.save(
+        [],
+        losses=[
+            lost,
+            replace(
+                lost,
+                path="/l/b",
+                bytes=70,
+                lines=None,
+                reason=LossReason.VANISHED,
+                time=1_764_000_001.0,
+            ),
+            Loss(
+                *("", "", Identity(""), 0, 0, 9, 1),
+                reason=LossReason.REWRITTEN,
+                time=1_764_000_002.0,
+                merged=40,
+            ),
+        ],
+    )
+    registry.close()
+
+
 class TestRegistry:
     @pytest.fixture
     def remembered(self, tmp_path: Path, config: dict[str, Any]) -> str:
@@ -608,10 +649,30 @@ class TestRegistry:
         registry.save(
             [
                 FileRecord(
-                    registry.new_row(), "tetragon", "/b", identity, Inode(1, 2), 7, mark, now, None
+                    row=registry.new_row(),
+                    input_id="tetragon",
+                    path="/b",
+                    identity=identity,
+                    inode=Inode(1, 2),
+                    born=None,
+                    offset=7,
+                    seen=9,
+                    mark=mark,
+                    updated=now,
+                    removed=None,
                 ),
                 FileRecord(
-                    registry.new_row(), "tetragon", "/a", identity, None, 12345, mark, now, now
+                    row=registry.new_row(),
+                    input_id="tetragon",
+                    path="/a",
+                    identity=identity,
+                    inode=None,
+                    born=None,
+                    offset=12345,
+                    seen=12345,
+                    mark=mark,
+                    updated=now,
+                    removed=now,
                 ),
             ]
         )
@@ -632,9 +693,70 @@ class TestRegistry:
         assert (done.returncode, done.stderr) == (0, "")
         gone, there = map(json.loads, done.stdout.splitlines())
         assert (gone["path"], gone["offset"], gone["inode"]) == ("/a", 12345, None)
-        assert (there["path"], there["offset"], there["gone"]) == ("/b", 7, None)
+        assert (there["path"], there["offset"], there["removed"]) == ("/b", 7, None)
         assert there["inode"] == {"device": 1, "number": 2}
         assert there["mark"] == {"length": 3, "digest": "abc"}
+
+    def test_losses_are_shown_with_their_sums(
+        self, remembered: str, config: dict[str, Any]
+    ) -> None:
+        assert run("registry", "losses", "-c", remembered).stdout == "No losses are recorded.\n"
+        record_losses(Path(config["data_dir"]))
+        done = run("registry", "losses", "-c", remembered)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == (
+            "TIME                  REASON              BYTES       LINES  PATH\n"
+            "2025-11-24T16:00:00Z  retention            1500          12  /l/a\\x1b[2J\ufffd.log\n"
+            "2025-11-24T16:00:01Z  vanished               70     unknown  /l/b\n"
+            "2025-11-24T16:00:02Z  rewritten               9           1  (40 older losses)\n"
+            "\n"
+            "Total: 1579 bytes, 13 lines, and an unknown number of lines in 70 of the bytes\n"
+        )
+
+    def test_losses_as_json_are_an_object_a_line(
+        self, remembered: str, config: dict[str, Any]
+    ) -> None:
+        assert run("registry", "losses", "--json", "-c", remembered).stdout == ""
+        record_losses(Path(config["data_dir"]))
+        done = run("registry", "losses", "--json", "-c", remembered)
+        assert (done.returncode, done.stderr) == (0, "")
+        first, second, _ = map(json.loads, done.stdout.splitlines())
+        assert first == {
+            "id": 1,
+            "input_id": "tetragon",
+            "path": "/l/a\x1b[2J\ufffd.log",
+            "identity": "00112233445566aa",
+            "start": 500,
+            "end": 2000,
+            "bytes": 1500,
+            "lines": 12,
+            "reason": "retention",
+            "time": "2025-11-24T16:00:00Z",
+            "merged": 1,
+            "state": "new",
+        }
+        assert second["lines"] is None
+
+    def test_a_registry_for_an_older_shipper_is_written_and_used_again(
+        self, remembered: str, config: dict[str, Any]
+    ) -> None:
+        done = run("registry", "downgrade", "-c", remembered)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "of 2 files" in done.stdout
+        assert config["data_dir"] in done.stdout
+        with contextlib.closing(sqlite3.connect(f"{config['data_dir']}/registry.db")) as database:
+            assert database.execute("PRAGMA user_version").fetchone() == (1,)
+            found = database.execute("SELECT path, offset FROM files ORDER BY path").fetchall()
+        assert found == [("/a", 12345), ("/b", 7)]
+        assert run("registry", "show", "-c", remembered).stdout.count("\n") == 3
+        registry, aside = Registry.open(Path(config["data_dir"]))
+        assert aside is None
+        assert [record.offset for record in registry.load()] == [7, 12345]
+        # Not beside a daemon.
+        done = run("registry", "downgrade", "-c", remembered)
+        registry.close()
+        assert done.returncode == 1
+        assert told(done)[0].endswith(": another shipper is running with this data directory")
 
     def test_it_can_be_shown_beside_a_running_daemon(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from shipper.errors import RegistryError
+from shipper.files.registry import read_records
 from tests.conftest import MakeShipper
 from tests.e2e.shipping import assert_delivered_once, lines_read, ship, ship_and_stop
 from tests.support.bulk_server import BulkServer
@@ -262,15 +265,25 @@ def test_the_registry_is_deleted_while_the_daemon_runs(
     process.start()
     log_directory.write(20)
     bulk_server.wait_for_lines(20)
-    for file in (tmp_path / "daemon/data").glob("registry.db*"):
+    data = tmp_path / "daemon/data"
+    for file in data.glob("registry.db*"):
         file.unlink()
     log_directory.write(20)
     bulk_server.wait_for_lines(40)
+    size = log_directory.log.stat().st_size
+
+    def is_saved() -> bool:
+        with contextlib.suppress(RegistryError):
+            return [found.offset for found in read_records(data)] == [size]
+        return False
+
+    process.wait_until(is_saved, "the registry is there again")
     process.kill9()
     again = shipper(directory=tmp_path / "daemon")
     again.start()
     log_directory.write(5)
     assert_all_there_once(again, bulk_server, log_directory)
+    assert again.metrics().by("shipper_events_total", "outcome")["already_delivered"] == 0
 
 
 def test_only_what_is_added_is_shipped_with_start_at_end(

@@ -3,8 +3,10 @@ goes."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,28 @@ def test_a_damaged_registry_is_put_aside_and_shipping_goes_on(
     assert (data / "registry.db.damaged-1").exists()
     [said] = process.logged("registry-replaced")
     assert said["shipper.put_aside"].endswith("registry.db.damaged-1")
+
+
+def test_a_row_of_the_registry_that_cannot_be_ours_stops_nothing(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    log_directory.write(50)
+    process = shipper(directory=tmp_path / "one")
+    process.start()
+    bulk_server.wait_for_lines(50)
+    process.wait_until_idle()
+    process.kill9()
+    database = tmp_path / "one" / "data" / "registry.db"
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("UPDATE files SET offset = -1")
+    again = shipper(directory=tmp_path / "one")
+    again.start()
+    log_directory.write(10)
+    bulk_server.wait_for_lines(60)
+    assert bulk_server.audit(60).passed
+    [said] = again.logged("registry-problem")
+    assert "is ignored" in said["event.reason"]
+    assert str(log_directory.log) in said["event.reason"]
 
 
 def test_ids_sort_as_the_lines_of_a_file_do(

@@ -10,6 +10,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ from shipper.filebeat_registry.entries import Unused
 from shipper.filebeat_registry.importing import import_at_start, import_now, plan_import
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.filebeat_registry.report import decision_in_words
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.filesystem import FileFacts, FileSystem, Inode
 from shipper.files.identity import NO_MARK, identity_of, mark_of
 from shipper.files.registry import FileRecord, Registry
 from tests.support.filebeat import (
@@ -47,6 +48,18 @@ class AgelessFileSystem(FileSystem):
 
     def born(self, descriptor: int) -> int | None:
         return None
+
+
+class LargeInodes(FileSystem):
+    """As overlayfs, NFS and FUSE number their files."""
+
+    def facts(self, descriptor: int) -> FileFacts:
+        facts = super().facts(descriptor)
+        return replace(facts, inode=replace(facts.inode, number=facts.inode.number + 2**63))
+
+    def inode_of(self, path: str) -> Inode | None:
+        inode = super().inode_of(path)
+        return inode and replace(inode, number=inode.number + 2**63)
 
 
 class World:
@@ -150,7 +163,18 @@ class TestAFileThatIsStillThere:
         assert record.mark == mark_of(content[:offset])
         assert record.identity == identity_of(content)
         assert record.inode == Inode(found.st_dev, found.st_ino)
-        assert (record.input_id, record.path, record.gone) == (INPUT, str(world.log), None)
+        assert record.seen == found.st_size
+        assert (record.input_id, record.path, record.removed) == (INPUT, str(world.log), None)
+
+    def test_that_is_so_with_inodes_of_64_bits(self, world: World) -> None:
+        offset = world.write(20)
+        found = world.log.stat()
+        large = found.st_ino + 2**63
+        world.filebeat.read(world.log, offset, identity=f"native::{large}-{found.st_dev}")
+        world.filesystem = LargeInodes()
+        (record,) = world.records()
+        assert record.offset == offset
+        assert record.inode == Inode(found.st_dev, large)
 
     def test_that_is_so_without_the_files_age_and_without_its_time(self, world: World) -> None:
         offset = world.write(20)
@@ -521,15 +545,17 @@ class TestOnceOnly:
         world.filebeat.read(world.log, world.write(10))
         registry, _ = Registry.open(world.data)
         mine = FileRecord(
-            registry.new_row(),
-            INPUT,
-            str(world.log),
-            identity_of(world.log.read_bytes()) or pytest.fail("no line"),
-            None,
-            0,
-            NO_MARK,
-            0.0,
-            None,
+            row=registry.new_row(),
+            input_id=INPUT,
+            path=str(world.log),
+            identity=identity_of(world.log.read_bytes()) or pytest.fail("no line"),
+            inode=None,
+            born=None,
+            offset=0,
+            seen=0,
+            mark=NO_MARK,
+            updated=0.0,
+            removed=None,
         )
         registry.save([mine])
         registry.close()

@@ -607,7 +607,7 @@ async def test_the_time_of_a_file_that_was_gone_at_the_start_begins_then(world: 
     await world.clock.advance(10 * FORGET_AFTER)
     world.scan()
     world.commit()
-    assert [record.gone for record in world.saved.values()] == [world.clock.now()]
+    assert [record.removed for record in world.saved.values()] == [world.clock.now()]
     await world.clock.advance(FORGET_AFTER + 1)
     world.scan()
     world.commit()

@@ -11,6 +11,8 @@ changelog:
         "files.size": ADDED,
         "properties": "settings",                   # a table
         "properties.origin": REMOVED,
+        "data/new.file": ADDED,                     # a file of the data directory
+        'user_version {"value": 1}': 'user_version {"value": 2}',   # a whole row
     }
 
 A histogram is named without `_bucket`, `_sum` and `_count`. Whoever records anew empties the table.
@@ -29,6 +31,14 @@ ADDED = "+"
 CHANGED: dict[str, str] = {
     # Logging has a bounded queue; what does not fit is counted.
     "shipper_log_messages_dropped_total": ADDED,
+    # The registry's version 2: 64-bit inodes, how far a file was seen, losses.
+    'user_version {"value": 1}': 'user_version {"value": 2}',
+    "files.gone": "files.removed",
+    "files.born": ADDED,
+    "files.seen": ADDED,
+    "losses": ADDED,
+    # The agent id outlives the registry.
+    "data/agent.id": ADDED,
 }
 
 _OF_HISTOGRAM = re.compile(r"_(?:bucket|sum|count)$")
@@ -48,6 +58,7 @@ def without_added(text: str, changed: Mapping[str, str] = CHANGED) -> str:
 
 def _renamed(line: str, changed: Mapping[str, str]) -> str | None:
     """Return a line with today's names; None if it is not there today."""
+    line = changed.get(line, line)
     table, space, row = line.partition(" {")
     if space:
         return _renamed_row(table, json.loads("{" + row), changed)

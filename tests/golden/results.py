@@ -20,6 +20,7 @@ from tests.golden.scenarios import Scenario
 from tests.golden.stage import Stage
 from tests.golden.surroundings import Arrival, RecordingServer
 
+FILES = "files.txt"
 METRICS = "metrics.txt"
 REGISTRY = "registry.txt"
 REQUESTS = "requests.ndjson"
@@ -60,7 +61,7 @@ def _results(stage: Stage, *, ordered: bool) -> dict[str, str]:
         REQUESTS: _requests(stage.server.arrivals, ordered=ordered),
         REGISTRY: _registry(stage.data / "registry.db"),
         METRICS: "".join(_metrics(stage)),
-        "files.txt": "".join(_files(stage)),
+        FILES: "".join(_files(stage)),
         "dead-letters.ndjson": "".join(path.read_text("utf-8") for path in letters),
         "output.ndjson": "".join(_output(stage.root / "output")),
     }

@@ -20,7 +20,7 @@ import pytest
 
 from tests.golden.changed import ADDED, CHANGED, REMOVED, as_recorded_now, without_added
 from tests.golden.record import RECORDED
-from tests.golden.results import METRICS, REGISTRY, play, read
+from tests.golden.results import FILES, METRICS, REGISTRY, play, read
 from tests.golden.scenarios import SCENARIOS
 
 MOST_LINES = 60
@@ -43,7 +43,7 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     found = []
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name, ""), now.get(name, "")
-        if name in (METRICS, REGISTRY):
+        if name in (FILES, METRICS, REGISTRY):
             old, new = as_recorded_now(old), without_added(new)
         if old != new:
             found.append(_difference(name, old.splitlines(), new.splitlines()))
@@ -91,6 +91,8 @@ def test_a_difference_is_shown_where_it_is() -> None:
 
 RECORDING = """\
 # at the end
+data/one
+user_version {"value": 1}
 shipper_old_total{a="b"} 1.0
 shipper_gone_total 2.0
 shipper_seconds_bucket{le="1"} 3.0
@@ -100,6 +102,9 @@ properties {"name": "n"}
 
 TODAY = """\
 # at the end
+data/one
+data/two
+user_version {"value": 2}
 shipper_new_total{a="b"} 1.0
 shipper_time_bucket{le="1"} 3.0
 shipper_more_total 4.0
@@ -114,6 +119,8 @@ CHANGES = {
     "files.was": "files.is",
     "files.size": ADDED,
     "properties": REMOVED,
+    "data/two": ADDED,
+    'user_version {"value": 1}': 'user_version {"value": 2}',
 }
 
 

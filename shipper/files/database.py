@@ -1,0 +1,298 @@
+"""The SQLite file of the registry: its lock, how it is opened, and its errors in words.
+
+It is in write-ahead mode, which needs a map of memory that processes share. Where the file system
+has none (FUSE without shared maps, some network file systems), it is in rollback mode: the same
+promises, a few more fsyncs a commit.
+
+The files of SQLite are for this user alone, whatever the umask.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shipper.errors import RegistryError, reason_of
+from shipper.files import schema
+from shipper.option_names import option
+
+FILE_NAME = "registry.db"
+_LOCK_NAME = "shipper.lock"
+
+#: What SQLite puts beside the file.
+_COMPANIONS = ("-wal", "-shm", "-journal")
+
+# How a file system says that it cannot share memory maps. SQLITE_PROTOCOL and SQLITE_CANTOPEN also
+# mean other things, which rollback mode then runs into as well.
+_NO_SHARED_MEMORY = frozenset(
+    {
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+        sqlite3.SQLITE_IOERR_SHMLOCK,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+
+# What SQLite says with its own words only ("database or disk is full").
+_REASONS = {
+    sqlite3.SQLITE_FULL: "no space left on device",
+    sqlite3.SQLITE_READONLY: "the file or its file system is read-only",
+    sqlite3.SQLITE_PERM: "permission denied",
+    sqlite3.SQLITE_BUSY: "another process has it locked",
+}
+_ADVICE = {
+    sqlite3.SQLITE_FULL: f"free space on the disk of {option('data_dir')}",
+    sqlite3.SQLITE_READONLY: f"make {option('data_dir')} writable for this user",
+    sqlite3.SQLITE_PERM: f"make {option('data_dir')} writable for this user",
+    sqlite3.SQLITE_BUSY: "end what reads or writes registry.db",
+}
+_CHECK = f"check the space and the permissions of {option('data_dir')}"
+
+
+@dataclass(slots=True)
+class Database:
+    """An open registry file."""
+
+    connection: sqlite3.Connection
+    #: Where a file that could not be read was put aside, if one was.
+    aside: str | None = None
+    #: What an operator should know, in sentences.
+    problems: list[str] = field(default_factory=list)
+
+
+class UnusableError(Exception):
+    """The registry was written by a later shipper, or is damaged somewhere."""
+
+
+def lock_directory(directory: Path) -> int:
+    """Makes the data directory if it is missing, and locks it; returns the lock's descriptor.
+
+    Raises:
+        RegistryError: it cannot be made or written, or another daemon uses it.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = _private(directory / _LOCK_NAME)
+    except OSError as error:
+        raise RegistryError(
+            f"the data directory cannot be used: {reason_of(error)}",
+            where=str(directory),
+            what_to_do="make it writable for this user, or set "
+            f"{option('data_dir')} to another directory",
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise RegistryError(
+            "another shipper is running with this data directory",
+            where=str(directory),
+            what_to_do=f"stop it, or set {option('data_dir')} to another directory",
+        ) from error
+    return lock
+
+
+def open_database(path: Path) -> Database:
+    """Opens the registry, made or brought up to date where that is needed.
+
+    Raises:
+        RegistryError: the disk does not let it be opened. Nothing is wrong with the file.
+    """
+    try:
+        return _open(path)
+    except UnusableError:
+        pass
+    except sqlite3.DatabaseError as error:
+        # SQLITE_ERROR: its tables are not ours.
+        if isinstance(error, sqlite3.OperationalError) and (_code(error) != sqlite3.SQLITE_ERROR):
+            raise as_registry_error(error, "cannot be opened", path) from error
+    try:
+        aside = _put_aside(path)
+        database = _open(path)
+    except sqlite3.Error as error:
+        raise as_registry_error(error, "cannot be opened", path) from error
+    except OSError as error:
+        raise _cannot_be_opened(error, path) from error
+    database.aside = aside
+    return database
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """The registry as it is, whatever its version, beside a daemon too. Raises sqlite3.Error."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def as_registry_error(
+    error: sqlite3.Error, what: str, path: Path, *, again: bool = False
+) -> RegistryError:
+    """What an error of SQLite says to an operator.
+
+    `what`: what is not possible, such as "could not be written"; `again`: it is tried again.
+    """
+    code = _code(error)
+    reason = _REASONS.get(code & 0xFF, str(error))
+    if code & 0xFF == sqlite3.SQLITE_IOERR:
+        name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
+        reason = f"{_why_io(path.parent) or reason} ({name})"
+    advice = _ADVICE.get(code & 0xFF, _CHECK)
+    return RegistryError(
+        f"the registry {what}: {reason} ({option('data_dir')} {path.parent})",
+        where=str(path),
+        what_to_do=f"{advice}; shipper tries again" if again else advice,
+    )
+
+
+def set_durable(connection: sqlite3.Connection, durable: bool) -> None:
+    """Whether the next commits survive a power cut.
+
+    In write-ahead mode NORMAL survives any crash of the process, and a power cut loses commits but
+    never the file. FULL syncs each commit; in rollback mode it takes EXTRA, which syncs the
+    directory as well (sqlite.org/pragma.html#pragma_synchronous). EXTRA is FULL in the former.
+    """
+    connection.execute(f"PRAGMA synchronous = {'EXTRA' if durable else 'NORMAL'}")
+
+
+def restore(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """Puts a registry back whose file was removed while it was open, from the open connection.
+
+    Closes that one, and returns another. Raises sqlite3.Error and OSError.
+    """
+    copy = path.with_name(f"{path.name}.new")
+    copy.unlink(missing_ok=True)
+    os.close(_private(copy))
+    with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as target:
+        connection.backup(target)
+    for leftover in _COMPANIONS:
+        # Of the old file. With another one they would be taken for changes of that.
+        path.with_name(path.name + leftover).unlink(missing_ok=True)
+    copy.rename(path)
+    restored = _connect(path)[0]
+    connection.close()
+    return restored
+
+
+def _open(path: Path) -> Database:
+    try:
+        os.close(_private(path))
+    except OSError as error:
+        raise _cannot_be_opened(error, path) from error
+    for companion in _COMPANIONS:
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            path.with_name(path.name + companion).chmod(0o600)
+    connection, problem = _connect(path)
+    try:
+        version = schema.version_of(connection)
+        if version not in range(schema.VERSION + 1):
+            raise UnusableError
+        # All of it, now: damage that shows later would end the daemon.
+        if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise UnusableError
+        if version < schema.VERSION:
+            schema.bring_up_to_date(connection, version)
+        if not schema.is_ours(connection):
+            raise UnusableError
+    except BaseException:
+        connection.close()
+        raise
+    return Database(connection, problems=[problem] if problem else [])
+
+
+def _connect(path: Path) -> tuple[sqlite3.Connection, str | None]:
+    """A connection that is ready to be used, and what is to be said of it, if anything."""
+    problem = None
+    connection = _raw(path)
+    try:
+        try:
+            # The version first: a file of a later shipper is left as it is.
+            if schema.version_of(connection) > schema.VERSION:
+                return connection, None
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            # That the maps cannot be shared shows with the first access only.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if _NO_SHARED_MEMORY.isdisjoint((_code(error), _code(error) & 0xFF)):
+                raise
+            connection.close()
+            connection = _raw(path)
+            mode = _leave_wal(connection)
+        if mode != "wal":
+            problem = (
+                f"the file system of {path.parent} has no shared memory maps: the "
+                f"registry uses SQLite's journal mode `{mode}`, which is safe and syncs more often"
+            )
+        set_durable(connection, False)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, problem
+
+
+def _raw(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    connection.text_factory = os.fsdecode
+    return connection
+
+
+def _leave_wal(connection: sqlite3.Connection) -> str:
+    """Rollback mode. A file that is in write-ahead mode can be read without shared memory by who
+    has it alone (sqlite.org/wal.html#use_of_wal_without_shared_memory), which our lock says."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    mode: str = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+    # `shipper registry show` reads beside us.
+    connection.execute("PRAGMA locking_mode = NORMAL")
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return mode
+
+
+def _private(path: Path) -> int:
+    """Opens a file, made if it is missing, for this user alone."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # The umask may have taken away more; a file of before may have given more. It may be another
+    # user's that we may write all the same.
+    with contextlib.suppress(PermissionError):
+        os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def _put_aside(path: Path) -> str:
+    """Renames an unreadable registry so that it can be looked at later; returns its new name."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    for leftover in _COMPANIONS:
+        path.with_name(path.name + leftover).unlink(missing_ok=True)
+    return str(aside)
+
+
+def _cannot_be_opened(error: OSError, path: Path) -> RegistryError:
+    return RegistryError(
+        f"the registry cannot be opened: {reason_of(error)} ({option('data_dir')} {path.parent})",
+        where=str(path),
+        what_to_do=_CHECK,
+    )
+
+
+def _why_io(directory: Path) -> str | None:
+    """What SQLite's "disk I/O error" may be; it does not hand on what the system said."""
+    try:
+        found = os.statvfs(directory)
+    except OSError as error:
+        return reason_of(error)
+    if found.f_flag & os.ST_RDONLY:
+        return os.strerror(errno.EROFS).lower()
+    if not found.f_bavail:
+        return os.strerror(errno.ENOSPC).lower()
+    return None
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's extended code; 0 for what Python's module itself finds wrong."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code

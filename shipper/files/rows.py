@@ -1,0 +1,232 @@
+"""A file as the registry remembers it, and how its row is written and read.
+
+What is read is foreign bytes: a row that we cannot have written is named, never believed.
+"""
+
+import math
+import os
+import re
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NewType
+
+import msgspec
+
+from shipper.files.filesystem import Inode
+from shipper.files.identity import MARK_BYTES, Identity, Mark
+
+#: The key of a file's row; given out by the registry, never used twice.
+RowId = NewType("RowId", int)
+
+#: A key past it was not given out by us.
+LAST_ROW = 2**48
+
+_COLUMNS = (
+    "row, input, path, identity, device, inode, born, offset, seen, mark_length, mark_digest, "
+    "updated, removed"
+)
+# The same of version 1, which `schema` describes.
+_COLUMNS_1 = (
+    "row, input, path, identity, device, inode, NULL, offset, offset, mark_length, mark_digest, "
+    "updated, gone"
+)
+# A path may be of any bytes, which Python's text cannot hand over as they are.
+_SAVE = f"""
+INSERT INTO files ({_COLUMNS}) VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (row) DO UPDATE SET
+    path = excluded.path, device = excluded.device, inode = excluded.inode, born = excluded.born,
+    offset = excluded.offset, seen = excluded.seen, mark_length = excluded.mark_length,
+    mark_digest = excluded.mark_digest, updated = excluded.updated, removed = excluded.removed
+"""
+
+# SQLite has signed integers of 64 bits; the kernel's inodes and devices are unsigned.
+_UNSIGNED = 2**64
+_SIGN = 2**63
+_LARGEST = _SIGN - 1
+
+_IDENTITY = re.compile(r"[0-9a-f]{16}")
+# How much of an unusable row a message may be.
+_SHOWN = 300
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One file as it is remembered."""
+
+    row: RowId
+    input_id: str
+    path: str
+    identity: Identity
+    #: None once the content is known to be elsewhere, or nowhere.
+    inode: Inode | None
+    #: When the file came into being, in nanoseconds since the Unix epoch; None if unknown.
+    born: int | None
+    #: Every byte before it is acknowledged.
+    offset: int
+    #: Up to which byte the file was seen, whether that is read or not.
+    seen: int
+    mark: Mark
+    #: Unix seconds.
+    updated: float
+    #: Unix seconds since which no path leads to the file; None while one does.
+    removed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableRow:
+    """A row that we cannot have written."""
+
+    row: int
+    #: What is in it, for the log.
+    words: str
+
+
+def save(connection: sqlite3.Connection, records: Iterable[FileRecord]) -> None:
+    """Adds or replaces their rows, within the caller's transaction. Raises sqlite3.Error."""
+    connection.executemany(_SAVE, [_values(record) for record in records])
+
+
+def delete(connection: sqlite3.Connection, rows: Iterable[int]) -> None:
+    """Removes rows, within the caller's transaction. Raises sqlite3.Error."""
+    connection.executemany("DELETE FROM files WHERE row = ?", [(row,) for row in rows])
+
+
+def load(
+    connection: sqlite3.Connection, version: int
+) -> tuple[list[FileRecord], list[UnusableRow]]:
+    """All files of a registry of that version, and what cannot be used. Raises sqlite3.Error."""
+    columns = _COLUMNS_1 if version == 1 else _COLUMNS
+    records: list[FileRecord] = []
+    unusable: list[UnusableRow] = []
+    for values in connection.execute(f"SELECT {columns} FROM files ORDER BY row"):
+        record = _record(values)
+        if record is None:
+            unusable.append(UnusableRow(values[0], ascii(values)[:_SHOWN]))
+        else:
+            records.append(record)
+    return records, unusable
+
+
+def pack(record: FileRecord) -> bytes:
+    """A record in a few bytes, for the many that are remembered; `unpack` makes it again."""
+    inode = record.inode
+    return _pack.encode(
+        _Packed(
+            os.fsencode(record.path),
+            record.identity,
+            None if inode is None else (inode.device, inode.number),
+            record.born,
+            record.offset,
+            record.seen,
+            record.mark.length,
+            record.mark.digest,
+            record.updated,
+            record.removed,
+        )
+    )
+
+
+def unpack(row: RowId, input_id: str, packed: bytes) -> FileRecord:
+    """What `pack` made of a record of that input, with that row."""
+    found = _unpack.decode(packed)
+    return FileRecord(
+        row=row,
+        input_id=input_id,
+        path=os.fsdecode(found.path),
+        identity=found.identity,
+        inode=None if found.inode is None else Inode(*found.inode),
+        born=found.born,
+        offset=found.offset,
+        seen=found.seen,
+        mark=Mark(found.mark_length, found.mark_digest),
+        updated=found.updated,
+        removed=found.removed,
+    )
+
+
+class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    path: bytes
+    identity: Identity
+    inode: tuple[int, int] | None
+    born: int | None
+    offset: int
+    seen: int
+    mark_length: int
+    mark_digest: str
+    updated: float
+    removed: float | None
+
+
+_pack = msgspec.msgpack.Encoder()
+_unpack = msgspec.msgpack.Decoder(_Packed)
+
+
+def _values(record: FileRecord) -> tuple[object, ...]:
+    return (
+        record.row,
+        record.input_id,
+        os.fsencode(record.path),
+        record.identity,
+        _signed(record.inode.device) if record.inode else None,
+        _signed(record.inode.number) if record.inode else None,
+        # A file system may say anything.
+        record.born if record.born is not None and abs(record.born) <= _LARGEST else None,
+        record.offset,
+        record.seen,
+        record.mark.length,
+        record.mark.digest,
+        record.updated,
+        record.removed,
+    )
+
+
+def _record(values: tuple[object, ...]) -> FileRecord | None:
+    """What a row says; None if we cannot have written it."""
+    match values:
+        case (
+            int(row),
+            str(input_id),
+            str(path),
+            str(identity),
+            int() | None as device,
+            int() | None as number,
+            int() | None as born,
+            int(offset),
+            int(seen),
+            int(length),
+            str(digest),
+            float(updated),
+            float() | None as removed,
+        ) if (
+            0 < row < LAST_ROW
+            and "\0" not in path
+            and _IDENTITY.fullmatch(identity)
+            and offset >= 0
+            and 0 <= length <= MARK_BYTES
+            and (device is None) == (number is None)
+            and math.isfinite(updated)
+            and (removed is None or math.isfinite(removed))
+        ):
+            return FileRecord(
+                row=RowId(row),
+                input_id=input_id,
+                path=path,
+                identity=Identity(identity),
+                inode=None
+                if device is None or number is None
+                else Inode(device % _UNSIGNED, number % _UNSIGNED),
+                born=born,
+                offset=offset,
+                seen=max(seen, offset),
+                mark=Mark(length, digest),
+                updated=updated,
+                removed=removed,
+            )
+    return None
+
+
+def _signed(number: int) -> int:
+    """An unsigned number of 64 bits as the signed one of the same bits (two's complement)."""
+    number %= _UNSIGNED
+    return number - _UNSIGNED if number >= _SIGN else number
