@@ -137,6 +137,18 @@ class FileSystem:
         """A few bytes that were read a while ago, and so do not block."""
         return os.pread(descriptor, count, offset)
 
+    def next_data(self, descriptor: int, offset: int) -> int:
+        """Where, from `offset` on, a file has something else than a hole (lseek(2), SEEK_DATA): the
+        size if it has nothing. `offset` itself where the file system does not tell."""
+        try:
+            return os.lseek(descriptor, offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return max(offset, os.fstat(descriptor).st_size)
+            if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+                return offset
+            raise
+
     def close(self, descriptor: int) -> None:
         os.close(descriptor)
 

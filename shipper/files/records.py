@@ -17,6 +17,9 @@ from shipper.files.identity import Identity
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import Tail
 
+#: What the name of a log that was compressed ends with.
+SUFFIX = ".gz"
+
 
 @dataclass(slots=True)
 class Changes:
@@ -94,6 +97,15 @@ class FileRecords:
             self._going.append(row)
             self.changed(row)
 
+    def found_again(self, identity: Identity, path: str) -> None:
+        """A gzip of a file with that first line, which is done, is at `path` by now."""
+        for row in self._same.get(identity, ()):
+            record = self._records.get(row)
+            if record is None or row in self._held or record.path in names_of(path):
+                continue
+            self._records[row] = replace(record, path=path)
+            self.changed(row)
+
     def changed(self, row: RowId) -> None:
         """The registry has to learn of that row."""
         self._dirty.add(row)
@@ -118,8 +130,9 @@ class FileRecords:
         self.changed(record.row)
         return record
 
-    def forget(self) -> None:
-        """Starts the time of files that were gone when we started, and ends that of old ones."""
+    def forget(self, is_there: Callable[[FileRecord], bool]) -> None:
+        """Starts the time of files that were gone when we started, and ends that of old ones, unless
+        something that `is_there` would be read again then."""
         now = self._clock.now()
         while self._going:
             row = self._going[0]
@@ -133,7 +146,12 @@ class FileRecords:
                 self.changed(row)
             elif now - record.gone > self._forget_after:
                 self._going.popleft()
-                self._drop(record)
+                if is_there(record):
+                    self._going.append(row)
+                    self._records[row] = replace(record, gone=now)
+                    self.changed(row)
+                else:
+                    self._drop(record)
             else:
                 return
 
@@ -178,3 +196,8 @@ class FileRecords:
             updated=self._clock.now(),
             gone=tail.gone if is_open else tail.gone or self._clock.now(),
         )
+
+
+def names_of(gzip: str) -> tuple[str, str]:
+    """Its own, and that of the file which it was made from."""
+    return gzip, gzip.removesuffix(SUFFIX)

@@ -634,7 +634,7 @@ def test_one_encoder_goes_from_day_to_day_and_from_file_to_file() -> None:
 class OnlyFast(DocumentEncoder):
     """Has no careful loop to fall back on, which would hide that every block is done twice."""
 
-    def _encode_carefully(self, *_: object) -> Encoded:
+    def _encode_carefully(self, *_: object, **__: object) -> Encoded:
         raise AssertionError("done again by the careful loop")
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from shipper.files.archive import SETTLED_AFTER, Ending, Unpacked, head, is_settled, unpack, window
+from shipper.files.archive import Ending, GzipStream, window
 from shipper.files.identity import HEAD_BYTES, identity_of
 
 NO_LIMIT = 1 << 40
@@ -96,14 +96,13 @@ class Archive:
         finally:
             os.close(descriptor)
 
-    def unpack(self, limit: int = NO_LIMIT) -> tuple[Unpacked, bytes]:
+    def unpack(self) -> tuple[GzipStream, bytes]:
         """What is said of it, and what was in it."""
         with self.opened() as source:
-            unpacked = asyncio.run(unpack(source, self.directory, limit))
-        try:
-            return unpacked, os.pread(unpacked.descriptor, unpacked.size + 1, 0)
-        finally:
-            os.close(unpacked.descriptor)
+            stream, found = GzipStream(source), bytearray()
+            while not stream.at_end:
+                found += stream.take(PIECE)
+            return stream, bytes(found)
 
     def window(self, begin: int, count: int) -> bytes:
         with self.opened() as source:

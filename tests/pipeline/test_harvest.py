@@ -23,8 +23,8 @@ from shipper.files.catalog import Catalog
 from shipper.files.discovery import WakeUp
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileFacts, FileSystem
+from shipper.files.lines import BLOCK_BYTES, ReadBuffer
 from shipper.files.registry import RowId
-from shipper.files.tail import BLOCK_BYTES, ReadBuffer
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.logs import Level, Log, LogFormat
 from shipper.metrics import Metrics
