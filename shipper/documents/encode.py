@@ -142,9 +142,7 @@ class DocumentEncoder:
             encoded.filtered = Counter(filtered_block.filtered) + Counter(encoded.filtered)
         return encoded
 
-    def encode_half(
-        self, template: FileTemplate, start: int, line: bytes, now: float
-    ) -> Encoded:
+    def encode_half(self, template: FileTemplate, start: int, line: bytes, now: float) -> Encoded:
         """The document of a line that ends without a newline, as NULs follow it."""
         filtered_block = self._events.apply(start, [line]) if self._events else None
         runs = filtered_block.runs if filtered_block else (Run(start, [line]),)

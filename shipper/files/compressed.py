@@ -106,6 +106,7 @@ class CompressedLogs:
         gzip.tried = True
         if self._must_wait(gzip):
             return None
+        tail.is_covered = False
         if gzip.identity is None or tail.is_replaced:
             gzip.identity = await tail.identify(final=self._catalog.is_final(tail))
         if tail.at_end and not tail.size and self._catalog.is_final(tail):
@@ -116,6 +117,7 @@ class CompressedLogs:
         same = await self._is_followed(gzip, gzip.identity)
         if same is None:
             return NoLine.MORE
+        tail.is_covered = same
         if not same and self._catalog.has_finished(tail, gzip.identity):
             self._drop(gzip)
             return None
@@ -137,6 +139,7 @@ class CompressedLogs:
         if gzip is None or gzip.tail is not tail:
             gzip = self._gzips[tail.inode] = _Gzip(tail, self._catalog.untried())
         tail.original_exists = os.path.lexists(path.removesuffix(SUFFIX))
+        tail.is_covered |= tail.original_exists
 
     def _must_wait(self, gzip: _Gzip) -> bool:
         tail = gzip.tail

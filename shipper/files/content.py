@@ -123,7 +123,7 @@ class PlainContent:
     async def next_data(self, offset: int) -> int:
         return self._filesystem.next_data(self.descriptor, offset)
 
-    async def reach(self, offset: int) -> bool:  # noqa: ARG002 - every offset is as near
+    async def reach(self, offset: int) -> bool:
         return True
 
     def release(self, before: int) -> None:
@@ -155,6 +155,7 @@ class GzipContent:
         self._working = False
         self._closed = False
         self._stream: GzipStream | None = None
+        self._is_too_large = False
         # What was inflated last, where that begins, and from where on it is to be kept.
         self._window = bytearray()
         self._start = self._floor = 0
@@ -243,6 +244,7 @@ class GzipContent:
 
     def _begin_again(self) -> None:
         self._stream = None
+        self._is_too_large = False
         self._window = bytearray()
         self._start = self._floor = 0
 
@@ -265,7 +267,8 @@ class GzipContent:
             self._known = 0
             return False
         ending, problem, at_end = stream.ending, stream.problem, stream.at_end
-        if self._position + len(piece) > self._largest:
+        self._is_too_large |= self._position + len(piece) > self._largest
+        if self._is_too_large:
             piece = piece[: self._largest - self._position]
             at_end = not piece
             ending, problem = Ending.TOO_LARGE, f"it holds more than {self._largest} bytes"

@@ -165,6 +165,8 @@ class LineReader:
                 ended = final or self._content.compressed or after < count
                 return await self._read_half(start, length, ended)
             if count < begin + wanted:
+                if start > offset and not length:
+                    self.blank_to = start
                 return await self._read_rest(start, length) if final and length else NoLine.AT_END
             wanted = min(4 * wanted, limit + 1)
 
@@ -210,8 +212,9 @@ class LineReader:
                 return NoLine.LONG_LINE
             if not final:
                 return NoLine.AT_END
-        elif newline < 0 and not final and not self._content.compressed:
-            if unfinished := await self._is_unfinished(line_end):
+        elif newline < 0:
+            ended = final or self._content.compressed
+            if not ended and (unfinished := await self._is_unfinished(line_end)):
                 return unfinished
         end = line_end + (newline >= 0)
         before, limit = len(self.guard), self._buffer.max_line_bytes

@@ -131,8 +131,8 @@ class FileRecords:
         return record
 
     def forget(self, is_there: Callable[[FileRecord], bool]) -> None:
-        """Starts the time of files that were gone when we started, and ends that of old ones, unless
-        something that `is_there` would be read again then."""
+        """Starts the time of files that were gone when we started, and ends that of old ones,
+        unless something that `is_there` would be read again then."""
         now = self._clock.now()
         while self._going:
             row = self._going[0]

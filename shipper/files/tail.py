@@ -27,6 +27,7 @@ from shipper.files.lines import LineReader, NoLine, ReadBuffer, Reading, Rewritt
 from shipper.files.measure import LastLine, count_unread
 from shipper.files.nuls import Head
 
+
 class State(Enum):
     WAITING = "waiting"
     READING = "reading"
@@ -74,8 +75,10 @@ class Tail:
         self.tried = False
         #: Whether all of it that is to be read is read and acknowledged.
         self.is_finished = False
-        #: Of a gzip, whether the file that it is made from is still there.
+        #: Of a gzip, whether the file that it is made from is still there, and whether that or
+        #: another one that is followed has the same content: what is unread is counted there.
         self.original_exists = False
+        self.is_covered = False
         #: Unix seconds since which no path leads to it (it is read to its end all the same).
         self.gone: float | None = None
         #: Which file it is, and how far it is acknowledged; both are set by `begin`.
@@ -100,7 +103,7 @@ class Tail:
     @property
     def is_acknowledged(self) -> bool:
         """Whether all of it that is known is read and acknowledged."""
-        return not self.unread and self.acks.all_acknowledged
+        return self.size <= self._read_to and self.acks.all_acknowledged
 
     @property
     def descriptor(self) -> int:
@@ -150,7 +153,9 @@ class Tail:
     @property
     def unread(self) -> int:
         """Bytes that are not read, as far as known."""
-        return 0 if self.state is State.DONE else max(0, self.size - self._read_to)
+        if self.state is State.DONE or self.is_covered:
+            return 0
+        return max(0, self.size - self._read_to)
 
     @property
     def behind_since(self) -> float | None:

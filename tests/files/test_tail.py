@@ -7,41 +7,20 @@ import errno
 import os
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from shipper.files.ack import AckTracker
-from shipper.files.content import Content, GzipContent, PlainContent
 from shipper.files.filesystem import FileSystem
 from shipper.files.identity import MARK_BYTES, NO_MARK, identity_of, mark_of
 from shipper.files.lines import (
     BLOCK_BYTES,
-    Block,
-    CutLine,
-    HalfLine,
     NoLine,
-    ReadBuffer,
-    Reading,
     Rewritten,
 )
-from shipper.files.tail import State, Tail
-
-LIMIT = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line as it was read, without its newline."""
-
-    offset: int
-    data: bytes
-    #: How long it was, if this is only its head.
-    cut_from: int | None = None
-    #: Whether NULs followed it in place of a newline.
-    half: bool = False
+from shipper.files.tail import State
+from tests.support.follower import LIMIT, Follower, Line
 
 
 class SmallReads(FileSystem):
@@ -73,63 +52,6 @@ class BeforeRead(FileSystem):
         if self._left == 0:
             self._action()
         return await super().read(descriptor, device, buffer, offset)
-
-
-class Follower:
-    """A tail, and what was read from it."""
-
-    def __init__(
-        self, path: Path, *, filesystem: FileSystem | None = None, limit: int = LIMIT
-    ) -> None:
-        filesystem = filesystem or FileSystem()
-        descriptor = filesystem.open(str(path))
-        inode = filesystem.facts(descriptor).inode
-        content: Content = (
-            GzipContent(filesystem, descriptor)
-            if path.suffix == ".gz"
-            else PlainContent(filesystem, descriptor, inode.device)
-        )
-        self.tail = Tail(content, ReadBuffer(limit), str(path), inode)
-        self.lines: list[Line] = []
-        self.most_bytes = 0
-
-    def begin(self, offset: int = 0, before: bytes = b"") -> None:
-        """At `offset`, before which there is `before`."""
-
-        async def run() -> None:
-            identity = await self.tail.identify(final=True)
-            assert identity is not None
-            mark = mark_of(before)
-            assert await self.tail.has_mark(offset, mark)
-            await self.tail.begin(identity, AckTracker(offset, mark, on_advance=lambda: None))
-
-        asyncio.run(run())
-
-    def step(self, *, final: bool = False) -> Reading:
-        """One read, whatever comes of it."""
-        reading = asyncio.run(self.tail.read(final=final))
-        match reading:
-            case Block(data, end, mark, offset):
-                self.most_bytes = max(self.most_bytes, len(data))
-                assert data.endswith(b"\n")
-                for line in data.split(b"\n")[:-1]:
-                    self.lines.append(Line(offset, line))
-                    offset += len(line) + 1
-                self.tail.acks.open(end, mark, 0.0)
-            case HalfLine(data, end, mark, offset):
-                self.lines.append(Line(offset, data, half=True))
-                self.tail.acks.open(end, mark, 0.0)
-            case CutLine(head, length, end, mark, offset):
-                self.lines.append(Line(offset, head, length))
-                self.tail.acks.open(end, mark, 0.0)
-        return reading
-
-    def read(self, *, final: bool = False) -> NoLine | Rewritten:
-        """Steps until nothing more is to be had; says why."""
-        while True:
-            reading = self.step(final=final)
-            if isinstance(reading, Rewritten) or reading is NoLine.AT_END:
-                return reading
 
 
 def lines_of(content: bytes, start: int = 0) -> list[Line]:
