@@ -45,8 +45,8 @@ METRICS = (
     Metric(
         "shipper_nul_bytes_skipped_total",
         Kind.COUNTER,
-        "NUL bytes that were skipped before lines: a log was truncated under a writer that does "
-        "not append, or allocated in advance, or there was a power cut. They are no loss.",
+        "Bytes that are NUL and were skipped before lines: a log was truncated under a writer that "
+        "does not append, or allocated in advance, or there was a power cut. They are no loss.",
         ("input",),
     ),
     Metric(

@@ -180,7 +180,7 @@ class GzipContent:
         facts = self._filesystem.facts(self.descriptor)
         self.stored = facts.size
         self._version = facts.size, facts.modified
-        return FileFacts(facts.inode, self._size(), facts.modified)
+        return FileFacts(facts.inode, self._size(), facts.modified, facts.allocated)
 
     async def read(self, view: memoryview, offset: int) -> int:
         if self.is_replaced:

@@ -45,6 +45,8 @@ class FileFacts:
     size: int
     #: Nanoseconds since the Unix epoch.
     modified: int
+    #: What it takes of the disk, in bytes: holes take nothing.
+    allocated: int
 
 
 class FileSystem:
@@ -77,7 +79,9 @@ class FileSystem:
 
     def facts(self, descriptor: int) -> FileFacts:
         found = os.fstat(descriptor)
-        return FileFacts(_inode(found), found.st_size, found.st_mtime_ns)
+        # A block of stat(2) has 512 bytes, whatever those of the file system have.
+        allocated = min(found.st_size, 512 * found.st_blocks)
+        return FileFacts(_inode(found), found.st_size, found.st_mtime_ns, allocated)
 
     def born(self, descriptor: int) -> int | None:
         """When the file came into being (nanoseconds since the Unix epoch), whatever was written

@@ -64,6 +64,8 @@ class Tail:
         #: In bytes, when it was last looked at; of a gzip, more than is known as long as its end
         #: was not met.
         self.size = 0
+        #: What it takes of the disk, in bytes: less than its size, if it is a gzip or has holes.
+        self.allocated = 0
         self._seen_to = 0
         # Whether the last look failed.
         self._stat_failed = False
@@ -103,7 +105,8 @@ class Tail:
     @property
     def is_acknowledged(self) -> bool:
         """Whether all of it that is known is read and acknowledged."""
-        return self.size <= self._read_to and self.acks.all_acknowledged
+        is_read = self.state is State.DONE or self.size <= self._read_to
+        return is_read and self.acks.all_acknowledged
 
     @property
     def descriptor(self) -> int:
@@ -114,11 +117,6 @@ class Tail:
     def compressed(self) -> bool:
         """Whether it is a gzip: offsets are those of what is in it."""
         return self._content.compressed
-
-    @property
-    def stored(self) -> int:
-        """What it takes of the disk, in bytes: less than its size, if it is a gzip."""
-        return self._content.stored
 
     @property
     def is_replaced(self) -> bool:
@@ -183,7 +181,7 @@ class Tail:
             self._stat_failed = True
             return True
         self._stat_failed = False
-        self.size = facts.size
+        self.size, self.allocated = facts.size, facts.allocated
         seen = max(self._seen_to, self._lines.blank_to, self.offset)
         if facts.size > seen and not self.compressed and self._is_the_same():
             self._seen_to = facts.size

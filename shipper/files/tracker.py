@@ -147,13 +147,13 @@ class FileTracker:
 
     async def _obey_quota(self) -> None:
         kept = self.kept()
-        excess = sum(tail.stored for _, tail in kept) - self._max_kept_bytes
+        excess = sum(tail.allocated for _, tail in kept) - self._max_kept_bytes
         for source, tail in kept:
             if excess <= 0:
                 return
             if tail.busy:
                 continue  # In the middle of a read; the next scan is soon.
-            excess -= tail.stored
+            excess -= tail.allocated
             tail.stop()
             size, lines = await self._count_unread(tail)
             source.catalog.give_up(tail)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from shipper.files.archive import GzipStream
 from shipper.files.filesystem import FileSystem
 from shipper.files.identity import HEAD_BYTES, MARK_BYTES, identity_of, mark_of
 from shipper.files.lines import BLOCK_BYTES, NoLine, Rewritten
@@ -452,15 +453,12 @@ def test_a_gzip_is_inflated_once_however_long_its_lines_are(
     content = b"one\n" + b"x" * 5000 + b"\n" + b"y" * 9000 + bytes(5000) + b"three\n"
     path.write_bytes(gzip.compress(content))
     streams = []
-    from shipper.files import content as module
 
-    real = module.GzipStream
-
-    def counted(source: int) -> module.GzipStream:
+    def counted(source: int) -> GzipStream:
         streams.append(source)
-        return real(source)
+        return GzipStream(source)
 
-    monkeypatch.setattr(module, "GzipStream", counted)
+    monkeypatch.setattr("shipper.files.content.GzipStream", counted)
     follower = all_of(path, final=True)
     assert follower.lines == list(expected(content, final=True))
     assert len(streams) == 1
