@@ -45,6 +45,13 @@ METRICS = (
     ),
     Metric("shipper_bytes_read_total", Kind.COUNTER, "Bytes of the lines read.", ("input",)),
     Metric(
+        "shipper_nul_bytes_skipped_total",
+        Kind.COUNTER,
+        "Bytes that are NUL and were skipped before lines: a log was truncated under a writer that "
+        "does not append, or allocated in advance, or there was a power cut. They are no loss.",
+        ("input",),
+    ),
+    Metric(
         "shipper_events_total",
         Kind.COUNTER,
         "Lines by outcome: delivered (stored as a document), already_delivered (the document "
@@ -137,6 +144,13 @@ METRICS = (
         Kind.COUNTER,
         "Failures to access, open or read a file or directory, by error (EACCES, EIO, …).",
         ("error",),
+    ),
+    Metric(
+        "shipper_gzip_problems_total",
+        Kind.COUNTER,
+        "Compressed logs that could not be read to a proper end; what comes before it is shipped. "
+        "cut (it breaks off), damaged, too_large (it holds more than 16 GiB), not_gzip, empty.",
+        ("problem",),
     ),
     Metric(
         "shipper_files_rewritten_total",

@@ -52,7 +52,7 @@ class StatusReporter:
         gauge("shipper_build_info", lambda: 1, __version__, platform.python_version())
         kept = self._tracker.kept
         gauge("shipper_kept_files", lambda: len(kept()))
-        gauge("shipper_kept_bytes", lambda: sum(tail.size for _, tail in kept()))
+        gauge("shipper_kept_bytes", lambda: sum(tail.allocated for _, tail in kept()))
         for source in self._inputs:
             self._publish_input(source)
 

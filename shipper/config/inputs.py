@@ -145,7 +145,8 @@ class InputConfig(Section, frozen=True):
         bool,
         Meta(
             description="Whether `NAME.gz` is read where the file NAME, which `paths` match, went "
-            "before it was done (Tetragon's `exportFileCompress`). It is unpacked into `data_dir`."
+            "before it was done (Tetragon's `exportFileCompress`). It is inflated as it is read, "
+            "up to 16 GiB of content."
         ),
     ] = True
     start_at: Annotated[

@@ -16,6 +16,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 import orjson
@@ -28,6 +29,7 @@ from shipper.documents.contributions import Contributions
 from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id
 from shipper.documents.filters import EventFilter, Run
 from shipper.documents.line import (
+    HALF_LINE,
     Event,
     ParsedLine,
     decode_event,
@@ -140,6 +142,15 @@ class DocumentEncoder:
             encoded.filtered = Counter(filtered_block.filtered) + Counter(encoded.filtered)
         return encoded
 
+    def encode_half(self, template: FileTemplate, start: int, line: bytes, now: float) -> Encoded:
+        """The document of a line that ends without a newline, as NULs follow it."""
+        filtered_block = self._events.apply(start, [line]) if self._events else None
+        runs = filtered_block.runs if filtered_block else (Run(start, [line]),)
+        encoded = self._encode_carefully(template, runs, now, half=True)
+        if filtered_block:
+            encoded.filtered = Counter(filtered_block.filtered) + Counter(encoded.filtered)
+        return encoded
+
     def encode_cut(
         self, template: FileTemplate, start: int, head: bytes, length: int, now: float
     ) -> Encoded:
@@ -181,7 +192,9 @@ class DocumentEncoder:
         lines = [line for run in runs for line in run.lines] if self._processing.each else None
         return self._encoded(parts, lines, template, now)
 
-    def _encode_carefully(self, template: FileTemplate, runs: Sequence[Run], now: float) -> Encoded:
+    def _encode_carefully(
+        self, template: FileTemplate, runs: Sequence[Run], now: float, *, half: bool = False
+    ) -> Encoded:
         parts: _Parts = []
         blank = dropped = 0
         flagged: Counter[str] = Counter()
@@ -193,6 +206,9 @@ class DocumentEncoder:
                 blank += 1
                 continue
             parsed = parse_line(line)
+            if half:
+                problem = f"{parsed.problem}; {HALF_LINE}" if parsed.problem else HALF_LINE
+                parsed = replace(parsed, problem=problem, kind="half_line")
             if parsed.invalid and self._on_invalid is OnInvalid.DROP:
                 dropped += 1
                 continue

@@ -29,6 +29,7 @@ _decode_time = msgspec.json.Decoder(str).decode
 NOT_JSON = "the line is not JSON"
 NOT_AN_OBJECT = "the line is JSON, but not an object"
 TOO_DEEP = "the line is nested too deeply"
+HALF_LINE = "the line was not finished: NUL bytes follow it"
 
 #: What Elasticsearch's strict_date_optional_time takes of RFC 3339; the digits are checked by
 #: msgspec, which knows the lengths of months.

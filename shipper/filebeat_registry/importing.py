@@ -164,7 +164,7 @@ def _records(decisions: Iterable[Decision], registry: Registry, now: float) -> I
         if judgement is None or file.identity is None:
             continue
         if file.compressed and not judgement.start:
-            continue  # It is unpacked and read as any other.
+            continue  # It is read as any other.
         yield FileRecord(
             row=registry.new_row(),
             input_id=decision.input_id,

@@ -17,10 +17,10 @@ from shipper.config.inputs import InputConfig
 from shipper.filebeat_registry.entries import Entry
 from shipper.filebeat_registry.judge import Evidence
 from shipper.files.archive import window
-from shipper.files.compressed import SUFFIX
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of, mark_of
+from shipper.files.records import SUFFIX
 
 #: How much before an offset is searched for the line that ends there, in bytes: first little, and
 #: more only if it is long.
@@ -151,7 +151,7 @@ class LiveFiles:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What is in an open file, unpacked if it is a gzip."""
+    """What is in an open file, inflated if it is a gzip."""
 
     filesystem: FileSystem
     descriptor: int

@@ -1,29 +1,28 @@
-"""Rotated logs that were compressed: what is in a gzip, as a file that is read like any other.
+"""What is in a gzip, inflated as a stream from its beginning.
 
-A gzip cannot be read at an offset, so it is unpacked once, into an unnamed file that is gone with
-its descriptor. It may break off or be damaged anywhere: what comes before is given all the same,
-and how it ended is said. Memory is bounded, whatever the gzip holds.
+It may be of any number of members, may still grow, and may break off or be damaged anywhere: what
+comes before is given all the same, and how it ended is said. Memory is bounded, whatever it holds,
+and so is the work of one call.
 """
 
-import asyncio
 import os
-import tempfile
 import zlib
-from asyncio import Future
-from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
-
-#: How long a gzip has to be the same to count as one that nobody writes any more, in seconds.
-SETTLED_AFTER = 5.0
 
 _MAGIC = b"\x1f\x8b"
 #: Tells zlib to expect a gzip with its header and trailer, and to verify both.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
-#: How much is read, and how much is unpacked at once, at the most, in bytes.
+#: How much is read, and how much is inflated at once, at the most, in bytes.
 _READ_BYTES = 64 * 1024
 _PIECE_BYTES = 256 * 1024
+#: How much of a gzip one call reads at the most, in bytes, although nothing came of it: a gzip may
+#: consist of empty members.
+_WORK_BYTES = 256 * 1024
+#: Zeros after a member fill up a block of a tape, or of a disk after a crash. More of them than
+#: this (bytes) end the gzip, whatever follows.
+_PADDING_BYTES = 1024 * 1024
+#: How much before the place that was read to shows whether the gzip is still the same, in bytes.
+_SAME_BYTES = 64
 
 
 class Ending(Enum):
@@ -40,171 +39,99 @@ class Ending(Enum):
     TOO_LARGE = "too_large"
     #: It does not even begin like one.
     NOT_GZIP = "not_gzip"
-
-
-@dataclass(frozen=True, slots=True)
-class Unpacked:
-    """What was in a gzip. The descriptor belongs to whoever asked for it."""
-
-    #: Of an unnamed file, open for reading at any offset.
-    descriptor: int
-    #: In bytes.
-    size: int
-    ending: Ending
-    #: In words; empty if it is complete.
-    problem: str
+    #: There is not a byte in it (yet).
+    EMPTY = "empty"
 
     @property
-    def complete(self) -> bool:
-        """Whether this is all that was ever written to it, verified."""
-        return self.ending is Ending.COMPLETE
+    def is_last(self) -> bool:
+        """Whether nothing follows, although the gzip may grow."""
+        return self in (Ending.DAMAGED, Ending.TOO_LARGE, Ending.NOT_GZIP)
 
 
-async def unpack(source: int, directory: Path, limit: int) -> Unpacked:
-    """Unpacks the gzip that is open as `source`, up to `limit` bytes, in a worker thread.
+class GzipStream:
+    """The content of the gzip that is open as `source`, piece by piece.
 
-    The unnamed file is on the disk of `directory`. Raises OSError if the one cannot be read or the
-    other not be written (ENOSPC), and then leaves nothing behind. So does a cancelled call, though
-    the thread works on to its end.
+    After a piece without a byte `at_end` says whether that was all for now, and then `ending` and
+    `problem` how it ended. All calls block on the disk.
     """
-    # The thread reads through a descriptor of its own: after a cancellation the caller's is closed,
-    # and its number may be another file's.
-    own = os.dup(source)
-    loop = asyncio.get_running_loop()
-    try:
-        work = loop.run_in_executor(None, _unpack_and_close, own, directory, limit)
-    except BaseException:
-        os.close(own)
-        raise
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        work.add_done_callback(_discard)
-        raise
 
-
-def head(source: int, count: int) -> bytes:
-    """The first `count` bytes of what is in a gzip, fewer if there are fewer (yet).
-
-    Empty if it is no gzip, or damaged among these bytes: such a head would be another file's.
-    Blocks for a read of 64 KiB, usually; raises OSError if it fails.
-    """
-    pieces, found = _Pieces(source, count), bytearray()
-    for piece in pieces:
-        found += piece
-        if len(found) >= count:
-            return bytes(found[:count])
-    return bytes(found) if pieces.ending in (Ending.COMPLETE, Ending.CUT) else b""
-
-
-def window(source: int, begin: int, count: int) -> bytes:
-    """`count` bytes from `begin` on of what is in a gzip, fewer at its end or before damage.
-
-    Blocks for as long as unpacking all that is before takes; raises OSError if a read fails.
-    """
-    found, offset = bytearray(), 0
-    for piece in _Pieces(source, _PIECE_BYTES):
-        found += piece[max(0, begin - offset) : max(0, begin + count - offset)]
-        offset += len(piece)
-        if offset >= begin + count:
-            break
-    return bytes(found)
-
-
-def is_settled(*, plain_exists: bool, complete: bool, unchanged_for: float) -> bool:
-    """Whether a gzip is what it is going to be.
-
-    `plain_exists`: the file that it is made from is still there. lumberjack, logrotate and gzip
-    remove that when the gzip is whole; what was left of an interrupted attempt is written anew from
-    it.
-    `complete`: it ends with a trailer that is right. `unchanged_for`: for how many seconds we saw
-    the same size and time of modification; the time alone says nothing, since gzip sets it to the
-    log's.
-    """
-    return not plain_exists and (complete or unchanged_for >= SETTLED_AFTER)
-
-
-def _unpack_and_close(source: int, directory: Path, limit: int) -> Unpacked:
-    try:
-        return _unpack(source, directory, limit)
-    finally:
-        os.close(source)
-
-
-def _unpack(source: int, directory: Path, limit: int) -> Unpacked:
-    # O_TMPFILE where the file system knows it, else a name that is removed at once.
-    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
-        pieces, size = _Pieces(source, _PIECE_BYTES), 0
-        ending, problem = Ending.TOO_LARGE, f"it holds more than {limit} bytes"
-        for piece in pieces:
-            fitting = piece[: limit - size]
-            _write(file.fileno(), fitting)
-            size += len(fitting)
-            if len(fitting) < len(piece):
-                break
-        else:
-            ending, problem = pieces.ending, pieces.problem
-        return Unpacked(os.dup(file.fileno()), size, ending, problem)
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    with memoryview(data) as view:
-        done = 0
-        while done < len(view):
-            done += os.write(descriptor, view[done:])
-
-
-def _discard(work: Future[Unpacked]) -> None:
-    """Closes what nobody waits for any more. An error has no reader, either."""
-    if not work.cancelled() and work.exception() is None:
-        os.close(work.result().descriptor)
-
-
-class _Pieces:
-    """What is in a gzip of any number of members; after the last piece, how it ended."""
-
-    def __init__(self, source: int, piece_bytes: int) -> None:
+    def __init__(self, source: int) -> None:
         self._source = source
-        self._piece_bytes = piece_bytes
-        self.ending = Ending.CUT
+        self._read_to = 0
+        # Read, and not taken by a member.
+        self._data = b""
+        self._before = b""
+        self._padding = 0
+        self._member: _Member | None = None
+        self.ending = Ending.EMPTY
+        #: In words; empty if it is complete.
         self.problem = "it is empty"
+        self.at_end = False
 
-    def __iter__(self) -> Iterator[bytes]:
-        data, read_to = b"", 0
-        member: _Member | None = None
-        while True:
-            if not data:
-                data = os.pread(self._source, _READ_BYTES, read_to)
-                read_to += len(data)
-            at_end = not data
-            if member is None:
-                if at_end:
-                    return
-                if self.ending is Ending.COMPLETE:
-                    # Zeros fill up a block of a tape, or of a disk after a crash.
-                    data = data.lstrip(b"\0")
-                    if not data:
-                        continue
-                if not _MAGIC.startswith(data[:2]):
-                    self._set_foreign(data[:2], read_to - len(data))
-                    return
-                member = _Member()
-                self.ending = Ending.CUT
-            piece = member.take(data, self._piece_bytes)
+    @property
+    def read_to(self) -> int:
+        """How much of the gzip itself is read, in bytes."""
+        return self._read_to
+
+    def is_the_same(self) -> bool:
+        """Whether what was read is still there: somebody may have written the gzip anew."""
+        count = len(self._before)
+        return os.pread(self._source, count, self._read_to - count) == self._before
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes at the most. Raises OSError if the gzip cannot be read."""
+        self.at_end = self.ending.is_last
+        work = 0
+        while not self.at_end and work < _WORK_BYTES:
+            work += self._read()
+            at_end = not self._data
+            if self._member is None and not self._begin_member():
+                self.at_end = self.at_end or at_end
+                continue
+            piece = self._inflate(count)
             if piece:
-                yield piece
-            if member.problem:
-                where = read_to - len(member.rest)
-                self.ending = Ending.DAMAGED
-                self.problem = f"it is damaged, as shows at byte {where}: {member.problem}"
-                return
-            if at_end and not piece:
-                self.problem = f"it breaks off after {read_to} bytes"
-                return
-            data = member.rest
-            if member.ended:
-                member = None
-                self.ending, self.problem = Ending.COMPLETE, ""
+                return piece
+            if at_end and self._member is not None:
+                self.at_end, self.problem = True, f"it breaks off after {self._read_to} bytes"
+        return b""
+
+    def _read(self) -> int:
+        if self._data:
+            return 0
+        self._data = os.pread(self._source, _READ_BYTES, self._read_to)
+        self._read_to += len(self._data)
+        self._before = (self._before + self._data)[-_SAME_BYTES:]
+        return len(self._data)
+
+    def _begin_member(self) -> bool:
+        """Whether another member begins with what was read."""
+        if self.ending is Ending.COMPLETE:
+            rest = self._data.lstrip(b"\0")
+            self._padding += len(self._data) - len(rest)
+            self._data = rest
+            self.at_end = self._padding > _PADDING_BYTES
+        if not self._data or self.at_end:
+            return False
+        if not _MAGIC.startswith(self._data[:2]):
+            self._set_foreign(self._data[:2], self._read_to - len(self._data))
+            self.at_end = True
+            return False
+        self._member, self.ending, self._padding = _Member(), Ending.CUT, 0
+        return True
+
+    def _inflate(self, count: int) -> bytes:
+        member = self._member
+        assert member is not None
+        piece = member.take(self._data, count)
+        self._data = member.rest
+        if member.problem:
+            where = self._read_to - len(member.rest)
+            self.ending = Ending.DAMAGED
+            self.problem = f"it is damaged, as shows at byte {where}: {member.problem}"
+            self._member, self.at_end = None, not piece
+        elif member.ended:
+            self._member, self.ending, self.problem = None, Ending.COMPLETE, ""
+        return piece
 
     def _set_foreign(self, found: bytes, where: int) -> None:
         if self.ending is Ending.COMPLETE:
@@ -213,6 +140,21 @@ class _Pieces:
         else:
             self.ending = Ending.NOT_GZIP
             self.problem = f"it is no gzip: it begins with the bytes {found.hex(' ')}"
+
+
+def window(source: int, begin: int, count: int) -> bytes:
+    """`count` bytes from `begin` on of what is in a gzip, fewer at its end or before damage.
+
+    Blocks for as long as inflating all that is before takes; raises OSError if a read fails.
+    """
+    stream, found, offset = GzipStream(source), bytearray(), 0
+    while offset < begin + count:
+        piece = stream.take(_PIECE_BYTES)
+        if stream.at_end and not piece:
+            break
+        found += piece[max(0, begin - offset) : max(0, begin + count - offset)]
+        offset += len(piece)
+    return bytes(found)
 
 
 class _Member:

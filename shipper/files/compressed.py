@@ -2,43 +2,50 @@
 
 Tetragon's `exportFileCompress` makes `NAME.gz` of a rotated file and then deletes that. Mostly the
 file was done before, or is kept by its link. But what was rotated and compressed while nobody
-looked is in the gzip alone: it is unpacked, recognised by its content, and carried on at the offset
-that is acknowledged.
+looked is in the gzip alone: it is followed like any file, recognised by its content, and carried on
+at the offset that is acknowledged.
+
+A gzip waits only for what may hold the same lines: the file that it is made from, a plain file that
+nobody has tried to identify yet, one that is followed and has the same content up to its offset.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from shipper.clock import Clock
-from shipper.files.archive import Ending, head, is_settled, unpack
-from shipper.files.catalog import Catalog
-from shipper.files.discovery import scan
+from shipper.files.archive import Ending
+from shipper.files.catalog import Catalog, Start
+from shipper.files.discovery import is_hidden, scan
 from shipper.files.filesystem import FileSystem, Inode
-from shipper.files.identity import HEAD_BYTES, identity_of
-from shipper.files.tail import Tail, Version
+from shipper.files.identity import Identity
+from shipper.files.lines import NoLine
+from shipper.files.records import SUFFIX
+from shipper.files.registry import FileRecord
+from shipper.files.tail import State, Tail, Version
 from shipper.logs import Log
 from shipper.logs.events import COMPRESSED_FILE_DAMAGED
+from shipper.metrics import Metrics
 
-SUFFIX = ".gz"
-
-#: More than this is not unpacked of one gzip, in bytes: it lies on the disk of the data directory.
-_LARGEST = 4 * 1024**3
-
-# The length of what is in a gzip, modulo 2**32, is at its very end (RFC 1952).
-_LENGTH_BYTES = 4
+#: How many gzips of an input are inflated at a time: each costs up to 100 KB, and a line's length.
+_AT_A_TIME = 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A gzip, as it was when it was looked at last."""
+@dataclass(slots=True)
+class _Gzip:
+    """What is known of one gzip."""
 
-    version: Version
-    #: Monotonic seconds since which it is like that.
-    since: float
-    #: Whether nothing is left to do with it.
-    over: bool = False
+    tail: Tail
+    #: Plain files that were found no later and not tried yet.
+    waits_for: set[Tail]
+    identity: Identity | None = None
+    #: Whether plain files with the same first line have the same content.
+    same: dict[Tail, bool] = field(default_factory=dict)
+    #: Whether it had its turn.
+    tried: bool = False
+    #: Whether what is wrong with it was reported.
+    reported: bool = False
+    #: The version in which nothing was left to do with it.
+    over: Version | None = None
 
 
 class CompressedLogs:
@@ -51,95 +58,151 @@ class CompressedLogs:
         *,
         exclude: Sequence[str],
         filesystem: FileSystem,
-        clock: Clock,
+        metrics: Metrics,
         log: Log,
-        directory: Path,
     ) -> None:
-        """`patterns`: the globs of the files that become gzips. `directory`: where to unpack."""
+        """`patterns` and `exclude`: the globs of the files that become gzips."""
         self._patterns = [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in patterns]
+        # What is not to be read is not to be read when it is compressed, either.
+        self._exclude = [*exclude, *(glob + SUFFIX for glob in exclude)]
         self._catalog = catalog
-        self._exclude = exclude
         self._filesystem = filesystem
-        self._clock = clock
+        self._metrics = metrics
         self._log = log
-        self._directory = directory
-        self._seen: dict[Inode, _Seen] = {}
+        self._gzips: dict[Inode, _Gzip] = {}
+        self._looked = False
+        catalog.remember_while(self._is_there)
 
-    async def look(self) -> list[Tail]:
-        """Finds gzips that nobody writes any more and that have lines which nothing else has.
-
-        Returns the tails that were made of them. Raises OSError if one cannot be read or unpacked
-        now (a full disk); it is tried again by the next call.
-        """
-        found = scan(self._filesystem, self._patterns, self._exclude).found
-        self._seen = {inode: seen for inode, seen in self._seen.items() if inode in found}
-        tails = []
-        for inode, path in found.items():
-            seen = self._seen.get(inode)
-            if seen is not None and seen.over and seen.version == self._version(path):
+    def look(self) -> list[OSError]:
+        """Follows gzips that are new; returns what kept some from being opened."""
+        found = scan(self._filesystem, self._patterns, self._exclude)
+        problems = []
+        for inode, path in found.found.items():
+            try:
+                self._consider(inode, path)
+            except FileNotFoundError:
+                continue  # Rotated away since the scan.
+            except OSError as error:
+                error.filename = error.filename or path
+                problems.append(error)
+        for inode, gzip in list(self._gzips.items()):
+            self._report(gzip)
+            if inode in found.found or is_hidden(gzip.tail.path, found.unreadable):
                 continue
-            tail = await self._consider(inode, path)
-            if tail is not None:
-                tails.append(tail)
-        return tails
+            if gzip.tail.descriptor < 0:
+                del self._gzips[inode]
+            else:
+                gzip.tail.original_exists = False
+                self._catalog.set_gone(gzip.tail)
+        self._looked = True
+        self._catalog.gzips_found()
+        return problems
 
-    def _version(self, path: str) -> Version | None:
-        try:
-            found = os.stat(path)
-        except FileNotFoundError:
+    async def place(self, tail: Tail) -> Start | NoLine | None:
+        """Decides where a gzip begins to be read; None while it has to wait, or if it need not be
+        read; MORE: call again."""
+        gzip = self._gzips.get(tail.inode)
+        if gzip is None or gzip.tail is not tail:
+            gzip = self._gzips[tail.inode] = _Gzip(tail, set())
+        gzip.tried = True
+        if self._must_wait(gzip):
             return None
-        return Version(found.st_size, found.st_mtime_ns)
-
-    async def _consider(self, inode: Inode, path: str) -> Tail | None:
-        try:
-            descriptor = self._filesystem.open(path)
-        except FileNotFoundError:
+        tail.is_covered = False
+        if gzip.identity is None or tail.is_replaced:
+            gzip.identity = await tail.identify(final=self._catalog.is_final(tail))
+        if tail.at_end and not tail.size and self._catalog.is_final(tail):
+            self._drop(gzip)
             return None
-        try:
-            facts = self._filesystem.facts(descriptor)
-            version, now = Version(facts.size, facts.modified), self._clock.monotonic()
-            seen = self._seen.get(inode)
-            if seen is None or seen.version != version:
-                seen = self._seen[inode] = _Seen(version, now)
-            if self._version(path.removesuffix(SUFFIX)) or self._catalog.has_unidentified:
-                return None
-            identity = identity_of(head(descriptor, HEAD_BYTES), final=True)
-            length = _length(descriptor, facts.size)
-            if identity is None or self._catalog.is_being_read(identity):
-                return None
-            if self._catalog.has_finished(identity, length):
-                self._seen[inode] = replace(seen, over=True)
-                return None
-            return await self._unpack(path, descriptor, seen, now - seen.since)
-        finally:
-            self._filesystem.close(descriptor)
+        if gzip.identity is None:
+            return NoLine.MORE if tail.is_searching else None
+        same = await self._is_followed(gzip, gzip.identity)
+        if same is None:
+            return NoLine.MORE
+        tail.is_covered = same
+        if not same and self._catalog.has_finished(tail, gzip.identity):
+            self._drop(gzip)
+            return None
+        if same or self._being_read() >= _AT_A_TIME:
+            tail.rest()
+            return None
+        return await self._catalog.place(tail)
 
-    async def _unpack(
-        self, path: str, descriptor: int, seen: _Seen, unchanged_for: float
-    ) -> Tail | None:
-        inode = self._filesystem.facts(descriptor).inode
-        unpacked = await unpack(descriptor, self._directory, _LARGEST)
-        all_acknowledged = is_settled(
-            plain_exists=False, complete=unpacked.complete, unchanged_for=unchanged_for
+    def _consider(self, inode: Inode, path: str) -> None:
+        gzip = self._gzips.get(inode)
+        if gzip is not None and gzip.over is None and gzip.tail.is_finished:
+            gzip.over = gzip.tail.version
+        if gzip is not None and gzip.over is not None and gzip.over == _version(path):
+            gzip.tail.path = path
+            if gzip.identity is not None:
+                self._catalog.found_again(gzip.identity, path)
+            return
+        tail = self._catalog.follow_gzip(inode, path)
+        if gzip is None or gzip.tail is not tail:
+            gzip = self._gzips[tail.inode] = _Gzip(tail, self._catalog.untried())
+        tail.original_exists = os.path.lexists(path.removesuffix(SUFFIX))
+        tail.is_covered |= tail.original_exists
+
+    def _must_wait(self, gzip: _Gzip) -> bool:
+        tail = gzip.tail
+        tail.original_exists = tail.gone is None and os.path.lexists(tail.path.removesuffix(SUFFIX))
+        gzip.waits_for &= self._catalog.untried()
+        return tail.original_exists or bool(gzip.waits_for)
+
+    async def _is_followed(self, gzip: _Gzip, identity: Identity) -> bool | None:
+        """Whether another file that is followed has the same content up to its offset.
+
+        None: the gzip has to be read on for that.
+        """
+        for other in self._catalog.followed(identity):
+            same = gzip.same.get(other)
+            if other is gzip.tail or same is False:
+                continue
+            if same is None and not other.acks.offset:
+                if not gzip.tail.begins_like(other):
+                    gzip.same[other] = False
+                    continue
+            elif same is None:
+                same = await gzip.tail.has_mark(other.acks.offset, other.acks.mark)
+                if same is None:
+                    return None
+                gzip.same[other] = same
+                if not same:
+                    continue
+            return True
+        return False
+
+    def _being_read(self) -> int:
+        tails = (gzip.tail for gzip in self._gzips.values())
+        return sum(tail.descriptor >= 0 and tail.state is not State.WAITING for tail in tails)
+
+    def _drop(self, gzip: _Gzip) -> None:
+        """Nothing of it has to be read."""
+        gzip.over = gzip.tail.version
+        self._catalog.give_up(gzip.tail)
+        self._report(gzip)
+
+    def _report(self, gzip: _Gzip) -> None:
+        tail = gzip.tail
+        if gzip.reported or not tail.problem:
+            return
+        if not tail.is_finished and (tail.descriptor < 0 or not self._catalog.is_final(tail)):
+            return
+        gzip.reported = True
+        ending = tail.ending or Ending.EMPTY
+        self._metrics.count("shipper_gzip_problems_total", 1, ending.value)
+        self._log.emit(
+            COMPRESSED_FILE_DAMAGED, path=tail.path, reason=tail.problem, bytes=tail.size
         )
-        if not all_acknowledged or not unpacked.size:
-            self._filesystem.close(unpacked.descriptor)
-            if all_acknowledged:
-                self._seen[inode] = replace(seen, over=True)
-            return None
-        if unpacked.ending is not Ending.COMPLETE:
-            self._log.emit(
-                COMPRESSED_FILE_DAMAGED,
-                path=path,
-                reason=unpacked.problem,
-                bytes=unpacked.size,
-            )
-        self._seen[inode] = replace(seen, over=True)
-        own = self._filesystem.facts(unpacked.descriptor).inode
-        return self._catalog.adopt(own, path, unpacked.descriptor, unpacked=True)
+
+    def _is_there(self, record: FileRecord) -> bool:
+        """Whether a gzip that holds that file may be there: it would be read again."""
+        gzips = self._gzips.values()
+        return not self._looked or any(
+            not gzip.tried or record.identity in (gzip.identity, gzip.tail.legacy_identity)
+            for gzip in gzips
+        )
 
 
-def _length(descriptor: int, size: int) -> int:
-    """The length of what is in a gzip of one member, modulo 2**32, as the gzip says."""
-    tail = os.pread(descriptor, _LENGTH_BYTES, max(0, size - _LENGTH_BYTES))
-    return int.from_bytes(tail, "little")
+def _version(path: str) -> Version:
+    found = os.stat(path)
+    return Version(found.st_size, found.st_mtime_ns)

@@ -45,6 +45,8 @@ class FileFacts:
     size: int
     #: Nanoseconds since the Unix epoch.
     modified: int
+    #: What it takes of the disk, in bytes: holes take nothing.
+    allocated: int
 
 
 class FileSystem:
@@ -77,7 +79,9 @@ class FileSystem:
 
     def facts(self, descriptor: int) -> FileFacts:
         found = os.fstat(descriptor)
-        return FileFacts(_inode(found), found.st_size, found.st_mtime_ns)
+        # A block of stat(2) has 512 bytes, whatever those of the file system have.
+        allocated = min(found.st_size, 512 * found.st_blocks)
+        return FileFacts(_inode(found), found.st_size, found.st_mtime_ns, allocated)
 
     def born(self, descriptor: int) -> int | None:
         """When the file came into being (nanoseconds since the Unix epoch), whatever was written
@@ -136,6 +140,18 @@ class FileSystem:
     def peek(self, descriptor: int, count: int, offset: int) -> bytes:
         """A few bytes that were read a while ago, and so do not block."""
         return os.pread(descriptor, count, offset)
+
+    def next_data(self, descriptor: int, offset: int) -> int:
+        """Where, from `offset` on, a file has something else than a hole (lseek(2), SEEK_DATA): the
+        size if it has nothing. `offset` itself where the file system does not tell."""
+        try:
+            return os.lseek(descriptor, offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return max(offset, os.fstat(descriptor).st_size)
+            if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+                return offset
+            raise
 
     def close(self, descriptor: int) -> None:
         os.close(descriptor)

@@ -20,6 +20,9 @@ from shipper.files.tail import Tail
 # How many losses wait for a registry that cannot be written; the oldest are added up past it.
 _MOST_LOSSES = 1000
 
+#: What the name of a log that was compressed ends with.
+SUFFIX = ".gz"
+
 
 @dataclass(slots=True)
 class Changes:
@@ -111,6 +114,16 @@ class FileRecords:
             self._going[row] = self._clock.monotonic() + self._forget_after
             self.changed(row)
 
+    def found_again(self, identity: Identity, path: str) -> None:
+        """A gzip of a file with that first line, which is done, is at `path` by now."""
+        for row in self._rows_like(identity):
+            if row in self._held:
+                continue
+            record = self._record(row)
+            if record.path not in names_of(path):
+                self._packed[row] = pack(replace(record, path=path))
+                self.changed(row)
+
     def changed(self, row: RowId) -> None:
         """The registry has to learn of that row."""
         self._dirty.add(row)
@@ -143,8 +156,9 @@ class FileRecords:
         self.changed(row)
         return record
 
-    def forget(self) -> None:
-        """Starts the time of files that were gone when we started, and ends that of old ones."""
+    def forget(self, is_there: Callable[[FileRecord], bool]) -> None:
+        """Starts the time of files that were gone when we started, and ends that of old ones,
+        unless something that `is_there` would be read again then."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         begun, over = [], []
         for row, end in self._going.items():
@@ -154,14 +168,17 @@ class FileRecords:
                 over.append(row)
             else:
                 break
+        for row in over:
+            if is_there(self._record(row)):
+                begun.append(row)
+            else:
+                self._drop(row)
         for row in begun:
             # To the end of the queue: nothing in it ends later.
             del self._going[row]
             self._going[row] = monotonic + self._forget_after
             self._packed[row] = pack(replace(self._record(row), removed=now))
             self.changed(row)
-        for row in over:
-            self._drop(row)
 
     def changes(self) -> Changes:
         """What changed since the last call. Hand it to `committed` when it is saved, and to
@@ -261,3 +278,8 @@ class FileRecords:
             updated=self._clock.now(),
             removed=tail.gone if is_open else tail.gone or self._clock.now(),
         )
+
+
+def names_of(gzip: str) -> tuple[str, str]:
+    """Its own, and that of the file which it was made from."""
+    return gzip, gzip.removesuffix(SUFFIX)

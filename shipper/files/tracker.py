@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from shipper.files.catalog import Catalog, ClosedFile
+from shipper.files.catalog import Catalog, ClosedFile, Start
 from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import Scan, WakeUp, directory_of, scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
+from shipper.files.lines import NoLine
+from shipper.files.records import SUFFIX
 from shipper.files.retention import Retention
 from shipper.files.scan_log import ScanLog
 from shipper.files.tail import Tail
@@ -48,6 +50,12 @@ class TrackedInput:
     retention: Retention | None = None
     #: None: gzips are not looked at.
     compressed: CompressedLogs | None = None
+
+    async def place(self, tail: Tail) -> Start | NoLine | None:
+        """Decides where a waiting file begins, as `Catalog.place` and `CompressedLogs.place`."""
+        if tail.compressed and self.compressed is not None:
+            return await self.compressed.place(tail)
+        return await self.catalog.place(tail)
 
 
 class FileTracker:
@@ -89,25 +97,22 @@ class FileTracker:
         self._report(source, found)
         for error in source.catalog.apply(found):
             self._faults.report(FILE_OPEN_FAILED, error)
+        if source.compressed is not None:
+            for error in source.compressed.look():
+                self._faults.report(COMPRESSED_FILE_READ_FAILED, error)
         if source.retention is not None:
             self._adopt(source, source.retention, found)
             self.keep(source, source.catalog.tails)
         await self._obey_quota()
         for closed in source.catalog.close_finished():
             self._report_closed(source, closed)
-        if source.compressed is not None:
-            try:
-                await source.compressed.look()
-            except OSError as error:
-                error.filename = error.filename or source.input_id
-                self._faults.report(COMPRESSED_FILE_READ_FAILED, error)
 
     def keep(self, source: TrackedInput, tails: Iterable[Tail]) -> None:
         """Has a link to each file that is not done or was written to lately, and to no other."""
         if source.retention is None:
             return
         for tail in tails:
-            if tail.descriptor < 0 or tail.unpacked:
+            if tail.descriptor < 0:
                 continue
             if tail.is_acknowledged and source.catalog.is_quiet(tail):
                 source.retention.release(tail.inode)
@@ -134,7 +139,7 @@ class FileTracker:
             for source in self._inputs
             for tail in source.catalog.tails
             if tail.gone is not None and tail.descriptor >= 0
-            if not tail.unpacked and not tail.is_acknowledged
+            if not tail.is_acknowledged
         ]
         return sorted(kept, key=lambda each: (each[1].modified, each[1].path))
 
@@ -158,18 +163,22 @@ class FileTracker:
                 continue
             seen.add(place)
             for link in links:
-                if source.catalog.adopt(link.inode, link.path, link.descriptor) is not None:
+                compressed = link.path.endswith(SUFFIX)
+                tail = source.catalog.adopt(
+                    link.inode, link.path, link.descriptor, compressed=compressed
+                )
+                if tail is not None:
                     self._log.emit(KEPT_FILE_ADOPTED, path=link.path)
 
     async def _obey_quota(self) -> None:
         kept = self.kept()
-        excess = sum(tail.size for _, tail in kept) - self._max_kept_bytes
+        excess = sum(tail.allocated for _, tail in kept) - self._max_kept_bytes
         for source, tail in kept:
             if excess <= 0:
                 return
             if tail.busy:
                 continue  # In the middle of a read; the next scan is soon.
-            excess -= tail.size
+            excess -= tail.allocated
             tail.stop()
             size, lines = await self._count_unread(tail)
             source.catalog.give_up(tail)
@@ -188,6 +197,9 @@ class FileTracker:
 
     async def _count_unread(self, tail: Tail) -> tuple[int, int]:
         """Bytes and lines that are not read; the lines as far as they can be."""
+        if tail.compressed:
+            # Inflating it for that may take minutes.
+            return max(0, tail.size - tail.offset), 0
         try:
             return await tail.count_unread()
         except OSError as error:
@@ -198,6 +210,8 @@ class FileTracker:
     def _report_closed(self, source: TrackedInput, closed: ClosedFile) -> None:
         if source.retention is not None and closed.inode is not None:
             source.retention.release(closed.inode)
+        if not closed.placed:
+            return
         if not closed.lost:
             self._log.emit(FILE_FINISHED, path=closed.path, size=closed.size)
             return

@@ -196,7 +196,8 @@ COMPRESSED_FILE_DAMAGED = LogEvent(
     "compressed-file-damaged",
     Level.ERROR,
     "compressed file is damaged; shipping what could be decompressed",
-    "The rest of the file is lost, unless the file before compression still exists.",
+    "Once a file: it is cut, damaged, too large, empty or not a gzip; `event.reason` says which. "
+    "The rest is lost, unless the file before compression still exists.",
 )
 FILE_OPEN_FAILED = LogEvent(
     "file-open-failed",
@@ -226,8 +227,8 @@ DIRECTORY_WATCH_FAILED = LogEvent(
 COMPRESSED_FILE_READ_FAILED = LogEvent(
     "compressed-file-read-failed",
     Level.WARNING,
-    "compressed file cannot be decompressed; retrying",
-    "Check permissions, and the space in `data_dir`, where it is decompressed.",
+    "compressed file cannot be opened; retrying",
+    "Check permissions and the limit of open files (EMFILE).",
 )
 KEPT_FILES_READ_FAILED = LogEvent(
     "kept-files-read-failed",

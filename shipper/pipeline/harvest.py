@@ -13,7 +13,8 @@ from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, FileTemplate
 from shipper.files.faults import FileErrors
 from shipper.files.identity import Mark
-from shipper.files.tail import Block, CutLine, NoLine, Reading, Rewritten, State, Tail
+from shipper.files.lines import Block, CutLine, HalfLine, NoLine, Reading, Rewritten
+from shipper.files.tail import State, Tail
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.logs import Log
 from shipper.logs.events import (
@@ -140,26 +141,32 @@ class Harvester:
     async def _read(self, source: Input, tail: Tail) -> Tail | None:
         """One step; returns whom to read again soon."""
         match await self._next(source, tail):
-            case Block(data, end, mark):
+            case Block(data, end, mark, start):
                 encoded = source.encoder.encode(
-                    self._template(source, tail), tail.offset, data, self._clock.now()
+                    self._template(source, tail), start, data, self._clock.now()
                 )
-                await self._submit(source, tail, encoded, end, mark)
+                await self._submit(source, tail, encoded, start, end, mark)
                 return tail
-            case CutLine(head, length, end, mark):
+            case HalfLine(data, end, mark, start):
+                encoded = source.encoder.encode_half(
+                    self._template(source, tail), start, data, self._clock.now()
+                )
+                await self._submit(source, tail, encoded, start, end, mark)
+                return tail
+            case CutLine(head, length, end, mark, start):
                 encoded = source.encoder.encode_cut(
-                    self._template(source, tail), tail.offset, head, length, self._clock.now()
+                    self._template(source, tail), start, head, length, self._clock.now()
                 )
                 self._log.emit(
                     LINE_TRUNCATED,
                     key="too_long",
                     path=tail.path,
-                    offset=tail.offset,
+                    offset=start,
                     bytes=length,
                 )
                 lost = length - len(head)
                 self._metrics.count("shipper_lost_bytes_total", lost, "line_too_long")
-                await self._submit(source, tail, encoded, end, mark)
+                await self._submit(source, tail, encoded, start, end, mark)
                 return tail
             case Rewritten(why):
                 self._log.emit(
@@ -172,7 +179,7 @@ class Harvester:
                 # A copy that was made of the old content may not be known yet.
                 source.files.wake_up.wake(scan=True)
                 return source.files.catalog.rewritten(tail)
-            case NoLine.LONG_LINE:
+            case NoLine.LONG_LINE | NoLine.MORE:
                 return tail
             case NoLine.AT_END:
                 return None
@@ -180,16 +187,19 @@ class Harvester:
     async def _next(self, source: Input, tail: Tail) -> Reading:
         tail.busy = True
         try:
-            if tail.state is State.WAITING and not await self._begin(source, tail):
-                return NoLine.AT_END
+            if tail.state is State.WAITING and (waiting := await self._begin(source, tail)):
+                return waiting
             return await tail.read(final=source.files.catalog.is_final(tail))
         finally:
             tail.busy = False
 
     async def _submit(
-        self, source: Input, tail: Tail, encoded: Encoded, end: int, mark: Mark
+        self, source: Input, tail: Tail, encoded: Encoded, start: int, end: int, mark: Mark
     ) -> None:
-        size = end - tail.offset
+        """Hands on what was read from `start` on: between the tail's offset and that are NULs."""
+        if nuls := start - tail.offset:
+            self._metrics.count("shipper_nul_bytes_skipped_total", nuls, source.files.input_id)
+        size = end - start
         now = self._clock.monotonic()
         span = tail.acks.open(end, mark, tail.unread_since or now)
         tail.unread_since = now if tail.unread else None
@@ -213,14 +223,17 @@ class Harvester:
             )
         await self._batcher.add(encoded, span)
 
-    async def _begin(self, source: Input, tail: Tail) -> bool:
-        start = await source.files.catalog.place(tail)
+    async def _begin(self, source: Input, tail: Tail) -> NoLine | None:
+        """Why a file cannot be read yet; None: it can."""
+        start = await source.files.place(tail)
         if start is None:
-            return False
+            return NoLine.AT_END
+        if isinstance(start, NoLine):
+            return start
         self._log.emit(
             FILE_OPENED, path=tail.path, offset=start.offset, size=tail.size, reason=start.why
         )
-        return True
+        return None
 
     def _forget_templates(self) -> None:
         for tail in self._templates.keys() - self._queued:

@@ -1,10 +1,9 @@
 """Makes the inputs of a configuration: for each the files that it follows, what is made of their
-lines, and what keeps, unpacks and watches them.
+lines, and what keeps and watches them.
 """
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 from shipper.clock import Clock
 from shipper.config.inputs import InputConfig, StartAt
@@ -18,13 +17,14 @@ from shipper.documents.processors.chain import DROPPED
 from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.plan import drops_events
 from shipper.files.catalog import Catalog
-from shipper.files.compressed import SUFFIX, CompressedLogs
+from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import WakeUp, Watch
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
+from shipper.files.lines import ReadBuffer
+from shipper.files.records import SUFFIX
 from shipper.files.registry import FileRecord, Registry
 from shipper.files.retention import Retention
-from shipper.files.tail import ReadBuffer
 from shipper.files.tracker import TrackedInput
 from shipper.logs import Log
 from shipper.logs.events import DIRECTORY_WATCH_FAILED
@@ -142,9 +142,8 @@ class Inputs:
             catalog,
             exclude=settings.exclude,
             filesystem=self._filesystem,
-            clock=self._clock,
+            metrics=self._metrics,
             log=self._log,
-            directory=Path(self._config.data_dir),
         )
 
     def _retention(self, input_id: str) -> Retention | None:

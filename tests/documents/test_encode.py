@@ -566,6 +566,29 @@ def test_a_line_that_is_cut_says_so() -> None:
     assert (encoded.events, encoded.lines, encoded.flagged) == (1, 1, {"too_long": 1})
 
 
+def test_half_a_line_says_so_whatever_it_is() -> None:
+    for line, problem in (
+        (GOOD, ""),
+        (b'{"time":', "the line is not JSON"),
+        (b"{}", "the line has no `time`"),
+    ):
+        made = encoder()
+        encoded = made.encode_half(template(made), 7, line, NOW)
+        ((_, document),) = events_of(encoded.body)
+        assert document["message"] == line.decode()
+        assert document["log"]["offset"] == 7
+        said = document["error"]["message"]
+        # What the ingest pipeline looks at comes first.
+        assert said.startswith(problem)
+        assert said.endswith("the line was not finished: NUL bytes follow it")
+        assert encoded.flagged == {"half_line": 1}
+    made = encoder(OnInvalid.DEAD_LETTER)
+    (refused,) = made.encode_half(template(made), 7, b'{"time":', NOW).refused
+    assert refused.line == b'{"time":'
+    made = encoder(OnInvalid.DROP)
+    assert made.encode_half(template(made), 7, b'{"time":', NOW).dropped == 1
+
+
 def test_half_a_character_at_the_cut_is_left_out() -> None:
     assert cut("日本".encode()[:5], 100)[1]["message"] == "日"
 
@@ -634,7 +657,7 @@ def test_one_encoder_goes_from_day_to_day_and_from_file_to_file() -> None:
 class OnlyFast(DocumentEncoder):
     """Has no careful loop to fall back on, which would hide that every block is done twice."""
 
-    def _encode_carefully(self, *_: object) -> Encoded:
+    def _encode_carefully(self, *_: object, **__: object) -> Encoded:
         raise AssertionError("done again by the careful loop")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shipper.files.tail import BLOCK_BYTES
+from shipper.files.lines import BLOCK_BYTES
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import Gate, Held

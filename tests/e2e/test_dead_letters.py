@@ -276,7 +276,7 @@ def test_only_what_is_chosen_is_sent_and_the_rest_stays_byte_for_byte(
 def test_a_line_that_was_never_sent_becomes_the_document_that_ship_would_have_made(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
-    log_directory.append(b'plain \xff\xfe text\n["an array"]\n\0\0\nlevel=info "quoted"\n')
+    log_directory.append(b'plain \xff\xfe text\n["an array"]\n\1\1\nlevel=info "quoted"\n')
 
     def ship_to(server: BulkServer, on_invalid: str) -> ShipperProcess:
         source = {"id": "tetragon", "paths": [log_directory.glob], "on_invalid": on_invalid}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import os
 import random
@@ -18,11 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from shipper.files.archive import SETTLED_AFTER, Ending, Unpacked, head, is_settled, unpack, window
-from shipper.files.identity import HEAD_BYTES, identity_of
-from tests.support.disk import no_file_larger_than
+from shipper.files.archive import Ending, GzipStream, window
 
-NO_LIMIT = 1 << 40
+PIECE = 256 * 1024
 
 
 def log(lines: int) -> bytes:
@@ -80,10 +77,9 @@ WRITERS = [
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A gzip on a disk, and a directory to unpack it in."""
+    """A gzip on a disk."""
 
     path: Path
-    directory: Path
 
     def write(self, packed: bytes | bytearray) -> None:
         self.path.write_bytes(packed)
@@ -96,41 +92,22 @@ class Archive:
         finally:
             os.close(descriptor)
 
-    def unpack(self, limit: int = NO_LIMIT) -> tuple[Unpacked, bytes]:
+    def unpack(self) -> tuple[GzipStream, bytes]:
         """What is said of it, and what was in it."""
         with self.opened() as source:
-            unpacked = asyncio.run(unpack(source, self.directory, limit))
-        try:
-            return unpacked, os.pread(unpacked.descriptor, unpacked.size + 1, 0)
-        finally:
-            os.close(unpacked.descriptor)
+            stream, found = GzipStream(source), bytearray()
+            while not stream.at_end:
+                found += stream.take(PIECE)
+            return stream, bytes(found)
 
     def window(self, begin: int, count: int) -> bytes:
         with self.opened() as source:
             return window(source, begin, count)
 
-    def head(self, count: int) -> bytes:
-        with self.opened() as source:
-            return head(source, count)
-
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
-    (tmp_path / "data").mkdir()
-    return Archive(tmp_path / "tetragon-1.log.gz", tmp_path / "data")
-
-
-def open_files() -> list[str]:
-    """What this process has open, where it is not a pipe, socket or the like."""
-    found = []
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{number}")
-        except FileNotFoundError:
-            continue  # That of the listing itself.
-        if target.startswith("/"):
-            found.append(target)
-    return sorted(found)
+    return Archive(tmp_path / "tetragon-1.log.gz")
 
 
 def before_damage(packed: bytes) -> bytes:
@@ -152,24 +129,7 @@ def test_all_that_was_written_is_there(
     archive.write(write(plain))
     unpacked, found = archive.unpack()
     assert found == plain
-    assert unpacked.size == len(plain)
-    assert (unpacked.complete, unpacked.ending, unpacked.problem) == (True, Ending.COMPLETE, "")
-
-
-def test_it_is_read_at_any_offset_from_a_file_that_has_no_name(archive: Archive) -> None:
-    archive.write(lumberjack(LARGE))
-    with archive.opened() as source:
-        unpacked = asyncio.run(unpack(source, archive.directory, NO_LIMIT))
-        # The source is the caller's, and where it stands is nobody else's business.
-        assert os.lseek(source, 0, os.SEEK_CUR) == 0
-    try:
-        assert os.pread(unpacked.descriptor, 100, 1_000_000) == LARGE[1_000_000:1_000_100]
-        assert os.fstat(unpacked.descriptor).st_nlink == 0
-        assert os.fstat(unpacked.descriptor).st_dev == archive.directory.stat().st_dev
-        assert not os.get_inheritable(unpacked.descriptor)
-        assert list(archive.directory.iterdir()) == []
-    finally:
-        os.close(unpacked.descriptor)
+    assert (unpacked.ending, unpacked.problem) == (Ending.COMPLETE, "")
 
 
 @pytest.mark.parametrize("zeros", [1, 512, 200_000])
@@ -177,7 +137,7 @@ def test_zeros_at_the_end_and_between_members_are_padding(archive: Archive, zero
     padding = bytes(zeros)
     archive.write(lumberjack(SMALL) + padding + lumberjack(SMALL) + padding)
     unpacked, found = archive.unpack()
-    assert unpacked.complete
+    assert unpacked.ending is Ending.COMPLETE
     assert found == 2 * SMALL
 
 
@@ -191,8 +151,7 @@ def test_cut_anywhere_it_gives_all_that_arrived(
         unpacked, found = archive.unpack()
         assert SMALL.startswith(found)
         assert found == before_damage(packed[:count])
-        assert unpacked.ending is Ending.CUT
-        assert not unpacked.complete
+        assert unpacked.ending is (Ending.CUT if count else Ending.EMPTY)
         assert unpacked.problem == (
             f"it breaks off after {count} bytes" if count else "it is empty"
         )
@@ -228,7 +187,7 @@ def test_what_grows_meanwhile_is_whole_later(archive: Archive) -> None:
     with archive.path.open("ab") as file:
         file.write(packed[-1:])
     unpacked, found = archive.unpack()
-    assert unpacked.complete
+    assert unpacked.ending is Ending.COMPLETE
     assert found == LARGE
 
 
@@ -244,7 +203,7 @@ def test_a_changed_byte_anywhere_is_noticed_and_nothing_before_it_is_withheld(
         damaged[place] ^= flip
         archive.write(damaged)
         unpacked, found = archive.unpack()
-        if unpacked.complete:
+        if unpacked.ending is Ending.COMPLETE:
             harmless.append(place)
             assert found == SMALL
             continue
@@ -263,7 +222,7 @@ def test_how_much_is_unpacked_at_once_changes_nothing(
 ) -> None:
     # So that damage meets every state that there can be between two pieces.
     monkeypatch.setattr("shipper.files.archive._READ_BYTES", read)
-    monkeypatch.setattr("shipper.files.archive._PIECE_BYTES", piece)
+    monkeypatch.setattr(f"{__name__}.PIECE", piece)
     packed = lumberjack(500 * b"a" + SMALL[:40])
     for bit in range(8 * 10, 8 * len(packed)):
         damaged = bytearray(packed)
@@ -328,102 +287,9 @@ def test_what_is_no_gzip_is_told_by_its_first_bytes(
 ) -> None:
     archive.write(content)
     unpacked, found = archive.unpack()
-    assert (found, unpacked.size, unpacked.ending) == (b"", 0, Ending.NOT_GZIP)
+    assert (found, unpacked.ending) == (b"", Ending.NOT_GZIP)
     assert unpacked.problem == f"it is no gzip: it begins with the bytes {begin}"
-    assert archive.head(HEAD_BYTES) == b""
-
-
-@pytest.mark.parametrize("plain", [SMALL, LARGE], ids=["few", "many"])
-def test_as_much_as_is_allowed_is_not_too_much(archive: Archive, plain: bytes) -> None:
-    archive.write(many_members(plain))
-    assert archive.unpack(limit=len(plain))[0].complete
-    unpacked, found = archive.unpack(limit=len(plain) - 1)
-    assert found == plain[:-1]
-    assert unpacked.ending is Ending.TOO_LARGE
-    assert unpacked.problem == f"it holds more than {len(plain) - 1} bytes"
-
-
-def test_a_bomb_costs_neither_memory_nor_disk(archive: Archive) -> None:
-    mib = 1024 * 1024
-    packer = zlib.compressobj(wbits=31)
-    archive.write(b"".join(packer.compress(bytes(mib)) for _ in range(200)) + packer.flush())
-    tracemalloc.start()
-    try:
-        with archive.opened() as source:
-            unpacked = asyncio.run(unpack(source, archive.directory, 20 * mib))
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    facts = os.fstat(unpacked.descriptor)
-    os.close(unpacked.descriptor)
-    assert unpacked.ending is Ending.TOO_LARGE
-    assert unpacked.size == facts.st_size == 20 * mib
-    assert peak < 2 * mib
-
-
-@pytest.mark.parametrize("room", [0, 500_000, len(LARGE) - 1])
-def test_a_full_disk_is_an_error_that_leaves_nothing(archive: Archive, room: int) -> None:
-    archive.write(lumberjack(LARGE))
-    before = open_files()
-    with no_file_larger_than(room), pytest.raises(OSError, match="File too large"):
-        archive.unpack()
-    assert open_files() == before
-    assert list(archive.directory.iterdir()) == []
-
-
-def test_a_directory_that_is_not_there_is_an_error_that_leaves_nothing(archive: Archive) -> None:
-    archive.write(lumberjack(SMALL))
-    archive.directory.rmdir()
-    before = open_files()
-    with pytest.raises(FileNotFoundError):
-        archive.unpack()
-    assert open_files() == before
-
-
-def test_a_read_error_is_the_system_calls_and_leaves_nothing(archive: Archive) -> None:
-    archive.path.mkdir()
-    before = open_files()
-    with pytest.raises(IsADirectoryError):
-        archive.unpack()
-    with pytest.raises(IsADirectoryError):
-        archive.head(HEAD_BYTES)
-    assert open_files() == before
-
-
-@pytest.mark.parametrize("full", [False, True], ids=["done", "failed"])
-def test_a_cancelled_call_leaves_nothing_open(archive: Archive, full: bool) -> None:
-    archive.write(lumberjack(LARGE))
-    complaints = []
-
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: complaints.append(context))
-        with archive.opened() as source:
-            task = asyncio.create_task(unpack(source, archive.directory, NO_LIMIT))
-            await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        # The thread works on, while its caller's descriptor is closed.
-        await loop.shutdown_default_executor()
-        await asyncio.sleep(0)
-
-    before = open_files()
-    with no_file_larger_than(500_000 if full else NO_LIMIT):
-        asyncio.run(run())
-    assert open_files() == before
-    assert complaints == []
-
-
-def test_a_head_is_that_of_the_plain_file(archive: Archive) -> None:
-    for write in (lumberjack, with_every_header_field, many_members, stored):
-        archive.write(write(LARGE))
-        assert archive.head(HEAD_BYTES) == LARGE[:HEAD_BYTES]
-        assert archive.head(1) == LARGE[:1]
-        archive.write(write(SMALL))
-        assert archive.head(len(SMALL) - 1) == SMALL[:-1]
-        archive.write(write(b"short\n"))
-        assert archive.head(HEAD_BYTES) == b"short\n"
+    assert archive.window(0, 100) == b""
 
 
 def test_a_window_is_that_of_the_plain_file(archive: Archive) -> None:
@@ -437,53 +303,75 @@ def test_a_window_is_that_of_the_plain_file(archive: Archive) -> None:
     assert LARGE.startswith(archive.window(0, len(LARGE)))
 
 
-def test_a_head_is_there_as_soon_as_it_is_written(archive: Archive) -> None:
-    packed = lumberjack(LARGE)
-    known = None
-    for count in range(0, 4000, 50):
-        archive.write(packed[:count])
-        found = archive.head(HEAD_BYTES)
-        assert LARGE[:HEAD_BYTES].startswith(found)
-        known = identity_of(found)
-        if known:
-            break
-    # Long before the end.
-    assert known == identity_of(LARGE)
+def test_a_bomb_costs_no_memory(archive: Archive) -> None:
+    mib = 1024 * 1024
+    packer = zlib.compressobj(wbits=31)
+    archive.write(b"".join(packer.compress(bytes(mib)) for _ in range(200)) + packer.flush())
+    size = 0
+    with archive.opened() as source:
+        stream = GzipStream(source)
+        tracemalloc.start()
+        try:
+            while not stream.at_end:
+                size += len(stream.take(PIECE))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert size == 200 * mib
+    assert peak < 2 * mib
 
 
-def test_damage_behind_a_head_does_not_matter_to_it(archive: Archive) -> None:
-    packed = stored(LARGE)
-    archive.write(packed[: HEAD_BYTES + 2000] + bytes(100_000))
-    assert archive.head(HEAD_BYTES) == LARGE[:HEAD_BYTES]
-
-
-@pytest.mark.parametrize("place", [20, 100, -8])
-def test_a_head_that_is_damaged_is_none(archive: Archive, place: int) -> None:
-    # Whatever it gave might be the head of a file that never was.
-    damaged = bytearray(lumberjack(SMALL))
-    damaged[place] ^= 0x10
-    archive.write(damaged)
-    assert archive.head(HEAD_BYTES) == b""
-
-
-@pytest.mark.parametrize(
-    ("plain_exists", "complete", "unchanged_for", "settled"),
-    [
-        (True, False, 0.0, False),
-        # From an attempt that was interrupted; it will be made again.
-        (True, False, 3600.0, False),
-        # The plain file is removed next.
-        (True, True, 3600.0, False),
-        (False, True, 0.0, True),
-        # It is copied here from somewhere else, say.
-        (False, False, 0.0, False),
-        (False, False, SETTLED_AFTER - 0.1, False),
-        # Nobody will finish it.
-        (False, False, SETTLED_AFTER, True),
-    ],
-)
-def test_a_gzip_is_settled_when_it_is_whole_or_abandoned(
-    plain_exists: bool, complete: bool, unchanged_for: float, settled: bool
+def test_a_call_does_a_bounded_piece_of_work_also_where_nothing_comes_of_it(
+    archive: Archive,
 ) -> None:
-    found = is_settled(plain_exists=plain_exists, complete=complete, unchanged_for=unchanged_for)
-    assert found is settled
+    empty = gzip.compress(b"", mtime=0)
+    archive.write(100_000 * empty + gzip.compress(SMALL))
+    with archive.opened() as source:
+        stream, calls = GzipStream(source), 0
+        while not (piece := stream.take(PIECE)):
+            assert not stream.at_end
+            calls += 1
+    assert piece == SMALL
+    assert calls >= 100_000 * len(empty) // (512 * 1024)
+
+
+def test_more_zeros_than_any_padding_has_end_it(archive: Archive) -> None:
+    archive.write(lumberjack(SMALL) + bytes(3 * 1024 * 1024) + lumberjack(SMALL))
+    unpacked, found = archive.unpack()
+    assert (found, unpacked.ending) == (SMALL, Ending.COMPLETE)
+
+
+def test_a_read_error_is_the_system_calls(archive: Archive) -> None:
+    archive.path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        archive.unpack()
+    with pytest.raises(IsADirectoryError):
+        archive.window(0, 1)
+
+
+def test_what_grows_is_taken_on_by_the_same_stream(archive: Archive) -> None:
+    packed = lumberjack(LARGE) + lumberjack(SMALL)
+    found = bytearray()
+    archive.path.touch()
+    with archive.opened() as source, archive.path.open("ab", buffering=0) as file:
+        stream = GzipStream(source)
+        for begin in range(0, len(packed), 9999):
+            file.write(packed[begin : begin + 9999])
+            assert stream.is_the_same()
+            while not stream.at_end or not found:
+                found += stream.take(PIECE)
+            while piece := stream.take(PIECE):
+                found += piece
+    assert found == LARGE + SMALL
+    assert stream.ending is Ending.COMPLETE
+
+
+def test_a_gzip_that_was_written_anew_is_not_the_same(archive: Archive) -> None:
+    archive.write(lumberjack(LARGE))
+    with archive.opened() as source:
+        stream = GzipStream(source)
+        stream.take(PIECE)
+        assert stream.is_the_same()
+        for other in (b"", lumberjack(SMALL), stored(LARGE)):
+            archive.write(other)
+            assert not stream.is_the_same()

@@ -15,8 +15,9 @@ from shipper.files.ack import Span
 from shipper.files.catalog import QUIET_AFTER, Catalog, ClosedFile, Start
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.lines import Block, NoLine, ReadBuffer, Rewritten
 from shipper.files.registry import FileRecord, RowId
-from shipper.files.tail import Block, NoLine, ReadBuffer, Rewritten, State, Tail
+from shipper.files.tail import State, Tail
 from tests.support.clock import ManualClock
 from tests.support.loop import in_a_loop
 
@@ -131,6 +132,7 @@ class World:
                 start = await self.catalog.place(tail)
                 if start is None:
                     continue
+                assert isinstance(start, Start)
                 starts.append(start)
             match await tail.read(final=self.catalog.is_final(tail)):
                 case Block(data, end, mark):

@@ -28,8 +28,9 @@ from shipper.files.catalog import QUIET_AFTER, Catalog
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of
+from shipper.files.lines import Block, CutLine, NoLine, ReadBuffer, Rewritten
 from shipper.files.registry import FileRecord, RowId
-from shipper.files.tail import Block, CutLine, NoLine, ReadBuffer, Rewritten, State
+from shipper.files.tail import State
 from tests.support.clock import ManualClock
 
 LIMIT = 1024
@@ -201,12 +202,12 @@ class Reader:
             if tail.state is State.WAITING and await self.catalog.place(tail) is None:
                 continue
             match await tail.read(final=self.catalog.is_final(tail)):
-                case Block(data, end, mark):
-                    self._take(tail.identity, tail.offset, data)
+                case Block(data, end, mark, start):
+                    self._take(tail.identity, start, data)
                     self._in_flight.append(tail.acks.open(end, mark, 0.0))
                     queue.append(tail)
-                case CutLine(head, length, end, mark):
-                    self.read_lines.append(Read(tail.identity, tail.offset, head, length))
+                case CutLine(head, length, end, mark, start):
+                    self.read_lines.append(Read(tail.identity, start, head, length))
                     self._in_flight.append(tail.acks.open(end, mark, 0.0))
                     queue.append(tail)
                 case Rewritten():

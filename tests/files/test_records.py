@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shipper.files.ack import AckTracker
+from shipper.files.content import PlainContent
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import NO_MARK, Identity, Mark
+from shipper.files.lines import ReadBuffer
 from shipper.files.losses import Loss, LossReason
 from shipper.files.records import Changes, FileRecords
 from shipper.files.registry import FileRecord, Registry, RowId
-from shipper.files.tail import ReadBuffer, Tail
+from shipper.files.tail import Tail
 from tests.files.test_registry import record
 from tests.support.clock import ManualClock
 
@@ -40,6 +43,9 @@ class World:
     def _count(self) -> None:
         self.calls += 1
 
+    def forget(self, is_there: Callable[[FileRecord], bool] = lambda _: False) -> None:
+        self.records.forget(is_there)
+
     def commit(self) -> Changes:
         changes = self.records.changes()
         self.saved.update({each.row: each for each in changes.records})
@@ -49,14 +55,15 @@ class World:
         return changes
 
     def tail(self, identity: Identity, offset: int = 0, size: int = 0) -> Tail:
-        tail = Tail(FileSystem(), ReadBuffer(1024), "/l/new.log", Inode(1, 2**64 - 1), 3)
+        content = PlainContent(FileSystem(), 3, 1)
+        tail = Tail(content, ReadBuffer(1024), "/l/new.log", Inode(1, 2**64 - 1))
         tail.identity, tail.size = identity, size
         tail.acks = AckTracker(offset, NO_MARK, on_advance=lambda: None)
         return tail
 
     def remembered_after(self, seconds: float) -> list[RowId]:
         self.clock.pass_time(seconds)
-        self.records.forget()
+        self.forget()
         self.commit()
         return sorted(self.saved)
 
@@ -83,7 +90,7 @@ def test_a_removed_file_is_forgotten_when_its_time_is_over() -> None:
 def test_a_file_that_was_there_begins_its_time_when_it_is_missed() -> None:
     world = World(record(1))
     world.clock.pass_time(50)
-    world.records.forget()
+    world.forget()
     (changed,) = world.commit().records
     assert changed == removed(1, NOW + 50)
     assert world.remembered_after(FORGET_AFTER) == [1]
@@ -98,10 +105,29 @@ def test_a_time_in_the_future_is_now_and_holds_up_nothing(ahead: float) -> None:
     assert world.remembered_after(2) == []
 
 
+def test_what_would_be_read_again_is_not_forgotten_and_holds_up_nothing() -> None:
+    world = World(removed(1, NOW), removed(2, NOW))
+    world.clock.pass_time(FORGET_AFTER + 1)
+    world.forget(lambda found: found.row == 1)
+    (kept,) = world.commit().records
+    assert kept == removed(1, NOW + FORGET_AFTER + 1)
+    assert world.remembered_after(FORGET_AFTER) == [1]
+    assert world.remembered_after(1) == []
+
+
+def test_a_gzip_of_a_file_that_is_done_is_remembered_by_its_name() -> None:
+    world = World(record(1), record(2))
+    path = record(1).path
+    world.records.found_again(record(1).identity, path + ".gz")
+    assert world.commit().is_empty
+    world.records.found_again(record(1).identity, "/l/1.gz")
+    assert world.commit().records == [replace(record(1), path="/l/1.gz")]
+
+
 @pytest.mark.parametrize("by", [YEARS, -YEARS])
 def test_a_clock_that_is_set_while_shipper_runs_changes_nothing(by: float) -> None:
     world = World(record(1), removed(2, NOW - 1800))
-    world.records.forget()
+    world.forget()
     world.clock.set_wall_clock(by)
     assert world.remembered_after(1801) == [1]
     tail = world.tail(Identity("f" * 16))
@@ -172,7 +198,7 @@ def test_a_row_that_changes_during_a_commit_is_not_committed_by_it() -> None:
 def test_a_commit_that_fails_leaves_everything_for_the_next_one() -> None:
     world = World(record(1), removed(2, NOW - YEARS))
     records = world.records
-    records.forget()
+    world.forget()
     records.changed(RowId(1))
     records.add_loss(LOSS)
     failed = records.changes()

@@ -12,9 +12,9 @@ from shipper.files.catalog import Catalog
 from shipper.files.discovery import WakeUp
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
+from shipper.files.lines import Block, ReadBuffer, Rewritten
 from shipper.files.registry import RowId
 from shipper.files.retention import DIRECTORY, Retention
-from shipper.files.tail import Block, ReadBuffer, Rewritten
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.logs import Level
 from shipper.metrics import Metrics

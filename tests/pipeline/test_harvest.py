@@ -22,8 +22,8 @@ from shipper.files.catalog import Catalog
 from shipper.files.discovery import WakeUp
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileFacts, FileSystem
+from shipper.files.lines import BLOCK_BYTES, ReadBuffer
 from shipper.files.registry import RowId
-from shipper.files.tail import BLOCK_BYTES, ReadBuffer
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batch, Batcher
@@ -306,6 +306,36 @@ def test_files_are_read_in_turns_a_block_each(tmp_path: Path) -> None:
             path for path, before in zip(paths, [None, *paths], strict=False) if path != before
         ]
         assert "".join(turns) == "abcabcabcabc"
+
+    run(world, story)
+
+
+def test_nuls_before_a_line_are_counted_and_half_a_line_before_nuls_is_flagged(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        nuls, half = bytes(5000), world.lines(1, first=1)[:-5]
+        world.append(world.lines(1) + nuls + half + nuls + world.lines(1, first=2) + nuls)
+        await world.scan()
+        first, cut, last = await world.documents()
+        length = len(world.lines(1))
+        assert [d["log"]["offset"] for d in (first, cut, last)] == [
+            0,
+            length + 5000,
+            length + 5000 + len(half) + 5000,
+        ]
+        assert cut["message"] == half.decode()
+        assert cut["error"]["message"].endswith("the line was not finished: NUL bytes follow it")
+        assert "error" not in first.keys() | last.keys()
+        value = world.metrics.value
+        assert value("shipper_nul_bytes_skipped_total", "tetragon") == 10_000
+        assert value("shipper_bytes_read_total", "tetragon") == 2 * length + len(half)
+        assert value("shipper_lines_read_total", "tetragon") == 3
+        assert value("shipper_events_flagged_total", "half_line") == 1
+        (tail,) = world.catalog.tails
+        assert tail.unread == 0
 
     run(world, story)
 
