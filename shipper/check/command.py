@@ -19,12 +19,17 @@ from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig, OutputKind
 from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
+from shipper.files.compressed import SUFFIX
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem
+from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.output.elasticsearch.transport import HttpTransport
 
 #: For all questions to one host together, in seconds.
 _PATIENCE = 30.0
+
+#: So many symbolic links that are not followed are named for each glob.
+_NAMED = 20
 
 
 async def check(config: Config, clock: Clock) -> list[Finding]:
@@ -60,18 +65,29 @@ def _check_files(config: Config) -> list[Finding]:
     findings = []
     for source in config.inputs:
         subject = f"input {source.id}"
+        exclude = (*source.exclude, f"*{SUFFIX}")
+        opener = LogOpener(filesystem, exclude=exclude, symlinks=source.symlinks)
         for pattern in source.paths:
-            found = scan(filesystem, [pattern], source.exclude, symlinks=source.symlinks)
+            found = scan(filesystem, [pattern], exclude, symlinks=source.symlinks)
             unreadable = dict(found.unreadable)
-            for path in found.found.values():
+            for file in found.found.values():
                 try:
-                    filesystem.close(filesystem.open(path))
+                    filesystem.close(opener.open(file.path).descriptor)
+                except (FileNotFoundError, NotFollowedError):
+                    continue  # Rotated away since.
                 except OSError as error:
-                    unreadable[path] = error
+                    unreadable[file.path] = error
             for path, fault in unreadable.items():
                 detail = f"{path}: {fault.strerror}"
                 advice = "Tetragon writes its logs as root with mode 600: run as root, or change it"
                 findings.append(Finding(subject, "readable", Result.WRONG, detail, advice))
+            for path in found.skipped[:_NAMED]:
+                detail = f"{path}: it is a symbolic link, and symlinks is false"
+                advice = "set symlinks: true if what it leads to is to be shipped"
+                findings.append(Finding(subject, "not followed", Result.UNKNOWN, detail, advice))
+            if found.skipped_count > _NAMED:
+                detail = f"{found.skipped_count - _NAMED} more symbolic links"
+                findings.append(Finding(subject, "not followed", Result.UNKNOWN, detail))
             if found.missing:
                 detail = f"{found.missing[0]} does not exist yet; it will be waited for"
                 advice = (

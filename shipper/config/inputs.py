@@ -180,10 +180,11 @@ class InputConfig(Section, frozen=True):
     symlinks: Annotated[
         bool,
         Meta(
-            description="Whether files are read to which symbolic links lead that `paths` match; "
-            "links to directories on the way are followed in any case."
+            description="Whether files are read that `paths` match as symbolic links, as "
+            "`/var/log/containers/*.log` of Kubernetes are. If not, the log and `shipper check` "
+            "name each link that is left out. Links to directories on the way are always followed."
         ),
-    ] = True
+    ] = False
     fields: Annotated[
         dict[str, Any], Meta(description="Anything of yours; each document has it at `fields`.")
     ] = field(default_factory=dict)

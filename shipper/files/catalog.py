@@ -9,7 +9,8 @@ all of it is acknowledged. What it remembers goes to the registry as `FileRecord
                                               +--- back again -----+
 """
 
-from collections.abc import Callable, Iterable
+import errno
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from shipper.clock import Clock
@@ -17,6 +18,7 @@ from shipper.files.ack import AckTracker
 from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import NO_MARK, Identity, Mark
+from shipper.files.opening import LogOpener, NotFollowedError, OpenedLog
 from shipper.files.records import Changes, FileRecords
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import ReadBuffer, State, Tail, Version
@@ -61,15 +63,21 @@ class Catalog:
         forget_after: float = 3600.0,
         ignore_older: float = 0.0,
         start_at_end: bool = False,
+        exclude: Sequence[str] = (),
+        symlinks: bool = False,
     ) -> None:
         """`remembered`: what the registry holds of this input. `on_change` is called when
         `changes` has something to tell. `forget_after`: seconds that a file that is gone stays
         known: a copy or a backup of it that turns up meanwhile goes on where it ended.
         `ignore_older`: a new file that was last written longer ago (seconds; 0: none is) is read
         from its end, and with `start_at_end` so are all that the first scan finds, unless files
-        of this input are remembered."""
+        of this input are remembered. `exclude`, `symlinks`: what is not followed, whatever a scan
+        says."""
         self.input_id = input_id
         self._filesystem = filesystem
+        self._opener = LogOpener(filesystem, exclude=exclude, symlinks=symlinks)
+        # For files that were followed through symbolic links by an earlier process.
+        self._link_opener = None if symlinks else LogOpener(filesystem, symlinks=True)
         self._clock = clock
         self._buffer = buffer
         self._new_row = new_row
@@ -81,6 +89,8 @@ class Catalog:
         self._scanned = False
         self._tails: dict[Inode, Tail] = {}
         self._by_path: dict[str, Tail] = {}
+        # What appeared since the last scan began.
+        self._appeared: set[Inode] = set()
         # Rewritten under us: nothing more is read of them, but something is under way.
         self._retired: set[Tail] = set()
         # Which of its versions a file was last seen in, and since when (monotonic seconds).
@@ -97,39 +107,113 @@ class Catalog:
         """The file that stands at that path, if it is followed."""
         return self._by_path.get(path)
 
+    def begin_scan(self) -> None:
+        """A scan begins, which `apply` will be told of: what `appear` is told of meanwhile is newer
+        than what the scan saw."""
+        self._appeared.clear()
+
     def apply(self, scan: Scan) -> list[OSError]:
         """Takes notice of a scan; returns what kept new files from being opened."""
-        problems = []
+        problems: list[OSError] = []
         known = set(self._tails)
-        for inode, path in scan.found.items():
+        full = False
+        for inode, found in scan.found.items():
             tail = self._tails.get(inode)
             if tail is None:
                 try:
-                    self._follow(path)
-                except FileNotFoundError:
-                    continue  # Rotated away since the scan.
+                    if not full:
+                        self._follow(found.path)
+                except (FileNotFoundError, NotFollowedError):
+                    continue  # Rotated away since the scan, or something else is there.
                 except OSError as error:
+                    error.filename = error.filename or found.path
                     problems.append(error)
-            elif tail.path != path or tail.gone is not None:
-                tail.path, tail.gone = path, None
-                self._history.touched(tail)
-        self._by_path = {tail.path: tail for tail in self._tails.values()}
+                    # The next one would fare no better. The newest files came first.
+                    full = error.errno in (errno.EMFILE, errno.ENFILE)
+            elif (tail.path != found.path or tail.gone is not None) and inode not in self._appeared:
+                self._move(tail, found.path)
+        if not self._scanned:
+            self._finish_behind_links()
         for inode, tail in self._tails.items():
-            if inode in scan.found or tail.gone is not None:
+            if inode in scan.found or tail.gone is not None or inode in self._appeared:
                 continue
-            if not is_hidden(tail.path, scan.unreadable):
-                tail.gone = self._clock.now()
-                # Who has it open may still finish its last line: the quiet time begins anew.
-                self._versions.pop(tail, None)
-                self._history.touched(tail)
-        for tail in self._tails.values():
-            self._observe(tail)
+            if is_hidden(tail.path, scan.unreadable) or (scan.left_out and self._is_there(tail)):
+                continue
+            tail.gone = self._clock.now()
+            # Who has it open may still finish its last line: the quiet time begins anew.
+            self._versions.pop(tail, None)
+            self._history.touched(tail)
+            if self._by_path.get(tail.path) is tail:
+                del self._by_path[tail.path]
+        for inode, tail in self._tails.items():
+            seen = self._versions.get(tail)
+            now = scan.found.get(inode)
+            if (
+                now is None
+                or seen is None
+                or seen[0].size != now.size
+                or seen[0].modified != now.modified
+            ):
+                self._observe(tail)
         if not self._scanned:
             self._scanned = True
             new = (tail for inode, tail in self._tails.items() if inode not in known)
             self._first.update(new if self._start_at_end else ())
         self._history.forget()
         return problems
+
+    def appear(self, path: str) -> Tail | None:
+        """Follows what stands at a path that is new, without a scan; None if that is nothing to
+        follow. Raises OSError if it cannot be opened; a later scan does."""
+        try:
+            opened = self._opener.open(path)
+        except (FileNotFoundError, NotFollowedError):
+            return None
+        tail = self._tails.get(opened.inode)
+        if tail is None:
+            tail = self._follow_opened(path, opened)
+        else:
+            self._filesystem.close(opened.descriptor)
+            # A second name changes nothing while the first one is there.
+            if (tail.path != path and not self._is_there(tail)) or tail.gone is not None:
+                self._move(tail, path)
+        self._appeared.add(opened.inode)
+        self._observe(tail)
+        return tail
+
+    def _move(self, tail: Tail, path: str) -> None:
+        """A followed file stands at another path now, or is back."""
+        if self._by_path.get(tail.path) is tail:
+            del self._by_path[tail.path]
+        tail.path, tail.gone = path, None
+        self._by_path[path] = tail
+        self._history.touched(tail)
+
+    def _is_there(self, tail: Tail) -> bool:
+        """Whether its path leads to a file still, or may do."""
+        try:
+            return self._filesystem.inode_of(tail.path) == tail.inode
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
+    def _finish_behind_links(self) -> None:
+        """Has the rest read of files that were followed through symbolic links, which are not
+        followed any more."""
+        if self._link_opener is None:
+            return
+        for path, inode in self._history.at_end_there():
+            if inode in self._tails or not self._filesystem.is_link(path):
+                continue
+            try:
+                opened = self._link_opener.open(path)
+            except OSError:
+                continue  # Nobody follows it any more: what cannot be finished stays remembered.
+            if opened.inode == inode:
+                self.adopt(inode, path, opened.descriptor)
+            else:
+                self._filesystem.close(opened.descriptor)
 
     def adopt(
         self, inode: Inode, path: str, descriptor: int, *, unpacked: bool = False
@@ -210,7 +294,7 @@ class Catalog:
         self._retire(tail)
         try:
             return self._follow(tail.path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotFollowedError):
             return None
 
     def give_up(self, tail: Tail) -> None:
@@ -265,25 +349,25 @@ class Catalog:
             tail.close()
 
     def _follow(self, path: str) -> Tail:
-        descriptor = self._filesystem.open(path)
-        try:
-            # The path may lead elsewhere by now: what was opened counts, not what was seen.
-            inode = self._filesystem.facts(descriptor).inode
-            known = self._tails.get(inode)
-            if known is not None:
-                self._filesystem.close(descriptor)
-                return known
-            tail = Tail(self._filesystem, self._buffer, path, inode, descriptor)
-        except BaseException:
-            self._filesystem.close(descriptor)
-            raise
-        self._tails[inode] = tail
+        opened = self._opener.open(path)
+        # The path may lead elsewhere by now: what was opened counts, not what was seen.
+        known = self._tails.get(opened.inode)
+        if known is not None:
+            self._filesystem.close(opened.descriptor)
+            return known
+        return self._follow_opened(path, opened)
+
+    def _follow_opened(self, path: str, opened: OpenedLog) -> Tail:
+        tail = Tail(self._filesystem, self._buffer, path, opened.inode, opened.descriptor)
+        self._tails[opened.inode] = tail
         self._by_path[path] = tail
         return tail
 
     def _retire(self, tail: Tail) -> None:
         tail.close()
         del self._tails[tail.inode]
+        if self._by_path.get(tail.path) is tail:
+            del self._by_path[tail.path]
         self._retired.add(tail)
         self._versions.pop(tail, None)
         self._first.discard(tail)

@@ -14,9 +14,10 @@ from pathlib import Path
 from shipper.clock import Clock
 from shipper.files.archive import Ending, head, is_settled, unpack
 from shipper.files.catalog import Catalog
-from shipper.files.discovery import scan
+from shipper.files.discovery import Scan, scan
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import HEAD_BYTES, identity_of
+from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.tail import Tail, Version
 from shipper.logs import Log
 
@@ -27,6 +28,11 @@ _LARGEST = 4 * 1024**3
 
 # The length of what is in a gzip, modulo 2**32, is at its very end (RFC 1952).
 _LENGTH_BYTES = 4
+
+
+def gzips_of(patterns: Sequence[str]) -> list[str]:
+    """The globs of the gzips of the files that these globs match."""
+    return [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in patterns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +55,43 @@ class CompressedLogs:
         catalog: Catalog,
         *,
         exclude: Sequence[str],
+        symlinks: bool,
         filesystem: FileSystem,
         clock: Clock,
         log: Log,
         directory: Path,
     ) -> None:
         """`patterns`: the globs of the files that become gzips. `directory`: where to unpack."""
-        self._patterns = [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in patterns]
+        self._patterns = gzips_of(patterns)
         self._catalog = catalog
         self._exclude = exclude
+        self._symlinks = symlinks
+        self._opener = LogOpener(filesystem, exclude=exclude, symlinks=symlinks)
         self._filesystem = filesystem
         self._clock = clock
         self._log = log
         self._directory = directory
         self._seen: dict[Inode, _Seen] = {}
 
-    async def look(self) -> list[Tail]:
-        """Finds gzips that nobody writes any more and that have lines which nothing else has.
+    def scan(self) -> Scan:
+        """Which gzips are there now. Blocks on the disk."""
+        return scan(self._filesystem, self._patterns, self._exclude, symlinks=self._symlinks)
+
+    async def look(self, found: Scan) -> list[Tail]:
+        """Reads, of those that were found, gzips that nobody writes any more and that have lines
+        which nothing else has.
 
         Returns the tails that were made of them. Raises OSError if one cannot be read or unpacked
         now (a full disk); it is tried again by the next call.
         """
-        found = scan(self._filesystem, self._patterns, self._exclude).found
-        self._seen = {inode: seen for inode, seen in self._seen.items() if inode in found}
+        self._seen = {inode: seen for inode, seen in self._seen.items() if inode in found.found}
         tails = []
-        for inode, path in found.items():
+        for inode, gzip in found.found.items():
             seen = self._seen.get(inode)
-            if seen is not None and seen.over and seen.version == self._version(path):
+            version = Version(gzip.size, gzip.modified)
+            if seen is not None and seen.over and seen.version == version:
                 continue
-            tail = await self._consider(inode, path)
+            tail = await self._consider(inode, gzip.path)
             if tail is not None:
                 tails.append(tail)
         return tails
@@ -91,8 +105,8 @@ class CompressedLogs:
 
     async def _consider(self, inode: Inode, path: str) -> Tail | None:
         try:
-            descriptor = self._filesystem.open(path)
-        except FileNotFoundError:
+            descriptor = self._opener.open(path).descriptor
+        except (FileNotFoundError, NotFollowedError):
             return None
         try:
             facts = self._filesystem.facts(descriptor)

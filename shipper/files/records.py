@@ -66,6 +66,14 @@ class FileRecords:
         """Where the remembered files were."""
         return [record.path for record in self._records.values()]
 
+    def at_end_there(self) -> list[tuple[str, Inode]]:
+        """Path and inode of the files that were there when we ended, and that nobody holds."""
+        return [
+            (record.path, record.inode)
+            for record in self._records.values()
+            if record.gone is None and record.inode is not None and record.row not in self._held
+        ]
+
     def path_at(self, inode: Inode) -> str | None:
         """Where the file with that inode was, when it was saved."""
         row = self._at_inode.get(inode)

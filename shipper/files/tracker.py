@@ -2,19 +2,62 @@
 before it is done, gives up what is too much, and says goodbye to what is done.
 """
 
+import asyncio
+import functools
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from threading import Thread
 
 from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.compressed import CompressedLogs
-from shipper.files.discovery import Scan, WakeUp, directory_of, scan
+from shipper.files.discovery import Scan, ScanSummary, scan, summary_of
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.retention import Retention
+from shipper.files.schedule import WalkSchedule
 from shipper.files.tail import Tail
+from shipper.files.walk import MAX_DIRECTORIES, MAX_FILES, directory_of
+from shipper.files.watch import WakeUp
 from shipper.logs import Log
 from shipper.metrics import Metrics
+
+#: What a walk of directories is handed to, since it blocks on the disk.
+Offload = Callable[[Callable[[], Scan]], Awaitable[Scan]]
+
+#: So many paths with trouble, or that are left out, are named in the log for each scan.
+_NAMED = 20
+
+
+async def in_a_thread(call: Callable[[], Scan]) -> Scan:
+    """Calls it in a thread of its own, and waits for it.
+
+    A thread of no pool: a file system that hangs keeps nothing else waiting, and does not keep the
+    process from ending.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Scan] = loop.create_future()
+
+    def tell(result: Scan | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if result is not None:
+            done.set_result(result)
+        elif error is not None:
+            done.set_exception(error)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = call()
+        except BaseException as error:  # Whatever it is: it is raised where it is waited for.
+            failure = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell, result, failure)
+
+    Thread(target=run, name="walk", daemon=True).start()
+    return await done
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +68,11 @@ class TrackedInput:
     patterns: Sequence[str]
     catalog: Catalog
     wake_up: WakeUp
+    schedule: WalkSchedule
     #: Globs of what is left out although `patterns` match it.
     exclude: Sequence[str] = ()
     #: Whether symbolic links to files are followed.
-    symlinks: bool = True
+    symlinks: bool = False
     #: None: nothing is kept by links.
     retention: Retention | None = None
     #: None: gzips are not looked at.
@@ -47,8 +91,9 @@ class FileTracker:
         metrics: Metrics,
         log: Log,
         max_kept_bytes: int,
+        offload: Offload = in_a_thread,
     ) -> None:
-        """`max_kept_bytes`: of files that are deleted and not done."""
+        """`max_kept_bytes`: of files that are deleted and not done. `offload`: who walks."""
         self._inputs = inputs
         self._filesystem = filesystem
         self._faults = faults
@@ -56,23 +101,53 @@ class FileTracker:
         self._log = log
         self._max_kept_bytes = max_kept_bytes
         self._adopted: dict[str, set[str]] = {}
-        self._missing: dict[str, frozenset[str]] = {}
+        self._offload = offload
+        self._summaries: dict[str, ScanSummary] = {}
+        self._skipped: dict[str, set[str]] = {}
+        self._left_out: set[str] = set()
+
+    def summary(self, source: TrackedInput) -> ScanSummary:
+        """What the last scan of an input saw."""
+        return self._summaries.get(source.input_id, ScanSummary())
+
+    def appear(self, source: TrackedInput, paths: Iterable[str]) -> list[Tail]:
+        """Follows files whose names are new, without a scan, and keeps them by links at once."""
+        tails = []
+        for path in sorted(paths):
+            try:
+                tail = source.catalog.appear(path)
+            except OSError as error:
+                error.filename = error.filename or path
+                self._faults.report("a file cannot be opened; it is tried again", error)
+                continue
+            if tail is not None:
+                tails.append(tail)
+        self.keep(source, tails)
+        return tails
 
     async def scan(self, source: TrackedInput) -> None:
         """Looks at the input's directories now."""
-        found = scan(self._filesystem, source.patterns, source.exclude, symlinks=source.symlinks)
-        self._report(source, found)
-        for error in source.catalog.apply(found):
-            self._faults.report("a file cannot be opened; it is tried again", error)
+        source.schedule.begin()
+        source.catalog.begin_scan()
+        look = functools.partial(
+            scan, self._filesystem, source.patterns, source.exclude, symlinks=source.symlinks
+        )
+        found = await self._offload(look)
+        began = time.thread_time()
+        problems = source.catalog.apply(found)
+        self._report(source, found, problems)
         if source.retention is not None:
             self._adopt(source, source.retention, found)
             self.keep(source, source.catalog.tails)
+        cost = found.cpu_seconds + time.thread_time() - began
+        source.schedule.end(cost, found.directories)
         await self._obey_quota()
         for closed in source.catalog.close_finished():
             self._report_closed(source, closed)
         if source.compressed is not None:
             try:
-                await source.compressed.look()
+                gzips = await self._offload(source.compressed.scan)
+                await source.compressed.look(gzips)
             except OSError as error:
                 error.filename = error.filename or source.input_id
                 self._faults.report("a compressed log cannot be read; it is tried again", error)
@@ -116,11 +191,13 @@ class FileTracker:
     def _adopt(self, source: TrackedInput, retention: Retention, found: Scan) -> None:
         """Follows again what an earlier process kept, once for each directory."""
         seen = self._adopted.get(source.input_id)
-        places = {os.path.dirname(path) for path in found.found.values()}
+        places = set(found.directories)
         if seen is None:
             seen = self._adopted[source.input_id] = set()
             places.update(directory_of(pattern) for pattern in source.patterns)
             places.update(os.path.dirname(path) for path in source.catalog.recorded_paths())
+        else:
+            seen &= places  # One that went and comes again is another directory.
         for place in sorted(places - seen):
             try:
                 links = retention.adopt(place)
@@ -183,12 +260,38 @@ class FileTracker:
             lost_bytes=closed.lost,
         )
 
-    def _report(self, source: TrackedInput, found: Scan) -> None:
-        for path, error in found.unreadable.items():
-            error.filename = error.filename or path
-            self._faults.report("a path cannot be looked at; it is tried again", error)
-        before = self._missing.get(source.input_id, frozenset())
-        missing = frozenset(found.missing)
+    def _report(self, source: TrackedInput, found: Scan, problems: Sequence[OSError]) -> None:
+        before = self._summaries.get(source.input_id, ScanSummary())
+        self._summaries[source.input_id] = summary_of(found, problems)
+        for number, (path, error) in enumerate(sorted(found.unreadable.items())):
+            error.filename = path
+            if number < _NAMED:
+                self._faults.report("a path cannot be looked at; it is tried again", error)
+            else:
+                self._faults.count(error)
+        for number, error in enumerate(problems):
+            if number < _NAMED:
+                self._faults.report("a file cannot be opened; it is tried again", error)
+            else:
+                self._faults.count(error)
+        self._report_missing(source, frozenset(before.missing), frozenset(found.missing))
+        self._report_skipped(source, found)
+        if found.left_out and source.input_id not in self._left_out:
+            self._log.warning(
+                "an input has too many files or directories; the files that were written to last "
+                "are followed",
+                input=source.input_id,
+                files_left_out=found.files_left_out,
+                directories_left_out=found.directories_left_out,
+                max_files=MAX_FILES,
+                max_directories=MAX_DIRECTORIES,
+                hint="make the globs in paths narrower, or exclude what is no log",
+            )
+        (self._left_out.add if found.left_out else self._left_out.discard)(source.input_id)
+
+    def _report_missing(
+        self, source: TrackedInput, before: frozenset[str], missing: frozenset[str]
+    ) -> None:
         for directory in missing - before:
             self._log.warning(
                 "a watched directory does not exist; it is waited for",
@@ -199,4 +302,22 @@ class FileTracker:
             )
         for directory in before - missing:
             self._log.info("a watched directory is there now", directory=directory)
-        self._missing[source.input_id] = missing
+
+    def _report_skipped(self, source: TrackedInput, found: Scan) -> None:
+        """Names each symbolic link that is not followed once, as long as it is there."""
+        before = self._skipped.get(source.input_id, set())
+        new = [path for path in sorted(found.skipped) if path not in before]
+        for path in new[:_NAMED]:
+            self._log.warning(
+                "a symbolic link is not followed",
+                path=path,
+                input=source.input_id,
+                hint="set symlinks: true for this input if what it leads to is to be shipped",
+            )
+        if len(new) > _NAMED:
+            self._log.warning(
+                "more symbolic links are not followed",
+                input=source.input_id,
+                links=found.skipped_count - len(before) - _NAMED,
+            )
+        self._skipped[source.input_id] = set(found.skipped)

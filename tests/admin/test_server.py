@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from shipper.admin.server import AdminServer
-from shipper.admin.status import FileStatus, Status
+from shipper.admin.status import FileStatus, InputStatus, Status
 from shipper.logs import Level, Log, LogFormat
 from tests.output.fakes import in_a_loop
 from tests.servers.launcher import free_port
@@ -36,6 +36,7 @@ READY = Status(
     concurrency_limit=4,
     backlog_bytes=50,
     oldest_unacknowledged_seconds=0.5,
+    inputs=(InputStatus("tetragon", 1, ("/logs/*.txt",), (), (), 0, 2, 0),),
     files=(FileStatus("tetragon", "/logs/a.log", "0011", "open", 150, 150, 100),),
 )
 
