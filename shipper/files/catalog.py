@@ -10,7 +10,7 @@ all of it is acknowledged. What it remembers goes to the registry as `FileRecord
 """
 
 import errno
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from shipper.clock import Clock
@@ -26,6 +26,9 @@ from shipper.files.tail import ReadBuffer, State, Tail, Version
 #: How long nothing may have been written before a file counts as quiet, in seconds: then a last
 #: line without a newline is complete, if the file is gone, and a file that is done needs no link.
 QUIET_AFTER = 5.0
+
+#: So many files of a scan are opened in one step.
+_STEP = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,18 @@ class Catalog:
 
     def apply(self, scan: Scan) -> list[OSError]:
         """Takes notice of a scan; returns what kept new files from being opened."""
+        return [problem for step in self.applying(scan) for problem in step]
+
+    def applying(self, scan: Scan) -> Iterator[list[OSError]]:
+        """The same in steps of a millisecond or two, between which others may have their turn; for
+        each of them the problems that it met."""
         problems: list[OSError] = []
         known = set(self._tails)
         full = False
-        for inode, found in scan.found.items():
+        for number, (inode, found) in enumerate(scan.found.items()):
+            if number % _STEP == _STEP - 1:
+                yield problems
+                problems = []
             tail = self._tails.get(inode)
             if tail is None:
                 try:
@@ -157,10 +168,11 @@ class Catalog:
                 self._observe(tail)
         if not self._scanned:
             self._scanned = True
+            known |= self._appeared
             new = (tail for inode, tail in self._tails.items() if inode not in known)
             self._first.update(new if self._start_at_end else ())
         self._history.forget()
-        return problems
+        yield problems
 
     def appear(self, path: str) -> Tail | None:
         """Follows what stands at a path that is new, without a scan; None if that is nothing to

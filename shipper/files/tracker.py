@@ -6,8 +6,9 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from threading import Thread
 
 from shipper.files.catalog import Catalog, ClosedFile
@@ -28,6 +29,9 @@ Offload = Callable[[Callable[[], Scan]], Awaitable[Scan]]
 
 #: So many paths with trouble, or that are left out, are named in the log for each scan.
 _NAMED = 20
+
+#: So many files are linked, or found not to need it, before others have their turn.
+_LINKS_A_STEP = 100
 
 
 async def in_a_thread(call: Callable[[], Scan]) -> Scan:
@@ -133,13 +137,17 @@ class FileTracker:
             scan, self._filesystem, source.patterns, source.exclude, symlinks=source.symlinks
         )
         found = await self._offload(look)
-        began = time.thread_time()
-        problems = source.catalog.apply(found)
-        self._report(source, found, problems)
-        if source.retention is not None:
-            self._adopt(source, source.retention, found)
-            self.keep(source, source.catalog.tails)
-        cost = found.cpu_seconds + time.thread_time() - began
+        cost = found.cpu_seconds
+        problems: list[OSError] = []
+        steps = chain(source.catalog.applying(found), self._following_up(source, found, problems))
+        while True:
+            began = time.thread_time()
+            step = next(steps, None)
+            cost += time.thread_time() - began
+            if step is None:
+                break
+            problems += step
+            await asyncio.sleep(0)
         source.schedule.end(cost, found.directories)
         await self._obey_quota()
         for closed in source.catalog.close_finished():
@@ -151,6 +159,19 @@ class FileTracker:
             except OSError as error:
                 error.filename = error.filename or source.input_id
                 self._faults.report("a compressed log cannot be read; it is tried again", error)
+
+    def _following_up(
+        self, source: TrackedInput, found: Scan, problems: Sequence[OSError]
+    ) -> Iterator[list[OSError]]:
+        """What follows when the catalog knows of a scan, in steps as there."""
+        self._report(source, found, problems)
+        if source.retention is None:
+            return
+        self._adopt(source, source.retention, found)
+        tails = source.catalog.tails
+        for first in range(0, len(tails), _LINKS_A_STEP):
+            self.keep(source, tails[first : first + _LINKS_A_STEP])
+            yield []
 
     def keep(self, source: TrackedInput, tails: Iterable[Tail]) -> None:
         """Has a link to each file that is not done or was written to lately, and to no other."""

@@ -168,7 +168,7 @@ def test_what_an_input_finds_and_cannot_read_is_shown(
     process.wait_until(lambda: process.status()["inputs"][1]["files"] == 1, "it is scanned")
     assert process.status()["inputs"][1]["symlinks_skipped"] == 1
     page = process.metrics()
-    assert page.by("shipper_input_files", "state")["unreadable"] == 1
+    assert page.value("shipper_input_files", input="tetragon", state="unreadable") == 1
     loop.unlink()
     process.wait_until_ready()
     assert process.metrics().value("shipper_input_files", input="other", state="skipped") == 0
