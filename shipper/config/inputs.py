@@ -173,8 +173,9 @@ class InputConfig(Section, frozen=True):
     scan_interval: Annotated[
         Seconds,
         Meta(
-            description="How often the globs are evaluated in any case. Changes are noticed within "
-            "milliseconds where the kernel tells of them; this is for where it does not."
+            description="How often the globs are evaluated if nothing happens. Changes are noticed "
+            "within milliseconds where the kernel tells of them; this is for where it does not. "
+            "Where it does, many thousands of files are looked for up to every 30 s only."
         ),
     ] = Seconds(2)
     symlinks: Annotated[
