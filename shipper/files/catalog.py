@@ -145,6 +145,7 @@ class Catalog:
                 self._move(tail, found.path)
         if not self._scanned:
             self._finish_behind_links()
+        yield problems
         for inode, tail in self._tails.items():
             if inode in scan.found or tail.gone is not None or inode in self._appeared:
                 continue
@@ -156,6 +157,7 @@ class Catalog:
             self._history.touched(tail)
             if self._by_path.get(tail.path) is tail:
                 del self._by_path[tail.path]
+        yield []
         for inode, tail in self._tails.items():
             seen = self._versions.get(tail)
             now = scan.found.get(inode)
@@ -172,7 +174,7 @@ class Catalog:
             new = (tail for inode, tail in self._tails.items() if inode not in known)
             self._first.update(new if self._start_at_end else ())
         self._history.forget()
-        yield problems
+        yield []
 
     def appear(self, path: str) -> Tail | None:
         """Follows what stands at a path that is new, without a scan; None if that is nothing to

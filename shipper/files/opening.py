@@ -14,10 +14,15 @@ import errno
 import fnmatch
 import os
 import re
+import resource
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shipper.files.filesystem import FileSystem, Inode
+
+#: So many descriptors, or a quarter of what the process may have, are no log's: they are for
+#: connections, the registry, the dead letter file, the admin server, and for listing directories.
+RESERVED = 64
 
 
 class NotFollowedError(OSError):
@@ -82,7 +87,8 @@ class LogOpener:
         """Opens it to be read. Never blocks on a FIFO.
 
         Raises NotFollowedError for what this input does not follow, and OSError (FileNotFoundError,
-        PermissionError, …) where it cannot be opened.
+        PermissionError, …) where it cannot be opened; EMFILE also where only the descriptors are
+        left that are no log's.
         """
         if path in self._exclusion:
             raise ExcludedError(errno.EPERM, "it is excluded", path)
@@ -95,6 +101,8 @@ class LogOpener:
                 raise NotRegularFileError(error.errno, "it is no regular file", path) from None
             raise
         try:
+            if _is_reserved(descriptor):
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
             facts = self._filesystem.facts(descriptor)
             if not facts.is_regular:
                 raise NotRegularFileError(errno.EINVAL, "it is no regular file", path)
@@ -103,6 +111,12 @@ class LogOpener:
             self._filesystem.close(descriptor)
             raise
         return OpenedLog(descriptor, facts.inode, facts.size, facts.modified, born)
+
+
+def _is_reserved(descriptor: int) -> bool:
+    """Whether it is one of the last: the kernel gives out the lowest number that is free."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return descriptor >= limit - min(RESERVED, limit // 4) and limit != resource.RLIM_INFINITY
 
 
 def _matcher(globs: Iterable[str]) -> re.Pattern[str] | None:

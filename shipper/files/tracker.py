@@ -150,6 +150,7 @@ class FileTracker:
             await asyncio.sleep(0)
         source.schedule.end(cost, found.directories)
         await self._obey_quota()
+        await asyncio.sleep(0)
         for closed in source.catalog.close_finished():
             self._report_closed(source, closed)
         if source.compressed is not None:

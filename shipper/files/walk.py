@@ -71,6 +71,8 @@ class _Part:
 #: Which components of a glob the next name may be matched by.
 _Places = frozenset[int]
 
+_NOWHERE: _Places = frozenset()
+
 
 class Pattern:
     """A glob, taken apart. `text` is absolute."""
@@ -87,6 +89,8 @@ class Pattern:
             for part in parts
         ]
         self.start = self._closed({0})
+        # The place of the last component, from which nothing leads on; none if that is `**`.
+        self._last = _NOWHERE if parts[-1] == "**" else frozenset({len(parts) - 1})
 
     @property
     def goes_deeper(self) -> bool:
@@ -105,9 +109,12 @@ class Pattern:
     def step(self, places: _Places, name: str) -> tuple[_Places, bool]:
         """What a name leads to: the places below it, if it is a directory, and whether it is a
         match, if it is a file."""
+        if places == self._last:
+            # The names in the directory of a glob such as /logs/*.log: by far the most.
+            return _NOWHERE, self._parts[-1].matches(name)
         matched = {place for place in places if self._parts[place].matches(name)}
         if not matched:
-            return frozenset(), False
+            return _NOWHERE, False
         below = {place if self._parts[place].any_depth else place + 1 for place in matched}
         return self._closed(below), len(self._parts) - 1 in matched
 
@@ -123,7 +130,7 @@ class Pattern:
     def _trace(self, path: str) -> tuple[_Places, bool]:
         start = self.directory.rstrip("/") + "/"
         if not path.startswith(start):
-            return frozenset(), False
+            return _NOWHERE, False
         places, is_match = self.start, False
         for name in path[len(start) :].split("/"):
             places, is_match = self.step(places, name)

@@ -24,6 +24,9 @@ from shipper.pipeline.budget import ByteBudget
 #: cost nothing, short enough that answers and notifications do not wait.
 _TURN_SECONDS = 0.004
 
+#: So many files are looked through for something to read before others have their turn.
+_ENQUEUED_AT_ONCE = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -100,7 +103,10 @@ class Harvester:
                 await self._clock.sleep(pause)
             due.clear()
             await self._tracker.scan(source.files)
-            self._enqueue(source, source.files.catalog.tails)  # The scan has looked at them.
+            tails = source.files.catalog.tails  # The scan has looked at them.
+            for first in range(0, len(tails), _ENQUEUED_AT_ONCE):
+                self._enqueue(source, tails[first : first + _ENQUEUED_AT_ONCE])
+                await asyncio.sleep(0)
             self._forget_templates()
 
     def _enqueue(self, source: Input, tails: Iterable[Tail]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 from pathlib import Path
 
@@ -125,3 +126,23 @@ def test_a_directory_is_covered_if_all_that_may_be_in_it_is_excluded(
     globs: list[str], directory: str, covers: bool
 ) -> None:
     assert Exclusion(globs).covers(directory) == covers
+
+
+def test_the_last_descriptors_are_no_logs(log: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest_free)
+    opener = LogOpener(FileSystem())
+    opened: list[int] = []
+    try:
+        limit = (lowest_free + 1) * 4 // 3 + 8
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        with pytest.raises(OSError, match="Too many open files"):
+            opened.extend(opener.open(str(log)).descriptor for _ in range(limit))
+        assert max(opened) == limit - limit // 4 - 1
+        # There are some for others.
+        opened += [os.open(os.devnull, os.O_RDONLY) for _ in range(limit // 4)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in opened:
+            os.close(descriptor)
