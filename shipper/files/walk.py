@@ -204,9 +204,12 @@ class Walk:
         return _PatternWalk(self, pattern, inode_in(found)).run()
 
     def files(self) -> dict[Inode, Found]:
-        """The files, the newest first."""
+        """The files, the newest first; of the same time the shorter name, which the active log has
+        where a rotated one has a time stamp in it."""
         self._forget_oldest(self.max_files)
-        ordered = sorted(self._files.items(), key=lambda item: item[1][1].path)
+        ordered = sorted(
+            self._files.items(), key=lambda item: (len(item[1][1].path), item[1][1].path)
+        )
         ordered.sort(key=lambda item: item[1][1].modified, reverse=True)
         return {inode: found for inode, (_, found) in ordered}
 

@@ -171,6 +171,14 @@ def test_what_was_written_to_last_comes_first_with_its_size_and_time(tmp_path: P
     assert [(file.size, file.modified) for file in found][:2] == [(2, 10**9), (3, 10**9)]
 
 
+def test_of_files_of_the_same_time_the_active_log_comes_first(tmp_path: Path) -> None:
+    for name in ("tetragon-2026-11-27T04-00-00.000.log", "tetragon.log"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, ns=(0, 10**9))
+    first, _ = scan(FileSystem(), [f"{tmp_path}/*.log"]).found.values()
+    assert first.path == f"{tmp_path}/tetragon.log"
+
+
 def test_of_more_files_than_the_limit_the_newest_are_kept(tmp_path: Path) -> None:
     for number in range(20):
         path = tmp_path / f"{number:02}.log"
