@@ -274,7 +274,7 @@ class Daemon:
     async def _commit(self, registry: Registry, inputs: Sequence[TrackedInput]) -> None:
         """Saves what changed; what cannot be saved is part of the next commit."""
         for source in inputs:
-            changes = source.catalog.changes()
+            changes = source.catalog.records.changes()
             if changes.is_empty:
                 continue
             began = self._clock.monotonic()
@@ -287,7 +287,7 @@ class Daemon:
                     durable=changes.durable,
                 )
             except RegistryError as error:
-                source.catalog.failed(changes)
+                source.catalog.records.failed(changes)
                 self._unsaved.set()
                 self._registry_trouble = str(error)
                 self._metrics.count("shipper_registry_commit_failures_total")
@@ -298,10 +298,10 @@ class Daemon:
                 )
             except asyncio.CancelledError:
                 # The thread may or may not succeed: saving the same once more is harmless.
-                source.catalog.failed(changes)
+                source.catalog.records.failed(changes)
                 raise
             else:
-                source.catalog.committed(changes)
+                source.catalog.records.committed(changes)
                 self._registry_trouble = None
                 self._metrics.count("shipper_registry_commits_total")
                 if self._log.debug_enabled:

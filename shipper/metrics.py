@@ -140,6 +140,14 @@ METRICS = (
     ),
     Metric("shipper_files_tracked", Kind.GAUGE, "Log files that are followed.", ("input",)),
     Metric(
+        "shipper_input_files",
+        Kind.GAUGE,
+        "What the last walk of the directories of an input saw: found (files that paths match), "
+        "unreadable (files and directories that are there and cannot be read), skipped (symbolic "
+        "links, where symlinks is false), left_out (more than the limits).",
+        ("input", "state"),
+    ),
+    Metric(
         "shipper_file_errors_total",
         Kind.COUNTER,
         "Failures to access, open or read a file or directory, by error (EACCES, EIO, …).",

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Callable, Sequence
 
 from shipper import __version__
-from shipper.admin.status import FileStatus, Status
+from shipper.admin.status import FileStatus, InputStatus, Status, UnreadablePath
 from shipper.clock import Clock
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.metrics import OUTCOMES, Metrics
@@ -60,11 +60,42 @@ class StatusReporter:
         gauge, catalog = self._metrics.gauge, source.catalog
         gauge("shipper_backlog_bytes", lambda: _backlog(source), source.input_id)
         gauge("shipper_files_tracked", lambda: len(catalog.tails), source.input_id)
+        summary, name = self._tracker.summary, "shipper_input_files"
+        gauge(name, lambda: summary(source).files, source.input_id, "found")
+        gauge(name, lambda: summary(source).unreadable_count, source.input_id, "unreadable")
+        gauge(name, lambda: summary(source).skipped, source.input_id, "skipped")
+        gauge(name, lambda: summary(source).left_out, source.input_id, "left_out")
 
     def troubles(self) -> tuple[str, ...]:
-        """Why lines cannot get through, or offsets not be saved; empty when all is well."""
-        troubles = (self._registry_trouble(), self._deliveries.condition.trouble)
+        """Why lines cannot be read or get through, or offsets not be saved; empty when all is
+        well."""
+        troubles = [self._registry_trouble(), self._deliveries.condition.trouble]
+        troubles += [self._unreadable(source) for source in self._inputs]
         return tuple(trouble for trouble in troubles if trouble is not None)
+
+    def _unreadable(self, source: TrackedInput) -> str | None:
+        """What of an input is there and cannot be read, in words."""
+        summary = self._tracker.summary(source)
+        if not summary.unreadable:
+            return None
+        (path, error), others = summary.unreadable[0], summary.unreadable_count - 1
+        more = f" (and {others} more)" if others else ""
+        return f"input {source.input_id}: {_text(path)} cannot be read: {error}{more}"
+
+    def _input_status(self, source: TrackedInput) -> InputStatus:
+        summary = self._tracker.summary(source)
+        return InputStatus(
+            input=source.input_id,
+            files=summary.files,
+            paths_without_files=summary.without_files,
+            missing_directories=summary.missing,
+            unreadable=tuple(
+                UnreadablePath(_text(path), error) for path, error in summary.unreadable
+            ),
+            unreadable_count=summary.unreadable_count,
+            symlinks_skipped=summary.skipped,
+            left_out=summary.left_out,
+        )
 
     def status(self) -> Status:
         """All that /status shows."""
@@ -85,11 +116,11 @@ class StatusReporter:
             concurrency_limit=condition.limit,
             backlog_bytes=sum(_backlog(source) for source in self._inputs),
             oldest_unacknowledged_seconds=round(self._oldest(), 3),
+            inputs=tuple(self._input_status(source) for source in self._inputs),
             files=tuple(
                 FileStatus(
                     input=source.input_id,
-                    # The name of a file may be no text.
-                    path=os.fsencode(tail.path).decode("utf-8", "replace"),
+                    path=_text(tail.path),
                     identity=tail.identity,
                     state=tail.state.value,
                     size=tail.size,
@@ -111,3 +142,8 @@ class StatusReporter:
 
 def _backlog(source: TrackedInput) -> int:
     return sum(tail.backlog for tail in source.catalog.tails)
+
+
+def _text(path: str) -> str:
+    """The path as text, which the name of a file need not be."""
+    return os.fsencode(path).decode("utf-8", "replace")

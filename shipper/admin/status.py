@@ -16,6 +16,29 @@ class FileStatus(msgspec.Struct, frozen=True):
     acknowledged: int
 
 
+class UnreadablePath(msgspec.Struct, frozen=True):
+    """A file or directory that is there and cannot be read."""
+
+    path: str
+    error: str
+
+
+class InputStatus(msgspec.Struct, frozen=True):
+    """What the last look at the directories of an input saw."""
+
+    input: str
+    files: int
+    #: Globs that no file matches, and directories of globs that do not exist.
+    paths_without_files: tuple[str, ...]
+    missing_directories: tuple[str, ...]
+    #: The first of them, by name, and how many there are.
+    unreadable: tuple[UnreadablePath, ...]
+    unreadable_count: int
+    #: Symbolic links that are not followed, and files and directories over the limits.
+    symlinks_skipped: int
+    left_out: int
+
+
 class Status(msgspec.Struct, frozen=True):
     """The daemon as a whole."""
 
@@ -36,4 +59,5 @@ class Status(msgspec.Struct, frozen=True):
     concurrency_limit: int
     backlog_bytes: int
     oldest_unacknowledged_seconds: float
+    inputs: tuple[InputStatus, ...]
     files: tuple[FileStatus, ...]

@@ -7,6 +7,7 @@ be unknown, which is no failure.
 
 import asyncio
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,12 +21,17 @@ from shipper.config.outputs import OutputKind
 from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
 from shipper.errors import reason_of
-from shipper.files.discovery import scan
+from shipper.files.discovery import Scan, scan
 from shipper.files.filesystem import FileSystem
+from shipper.files.opening import LogOpener, NotFollowedError
+from shipper.files.records import SUFFIX
 from shipper.output.elasticsearch.transport import HttpTransport
 
 #: For all questions to one host together, in seconds.
 _PATIENCE = 30.0
+
+#: So many symbolic links that are not followed are named for each glob.
+_NAMED = 20
 
 
 async def check(config: Config, clock: Clock) -> list[Finding]:
@@ -64,18 +70,23 @@ def _check_files(config: Config) -> list[Finding]:
     findings = []
     for source in config.inputs:
         subject = f"input {source.id}"
+        exclude = (*source.exclude, f"*{SUFFIX}")
+        opener = LogOpener(filesystem, exclude=exclude, symlinks=source.symlinks)
         for pattern in source.paths:
-            found = scan(filesystem, [pattern], source.exclude, symlinks=source.symlinks)
+            found = scan(filesystem, [pattern], exclude, symlinks=source.symlinks)
             unreadable = dict(found.unreadable)
-            for path in found.found.values():
+            for file in found.found.values():
                 try:
-                    filesystem.close(filesystem.open(path))
+                    filesystem.close(opener.open(file.path).descriptor)
+                except (FileNotFoundError, NotFollowedError):
+                    continue  # Rotated away since.
                 except OSError as error:
-                    unreadable[path] = error
+                    unreadable[file.path] = error
             for path, fault in unreadable.items():
                 detail = f"{path}: {reason_of(fault)}"
                 advice = "Tetragon writes its logs as root with mode 600: run as root, or change it"
                 findings.append(Finding(subject, "readable", Status.FAILED, detail, advice))
+            findings += _not_followed(config, subject, found)
             if found.missing:
                 detail = f"{found.missing[0]} does not exist yet; shipper waits for it"
                 advice = (
@@ -87,6 +98,18 @@ def _check_files(config: Config) -> list[Finding]:
                 detail = f"{pattern}: {_count(len(found.found))}"
                 findings.append(Finding(subject, "files", Status.OK, detail))
     return findings
+
+
+def _not_followed(config: Config, subject: str, found: Scan) -> Iterator[Finding]:
+    """The symbolic links that match and are not followed."""
+    name = config.option_names("inputs[].symlinks")
+    advice = f"set {name} to true if what it leads to is to be shipped"
+    for path in found.skipped[:_NAMED]:
+        detail = f"{path} is a symbolic link, and {name} is false"
+        yield Finding(subject, "not followed", Status.WARNING, detail, advice)
+    if found.skipped_count > _NAMED:
+        detail = f"{found.skipped_count - _NAMED} more symbolic links"
+        yield Finding(subject, "not followed", Status.WARNING, detail)
 
 
 def _count(files: int) -> str:

@@ -189,17 +189,19 @@ class InputConfig(Section, frozen=True):
     scan_interval: Annotated[
         Seconds,
         Meta(
-            description="How often the globs are evaluated in any case. Changes are noticed within "
-            "milliseconds where the kernel tells of them; this is for where it does not."
+            description="How often the globs are evaluated if nothing happens. Changes are noticed "
+            "within milliseconds where the kernel tells of them; this is for where it does not. "
+            "Where it does, many thousands of files are looked for up to every 30 s only."
         ),
     ] = Seconds(2)
     symlinks: Annotated[
         bool,
         Meta(
-            description="Whether files are read to which symbolic links lead that `paths` match; "
-            "links to directories on the way are followed in any case."
+            description="Whether files are read that `paths` match as symbolic links, as "
+            "`/var/log/containers/*.log` of Kubernetes are. If not, the log and `shipper check` "
+            "name each link that is left out. Links to directories on the way are always followed."
         ),
-    ] = True
+    ] = False
     fields: Annotated[
         dict[str, Any], Meta(description="Anything of yours; each document has it at `fields`.")
     ] = field(default_factory=dict)

@@ -17,10 +17,13 @@ from shipper.config.inputs import InputConfig
 from shipper.filebeat_registry.entries import Entry
 from shipper.filebeat_registry.judge import Evidence
 from shipper.files.archive import window
+from shipper.files.compressed import gzips_of
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of, mark_of
+from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.records import SUFFIX
+from shipper.files.walk import Found
 
 #: How much before an offset is searched for the line that ends there, in bytes: first little, and
 #: more only if it is long.
@@ -72,17 +75,22 @@ class LiveFiles:
         self._fingerprint = fingerprint
         #: What could not be looked at: the path, and why.
         self.unreadable: dict[str, OSError] = {}
-        found = scan(filesystem, settings.paths, (*settings.exclude, f"*{SUFFIX}"))
+        plain = (*settings.exclude, f"*{SUFFIX}")
+        self._openers = {
+            False: LogOpener(filesystem, exclude=plain, symlinks=settings.symlinks),
+            True: LogOpener(filesystem, exclude=settings.exclude, symlinks=settings.symlinks),
+        }
+        found = scan(filesystem, settings.paths, plain, symlinks=settings.symlinks)
         self.unreadable.update(found.unreadable)
         self.files = self._look(found.found, compressed=False)
         if settings.compressed:
-            patterns = [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in settings.paths]
-            gzips = scan(filesystem, patterns, settings.exclude).found
+            patterns = gzips_of(settings.paths)
+            gzips = scan(filesystem, patterns, settings.exclude, symlinks=settings.symlinks).found
             # As long as the file itself is there, nobody reads its gzip.
             alone = {
-                inode: path
-                for inode, path in gzips.items()
-                if not os.path.exists(path.removesuffix(SUFFIX))
+                inode: gzip
+                for inode, gzip in gzips.items()
+                if not os.path.exists(gzip.path.removesuffix(SUFFIX))
             }
             self.files += self._look(alone, compressed=True)
 
@@ -108,9 +116,9 @@ class LiveFiles:
             self.unreadable[file.path] = error
             return None
 
-    def _look(self, found: dict[Inode, str], *, compressed: bool) -> list[LiveFile]:
+    def _look(self, found: dict[Inode, Found], *, compressed: bool) -> list[LiveFile]:
         files = []
-        for inode, path in found.items():
+        for path, inode in sorted((each.path, inode) for inode, each in found.items()):
             try:
                 with self._opened_at(path, compressed=compressed) as content:
                     facts = self._filesystem.facts(content.descriptor)
@@ -123,7 +131,7 @@ class LiveFiles:
                     files.append(
                         LiveFile(path, inode, size, born, identity, digest, begins, compressed)
                     )
-            except FileNotFoundError:
+            except (FileNotFoundError, NotFollowedError):
                 continue
             except OSError as error:
                 self.unreadable[path] = error
@@ -142,7 +150,7 @@ class LiveFiles:
 
     @contextmanager
     def _opened_at(self, path: str, *, compressed: bool) -> Iterator["_Content"]:
-        descriptor = self._filesystem.open(path)
+        descriptor = self._openers[compressed].open(path).descriptor
         try:
             yield _Content(self._filesystem, descriptor, compressed)
         finally:

@@ -9,25 +9,37 @@ A gzip waits only for what may hold the same lines: the file that it is made fro
 nobody has tried to identify yet, one that is followed and has the same content up to its offset.
 """
 
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from shipper.files.archive import Ending
-from shipper.files.catalog import Catalog, Start
-from shipper.files.discovery import is_hidden, scan
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.catalog import Catalog
+from shipper.files.discovery import Scan, is_hidden, scan
+from shipper.files.filesystem import FileSystem, Inode, inode_in
 from shipper.files.identity import Identity
 from shipper.files.lines import NoLine
+from shipper.files.opening import LogOpener, NotFollowedError
+from shipper.files.placement import Start
 from shipper.files.records import SUFFIX
 from shipper.files.registry import FileRecord
 from shipper.files.tail import State, Tail, Version
+from shipper.files.walk import Found
 from shipper.logs import Log
 from shipper.logs.events import COMPRESSED_FILE_DAMAGED
 from shipper.metrics import Metrics
 
 #: How many gzips of an input are inflated at a time: each costs up to 100 KB, and a line's length.
 _AT_A_TIME = 8
+
+#: So many gzips of a scan are opened in one step.
+_STEP = 100
+
+
+def gzips_of(patterns: Sequence[str]) -> list[str]:
+    """The globs of the gzips of the files that these globs match."""
+    return [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in patterns]
 
 
 @dataclass(slots=True)
@@ -57,14 +69,18 @@ class CompressedLogs:
         catalog: Catalog,
         *,
         exclude: Sequence[str],
+        symlinks: bool,
         filesystem: FileSystem,
         metrics: Metrics,
         log: Log,
     ) -> None:
-        """`patterns` and `exclude`: the globs of the files that become gzips."""
-        self._patterns = [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in patterns]
+        """`patterns` and `exclude`: the globs of the files that become gzips. `symlinks`: whether
+        gzips are followed through symbolic links."""
+        self._patterns = gzips_of(patterns)
         # What is not to be read is not to be read when it is compressed, either.
         self._exclude = [*exclude, *(glob + SUFFIX for glob in exclude)]
+        self._symlinks = symlinks
+        self._opener = LogOpener(filesystem, exclude=self._exclude, symlinks=symlinks)
         self._catalog = catalog
         self._filesystem = filesystem
         self._metrics = metrics
@@ -73,30 +89,52 @@ class CompressedLogs:
         self._looked = False
         catalog.remember_while(self._is_there)
 
-    def look(self) -> list[OSError]:
-        """Follows gzips that are new; returns what kept some from being opened."""
-        found = scan(self._filesystem, self._patterns, self._exclude)
-        problems = []
-        for inode, path in found.found.items():
+    def scan(self) -> Scan:
+        """Which gzips are there now. Blocks on the disk."""
+        return scan(self._filesystem, self._patterns, self._exclude, symlinks=self._symlinks)
+
+    def looking(self, found: Scan) -> Iterator[list[OSError]]:
+        """Follows gzips that are new to what a scan found, in steps as those of
+        `Catalog.applying`; for each of them what kept some from being opened."""
+        problems: list[OSError] = []
+        full = False
+        for number, (inode, file) in enumerate(found.found.items()):
+            if number % _STEP == _STEP - 1:
+                yield problems
+                problems = []
             try:
-                self._consider(inode, path)
-            except FileNotFoundError:
-                continue  # Rotated away since the scan.
+                if not full or inode in self._gzips:
+                    self._consider(inode, file)
+            except (FileNotFoundError, NotFollowedError):
+                continue  # Rotated away since the scan, or something else is there.
             except OSError as error:
-                error.filename = error.filename or path
+                error.filename = error.filename or file.path
                 problems.append(error)
+                full = error.errno in (errno.EMFILE, errno.ENFILE)
         for inode, gzip in list(self._gzips.items()):
             self._report(gzip)
-            if inode in found.found or is_hidden(gzip.tail.path, found.unreadable):
+            if inode in found.found:
                 continue
-            if gzip.tail.descriptor < 0:
+            if gzip.tail.descriptor >= 0:
+                if self._catalog.miss(gzip.tail, found):
+                    gzip.tail.original_exists = False
+            elif not is_hidden(gzip.tail.path, found.unreadable):
                 del self._gzips[inode]
-            else:
-                gzip.tail.original_exists = False
-                self._catalog.set_gone(gzip.tail)
         self._looked = True
         self._catalog.gzips_found()
-        return problems
+        yield problems
+
+    def appear(self, path: str) -> Tail | None:
+        """Follows the gzip at a path that is new, without a scan; None if there is none to follow.
+        Raises OSError if it cannot be opened; a later scan does."""
+        try:
+            if self._filesystem.is_link(path) and not self._symlinks:
+                return None
+            found = self._filesystem.status(path)
+            file = Found(path, found.st_size, found.st_mtime_ns)
+            return self._consider(inode_in(found), file, appeared=True)
+        except (FileNotFoundError, NotFollowedError):
+            return None
 
     async def place(self, tail: Tail) -> Start | NoLine | None:
         """Decides where a gzip begins to be read; None while it has to wait, or if it need not be
@@ -119,7 +157,7 @@ class CompressedLogs:
         if same is None:
             return NoLine.MORE
         tail.is_covered = same
-        if not same and self._catalog.has_finished(tail, gzip.identity):
+        if not same and self._catalog.records.has_finished(tail, gzip.identity):
             self._drop(gzip)
             return None
         if same or self._being_read() >= _AT_A_TIME:
@@ -127,20 +165,23 @@ class CompressedLogs:
             return None
         return await self._catalog.place(tail)
 
-    def _consider(self, inode: Inode, path: str) -> None:
-        gzip = self._gzips.get(inode)
+    def _consider(self, inode: Inode, file: Found, *, appeared: bool = False) -> Tail | None:
+        gzip, path = self._gzips.get(inode), file.path
         if gzip is not None and gzip.over is None and gzip.tail.is_finished:
             gzip.over = gzip.tail.version
-        if gzip is not None and gzip.over is not None and gzip.over == _version(path):
+        if gzip is not None and gzip.over == Version(file.size, file.modified):
             gzip.tail.path = path
             if gzip.identity is not None:
-                self._catalog.found_again(gzip.identity, path)
-            return
-        tail = self._catalog.follow_gzip(inode, path)
+                self._catalog.records.found_again(gzip.identity, path)
+            return None
+        tail = self._catalog.follow_gzip(inode, path, self._opener, appeared=appeared)
+        if tail is None:
+            return None
         if gzip is None or gzip.tail is not tail:
-            gzip = self._gzips[tail.inode] = _Gzip(tail, self._catalog.untried())
+            self._gzips[tail.inode] = _Gzip(tail, self._catalog.untried())
         tail.original_exists = os.path.lexists(path.removesuffix(SUFFIX))
         tail.is_covered |= tail.original_exists
+        return tail
 
     def _must_wait(self, gzip: _Gzip) -> bool:
         tail = gzip.tail
@@ -153,7 +194,7 @@ class CompressedLogs:
 
         None: the gzip has to be read on for that.
         """
-        for other in self._catalog.followed(identity):
+        for other in self._catalog.records.followed(identity):
             same = gzip.same.get(other)
             if other is gzip.tail or same is False:
                 continue
@@ -201,8 +242,3 @@ class CompressedLogs:
             not gzip.tried or record.identity in (gzip.identity, gzip.tail.legacy_identity)
             for gzip in gzips
         )
-
-
-def _version(path: str) -> Version:
-    found = os.stat(path)
-    return Version(found.st_size, found.st_mtime_ns)

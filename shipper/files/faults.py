@@ -16,8 +16,7 @@ class FileErrors:
 
     def report(self, event: LogEvent, error: OSError) -> None:
         """Counts the failure by its name, and logs it with `error.filename`."""
-        name = errno.errorcode.get(error.errno or 0, "other")
-        self._metrics.count("shipper_file_errors_total", 1, name)
+        name = self.count(error)
         self._log.emit(
             event,
             key=f"{name}:{error.filename}",
@@ -25,3 +24,9 @@ class FileErrors:
             code=name,
             error=error.strerror or str(error),
         )
+
+    def count(self, error: OSError) -> str:
+        """Only counts it, where enough is said; returns its name."""
+        name = errno.errorcode.get(error.errno or 0, "other")
+        self._metrics.count("shipper_file_errors_total", 1, name)
+        return name

@@ -8,11 +8,12 @@ once (RWF_NOWAIT), anything else is read by a worker thread.
 import contextlib
 import ctypes
 import errno
-import glob
 import os
 import stat
 import struct
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from aiofiles.os import wrap
 
@@ -47,6 +48,8 @@ class FileFacts:
     modified: int
     #: What it takes of the disk, in bytes: holes take nothing.
     allocated: int
+    #: Not a directory, a FIFO, a socket or a device.
+    is_regular: bool = True
 
 
 class FileSystem:
@@ -55,40 +58,49 @@ class FileSystem:
     def __init__(self) -> None:
         self._nowait: dict[int, bool] = {}
 
-    def matches(self, pattern: str) -> list[str]:
-        """The paths that match a glob (`**` crosses directories), in no order."""
-        return glob.glob(pattern, recursive=True)
+    def list_directory(self, path: str) -> Iterator[os.DirEntry[str]]:
+        """The entries of a directory, one at a time, in no order; `.` and `..` are none.
 
-    def list_directory(self, path: str) -> None:
-        """Raises what keeps the directory's entries from being seen: ENOENT, EACCES, ENOTDIR."""
+        Their `inode()` is not to be used: on FUSE, overlayfs and at mount points it is not that of
+        `stat`.
+        """
         with os.scandir(path) as entries:
-            next(entries, None)
+            yield from entries
+
+    def status(self, path: str) -> os.stat_result:
+        """What stat(2) says of what stands at that path, symbolic links followed."""
+        return os.stat(path)
 
     def inode_of(self, path: str) -> Inode | None:
         """Which file stands at that path, links followed; None if it is not a regular file."""
-        found = os.stat(path)
-        return _inode(found) if stat.S_ISREG(found.st_mode) else None
+        found = self.status(path)
+        return inode_in(found) if stat.S_ISREG(found.st_mode) else None
 
     def is_link(self, path: str) -> bool:
         """Whether a symbolic link stands at that path itself."""
         return os.path.islink(path)
 
-    def open(self, path: str) -> int:
-        """A descriptor to read from. Never blocks on a FIFO, is not inherited by children."""
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    def open(self, path: str, *, symlinks: bool = True) -> int:
+        """A descriptor to read from. Never blocks on a FIFO, is not inherited by children.
+
+        Without `symlinks` a symbolic link as the last component is ELOOP. Of a log that an input
+        watches it is `opening.LogOpener` that calls this.
+        """
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+        return os.open(path, flags if symlinks else flags | os.O_NOFOLLOW)
 
     def facts(self, descriptor: int) -> FileFacts:
         found = os.fstat(descriptor)
         # A block of stat(2) has 512 bytes, whatever those of the file system have.
         allocated = min(found.st_size, 512 * found.st_blocks)
-        return FileFacts(_inode(found), found.st_size, found.st_mtime_ns, allocated)
+        regular = stat.S_ISREG(found.st_mode)
+        return FileFacts(inode_in(found), found.st_size, found.st_mtime_ns, allocated, regular)
 
     def born(self, descriptor: int) -> int | None:
         """When the file came into being (nanoseconds since the Unix epoch), whatever was written
         since; None where the file system or the C library does not tell."""
-        try:
-            statx = ctypes.CDLL(None, use_errno=True).statx
-        except (OSError, AttributeError):
+        statx = _statx()
+        if statx is None:
             return None
         found = ctypes.create_string_buffer(_STATX_BYTES)
         wanted = ctypes.c_uint(_STATX_BTIME)
@@ -122,7 +134,7 @@ class FileSystem:
         for name in os.listdir(directory):
             found = os.stat(name, dir_fd=directory, follow_symlinks=False)
             if stat.S_ISREG(found.st_mode) and found.st_dev == device:
-                files[name] = _inode(found)
+                files[name] = inode_in(found)
         return files
 
     def open_in(self, directory: int, name: str) -> int:
@@ -178,8 +190,19 @@ class FileSystem:
         return int(await _read_in_thread(descriptor, [buffer], offset))
 
 
-def _inode(found: os.stat_result) -> Inode:
+def inode_in(found: os.stat_result) -> Inode:
+    """Which file a result of stat(2) is of."""
     return Inode(found.st_dev, found.st_ino)
+
+
+@cache
+def _statx() -> Callable[..., int] | None:
+    """statx(2) of the C library; None where that has none."""
+    try:
+        function: Callable[..., int] = ctypes.CDLL(None, use_errno=True).statx
+    except (OSError, AttributeError):
+        return None
+    return function
 
 
 def _is_in_memory(device: int) -> bool:

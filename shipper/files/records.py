@@ -85,6 +85,15 @@ class FileRecords:
         """Where the remembered files were."""
         return [self._record(row).path for row in self._packed]
 
+    def at_end_there(self) -> list[tuple[str, Inode]]:
+        """Path and inode of the files that were there when we ended, and that nobody holds."""
+        records = (self._record(row) for row in self._packed if row not in self._held)
+        return [
+            (record.path, record.inode)
+            for record in records
+            if record.removed is None and record.inode is not None
+        ]
+
     def path_at(self, inode: Inode) -> str | None:
         """Where the file with that inode was, when it was saved."""
         row = self._at_inode.get(inode)
@@ -97,6 +106,20 @@ class FileRecords:
     def holder(self, row: RowId) -> Tail | None:
         """The tail that holds a row, if one does."""
         return self._held.get(row)
+
+    def followed(self, identity: Identity) -> list[Tail]:
+        """The files with that first line that are open."""
+        holders = [self._held.get(row) for row in self._rows_like(identity)]
+        return [tail for tail in holders if tail is not None and tail.descriptor >= 0]
+
+    def has_finished(self, gzip: Tail, identity: Identity) -> bool:
+        """Whether a file that began like this gzip, and had its name or that of the file which it
+        was made from, was done at its length."""
+        return any(
+            found.offset % 2**32 == gzip.length_hint and found.path in names_of(gzip.path)
+            for found in self.like(identity)
+            if found.row not in self._held
+        )
 
     def hold(self, row: RowId, tail: Tail) -> None:
         """From now on the tail says what is to be remembered of that file."""

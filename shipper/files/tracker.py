@@ -2,20 +2,29 @@
 before it is done, gives up what is too much, and says goodbye to what is done.
 """
 
+import asyncio
+import functools
 import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from threading import Thread
 
-from shipper.files.catalog import Catalog, ClosedFile, Start
+from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.compressed import CompressedLogs
-from shipper.files.discovery import Scan, WakeUp, directory_of, scan
+from shipper.files.discovery import Scan, ScanSummary, scan, summary_of
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.lines import NoLine
+from shipper.files.placement import Start
 from shipper.files.records import SUFFIX
 from shipper.files.retention import Retention
 from shipper.files.scan_log import ScanLog
+from shipper.files.schedule import WalkSchedule
 from shipper.files.tail import Tail
+from shipper.files.walk import MAX_DIRECTORIES, MAX_FILES, directory_of
+from shipper.files.watch import WakeUp
 from shipper.logs import Log
 from shipper.logs.events import (
     COMPRESSED_FILE_READ_FAILED,
@@ -24,14 +33,57 @@ from shipper.logs.events import (
     DIRECTORY_MISSING,
     FILE_FINISHED,
     FILE_OPEN_FAILED,
+    FILES_LEFT_OUT,
     KEPT_FILE_ADOPTED,
     KEPT_FILES_READ_FAILED,
     PATH_ACCESS_FAILED,
+    SYMLINK_SKIPPED,
+    SYMLINKS_SKIPPED,
     UNREAD_DATA_LOST,
     UNREAD_LINES_UNKNOWN,
+    LogEvent,
 )
 from shipper.metrics import Metrics
 from shipper.option_names import OWN_NAMES, OptionNames
+
+#: What a walk of directories is handed to, since it blocks on the disk.
+Offload = Callable[[Callable[[], Scan]], Awaitable[Scan]]
+
+#: So many paths with trouble, or that are left out, are named in the log for each scan.
+_NAMED = 20
+
+#: So many files are linked, or found not to need it, before others have their turn.
+_LINKS_A_STEP = 100
+
+
+async def in_a_thread(call: Callable[[], Scan]) -> Scan:
+    """Calls it in a thread of its own, and waits for it.
+
+    A thread of no pool: a file system that hangs keeps nothing else waiting, and does not keep the
+    process from ending.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Scan] = loop.create_future()
+
+    def tell(result: Scan | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if result is not None:
+            done.set_result(result)
+        elif error is not None:
+            done.set_exception(error)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = call()
+        except BaseException as error:  # Whatever it is: it is raised where it is waited for.
+            failure = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell, result, failure)
+
+    Thread(target=run, name="walk", daemon=True).start()
+    return await done
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +94,22 @@ class TrackedInput:
     patterns: Sequence[str]
     catalog: Catalog
     wake_up: WakeUp
+    schedule: WalkSchedule
     #: Globs of what is left out although `patterns` match it.
     exclude: Sequence[str] = ()
     #: Whether symbolic links to files are followed.
-    symlinks: bool = True
+    symlinks: bool = False
     #: None: nothing is kept by links.
     retention: Retention | None = None
     #: None: gzips are not looked at.
     compressed: CompressedLogs | None = None
+
+    def appear(self, path: str) -> Tail | None:
+        """Follows what stands at a path that is new, as `Catalog.appear` and
+        `CompressedLogs.appear`."""
+        if path.endswith(SUFFIX):
+            return None if self.compressed is None else self.compressed.appear(path)
+        return self.catalog.appear(path)
 
     async def place(self, tail: Tail) -> Start | NoLine | None:
         """Decides where a waiting file begins, as `Catalog.place` and `CompressedLogs.place`."""
@@ -71,9 +131,10 @@ class FileTracker:
         log: Log,
         max_kept_bytes: int,
         names: OptionNames = OWN_NAMES,
+        offload: Offload = in_a_thread,
     ) -> None:
         """`max_kept_bytes`: of files that are deleted and not done; `names`: what messages call the
-        options."""
+        options; `offload`: who walks."""
         self._names = names
         self._inputs = inputs
         self._filesystem = filesystem
@@ -82,8 +143,30 @@ class FileTracker:
         self._log = log
         self._max_kept_bytes = max_kept_bytes
         self._adopted: dict[str, set[str]] = {}
-        self._missing: dict[str, frozenset[str]] = {}
         self._scan_logs: dict[str, ScanLog] = {}
+        self._offload = offload
+        self._summaries: dict[str, ScanSummary] = {}
+        self._skipped: dict[str, set[str]] = {}
+        self._left_out: set[str] = set()
+
+    def summary(self, source: TrackedInput) -> ScanSummary:
+        """What the last scan of an input saw."""
+        return self._summaries.get(source.input_id, ScanSummary())
+
+    def appear(self, source: TrackedInput, paths: Iterable[str]) -> list[Tail]:
+        """Follows files whose names are new, without a scan, and keeps them by links at once."""
+        tails = []
+        for path in sorted(paths):
+            try:
+                tail = source.appear(path)
+            except OSError as error:
+                error.filename = error.filename or path
+                self._faults.report(FILE_OPEN_FAILED, error)
+                continue
+            if tail is not None:
+                tails.append(tail)
+        self.keep(source, tails)
+        return tails
 
     async def scan(self, source: TrackedInput) -> None:
         """Looks at the input's directories now."""
@@ -93,19 +176,57 @@ class FileTracker:
             scans.scanned(source.catalog.tails)
 
     async def _scan(self, source: TrackedInput) -> None:
-        found = scan(self._filesystem, source.patterns, source.exclude, symlinks=source.symlinks)
-        self._report(source, found)
-        for error in source.catalog.apply(found):
-            self._faults.report(FILE_OPEN_FAILED, error)
+        source.schedule.begin()
+        source.catalog.begin_scan()
+        look = functools.partial(
+            scan, self._filesystem, source.patterns, source.exclude, symlinks=source.symlinks
+        )
+        found = await self._offload(look)
+        gzips = None
         if source.compressed is not None:
-            for error in source.compressed.look():
-                self._faults.report(COMPRESSED_FILE_READ_FAILED, error)
-        if source.retention is not None:
-            self._adopt(source, source.retention, found)
-            self.keep(source, source.catalog.tails)
+            # After that, so that a gzip is not taken for the only one that has its lines.
+            gzips = await self._offload(source.compressed.scan)
+        cost = found.cpu_seconds + (gzips.cpu_seconds if gzips else 0.0)
+        problems: list[OSError] = []
+        steps = chain(
+            source.catalog.applying(found),
+            self._looking(source, gzips),
+            self._following_up(source, found, problems),
+        )
+        while True:
+            began = time.thread_time()
+            step = next(steps, None)
+            cost += time.thread_time() - began
+            if step is None:
+                break
+            problems += step
+            await asyncio.sleep(0)
+        source.schedule.end(cost, found.directories)
         await self._obey_quota()
+        await asyncio.sleep(0)
         for closed in source.catalog.close_finished():
             self._report_closed(source, closed)
+
+    def _looking(self, source: TrackedInput, gzips: Scan | None) -> Iterator[list[OSError]]:
+        """Follows gzips, in steps as `_following_up`."""
+        if source.compressed is None or gzips is None:
+            return
+        for step in source.compressed.looking(gzips):
+            self._report_errors(COMPRESSED_FILE_READ_FAILED, step)
+            yield []
+
+    def _following_up(
+        self, source: TrackedInput, found: Scan, problems: Sequence[OSError]
+    ) -> Iterator[list[OSError]]:
+        """What follows when the catalog knows of a scan, in steps as there."""
+        self._report(source, found, problems)
+        if source.retention is None:
+            return
+        self._adopt(source, source.retention, found)
+        tails = source.catalog.tails
+        for first in range(0, len(tails), _LINKS_A_STEP):
+            self.keep(source, tails[first : first + _LINKS_A_STEP])
+            yield []
 
     def keep(self, source: TrackedInput, tails: Iterable[Tail]) -> None:
         """Has a link to each file that is not done or was written to lately, and to no other."""
@@ -146,11 +267,13 @@ class FileTracker:
     def _adopt(self, source: TrackedInput, retention: Retention, found: Scan) -> None:
         """Follows again what an earlier process kept, once for each directory."""
         seen = self._adopted.get(source.input_id)
-        places = {os.path.dirname(path) for path in found.found.values()}
+        places = set(found.directories)
         if seen is None:
             seen = self._adopted[source.input_id] = set()
             places.update(directory_of(pattern) for pattern in source.patterns)
-            places.update(os.path.dirname(path) for path in source.catalog.recorded_paths())
+            places.update(os.path.dirname(path) for path in source.catalog.records.paths)
+        else:
+            seen &= places  # One that went and comes again is another directory.
         for place in sorted(places - seen):
             try:
                 links = retention.adopt(place)
@@ -223,12 +346,40 @@ class FileTracker:
             lost_bytes=closed.lost,
         )
 
-    def _report(self, source: TrackedInput, found: Scan) -> None:
+    def _report(self, source: TrackedInput, found: Scan, problems: Sequence[OSError]) -> None:
+        before = self._summaries.get(source.input_id, ScanSummary())
+        self._summaries[source.input_id] = summary_of(found, problems)
         for path, error in found.unreadable.items():
-            error.filename = error.filename or path
-            self._faults.report(PATH_ACCESS_FAILED, error)
-        before = self._missing.get(source.input_id, frozenset())
-        missing = frozenset(found.missing)
+            error.filename = path
+        self._report_errors(
+            PATH_ACCESS_FAILED, [error for _, error in sorted(found.unreadable.items())]
+        )
+        self._report_errors(FILE_OPEN_FAILED, problems)
+        self._report_missing(source, frozenset(before.missing), frozenset(found.missing))
+        self._report_skipped(source, found)
+        if found.left_out and source.input_id not in self._left_out:
+            self._log.emit(
+                FILES_LEFT_OUT,
+                input=source.input_id,
+                files_left_out=found.files_left_out,
+                directories_left_out=found.directories_left_out,
+                max_files=MAX_FILES,
+                max_directories=MAX_DIRECTORIES,
+                hint=f"make the globs in {self._names('inputs[].paths')} narrower, or exclude what "
+                "is no log",
+            )
+        (self._left_out.add if found.left_out else self._left_out.discard)(source.input_id)
+
+    def _report_errors(self, event: LogEvent, errors: Sequence[OSError]) -> None:
+        for number, error in enumerate(errors):
+            if number < _NAMED:
+                self._faults.report(event, error)
+            else:
+                self._faults.count(error)
+
+    def _report_missing(
+        self, source: TrackedInput, before: frozenset[str], missing: frozenset[str]
+    ) -> None:
         for directory in missing - before:
             self._log.emit(
                 DIRECTORY_MISSING,
@@ -239,4 +390,20 @@ class FileTracker:
             )
         for directory in before - missing:
             self._log.emit(DIRECTORY_FOUND, path=directory)
-        self._missing[source.input_id] = missing
+
+    def _report_skipped(self, source: TrackedInput, found: Scan) -> None:
+        """Names each symbolic link that is not followed once, as long as it is there."""
+        before = self._skipped.get(source.input_id, set())
+        new = [path for path in sorted(found.skipped) if path not in before]
+        name = self._names("inputs[].symlinks")
+        hint = f"set {name} to true for this input if what it leads to is to be shipped"
+        for path in new[:_NAMED]:
+            self._log.emit(SYMLINK_SKIPPED, path=path, input=source.input_id, hint=hint)
+        if len(new) > _NAMED:
+            self._log.emit(
+                SYMLINKS_SKIPPED,
+                input=source.input_id,
+                links=found.skipped_count - len(before) - _NAMED,
+                hint=hint,
+            )
+        self._skipped[source.input_id] = set(found.skipped)

@@ -199,6 +199,26 @@ COMPRESSED_FILE_DAMAGED = LogEvent(
     "Once a file: it is cut, damaged, too large, empty or not a gzip; `event.reason` says which. "
     "The rest is lost, unless the file before compression still exists.",
 )
+SYMLINK_SKIPPED = LogEvent(
+    "symlink-skipped",
+    Level.WARNING,
+    "symbolic link is not followed",
+    "Once for each name that `paths` match and that is a symbolic link, as long as it is there. "
+    "Set `symlinks` to true for the input if what it leads to is to be shipped.",
+)
+SYMLINKS_SKIPPED = LogEvent(
+    "symlinks-skipped",
+    Level.WARNING,
+    "more symbolic links are not followed",
+    "As `symlink-skipped`, after the first 20 of a scan: with how many more.",
+)
+FILES_LEFT_OUT = LogEvent(
+    "files-left-out",
+    Level.WARNING,
+    "input has too many files or directories; following those that were written to last",
+    "Files that are not followed are not shipped. Make the globs in `paths` narrower, or exclude "
+    "what is no log.",
+)
 FILE_OPEN_FAILED = LogEvent(
     "file-open-failed",
     Level.WARNING,

@@ -32,6 +32,9 @@ from shipper.pipeline.budget import ByteBudget
 #: cost nothing, short enough that answers and notifications do not wait.
 _TURN_SECONDS = 0.004
 
+#: So many files are looked through for something to read before others have their turn.
+_ENQUEUED_AT_ONCE = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -67,6 +70,7 @@ class Harvester:
         self._queue: deque[tuple[Input, Tail]] = deque()
         self._queued: set[Tail] = set()
         self._something = asyncio.Event()
+        self._walk_due = {source.files.input_id: asyncio.Event() for source in inputs}
         self._templates: dict[Tail, FileTemplate] = {}
         self._sent_first = False
         #: Lines that were read and have no outcome yet.
@@ -82,19 +86,36 @@ class Harvester:
         async with asyncio.TaskGroup() as tasks:
             for source in self._inputs:
                 tasks.create_task(self._discover(source))
+                tasks.create_task(self._walk(source))
             tasks.create_task(self._read_round_robin())
 
     async def _discover(self, source: Input) -> None:
+        """Takes notice of what the watch tells, whatever a walk is waiting for."""
+        due = self._walk_due[source.files.input_id]
         while True:
-            scan_due, modified = await source.files.wake_up.wait()
-            if scan_due:
-                await self._tracker.scan(source.files)
-                self._enqueue(source, source.files.catalog.tails)  # The scan has looked at them.
-                self._forget_templates()
-            else:
-                # Looked at in any case: the backlog is to be right while reading stops, too.
-                grown = [source.files.catalog.at(path) for path in modified]
-                self._enqueue(source, [tail for tail in grown if tail is not None and tail.look()])
+            wake = await source.files.wake_up.wait()
+            if wake.scan:
+                due.set()
+            # Opened and linked at once: a file may live for half a second only.
+            self._enqueue(source, self._tracker.appear(source.files, wake.added))
+            # Looked at in any case: the backlog is to be right while reading stops, too.
+            grown = [source.files.catalog.at(path) for path in wake.modified]
+            self._enqueue(source, [tail for tail in grown if tail is not None and tail.look()])
+
+    async def _walk(self, source: Input) -> None:
+        """Looks at the directories when it is due, and not more often than the schedule has it."""
+        due = self._walk_due[source.files.input_id]
+        while True:
+            await due.wait()
+            if pause := source.files.schedule.pause:
+                await self._clock.sleep(pause)
+            due.clear()
+            await self._tracker.scan(source.files)
+            tails = source.files.catalog.tails  # The scan has looked at them.
+            for first in range(0, len(tails), _ENQUEUED_AT_ONCE):
+                self._enqueue(source, tails[first : first + _ENQUEUED_AT_ONCE])
+                await asyncio.sleep(0)
+            self._forget_templates()
 
     def _enqueue(self, source: Input, tails: Iterable[Tail]) -> None:
         for tail in tails:

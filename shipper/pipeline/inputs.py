@@ -17,15 +17,16 @@ from shipper.documents.processors.chain import DROPPED
 from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.plan import drops_events
 from shipper.files.catalog import Catalog
-from shipper.files.compressed import CompressedLogs
-from shipper.files.discovery import WakeUp, Watch
+from shipper.files.compressed import CompressedLogs, gzips_of
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.lines import ReadBuffer
 from shipper.files.records import SUFFIX
 from shipper.files.registry import FileRecord, Registry
 from shipper.files.retention import Retention
+from shipper.files.schedule import WalkSchedule
 from shipper.files.tracker import TrackedInput
+from shipper.files.watch import WakeUp, Watch
 from shipper.logs import Log
 from shipper.logs.events import DIRECTORY_WATCH_FAILED
 from shipper.metrics import Metrics
@@ -66,6 +67,8 @@ class Inputs:
         ephemeral_id = str(uuid.uuid4())
         inputs = []
         for settings in self._config.inputs:
+            # A gzip is no text: what is in it is read by `compressed`.
+            exclude = (*settings.exclude, f"*{SUFFIX}")
             catalog = Catalog(
                 settings.id,
                 filesystem=self._filesystem,
@@ -77,6 +80,8 @@ class Inputs:
                 forget_after=self._config.registry.forget_after,
                 ignore_older=settings.ignore_older,
                 start_at_end=settings.start_at is StartAt.END,
+                exclude=exclude,
+                symlinks=settings.symlinks,
             )
             constants = document_constants(
                 self._config, settings, agent_id=registry.agent_id, ephemeral_id=ephemeral_id
@@ -102,8 +107,8 @@ class Inputs:
                         settings.paths,
                         catalog,
                         WakeUp(),
-                        # A gzip is no text: what is in it is read by `compressed`.
-                        exclude=(*settings.exclude, f"*{SUFFIX}"),
+                        WalkSchedule(self._clock, settings.scan_interval),
+                        exclude=exclude,
                         symlinks=settings.symlinks,
                         retention=self._retention(settings.id),
                         compressed=self._compressed(settings, catalog),
@@ -121,8 +126,11 @@ class Inputs:
             self._faults.report(DIRECTORY_WATCH_FAILED, error)
 
         for settings, source in zip(self._config.inputs, inputs, strict=True):
-            interval = settings.scan_interval
-            yield Watch(self._clock, source.files.patterns, interval, source.files.wake_up, report)
+            files = source.files
+            patterns = [*settings.paths]
+            if settings.compressed:
+                patterns += gzips_of(settings.paths)
+            yield Watch(self._clock, patterns, files.schedule, files.wake_up, report)
 
     def _event_filter(self, settings: InputConfig) -> EventFilter | None:
         events = filter_of(settings.events)
@@ -141,6 +149,7 @@ class Inputs:
             settings.paths,
             catalog,
             exclude=settings.exclude,
+            symlinks=settings.symlinks,
             filesystem=self._filesystem,
             metrics=self._metrics,
             log=self._log,

@@ -140,3 +140,35 @@ def test_what_runs_is_in_the_labels(process: ShipperProcess) -> None:
     process.start()
     labels = {"version": __version__, "python": platform.python_version()}
     assert process.metrics().value("shipper_build_info", **labels) == 1
+
+
+def test_what_an_input_finds_and_cannot_read_is_shown(
+    shipper: MakeShipper, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    log_directory.write(1)
+    loop = log_directory.path / "loop.log"
+    loop.symlink_to(loop)
+    nowhere = str(tmp_path / "nowhere" / "*.log")
+    inputs = [
+        {"id": "tetragon", "paths": [log_directory.glob, nowhere], "symlinks": True},
+        {"id": "other", "paths": [log_directory.glob]},
+    ]
+    process = shipper({"inputs": inputs})
+    process.start()
+    process.wait_until(lambda: not process.ready(), "it is not ready")
+    words = f"{loop} cannot be read: Too many levels of symbolic links"
+    assert process.why_not_ready() == f"input tetragon: {words}\n"
+    tetragon, _ = process.status()["inputs"]
+    assert (tetragon["files"], tetragon["unreadable_count"]) == (1, 1)
+    assert tetragon["unreadable"] == [
+        {"path": str(loop), "error": "Too many levels of symbolic links"}
+    ]
+    assert tetragon["paths_without_files"] == [nowhere]
+    assert tetragon["missing_directories"] == [str(tmp_path / "nowhere")]
+    process.wait_until(lambda: process.status()["inputs"][1]["files"] == 1, "it is scanned")
+    assert process.status()["inputs"][1]["symlinks_skipped"] == 1
+    page = process.metrics()
+    assert page.value("shipper_input_files", input="tetragon", state="unreadable") == 1
+    loop.unlink()
+    process.wait_until_ready()
+    assert process.metrics().value("shipper_input_files", input="other", state="skipped") == 0

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from shipper.admin.server import AdminServer
-from shipper.admin.status import FileStatus, Status
+from shipper.admin.status import FileStatus, InputStatus, Status
 from tests.servers.launcher import free_port
 from tests.support.clock import ManualClock, settle
 from tests.support.logs import RecordedLog
@@ -35,6 +35,7 @@ READY = Status(
     concurrency_limit=4,
     backlog_bytes=50,
     oldest_unacknowledged_seconds=0.5,
+    inputs=(InputStatus("tetragon", 1, ("/logs/*.txt",), (), (), 0, 2, 0),),
     files=(FileStatus("tetragon", "/logs/a.log", "0011", "open", 150, 150, 100),),
 )
 

@@ -650,9 +650,26 @@ class TestFiles:
     ) -> None:
         loop = log_directory.log.with_name("loop.log")
         loop.symlink_to(loop)
+        following = msgspec.structs.replace(config.inputs[0], symlinks=True)
+        config = msgspec.structs.replace(config, inputs=(following,))
         found = findings(config)["readable"]
         assert found.status is Status.FAILED
         assert found.detail == f"{loop}: too many levels of symbolic links"
+
+    def test_symbolic_links_that_are_not_followed_are_named(
+        self, config: Config, log_directory: LogDirectory, tmp_path: Path
+    ) -> None:
+        link = log_directory.log.with_name("link.log")
+        (tmp_path / "elsewhere").write_bytes(b"{}\n")
+        link.symlink_to(tmp_path / "elsewhere")
+        found = findings(config)["not followed"]
+        assert found.status is Status.WARNING
+        assert found.detail == f"{link} is a symbolic link, and inputs[].symlinks is false"
+        assert "set inputs[].symlinks to true" in found.what_to_do
+        assert shown(config)[0] == 0
+        following = msgspec.structs.replace(config.inputs[0], symlinks=True)
+        config = msgspec.structs.replace(config, inputs=(following,))
+        assert "not followed" not in findings(config)
 
     def test_a_data_dir_that_cannot_be_made_is_wrong(self, config: Config, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

@@ -54,7 +54,8 @@ def test_a_path_that_cannot_be_looked_at_is_said_once_and_heals(
     # A symbolic link to itself: nobody can open it, not even root.
     loop = log_directory.path / "loop.log"
     loop.symlink_to(loop)
-    process = shipper()
+    inputs = [{"id": "tetragon", "paths": [log_directory.glob], "symlinks": True}]
+    process = shipper({"inputs": inputs})
     process.start()
     log_directory.write(10)
     bulk_server.wait_for_lines(10)

@@ -166,7 +166,8 @@ def test_hard_links_and_symbolic_links_to_one_file_are_one_file(
     log_directory.write(20)
     os.link(log_directory.log, log_directory.path / "hard.log")
     (log_directory.path / "soft.log").symlink_to(log_directory.log)
-    process = shipper()
+    inputs = [{"id": "tetragon", "paths": [log_directory.glob], "symlinks": True}]
+    process = shipper({"inputs": inputs})
     process.start()
     assert_all_there_once(process, bulk_server, log_directory)
     assert lines_read(process) == 20
@@ -180,11 +181,21 @@ def test_without_symlinks_a_file_behind_a_symbolic_link_is_left_out(
     other.write_bytes(b'{"not": "to be shipped"}\n')
     (log_directory.path / "link.log").symlink_to(other)
     log_directory.write(20)
-    inputs = [{"id": "tetragon", "paths": [log_directory.glob], "symlinks": False}]
-    process = shipper({"inputs": inputs})
+    process = shipper()
     process.start()
     assert_all_there_once(process, bulk_server, log_directory)
     assert lines_read(process) == 20
+    (said,) = (said for said in process.logs() if "symbolic link" in said["message"])
+    assert said["path"] == str(log_directory.path / "link.log")
+    # A gzip behind a link, and a link in the place of a log that is written to under another name.
+    (log_directory.path / "link2.log.gz").symlink_to(other)
+    log_directory.log.rename(log_directory.path / "moved")
+    log_directory.log.symlink_to(other)
+    (log_directory.path / "moved").write_bytes(b"")
+    process.wait_until(lambda: process.status()["files"] == [], "nothing is followed")
+    (log_directory.path / "last.log").write_bytes(b'{"last":1}\n')
+    bulk_server.wait_for(lambda: '{"last":1}' in bulk_server.messages())
+    assert len(bulk_server.documents) == 21
 
 
 def test_a_symbolic_link_that_moves_to_another_file(
@@ -192,7 +203,7 @@ def test_a_symbolic_link_that_moves_to_another_file(
 ) -> None:
     link = tmp_path / "current.log"
     link.symlink_to(log_directory.log)
-    inputs = [{"id": "tetragon", "paths": [str(link)]}]
+    inputs = [{"id": "tetragon", "paths": [str(link)], "symlinks": True}]
     process = shipper({"inputs": inputs})
     process.start()
     log_directory.write(20)

@@ -57,9 +57,9 @@ class LargeInodes(FileSystem):
         facts = super().facts(descriptor)
         return replace(facts, inode=replace(facts.inode, number=facts.inode.number + 2**63))
 
-    def inode_of(self, path: str) -> Inode | None:
-        inode = super().inode_of(path)
-        return inode and replace(inode, number=inode.number + 2**63)
+    def status(self, path: str) -> os.stat_result:
+        found = super().status(path)
+        return os.stat_result((found.st_mode, found.st_ino + 2**63, *found[2:]))
 
 
 class World:
@@ -602,10 +602,19 @@ class TestOnceOnly:
         with world.filebeat.log.open("ab") as file:
             file.write(b"\0\0\0\n")
         (world.logs / "loop.log").symlink_to(world.logs / "loop.log")
+        source = msgspec.structs.replace(world.config.inputs[0], symlinks=True)
+        world.config = msgspec.structs.replace(world.config, inputs=(source,))
         said = self.start(world)
         assert [entry["log.level"] for entry in said] == ["warning", "warning", "info", "info"]
         assert said[0]["event.reason"] == "log.json: line 3 is damaged; nothing after it is read"
         assert said[1]["file.path"] == str(world.logs / "loop.log")
+
+    def test_what_is_behind_a_symbolic_link_is_not_looked_at(self, world: World) -> None:
+        world.filebeat.read(world.log, world.write(1))
+        other = world.logs / "other"
+        other.write_bytes(world.log.read_bytes())
+        (world.logs / "link.log").symlink_to(other)
+        assert all("link.log" not in str(entry) for entry in self.start(world))
 
     def test_what_is_not_sure_is_a_warning(self, world: World) -> None:
         path = world.logs / "plain.log"

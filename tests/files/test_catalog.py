@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import itertools
 import os
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from shipper.files.ack import Span
-from shipper.files.catalog import QUIET_AFTER, Catalog, ClosedFile, Start
+from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.lines import Block, NoLine, ReadBuffer, Rewritten
+from shipper.files.placement import Start
+from shipper.files.quiet import QUIET_AFTER
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import State, Tail
 from tests.support.clock import ManualClock
@@ -34,15 +37,15 @@ class Faults(FileSystem):
         #: Reads that work before one does not.
         self.reads_left = -1
 
-    def open(self, path: str) -> int:
+    def open(self, path: str, *, symlinks: bool = True) -> int:
         if self.opening is not None:
             raise self.opening
-        return super().open(path)
+        return super().open(path, symlinks=symlinks)
 
-    def list_directory(self, path: str) -> None:
+    def list_directory(self, path: str) -> Iterator[os.DirEntry[str]]:
         if self.listing is not None:
             raise self.listing
-        super().list_directory(path)
+        return super().list_directory(path)
 
     async def read(
         self, descriptor: int, device: int, buffer: bytearray | memoryview, offset: int
@@ -70,7 +73,7 @@ class World:
         self.lines: list[bytes] = []
         self.in_flight: list[Span] = []
 
-    def _start(self) -> Catalog:
+    def _start(self, *, symlinks: bool = False) -> Catalog:
         def on_change() -> None:
             self.calls += 1
 
@@ -83,6 +86,7 @@ class World:
             new_row=lambda: RowId(next(self._rows)),
             on_change=on_change,
             forget_after=FORGET_AFTER,
+            symlinks=symlinks,
         )
 
     def restart(self, *, commit: bool = True) -> None:
@@ -95,7 +99,7 @@ class World:
         self.catalog = self._start()
 
     def commit(self) -> None:
-        changes = self.catalog.changes()
+        changes = self.catalog.records.changes()
         self.saved.update({record.row: record for record in changes.records})
         for row in changes.forgotten:
             del self.saved[row]
@@ -537,14 +541,14 @@ async def test_only_what_changed_is_saved(world: World) -> None:
     world.append(b"one\n")
     world.append(b"two\n", other)
     await world.read()
-    assert len(world.catalog.changes().records) == 2
-    assert world.catalog.changes().records == []
+    assert len(world.catalog.records.changes().records) == 2
+    assert world.catalog.records.changes().records == []
     calls = world.calls
     world.scan()
     assert world.calls == calls, "nothing changed"
     world.in_flight.pop(0).finish()
     assert world.calls > calls
-    (record,) = world.catalog.changes().records
+    (record,) = world.catalog.records.changes().records
     assert record.offset == 4
 
 
@@ -555,17 +559,17 @@ async def test_what_could_not_be_saved_is_part_of_the_next_changes_as_it_is_then
     world.append(b"one\n")
     await world.read()
     world.acknowledge()
-    failed = world.catalog.changes()
+    failed = world.catalog.records.changes()
     assert [record.offset for record in failed.records] == [4]
-    world.catalog.failed(failed)
-    failed = world.catalog.changes()
+    world.catalog.records.failed(failed)
+    failed = world.catalog.records.changes()
     assert [record.offset for record in failed.records] == [4]
     world.append(b"two\n")
     await world.read()
     world.acknowledge()
-    world.catalog.failed(failed)
-    assert [record.offset for record in world.catalog.changes().records] == [8]
-    assert world.catalog.changes().records == []
+    world.catalog.records.failed(failed)
+    assert [record.offset for record in world.catalog.records.changes().records] == [8]
+    assert world.catalog.records.changes().records == []
 
 
 @in_a_loop
@@ -592,9 +596,9 @@ async def test_a_file_that_is_gone_is_remembered_for_a_while_and_forgotten_then(
     world.catalog.close_finished()
     await world.clock.advance(FORGET_AFTER + 1)
     world.scan()
-    failed = world.catalog.changes()
+    failed = world.catalog.records.changes()
     assert (failed.records, len(failed.forgotten)) == ([], 1)
-    world.catalog.failed(failed)
+    world.catalog.records.failed(failed)
     world.commit()
     assert world.saved == {}
 
@@ -658,4 +662,180 @@ async def test_what_is_remembered_stays_bounded_however_often_a_log_rotates(worl
         world.commit()
         most = max(most, len(world.saved))
     assert most <= 65
-    assert len(world.catalog.recorded_paths()) <= 65
+    assert len(world.catalog.records.paths) <= 65
+
+
+# What is not followed ----------------------------------------------------------------------------
+
+
+def test_a_symbolic_link_in_the_place_of_a_file_that_was_just_found_is_not_followed(
+    tmp_path: Path,
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret\n")
+    (tmp_path / "logs").mkdir()
+    world = World(tmp_path / "logs")
+    world.append(b"a\n")
+    found = scan(world.filesystem, [f"{world.directory}/*.log"])
+    world.log.unlink()
+    world.log.symlink_to(secret)
+    assert world.catalog.apply(found) == []
+    assert world.catalog.tails == ()
+    assert world.catalog.appear(str(world.log)) is None
+    assert world.catalog.tails == ()
+
+
+@pytest.mark.parametrize("kind", ["symlink", "fifo", "directory", "nothing"])
+def test_content_that_is_rewritten_is_followed_only_at_a_path_that_is_a_log(
+    tmp_path: Path, kind: str
+) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        world.append(b"a\n")
+        world.scan()
+        (tail,) = world.catalog.tails
+        await world.catalog.place(tail)
+        world.log.rename(tmp_path / "moved")
+        match kind:
+            case "symlink":
+                world.log.symlink_to(tmp_path / "moved")
+            case "fifo":
+                os.mkfifo(world.log)
+            case "directory":
+                world.log.mkdir()
+        assert world.catalog.rewritten(tail) is None
+        assert tail.descriptor < 0
+
+    asyncio.run(story())
+
+
+def test_what_was_followed_through_a_symbolic_link_is_finished_where_links_are_not_followed(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"a\nb\n")
+    (tmp_path / "logs").mkdir()
+    world = World(tmp_path / "logs")
+    world.log.symlink_to(target)
+    pattern = f"{world.directory}/*.log"
+
+    async def lines() -> list[bytes]:
+        (tail,) = world.catalog.tails
+        await world.catalog.place(tail)
+        block = await tail.read(final=False)
+        assert isinstance(block, Block)
+        tail.acks.open(block.end, block.mark, 0.0).finish()
+        return block.data.splitlines()
+
+    async def story() -> None:
+        following = world.catalog
+        following.close()
+        world.catalog = world._start(symlinks=True)
+        world.catalog.apply(scan(world.filesystem, [pattern], symlinks=True))
+        assert await lines() == [b"a", b"b"]
+        with target.open("ab") as file:
+            file.write(b"c\n")
+        world.restart()
+        # Links are not followed any more: what was written meanwhile is read, and then no more.
+        world.scan()
+        assert await lines() == [b"c"]
+        assert [closed.path for closed in world.catalog.close_finished()] == [str(world.log)]
+        assert world.catalog.tails == ()
+        with target.open("ab") as file:
+            file.write(b"d\n")
+        world.restart()
+        world.scan()
+        assert world.catalog.tails == ()
+
+    asyncio.run(story())
+
+
+# Without a scan ----------------------------------------------------------------------------------
+
+
+def test_a_new_name_is_followed_without_a_scan(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.append(b"a\n")
+    tail = world.catalog.appear(str(world.log))
+    assert tail is not None
+    assert world.catalog.at(str(world.log)) is tail
+    rotated = world.rotate()
+    assert world.catalog.appear(str(rotated)) is tail
+    assert (tail.path, world.catalog.at(str(world.log))) == (str(rotated), None)
+    world.append(b"b\n")
+    new = world.catalog.appear(str(world.log))
+    assert new not in (None, tail)
+    assert world.catalog.tails == (tail, new)
+    assert world.catalog.appear(str(tmp_path / "absent.log")) is None
+
+
+def test_a_second_name_of_a_file_changes_nothing_while_the_first_is_there(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.append(b"a\n")
+    tail = world.catalog.appear(str(world.log))
+    assert tail is not None
+    second = tmp_path / "second.log"
+    os.link(world.log, second)
+    assert world.catalog.appear(str(second)) is tail
+    assert tail.path == str(world.log)
+    world.log.unlink()
+    assert world.catalog.appear(str(second)) is tail
+    assert tail.path == str(second)
+
+
+def test_what_appeared_during_a_scan_is_newer_than_what_the_scan_saw(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.append(b"a\n")
+    world.scan()
+    (old,) = world.catalog.tails
+    world.catalog.begin_scan()
+    found = scan(world.filesystem, [f"{tmp_path}/*.log"])
+    # All of this after the walk, and before its result is there.
+    rotated = world.rotate()
+    world.append(b"b\n")
+    new = world.catalog.appear(str(world.log))
+    world.catalog.appear(str(rotated))
+    world.catalog.apply(found)
+    assert new is not None
+    assert (old.path, old.gone, new.path, new.gone) == (str(rotated), None, str(world.log), None)
+    assert world.catalog.at(str(world.log)) is new
+    # The next one sees all of it.
+    world.catalog.begin_scan()
+    world.log.unlink()
+    world.scan()
+    assert (old.gone, new.gone is not None) == (None, True)
+
+
+def test_files_that_were_too_many_for_a_scan_are_not_gone(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for name in ("a.log", "b.log", "c.log"):
+        world.append(name.encode(), tmp_path / name)
+    world.scan()
+    (tmp_path / "b.log").unlink()
+    world.catalog.apply(scan(world.filesystem, [f"{tmp_path}/*.log"], max_files=1))
+    assert {Path(tail.path).name: tail.gone is not None for tail in world.catalog.tails} == {
+        "a.log": False,
+        "b.log": True,
+        "c.log": False,
+    }
+
+
+def test_with_no_descriptors_left_the_newest_files_are_open_and_one_problem_is_told(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    for name in ("a.log", "b.log", "c.log"):
+        world.append(name.encode(), tmp_path / name)
+    opened: list[str] = []
+
+    def open_one(path: str, *, symlinks: bool = True) -> int:
+        if opened:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+        opened.append(path)
+        return FileSystem().open(path, symlinks=symlinks)
+
+    world.filesystem.open = open_one  # type: ignore[method-assign]
+    (problem,) = world.scan()
+    assert problem.filename == f"{tmp_path}/b.log"
+    assert opened == [f"{tmp_path}/c.log"]

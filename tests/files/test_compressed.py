@@ -12,16 +12,18 @@ from typing import Any
 
 import pytest
 
-from shipper.files.catalog import QUIET_AFTER, Catalog
+from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs
-from shipper.files.discovery import WakeUp
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.lines import Block, HalfLine, NoLine, ReadBuffer
+from shipper.files.quiet import QUIET_AFTER
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.retention import DIRECTORY, Retention
+from shipper.files.schedule import WalkSchedule
 from shipper.files.tail import State
 from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.files.watch import WakeUp
 from shipper.metrics import Metrics
 from tests.support.clock import ManualClock
 from tests.support.logs import RecordedLog
@@ -37,11 +39,11 @@ class Files(FileSystem):
         self.forbidden: set[str] = set()
         self.opened: list[str] = []
 
-    def open(self, path: str) -> int:
+    def open(self, path: str, *, symlinks: bool = True) -> int:
         if os.path.basename(path) in self.forbidden:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         self.opened.append(os.path.basename(path))
-        return super().open(path)
+        return super().open(path, symlinks=symlinks)
 
 
 class World:
@@ -78,12 +80,14 @@ class World:
             [f"{self.directory}/*.log"],
             self.catalog,
             WakeUp(),
+            WalkSchedule(self.clock, 2.0),
             exclude=(*exclude, "*.gz"),
             retention=Retention(self.files, "test", faults.report),
             compressed=CompressedLogs(
                 [f"{self.directory}/*.log"],
                 self.catalog,
                 exclude=exclude,
+                symlinks=False,
                 filesystem=self.files,
                 metrics=self.metrics,
                 log=self.log,
@@ -106,7 +110,7 @@ class World:
         self.catalog.close()
 
     def commit(self) -> None:
-        changes = self.catalog.changes()
+        changes = self.catalog.records.changes()
         self.rows.update({record.row: record for record in changes.records})
         for row in changes.forgotten:
             self.rows.pop(row, None)

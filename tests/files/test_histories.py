@@ -24,11 +24,12 @@ from pathlib import Path
 import pytest
 
 from shipper.files.ack import Span
-from shipper.files.catalog import QUIET_AFTER, Catalog
+from shipper.files.catalog import Catalog
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of
 from shipper.files.lines import Block, CutLine, NoLine, ReadBuffer, Rewritten
+from shipper.files.quiet import QUIET_AFTER
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import State
 from tests.support.clock import ManualClock
@@ -177,7 +178,7 @@ class Reader:
             content.over = content.over or content.deleted
 
     def commit(self) -> None:
-        changes = self.catalog.changes()
+        changes = self.catalog.records.changes()
         self._saved.update({record.row: record for record in changes.records})
         for row in changes.forgotten:
             del self._saved[row]

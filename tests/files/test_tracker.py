@@ -9,13 +9,14 @@ import os
 from pathlib import Path
 
 from shipper.files.catalog import Catalog
-from shipper.files.discovery import WakeUp
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.lines import Block, ReadBuffer, Rewritten
 from shipper.files.registry import RowId
 from shipper.files.retention import DIRECTORY, Retention
+from shipper.files.schedule import WalkSchedule
 from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.files.watch import WakeUp
 from shipper.logs import Level
 from shipper.metrics import Metrics
 from tests.support.clock import ManualClock
@@ -64,6 +65,7 @@ class World:
             [f"{directory}/*.log"],
             self.catalog,
             WakeUp(),
+            WalkSchedule(clock, 2.0),
             retention=Retention(self.files, "ours", faults.report),
         )
         self.tracker = FileTracker(

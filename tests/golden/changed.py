@@ -15,7 +15,8 @@ changelog:
         'user_version {"value": 1}': 'user_version {"value": 2}',   # a whole row
     }
 
-A histogram is named without `_bucket`, `_sum` and `_count`. Whoever records all anew empties the table.
+A histogram is named without `_bucket`, `_sum` and `_count`. Whoever records all anew empties the
+table.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ CHANGED: dict[str, str] = {
     # NULs before lines are skipped; gzips are read as streams, and may be damaged.
     "shipper_nul_bytes_skipped_total": ADDED,
     "shipper_gzip_problems_total": ADDED,
+    # What each input finds.
+    "shipper_input_files": ADDED,
 }
 
 _OF_HISTOGRAM = re.compile(r"_(?:bucket|sum|count)$")

@@ -146,10 +146,10 @@ class Stage:
         before = self.files.scans.copy()
 
         def has_looked(_: Mapping[str, float]) -> bool:
-            # That a second scan has begun is the end of the first; gzips come late in a scan.
+            # That a second scan has begun is the end of the first.
             self.clock.call(SCAN)
-            now = {glob: count for glob, count in self.files.scans.items() if glob[-3:] != ".gz"}
-            return bool(now) and all(now[glob] >= before[glob] + 2 for glob in now)
+            now = self.files.scans
+            return bool(now) and all(now[number] >= before[number] + 2 for number in now)
 
         await self.until(has_looked)
         await settle()

@@ -7,19 +7,28 @@ from __future__ import annotations
 
 import os
 import random
+import stat
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from shipper import __version__
+from shipper import daemon as daemon_module
 from shipper.clock import Clock
 from shipper.config.load import read_config
 from shipper.daemon import Daemon
 from shipper.documents.processors.machine import Machine
-from shipper.files.filesystem import FileFacts, FileSystem, Inode
+from shipper.files.discovery import Scan
+from shipper.files.filesystem import FileFacts, FileSystem, Inode, inode_in
+from shipper.files.schedule import WalkSchedule
+from shipper.files.tracker import FileTracker
+from shipper.files.watch import Watch
 from shipper.logs import Log
+from shipper.pipeline import inputs
 
 VERSION = __version__
 """It is in documents, metrics and headers, and differs from release to release."""
@@ -40,8 +49,8 @@ class FixedFiles(FileSystem):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scans: Counter[str] = Counter()
-        """How often the files that match each glob were looked for."""
+        self.scans: Counter[int] = Counter()
+        """How often each input's directories were scanned, or begun to be, in this life."""
         self._numbers: dict[Inode, int] = {}
         self._held: list[int] = []
 
@@ -51,15 +60,16 @@ class FixedFiles(FileSystem):
             os.close(descriptor)
         self._held.clear()
 
-    def matches(self, pattern: str) -> list[str]:
-        self.scans[pattern] += 1
-        return super().matches(pattern)
+    def list_directory(self, path: str) -> Iterator[os.DirEntry[str]]:
+        yield from sorted(super().list_directory(path), key=lambda entry: entry.name)
 
-    def inode_of(self, path: str) -> Inode | None:
-        found = super().inode_of(path)
-        if found is None:
-            return None
-        return self._fixed(found, lambda: os.open(path, os.O_PATH | os.O_CLOEXEC))
+    def status(self, path: str) -> os.stat_result:
+        found = super().status(path)
+        if not stat.S_ISREG(found.st_mode):
+            return found
+        inode = self._fixed(inode_in(found), lambda: os.open(path, os.O_PATH | os.O_CLOEXEC))
+        numbers = (found.st_mode, inode.number, inode.device, *found[3:])
+        return os.stat_result(numbers, {"st_mtime_ns": found.st_mtime_ns})
 
     def number_of(self, path: Path) -> int:
         """Return the inode that the daemon sees at a path."""
@@ -110,14 +120,58 @@ def _host(netinfo: bool) -> dict[str, Any]:
     }
 
 
-def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> Coroutine[Any, Any, None]:
-    """Return a run of the real daemon with that configuration, not begun."""
+class _ToldSchedule(WalkSchedule):
+    """A scan is due whenever somebody asks: time does not move for it."""
+
+    def __init__(self, scans: Counter[int], clock: Clock, interval: float) -> None:
+        super().__init__(clock, interval)
+        self._scans = scans
+        self._number = len(scans)
+        scans[self._number] = 0
+
+    @property
+    def is_due(self) -> bool:
+        return True
+
+    @property
+    def pause(self) -> float:
+        return 0.0
+
+    def begin(self) -> None:
+        self._scans[self._number] += 1
+        super().begin()
+
+
+class _Ticks(Watch):
+    """Nothing is told of changes: when inotify tells of one depends on the machine."""
+
+    async def run(self) -> None:
+        await self._tick()
+
+
+async def _at_once(walk: Callable[[], Scan]) -> Scan:
+    """Not in a thread: which of several inputs is the first is always the same. The files that were
+    written to last come first; when that was is the machine's affair, so they have their order by
+    name here."""
+    scan = walk()
+    by_path = sorted(scan.found.items(), key=lambda item: item[1].path)
+    return replace(scan, found=dict(by_path))
+
+
+async def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> None:
+    """Run the real daemon with that configuration."""
     reading = read_config([config], ENVIRONMENT)
-    return Daemon(
+    running = Daemon(
         reading.config,
         clock=clock,
         filesystem=files,
         machine=Machine(ENVIRONMENT, _host),
         rng=random.Random(0),
         log=log,
-    ).run()
+    )
+    with (
+        mock.patch.object(inputs, "WalkSchedule", partial(_ToldSchedule, files.scans)),
+        mock.patch.object(inputs, "Watch", _Ticks),
+        mock.patch.object(daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
+    ):
+        await running.run()

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from shipper.documents.encode import DocumentEncoder
 from shipper.documents.processors.metadata import Machine
 from shipper.documents.processors.processing import Processing
 from shipper.files.catalog import Catalog
-from shipper.files.discovery import WakeUp
+from shipper.files.discovery import Scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileFacts, FileSystem
 from shipper.files.lines import BLOCK_BYTES, ReadBuffer
 from shipper.files.registry import RowId
-from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.files.schedule import WalkSchedule
+from shipper.files.tracker import FileTracker, Offload, TrackedInput
+from shipper.files.watch import WakeUp
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batch, Batcher
 from shipper.pipeline.budget import ByteBudget
@@ -44,14 +46,14 @@ class Files(FileSystem):
     def __init__(self) -> None:
         super().__init__()
         self.block_reads = 0
-        self.globs = 0
+        self.walks = 0
         #: Whether looking at an open file, or reading it, fails.
         self.facts_fail = False
         self.failing: set[int] = set()
 
-    def matches(self, pattern: str) -> list[str]:
-        self.globs += 1
-        return super().matches(pattern)
+    def list_directory(self, path: str) -> Iterator[os.DirEntry[str]]:
+        self.walks += 1
+        return super().list_directory(path)
 
     def facts(self, descriptor: int) -> FileFacts:
         if self.facts_fail:
@@ -68,6 +70,11 @@ class Files(FileSystem):
         return os.preadv(descriptor, [buffer], offset)
 
 
+async def at_once(walk: Callable[[], Scan]) -> Scan:
+    """Walks here and now, not in a thread: the test knows when it is over."""
+    return walk()
+
+
 class World:
     """A harvest of one directory, and the batches that come of it."""
 
@@ -79,6 +86,8 @@ class World:
         pattern: str = "*.log",
         on_invalid: OnInvalid = OnInvalid.SHIP,
         processing: Processing | None = None,
+        spacing: float = 0.0,
+        offload: Offload = at_once,
     ) -> None:
         self.directory = directory
         self.log = directory / "a.log"
@@ -105,7 +114,13 @@ class World:
         )
         inputs = [
             Input(
-                TrackedInput("tetragon", [f"{directory}/{pattern}"], self.catalog, self.wake_up),
+                TrackedInput(
+                    "tetragon",
+                    [f"{directory}/{pattern}"],
+                    self.catalog,
+                    self.wake_up,
+                    WalkSchedule(self.clock, 2.0, spacing=spacing),
+                ),
                 encoder,
             )
         ]
@@ -119,16 +134,18 @@ class World:
             gzip=False,
             log=log,
         )
+        self.tracker = FileTracker(
+            [each.files for each in inputs],
+            filesystem=self.files,
+            faults=FileErrors(self.metrics, log),
+            metrics=self.metrics,
+            log=log,
+            max_kept_bytes=2**30,
+            offload=offload,
+        )
         self.harvest = Harvester(
             inputs,
-            tracker=FileTracker(
-                [each.files for each in inputs],
-                filesystem=self.files,
-                faults=FileErrors(self.metrics, log),
-                metrics=self.metrics,
-                log=log,
-                max_kept_bytes=2**30,
-            ),
+            tracker=self.tracker,
             faults=FileErrors(self.metrics, log),
             batcher=self.batcher,
             budget=self.budget,
@@ -266,12 +283,12 @@ def test_a_file_that_is_told_to_have_grown_is_read_without_a_scan(tmp_path: Path
     async def story() -> None:
         world.append(world.lines(1))
         await world.scan()
-        globs = world.files.globs
+        walks = world.files.walks
         world.append(world.lines(1, first=1))
         world.wake_up.wake([str(world.log), f"{tmp_path}/unknown.log"])
         await settle()
         assert await world.numbers() == [0, 1]
-        assert world.files.globs == globs
+        assert world.files.walks == walks
 
     run(world, story)
 
@@ -296,10 +313,12 @@ def test_files_are_read_in_turns_a_block_each(tmp_path: Path) -> None:
     world = World(tmp_path)
 
     async def story() -> None:
-        for name in ("a.log", "b.log", "c.log"):
+        for age, name in enumerate(("a.log", "b.log", "c.log")):
             # Each begins with a line of its own, or they were copies.
             first = b'{"file":"%b"}\n' % name.encode()
             world.append(first + world.lines(3 * BLOCKS_OF_LINES), tmp_path / name)
+            # The newest is the first.
+            os.utime(tmp_path / name, (0, 1000 - age))
         await world.scan()
         paths = [document["log"]["file"]["path"][-5] for document in await world.documents()]
         turns = [
@@ -555,5 +574,44 @@ def test_a_file_that_is_done_is_said_with_its_size(tmp_path: Path) -> None:
         assert world.catalog.tails == ()
         done = world.logged("info")[-1]
         assert (done["file.path"], done["file.size"]) == (str(world.log), len(world.lines(2)))
+
+    run(world, story)
+
+
+# When it looks ------------------------------------------------------------------------------------
+
+
+def test_a_hundred_new_names_within_a_second_are_three_walks_at_the_most(tmp_path: Path) -> None:
+    world = World(tmp_path, spacing=0.5)
+
+    async def story() -> None:
+        await world.scan()
+        before = world.files.walks
+        for number in range(100):
+            path = tmp_path / f"{number}.log"
+            world.append(b'{"file":%d}\n' % number, path)
+            world.wake_up.wake(added=[str(path)], scan=True)
+            await world.clock.advance(0.01)
+            # Each is read at once all the same.
+            assert world.catalog.at(str(path)) is not None
+        assert world.metrics.value("shipper_lines_read_total", "tetragon") == 100
+        assert 1 <= world.files.walks - before <= 3
+
+    run(world, story)
+
+
+def test_new_names_are_read_while_a_walk_goes_on_for_ever(tmp_path: Path) -> None:
+    async def for_ever(walk: Callable[[], Scan]) -> Scan:
+        await asyncio.Event().wait()
+        return walk()
+
+    world = World(tmp_path, offload=for_ever)
+
+    async def story() -> None:
+        await world.scan()
+        world.append(world.lines(1))
+        world.wake_up.wake(added=[str(world.log)], scan=True)
+        await settle()
+        assert await world.numbers() == [0]
 
     run(world, story)

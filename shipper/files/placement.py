@@ -1,0 +1,143 @@
+"""Where a file begins to be read.
+
+A remembered file with the same first line is this one (renamed, copied, restored, or simply still
+there) if the bytes before its acknowledged offset are here too. A file that is new is read from its
+beginning, unless `start_at` or `ignore_older` say that what is in it is skipped.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from shipper.clock import Clock
+from shipper.files.ack import AckTracker
+from shipper.files.identity import NO_MARK, Identity, Mark
+from shipper.files.lines import NoLine
+from shipper.files.records import FileRecords
+from shipper.files.registry import FileRecord, RowId
+from shipper.files.tail import Tail
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a file begins to be read, and why; for the log."""
+
+    offset: int
+    why: str
+
+
+#: A file's row, where it begins and the mark of that, and which file it is.
+_Decision = tuple[RowId, Start, Mark, Identity]
+
+
+class Placement:
+    """Places the files of one input."""
+
+    def __init__(
+        self,
+        records: FileRecords,
+        *,
+        clock: Clock,
+        new_row: Callable[[], RowId],
+        is_final: Callable[[Tail], bool],
+        ignore_older: float,
+        start_at_end: bool,
+    ) -> None:
+        """`is_final`: whether a file will not grow any more. `ignore_older` (seconds) and
+        `start_at_end`: as in `Catalog`."""
+        self._records = records
+        self._clock = clock
+        self._new_row = new_row
+        self._is_final = is_final
+        self._ignore_older = ignore_older
+        self._start_at_end = start_at_end and not records.paths
+        # Of what the first scan found: where reading begins is decided by `start_at_end`.
+        self._first: set[Tail] = set()
+        # Where files begin that have to be read on before that.
+        self._decided: dict[Tail, _Decision] = {}
+
+    def found_at_first(self, tails: Iterable[Tail]) -> None:
+        """These files were there when the input was looked at for the first time."""
+        if self._start_at_end:
+            self._first.update(tails)
+
+    def forget(self, tail: Tail) -> None:
+        """The file is closed."""
+        self._decided.pop(tail, None)
+        self._first.discard(tail)
+
+    async def place(self, tail: Tail) -> Start | NoLine | None:
+        """Decides where a waiting file begins; None while it has no complete first line; MORE if
+        there is much to look at before that is known: call again."""
+        identity = await tail.identify(final=self._is_final(tail))
+        if identity is None:
+            return NoLine.MORE if tail.is_searching else None
+        found = self._decided.pop(tail, None)
+        if found is None:
+            if tail.compressed and (waiting := await self._look_for_marks(tail, identity)):
+                return None if waiting is NoLine.AT_END else waiting
+            found = await self._decide(tail, identity)
+        if found is None:
+            return NoLine.MORE
+        row, start, mark, identity = found
+        if not await tail.reach(start.offset - mark.length):
+            self._decided[tail] = found
+            return NoLine.MORE
+        acks = AckTracker(start.offset, mark, on_advance=lambda: self._records.changed(row))
+        await tail.begin(identity, acks)
+        # Only now: where the file could not be read, it is placed another time.
+        self._records.hold(row, tail)
+        self._first.discard(tail)
+        return start
+
+    async def _look_for_marks(self, tail: Tail, identity: Identity) -> NoLine | None:
+        """Has a gzip know which marks it has, in the order in which they come. MORE: it has to be
+        read on for that; AT_END: it is still written, and may have one of them later."""
+        for record in sorted(self._like(tail, identity), key=lambda record: record.offset):
+            if await tail.has_mark(record.offset, record.mark) is None:
+                return NoLine.MORE
+            if record.offset > tail.size and not self._is_final(tail):
+                return NoLine.AT_END
+        return None
+
+    def _like(self, tail: Tail, identity: Identity) -> list[FileRecord]:
+        """The files that are remembered with that first line, also by a version that made another
+        identity of it."""
+        legacy = tail.legacy_identity
+        return self._records.like(identity) + (self._records.like(legacy) if legacy else [])
+
+    async def _decide(self, tail: Tail, identity: Identity) -> _Decision | None:
+        """The row, offset and mark of a file whose first line is known; None: call again."""
+        same = self._like(tail, identity)
+        # The one at this inode first, then the one that got furthest.
+        same.sort(key=lambda record: (record.inode != tail.inode, -record.offset))
+        own = next((record.identity for record in same if record.inode == tail.inode), identity)
+        before = self._records.take_inode(tail.inode, own)
+        why = f"another file, once {before.path}, had its inode" if before else "it is new"
+        for record in same:
+            if not await tail.has_mark(record.offset, record.mark):
+                why = (
+                    f"it begins like {record.path}, of which {record.offset} bytes are "
+                    "acknowledged, but is not the same up to there"
+                )
+                continue
+            if self._records.holder(record.row) is not None:
+                reason = f"it is a copy of {record.path}"
+                start = Start(record.offset, reason)
+                return self._new_row(), start, record.mark, record.identity
+            return record.row, Start(record.offset, "it is known"), record.mark, record.identity
+        if skipped := self._why_skipped(tail):
+            last = await tail.last_line_end()
+            if last is None:
+                return None
+            end, mark = last
+            return self._new_row(), Start(end, skipped), mark, identity
+        return self._new_row(), Start(0, why), NO_MARK, identity
+
+    def _why_skipped(self, tail: Tail) -> str:
+        """Why what is in a new file is not shipped; empty if it is."""
+        if tail in self._first:
+            return "it was there before, and start_at is end"
+        age = self._clock.now() - tail.modified
+        if self._ignore_older and age > self._ignore_older:
+            return f"it was last written {age:.0f} s ago, which is longer than ignore_older"
+        return ""

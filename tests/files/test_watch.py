@@ -1,0 +1,265 @@
+"""Somebody looks again, at once, when something happened in a directory."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import os
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from watchfiles import awatch
+
+from shipper.clock import SystemClock
+from shipper.files.discovery import scan
+from shipper.files.filesystem import FileSystem
+from shipper.files.schedule import WalkSchedule
+from shipper.files.watch import Wake, WakeUp, Watch
+from tests.support.clock import ManualClock, settle
+from tests.support.faults import PATIENCE
+
+# The bell -----------------------------------------------------------------------------------------
+
+
+def test_the_bell_tells_everything_that_happened_since_it_was_answered() -> None:
+    async def run() -> None:
+        wake_up = WakeUp()
+        wake_up.wake(["a"])
+        wake_up.wake(["b", "a"], scan=True)
+        wake_up.wake(["c"], added=["e"])
+        assert await wake_up.wait() == Wake(True, {"a", "b", "c"}, {"e"})
+        waiting = asyncio.create_task(wake_up.wait())
+        await settle()
+        assert not waiting.done()
+        wake_up.wake(["d"])
+        assert await waiting == Wake(False, {"d"}, set())
+
+    asyncio.run(run())
+
+
+# Watching -----------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def watching(watch: Watch) -> AsyncIterator[None]:
+    task = asyncio.create_task(watch.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def no_report(directory: str, error: OSError) -> None:
+    raise AssertionError(f"{directory}: {error}")
+
+
+async def answers_until(wake_up: WakeUp, wanted: Callable[[Wake], bool]) -> None:
+    """Waits for an answer of that kind. The bell may ring for other reasons: that costs nothing."""
+    async with asyncio.timeout(PATIENCE):
+        while not wanted(await wake_up.wait()):
+            pass
+
+
+def test_time_alone_is_a_reason_to_scan(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock, wake_up = ManualClock(), WakeUp()
+        # Nothing is there that could be watched.
+        schedule = WalkSchedule(clock, 2.0)
+        watch = Watch(clock, [f"{tmp_path}/absent/*.log"], schedule, wake_up, no_report)
+        async with watching(watch):
+            await clock.advance(0)
+            assert await wake_up.wait() == Wake(True)
+            for _ in range(3):
+                waiting = asyncio.create_task(wake_up.wait())
+                await clock.advance(1.9)
+                assert not waiting.done()
+                await clock.advance(0.1)
+                assert await waiting == Wake(True)
+
+    asyncio.run(run())
+
+
+def watch_of(tmp_path: Path, interval: float, run: Callable[[WakeUp], Awaitable[None]]) -> None:
+    """Runs against a real watch of a real directory, with scans every `interval` seconds."""
+
+    async def all_of_it() -> None:
+        wake_up = WakeUp()
+        clock = SystemClock()
+        schedule = WalkSchedule(clock, interval)
+        async with watching(Watch(clock, [f"{tmp_path}/*.log"], schedule, wake_up, no_report)):
+            await run(wake_up)
+
+    asyncio.run(all_of_it())
+
+
+def test_a_file_that_grows_is_told_by_its_path_and_a_new_name_asks_for_a_scan(
+    tmp_path: Path,
+) -> None:
+    log, new, rotated = tmp_path / "a.log", tmp_path / "b.log", tmp_path / "a-1.log"
+    log.touch()
+
+    def append() -> None:
+        with log.open("ab") as file:
+            file.write(b"x\n")
+
+    async def run(wake_up: WakeUp) -> None:
+        # The watch begins in a thread: until it is known to run, say it again.
+        async with asyncio.timeout(PATIENCE):
+            told = False
+            while not told:
+                append()
+                answer = asyncio.create_task(wake_up.wait())
+                await asyncio.wait([answer], timeout=0.3)
+                if answer.done():
+                    told = str(log) in answer.result().modified
+                else:
+                    answer.cancel()
+        new.touch()
+        await answers_until(wake_up, lambda wake: wake.scan and str(new) in wake.added)
+        log.rename(rotated)
+        await answers_until(wake_up, lambda wake: wake.scan and str(rotated) in wake.added)
+        rotated.unlink()
+        await answers_until(wake_up, lambda wake: wake.scan and not wake.added)
+
+    # No scan by time comes to help within a minute.
+    watch_of(tmp_path, 60.0, run)
+
+
+def test_a_directory_that_appears_or_is_replaced_is_watched_then(tmp_path: Path) -> None:
+    directory = tmp_path / "logs"
+
+    def append() -> None:
+        with (directory / "a.log").open("ab") as file:
+            file.write(b"x\n")
+
+    async def told(wake_up: WakeUp) -> None:
+        async with asyncio.timeout(PATIENCE):
+            modified: set[str] = set()
+            while str(directory / "a.log") not in modified:
+                append()
+                modified |= (await wake_up.wait()).modified
+
+    async def run(wake_up: WakeUp) -> None:
+        directory.mkdir()
+        await told(wake_up)
+        directory.rename(tmp_path / "old")
+        directory.mkdir()
+        await told(wake_up)
+
+    watch_of(directory, 0.2, run)
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    gc.collect()  # Or descriptors of earlier tests are closed meanwhile.
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_directory_that_cannot_be_watched_is_reported_and_scanned_all_the_same(
+    tmp_path: Path,
+) -> None:
+    reports: list[tuple[str, OSError]] = []
+
+    async def run() -> None:
+        # What is imported at the first use is there before descriptors are short.
+        async with aclosing(awatch(tmp_path, rust_timeout=1, yield_on_timeout=True)) as changes:
+            await anext(changes)
+        wake_up = WakeUp()
+        patterns = [f"{tmp_path}/*.log"]
+        clock = SystemClock()
+        schedule = WalkSchedule(clock, 0.05)
+        watch = Watch(clock, patterns, schedule, wake_up, lambda *report: reports.append(report))
+        with no_more_descriptors():
+            async with watching(watch):
+                async with asyncio.timeout(PATIENCE):
+                    while len(reports) < 2:
+                        assert (await wake_up.wait()).scan
+                        assert not schedule.in_force
+
+    asyncio.run(run())
+    assert {(directory, error.errno) for directory, error in reports} == {
+        (str(tmp_path), errno.EMFILE)
+    }
+
+
+class Looking:
+    """Who walks whenever it is asked for, and what it was told meanwhile."""
+
+    def __init__(self, pattern: str, interval: float) -> None:
+        clock = SystemClock()
+        self.pattern = pattern
+        self.schedule = WalkSchedule(clock, interval)
+        self.wake_up = WakeUp()
+        self.watch = Watch(clock, [pattern], self.schedule, self.wake_up, no_report)
+        self.walks = 0
+        self.added: set[str] = set()
+
+    async def until(self, wanted: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not wanted():
+                wake = await self.wake_up.wait()
+                self.added |= wake.added
+                if wake.scan:
+                    self.walks += 1
+                    self.schedule.begin()
+                    self.schedule.end(0.0, scan(FileSystem(), [self.pattern]).directories)
+
+
+def test_directories_under_a_wildcard_are_watched_once_they_are_found(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    (logs / "one").mkdir(parents=True)
+
+    async def run() -> None:
+        looking = Looking(f"{logs}/*/*.log", 0.2)
+        async with watching(looking.watch):
+            await looking.until(lambda: looking.schedule.in_force)
+            # A directory that is new, and then a file in it.
+            (logs / "two").mkdir()
+            await looking.until(lambda: str(logs / "two") in looking.schedule.directories)
+            await looking.until(lambda: looking.schedule.in_force)
+            for directory in ("one", "two"):
+                (logs / directory / "a.log").touch()
+            names = {str(logs / directory / "a.log") for directory in ("one", "two")}
+            await looking.until(lambda: names <= looking.added)
+
+    asyncio.run(run())
+
+
+def test_names_that_no_glob_matches_ask_for_no_walk(tmp_path: Path) -> None:
+    async def run() -> None:
+        looking = Looking(f"{tmp_path}/*.log", 60.0)
+        looking.schedule.interval = 0.2  # How soon it is known to be watched.
+        async with watching(looking.watch):
+            await looking.until(lambda: looking.schedule.in_force)
+            looking.schedule.interval = 60.0
+            before = looking.walks
+            for number in range(20):
+                (tmp_path / f"{number}.tmp").touch()
+                (tmp_path / f"{number}.tmp").unlink()
+            (tmp_path / ".shipper").mkdir()
+            (tmp_path / "a.log").touch()
+            await looking.until(lambda: str(tmp_path / "a.log") in looking.added)
+            assert looking.walks <= before + 2
+            assert looking.added == {str(tmp_path / "a.log")}
+
+    asyncio.run(run())
+
+
+def test_very_many_new_names_are_left_to_a_walk() -> None:
+    async def run() -> None:
+        wake_up = WakeUp()
+        wake_up.wake(added=map(str, range(10_001)))
+        assert await wake_up.wait() == Wake(scan=True)
+
+    asyncio.run(run())
