@@ -27,6 +27,7 @@ from shipper.documents.processors.machine import Machine
 from shipper.errors import RegistryError
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
+from shipper.files.link_directory import LinkDirectories
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.logs import Log
@@ -177,12 +178,14 @@ class Daemon:
             gzip=output_destination.gzip,
             log=self._log,
         )
+        links = LinkDirectories(self._filesystem, self._clock, self._faults.report)
         making = Inputs(
             config,
             clock=self._clock,
             filesystem=self._filesystem,
             machine=self._machine,
             faults=self._faults,
+            links=links,
             metrics=self._metrics,
             log=self._log,
         )
@@ -251,6 +254,7 @@ class Daemon:
             await _cancel(serving)
             await self._commit(registry, tracked)
             tracker.close()
+            links.close_all()
             self._log.emit(STOPPED, in_flight_events=harvest.in_flight_events)
 
     async def _drain(self, batcher: Batcher, deliveries: Deliveries) -> None:

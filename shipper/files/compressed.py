@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from shipper.files.archive import Ending
 from shipper.files.catalog import Catalog
-from shipper.files.discovery import Scan, is_hidden, scan
+from shipper.files.discovery import Globs, Scan, is_hidden, scan
 from shipper.files.filesystem import FileSystem, Inode, inode_in
 from shipper.files.identity import Identity
 from shipper.files.lines import NoLine
@@ -81,6 +81,7 @@ class CompressedLogs:
         self._exclude = [*exclude, *(glob + SUFFIX for glob in exclude)]
         self._symlinks = symlinks
         self._opener = LogOpener(filesystem, exclude=self._exclude, symlinks=symlinks)
+        self._globs = Globs(self._patterns, self._exclude)
         self._catalog = catalog
         self._filesystem = filesystem
         self._metrics = metrics
@@ -88,6 +89,10 @@ class CompressedLogs:
         self._gzips: dict[Inode, _Gzip] = {}
         self._looked = False
         catalog.remember_while(self._is_there)
+
+    def matches(self, path: str) -> bool:
+        """Whether the gzip at that path is one of them, if there is one."""
+        return path in self._globs
 
     def scan(self) -> Scan:
         """Which gzips are there now. Blocks on the disk."""

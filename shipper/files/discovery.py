@@ -65,6 +65,17 @@ class ScanSummary:
     left_out: int = 0
 
 
+class Globs:
+    """The globs of an input: which paths match, whether or not something stands there."""
+
+    def __init__(self, patterns: Iterable[str], exclude: Iterable[str]) -> None:
+        self._patterns = [Pattern(text) for text in patterns]
+        self._exclusion = Exclusion(exclude)
+
+    def __contains__(self, path: str) -> bool:
+        return path not in self._exclusion and any(each.matches(path) for each in self._patterns)
+
+
 def scan(
     filesystem: FileSystem,
     patterns: Sequence[str],

@@ -8,6 +8,7 @@ once (RWF_NOWAIT), anything else is read by a worker thread.
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import stat
 import struct
@@ -50,6 +51,17 @@ class FileFacts:
     allocated: int
     #: Not a directory, a FIFO, a socket or a device.
     is_regular: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryFacts:
+    """What stat(2) says of a directory."""
+
+    inode: Inode
+    #: Nanoseconds since the Unix epoch: when a name came or went last.
+    modified: int
+    #: Whether others than its owner may put names into it.
+    open_to_others: bool
 
 
 class FileSystem:
@@ -113,19 +125,58 @@ class FileSystem:
         return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
     def open_private(self, path: str, *, create: bool) -> int:
-        """A descriptor of a directory that is ours alone.
+        """A descriptor of a directory that belongs to us; no symbolic link is followed.
 
-        Raises PermissionError, in words, for one that another user could have put something into.
+        Raises PermissionError, in words, for one of another user.
         """
         if create:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        found = os.fstat(descriptor)
-        if found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o022:
+        if os.fstat(descriptor).st_uid == os.geteuid():
             return descriptor
         os.close(descriptor)
-        raise PermissionError(errno.EPERM, "it belongs to another user, or others may write", path)
+        raise PermissionError(errno.EPERM, "it belongs to another user", path)
+
+    def directory_facts(self, path: str) -> DirectoryFacts:
+        """What stands at that path itself."""
+        return _directory_facts(os.lstat(path))
+
+    def facts_of_directory(self, directory: int) -> DirectoryFacts:
+        """The same, of an open directory."""
+        return _directory_facts(os.fstat(directory))
+
+    def make_private(self, directory: int) -> None:
+        """Closes an open directory to everybody but its owner."""
+        os.fchmod(directory, 0o700)
+
+    def lock_shared(self, directory: int) -> None:
+        """Says that we use an open directory, until it is closed. Never waits."""
+        fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def is_locked_by_us_alone(self, directory: int) -> bool:
+        """Whether nobody else has said so of that directory."""
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            # What is refused takes the lock that was held, too (flock(2)).
+            with contextlib.suppress(BlockingIOError):
+                self.lock_shared(directory)
+        return True
+
+    def remove_directory(self, path: str) -> None:
+        """Removes a directory if it is empty."""
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
+
+    def names_in(self, directory: int) -> list[str]:
+        """The names in an open directory, in no order."""
+        return os.listdir(directory)
 
     def list_private(self, directory: int) -> dict[str, Inode]:
         """The regular files in an open directory, by name; those on another device are left out."""
@@ -145,6 +196,18 @@ class FileSystem:
     def link(self, descriptor: int, directory: int, name: str) -> None:
         """Gives an open file another name; whatever stands at its old name by now."""
         os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=directory, follow_symlinks=True)
+
+    def rename_in(self, directory: int, name: str, new_name: str) -> None:
+        """Gives a file in an open directory another name there."""
+        os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=directory)
+
+    def inode_in(self, directory: int, name: str) -> Inode:
+        """Which file has that name in an open directory."""
+        return inode_in(os.stat(name, dir_fd=directory, follow_symlinks=False))
+
+    def size_in(self, directory: int, name: str) -> int:
+        """How large that file is, in bytes."""
+        return os.stat(name, dir_fd=directory, follow_symlinks=False).st_size
 
     def unlink(self, directory: int, name: str) -> None:
         os.unlink(name, dir_fd=directory)
@@ -188,6 +251,12 @@ class FileSystem:
             if error.errno != errno.EOPNOTSUPP:
                 raise
         return int(await _read_in_thread(descriptor, [buffer], offset))
+
+
+def _directory_facts(found: os.stat_result) -> DirectoryFacts:
+    return DirectoryFacts(
+        inode_in(found), found.st_mtime_ns, bool(stat.S_IMODE(found.st_mode) & 0o022)
+    )
 
 
 def inode_in(found: os.stat_result) -> Inode:

@@ -99,6 +99,10 @@ class FileRecords:
         row = self._at_inode.get(inode)
         return None if row is None else self._record(row).path
 
+    def has_inode(self, inode: Inode) -> bool:
+        """Whether a file with that inode is remembered."""
+        return inode in self._at_inode
+
     def like(self, identity: Identity) -> list[FileRecord]:
         """The files with that first line, as they are now."""
         return [self._current(row) for row in self._rows_like(identity)]

@@ -13,7 +13,7 @@ from threading import Thread
 
 from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.compressed import CompressedLogs
-from shipper.files.discovery import Scan, ScanSummary, scan, summary_of
+from shipper.files.discovery import Globs, Scan, ScanSummary, scan, summary_of
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.lines import NoLine
@@ -36,6 +36,7 @@ from shipper.logs.events import (
     FILES_LEFT_OUT,
     KEPT_FILE_ADOPTED,
     KEPT_FILES_READ_FAILED,
+    LINKS_MISSING,
     PATH_ACCESS_FAILED,
     SYMLINK_SKIPPED,
     SYMLINKS_SKIPPED,
@@ -103,6 +104,12 @@ class TrackedInput:
     retention: Retention | None = None
     #: None: gzips are not looked at.
     compressed: CompressedLogs | None = None
+
+    def matches(self, path: str) -> bool:
+        """Whether a file at that path is the input's, if there is one."""
+        if path.endswith(SUFFIX):
+            return self.compressed is not None and self.compressed.matches(path)
+        return path in Globs(self.patterns, self.exclude)
 
     def appear(self, path: str) -> Tail | None:
         """Follows what stands at a path that is new, as `Catalog.appear` and
@@ -223,10 +230,28 @@ class FileTracker:
         if source.retention is None:
             return
         self._adopt(source, source.retention, found)
+        self._compare_links(source, source.retention)
         tails = source.catalog.tails
         for first in range(0, len(tails), _LINKS_A_STEP):
             self.keep(source, tails[first : first + _LINKS_A_STEP])
             yield []
+
+    def _compare_links(self, source: TrackedInput, retention: Retention) -> None:
+        """Has `keep` make links again that somebody else removed."""
+        found = retention.reconcile()
+        if not found.missing:
+            return
+        self._log.emit(
+            LINKS_MISSING,
+            key=f"links:{source.input_id}",
+            input=source.input_id,
+            links=len(found.missing),
+        )
+        paths = {tail.inode: tail.path for tail in source.catalog.tails}
+        for inode, descriptor in found.rescued.items():
+            if inode in paths:
+                retention.keep(inode, paths[inode], descriptor)
+            self._filesystem.close(descriptor)
 
     def keep(self, source: TrackedInput, tails: Iterable[Tail]) -> None:
         """Has a link to each file that is not done or was written to lately, and to no other."""
@@ -250,7 +275,6 @@ class FileTracker:
                     tail.look()
                     if tail.descriptor >= 0 and tail.is_acknowledged:
                         source.retention.release(tail.inode)
-                source.retention.close()
             source.catalog.close()
 
     def kept(self) -> list[tuple[TrackedInput, Tail]]:
@@ -276,7 +300,9 @@ class FileTracker:
             seen &= places  # One that went and comes again is another directory.
         for place in sorted(places - seen):
             try:
-                links = retention.adopt(place)
+                adopted = retention.adopt(
+                    place, matches=source.matches, is_known=source.catalog.records.has_inode
+                )
             except FileNotFoundError:
                 seen.add(place)  # Nothing was ever kept there.
                 continue
@@ -285,7 +311,7 @@ class FileTracker:
                 self._faults.report(KEPT_FILES_READ_FAILED, error)
                 continue
             seen.add(place)
-            for link in links:
+            for link in adopted.kept:
                 compressed = link.path.endswith(SUFFIX)
                 tail = source.catalog.adopt(
                     link.inode, link.path, link.descriptor, compressed=compressed

@@ -263,6 +263,33 @@ FILE_LINK_FAILED = LogEvent(
     "Once per directory. A file that is deleted before it is shipped is read through its open "
     "descriptor, and lost if shipper restarts meanwhile. Let shipper write to the log directory.",
 )
+LINKS_MISSING = LogEvent(
+    "links-missing",
+    Level.WARNING,
+    "hard links in .shipper were removed by somebody else; making them again",
+    "With how many (`shipper.links`). Exclude `.shipper` from whatever cleans the directory of the "
+    "logs: a file that is deleted before its link is there again is lost by a restart.",
+)
+LINK_DIRECTORY_ACCESS_FAILED = LogEvent(
+    "link-directory-access-failed",
+    Level.WARNING,
+    "directory of kept files cannot be checked; retrying",
+    "`.shipper` beside the logs cannot be looked at. Check its permissions, and the mount.",
+)
+LINK_DIRECTORY_REPLACED = LogEvent(
+    "link-directory-replaced",
+    Level.WARNING,
+    "another directory took the place of .shipper; making hard links in the new one",
+    "Somebody removed or moved `.shipper`, or mounted over it. Files that had no other name may be "
+    "lost by a restart.",
+)
+LINK_DIRECTORY_EXPOSED = LogEvent(
+    "link-directory-exposed",
+    Level.WARNING,
+    "others were allowed to write to .shipper; closed it to them",
+    "The mode of `.shipper` was changed (an `fsGroup` does that). Of the links in it only those to "
+    "files in the registry are used.",
+)
 LINK_REMOVE_FAILED = LogEvent(
     "link-remove-failed",
     Level.WARNING,

@@ -21,6 +21,8 @@ from shipper.files.compressed import CompressedLogs, gzips_of
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.lines import ReadBuffer
+from shipper.files.link_directory import LinkDirectories
+from shipper.files.link_names import LinkOwner
 from shipper.files.records import SUFFIX
 from shipper.files.registry import FileRecord, Registry
 from shipper.files.retention import Retention
@@ -44,9 +46,12 @@ class Inputs:
         filesystem: FileSystem,
         machine: Machine,
         faults: FileErrors,
+        links: LinkDirectories,
         metrics: Metrics,
         log: Log,
     ) -> None:
+        """`links`: of the whole daemon."""
+        self._links = links
         self._config = config
         self._clock = clock
         self._filesystem = filesystem
@@ -110,7 +115,7 @@ class Inputs:
                         WalkSchedule(self._clock, settings.scan_interval),
                         exclude=exclude,
                         symlinks=settings.symlinks,
-                        retention=self._retention(settings.id),
+                        retention=self._retention(registry.agent_id, settings.id),
                         compressed=self._compressed(settings, catalog),
                     ),
                     encoder,
@@ -155,8 +160,8 @@ class Inputs:
             log=self._log,
         )
 
-    def _retention(self, input_id: str) -> Retention | None:
+    def _retention(self, agent_id: str, input_id: str) -> Retention | None:
         if not self._config.retention.enabled:
             return None
-        owner = f"{self._config.data_dir}\0{input_id}"
-        return Retention(self._filesystem, owner, self._faults.report)
+        owner = LinkOwner(agent_id, input_id, self._config.data_dir)
+        return Retention(self._filesystem, self._links, owner, self._faults.report)

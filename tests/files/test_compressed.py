@@ -17,6 +17,8 @@ from shipper.files.compressed import CompressedLogs
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.lines import Block, HalfLine, NoLine, ReadBuffer
+from shipper.files.link_directory import LinkDirectories
+from shipper.files.link_names import LinkOwner
 from shipper.files.quiet import QUIET_AFTER
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.retention import DIRECTORY, Retention
@@ -75,6 +77,9 @@ class World:
             **options,
         )
         faults = FileErrors(self.metrics, self.log)
+        self.directories = LinkDirectories(self.files, self.clock, faults.report)
+        owner = LinkOwner("agent-1", "tetragon", "/data")
+        retention = Retention(self.files, self.directories, owner, faults.report)
         self.source = TrackedInput(
             "tetragon",
             [f"{self.directory}/*.log"],
@@ -82,7 +87,7 @@ class World:
             WakeUp(),
             WalkSchedule(self.clock, 2.0),
             exclude=(*exclude, "*.gz"),
-            retention=Retention(self.files, "test", faults.report),
+            retention=retention,
             compressed=CompressedLogs(
                 [f"{self.directory}/*.log"],
                 self.catalog,
@@ -105,8 +110,7 @@ class World:
     def kill(self) -> None:
         """And the registry knows all that is acknowledged."""
         self.commit()
-        assert self.source.retention is not None
-        self.source.retention.close()
+        self.directories.close_all()
         self.catalog.close()
 
     def commit(self) -> None:

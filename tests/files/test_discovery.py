@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shipper.files.discovery import Scan, is_hidden, scan, summary_of
+from shipper.files.discovery import Globs, Scan, is_hidden, scan, summary_of
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.walk import directory_of
 
@@ -136,6 +136,14 @@ def test_a_file_that_is_rotated_away_during_the_scan_is_no_error(tmp_path: Path)
     found = scan(RotatedAway(), [f"{tmp_path}/*.log"])
     assert list(paths_of(found).values()) == [str(tmp_path / "staying.log")]
     assert found.unreadable == {}
+
+
+def test_globs_match_paths_of_files_that_are_not_there() -> None:
+    globs = Globs(["/logs/*.log", "/var/**/a"], ["*-old.log"])
+    assert "/logs/a.log" in globs
+    assert "/var/x/y/a" in globs
+    assert "/logs/a-old.log" not in globs
+    assert "/logs/x/a.log" not in globs
 
 
 def test_without_symbolic_links_only_files_themselves_are_found(tmp_path: Path) -> None:

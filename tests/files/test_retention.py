@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from shipper.files.filesystem import FileSystem, Inode
-from shipper.files.retention import DIRECTORY, Retention
-from shipper.logs.events import FILE_LINK_FAILED, LogEvent
+from shipper.files.link_directory import SWEEP_SECONDS, LinkDirectories
+from shipper.files.link_names import LinkOwner, link_name, parse_link_name
+from shipper.files.retention import DIRECTORY, Adopted, Retention
+from shipper.logs.events import (
+    FILE_LINK_FAILED,
+    LINK_DIRECTORY_EXPOSED,
+    LINK_DIRECTORY_REPLACED,
+    LogEvent,
+)
+from tests.support.clock import ManualClock
 
 
 class Refusing(FileSystem):
@@ -34,6 +44,10 @@ class Refusing(FileSystem):
         super().link(descriptor, directory, name)
 
 
+def owner(input_id: str = "tetragon", agent_id: str = "agent-1") -> LinkOwner:
+    return LinkOwner(agent_id, input_id, "/var/lib/shipper")
+
+
 class World:
     """A log in a directory, and what was reported."""
 
@@ -45,12 +59,48 @@ class World:
         found = os.fstat(self.descriptor)
         self.inode = Inode(found.st_dev, found.st_ino)
         self.reports: list[tuple[LogEvent, int | None]] = []
+        self.clock = ManualClock()
+        self.opened: list[LinkDirectories] = []
 
-    def retention(self, filesystem: FileSystem | None = None, owner: str = "ours") -> Retention:
-        def report(event: LogEvent, error: OSError) -> None:
-            self.reports.append((event, error.errno))
+    def report(self, event: LogEvent, error: OSError) -> None:
+        self.reports.append((event, error.errno))
 
-        return Retention(filesystem or FileSystem(), owner, report)
+    def directories(self, filesystem: FileSystem | None = None) -> LinkDirectories:
+        directories = LinkDirectories(filesystem or FileSystem(), self.clock, self.report)
+        self.opened.append(directories)
+        return directories
+
+    def retention(
+        self,
+        filesystem: FileSystem | None = None,
+        of: LinkOwner | None = None,
+        directories: LinkDirectories | None = None,
+    ) -> Retention:
+        """A process that keeps files, unless `directories` are those of one that runs."""
+        filesystem = filesystem or FileSystem()
+        return Retention(
+            filesystem,
+            directories or self.directories(filesystem),
+            of or owner(),
+            self.report,
+        )
+
+    def end(self) -> None:
+        """All processes end."""
+        for directories in self.opened:
+            directories.close_all()
+        self.opened.clear()
+
+    def adopt(
+        self, retention: Retention, *, matches: bool = True, is_known: bool = True
+    ) -> Adopted:
+        found = retention.adopt(
+            str(self.log.parent), matches=lambda path: matches, is_known=lambda inode: is_known
+        )
+        for kept in found.kept:
+            assert os.fstat(kept.descriptor).st_ino == kept.inode.number
+            os.close(kept.descriptor)
+        return found
 
     def keep(self, retention: Retention) -> None:
         retention.keep(self.inode, str(self.log), self.descriptor)
@@ -63,6 +113,7 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
+    world.end()
     os.close(world.descriptor)
 
 
@@ -75,7 +126,6 @@ def test_a_file_that_is_deleted_lives_on_in_a_private_directory(world: World) ->
     assert (world.links / name).read_bytes() == b"one\n"
     assert world.links.stat().st_mode & 0o777 == 0o700
     assert world.inode in retention
-    retention.close()
 
 
 def test_what_is_released_is_gone(world: World) -> None:
@@ -85,35 +135,23 @@ def test_what_is_released_is_gone(world: World) -> None:
     retention.release(world.inode)
     assert world.names() == []
     assert world.inode not in retention
-    retention.close()
     assert not world.reports
 
 
 def test_the_next_process_finds_what_was_kept(world: World) -> None:
     before = world.retention()
     world.keep(before)
-    before.close()
+    world.end()
     world.log.unlink()
 
     retention = world.retention()
-    [kept] = retention.adopt(str(world.log.parent))
+    [kept] = world.adopt(retention).kept
     assert (kept.inode, kept.path) == (world.inode, str(world.log))
-    assert os.pread(kept.descriptor, 10, 0) == b"one\n"
-    os.close(kept.descriptor)
+    descriptor = retention.open(kept.inode)
+    assert os.pread(descriptor, 10, 0) == b"one\n"
+    os.close(descriptor)
     retention.release(kept.inode)
     assert world.names() == []
-    retention.close()
-
-
-def test_what_others_keep_is_left_alone(world: World) -> None:
-    theirs = world.retention(owner="theirs")
-    world.keep(theirs)
-    retention = world.retention()
-    assert retention.adopt(str(world.log.parent)) == []
-    retention.release(world.inode)
-    assert len(world.names()) == 1
-    theirs.close()
-    retention.close()
 
 
 def test_a_file_is_linked_under_whatever_name_it_has_by_now(world: World) -> None:
@@ -124,7 +162,6 @@ def test_a_file_is_linked_under_whatever_name_it_has_by_now(world: World) -> Non
     world.keep(retention)
     [name] = world.names()
     assert (world.links / name).read_bytes() == b"one\n"
-    retention.close()
 
 
 def test_a_file_that_has_no_name_left_is_no_fault(world: World) -> None:
@@ -133,7 +170,6 @@ def test_a_file_that_has_no_name_left_is_no_fault(world: World) -> None:
     world.keep(retention)
     assert world.inode not in retention
     assert not world.reports
-    retention.close()
 
 
 def test_the_directory_is_made_again_when_somebody_removes_it(world: World) -> None:
@@ -143,7 +179,6 @@ def test_the_directory_is_made_again_when_somebody_removes_it(world: World) -> N
     world.links.rmdir()
     world.keep(retention)
     assert len(world.names()) == 1
-    retention.close()
 
 
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.EROFS, errno.EMLINK])
@@ -158,18 +193,6 @@ def test_where_links_cannot_be_made_it_is_said_once_and_tried_again(
     filesystem.number = None
     world.keep(retention)
     assert world.inode in retention
-    retention.close()
-
-
-@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
-def test_a_directory_that_others_may_write_to_is_not_used(world: World, mode: int) -> None:
-    world.links.mkdir()
-    world.links.chmod(mode)
-    retention = world.retention()
-    world.keep(retention)
-    assert world.names() == []
-    assert [number for _, number in world.reports] == [errno.EPERM]
-    retention.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
@@ -179,9 +202,8 @@ def test_a_directory_of_another_user_is_not_used(world: World) -> None:
     retention = world.retention()
     world.keep(retention)
     with pytest.raises(PermissionError):
-        retention.adopt(str(world.log.parent))
+        world.adopt(retention)
     assert world.names() == []
-    retention.close()
 
 
 def test_a_symbolic_link_in_place_of_the_directory_is_not_followed(
@@ -194,7 +216,6 @@ def test_a_symbolic_link_in_place_of_the_directory_is_not_followed(
     world.keep(retention)
     assert list(elsewhere.iterdir()) == []
     assert len(world.reports) == 1
-    retention.close()
 
 
 def test_a_symbolic_link_among_the_links_is_not_followed(world: World, tmp_path: Path) -> None:
@@ -205,24 +226,20 @@ def test_a_symbolic_link_among_the_links_is_not_followed(world: World, tmp_path:
     [name] = world.names()
     prefix = name.split("-")[0]
     (world.links / f"{prefix}-{secret.stat().st_ino}-tetragon.log").symlink_to(secret)
-    before.close()
+    world.end()
     retention = world.retention()
-    kept = retention.adopt(str(world.log.parent))
+    kept = world.adopt(retention).kept
     assert [each.inode for each in kept] == [world.inode]
-    for each in kept:
-        os.close(each.descriptor)
-    retention.close()
 
 
 def test_a_file_whose_name_claims_another_inode_is_not_adopted(world: World) -> None:
     before = world.retention()
     world.keep(before)
-    before.close()
+    world.end()
     [name] = world.names()
     (world.links / name).rename(world.links / name.replace(str(world.inode.number), "1"))
     retention = world.retention()
-    assert retention.adopt(str(world.log.parent)) == []
-    retention.close()
+    assert world.adopt(retention).kept == []
 
 
 def test_what_cannot_be_opened_is_adopted_when_it_can_be(world: World) -> None:
@@ -233,21 +250,267 @@ def test_what_cannot_be_opened_is_adopted_when_it_can_be(world: World) -> None:
     with second.open("rb") as file:
         found = os.fstat(file.fileno())
         before.keep(Inode(found.st_dev, found.st_ino), str(second), file.fileno())
-    before.close()
+    world.end()
     filesystem = Refusing(opens_left=1)
     retention = world.retention(filesystem)
     with pytest.raises(OSError, match="Too many open files"):
-        retention.adopt(str(world.log.parent))
+        world.adopt(retention)
     assert world.inode not in retention
     filesystem.opens_left = -1
-    kept = retention.adopt(str(world.log.parent))
-    assert len(kept) == 2
-    for each in kept:
-        os.close(each.descriptor)
-    retention.close()
+    assert len(world.adopt(retention).kept) == 2
 
 
 def test_where_nothing_was_ever_kept_nothing_is_adopted(world: World) -> None:
     with pytest.raises(FileNotFoundError):
-        world.retention().adopt(str(world.log.parent))
+        world.adopt(world.retention())
     assert not world.links.exists()
+
+
+class TestOwners:
+    def test_links_of_a_shipper_that_runs_are_left_alone_and_told_of(self, world: World) -> None:
+        theirs = world.retention(of=owner(agent_id="agent-2"))
+        world.keep(theirs)
+        retention = world.retention()
+        found = world.adopt(retention)
+        assert found.kept == []
+        [foreign] = found.foreign
+        assert (foreign.path, foreign.size) == (f"{world.links}/{world.names()[0]}", 4)
+        assert foreign.has_living_owner
+        retention.release(world.inode)
+        assert len(world.names()) == 1
+
+    def test_links_whose_owner_is_gone_are_adopted_under_our_name(self, world: World) -> None:
+        world.keep(world.retention(of=owner(agent_id="lost with its registry")))
+        world.end()
+        retention = world.retention()
+        [kept] = world.adopt(retention).kept
+        assert kept.inode == world.inode
+        [name] = world.names()
+        link = parse_link_name(name)
+        assert link is not None
+        assert link.owner == owner().token
+        retention.release(world.inode)
+        assert world.names() == []
+
+    def test_links_whose_owner_is_gone_and_that_no_glob_matches_are_told_of(
+        self, world: World
+    ) -> None:
+        world.keep(world.retention(of=owner(input_id="gone from the configuration")))
+        world.end()
+        found = world.adopt(world.retention(), matches=False)
+        assert found.kept == []
+        [foreign] = found.foreign
+        assert not foreign.has_living_owner
+        assert len(world.names()) == 1
+
+    def test_links_of_another_input_of_ours_are_left_to_it(self, world: World) -> None:
+        directories = world.directories()
+        world.keep(world.retention(of=owner("second"), directories=directories))
+        ours = world.retention(directories=directories)
+        found = world.adopt(ours)
+        assert (found.kept, found.foreign) == ([], [])
+
+    def test_links_with_the_names_of_version_0_1_are_adopted(self, world: World) -> None:
+        world.links.mkdir(mode=0o700)
+        old = f"{owner().former_token}-{world.inode.number}-tetragon.log"
+        os.link(world.log, world.links / old)
+        retention = world.retention()
+        # No glob needs to match: the owner is this very input.
+        [kept] = world.adopt(retention, matches=False).kept
+        assert kept.path == str(world.log)
+        assert world.names() == [link_name(owner().token, world.inode.number, str(world.log))]
+
+    def test_what_is_no_link_of_any_shipper_is_told_of(self, world: World) -> None:
+        world.links.mkdir(mode=0o700)
+        (world.links / "notes").write_bytes(b"12")
+        found = world.adopt(world.retention())
+        assert [(each.size, each.has_living_owner) for each in found.foreign] == [(2, False)]
+        assert world.names() == ["notes"]
+
+
+class TestNames:
+    @pytest.mark.parametrize("length", [5, 200, 217, 218, 246, 255])
+    def test_the_name_of_a_link_is_bounded_and_keeps_the_end_of_the_logs_name(
+        self, length: int
+    ) -> None:
+        path = "/logs/" + "p" * (length - 4) + ".log"
+        name = link_name(owner().token, 2**64 - 1, path)
+        assert len(os.fsencode(name)) <= 255
+        link = parse_link_name(name)
+        assert link is not None
+        assert (link.owner, link.inode) == (owner().token, 2**64 - 1)
+        assert link.base.endswith(path[-4:])
+        if length <= 217:
+            assert link.base == os.path.basename(path)
+
+    def test_two_long_names_that_begin_and_end_alike_differ(self) -> None:
+        first, second = ("/logs/" + "a" * 150 + c + "b" * 100 for c in "xy")
+        assert link_name(owner().token, 1, first) != link_name(owner().token, 1, second)
+
+    def test_a_name_that_is_not_utf8_stays_what_it_is(self) -> None:
+        path = "/logs/" + os.fsdecode(b"\xff\xfe" * 120)
+        link = parse_link_name(link_name(owner().token, 1, path))
+        assert link is not None
+        assert os.fsencode(link.base).startswith(b"\xff\xfe")
+
+    @pytest.mark.parametrize(
+        "name", ["", "x", "0123456789abcdef-1", "0123456789abcdef-x-a", "1-1-a"]
+    )
+    def test_other_names_are_none_of_ours(self, name: str) -> None:
+        assert parse_link_name(name) is None
+
+
+class TestReconciling:
+    def test_a_link_that_somebody_removed_is_missed_once(self, world: World) -> None:
+        retention = world.retention()
+        world.keep(retention)
+        assert retention.reconcile().missing == []
+        (world.links / world.names()[0]).unlink()
+        found = retention.reconcile()
+        assert (found.missing, found.rescued) == ([world.inode], {})
+        assert world.inode not in retention
+        assert retention.reconcile().missing == []
+        world.keep(retention)
+        assert len(world.names()) == 1
+
+    def test_our_own_changes_do_not_have_the_names_listed_again(self, world: World) -> None:
+        class Counting(FileSystem):
+            listed = 0
+
+            def names_in(self, directory: int) -> list[str]:
+                self.listed += 1
+                return super().names_in(directory)
+
+        filesystem = Counting()
+        retention = world.retention(filesystem)
+        world.keep(retention)
+        for _ in range(5):
+            assert retention.reconcile().missing == []
+        assert filesystem.listed == 0
+        asyncio.run(world.clock.advance(SWEEP_SECONDS))
+        retention.reconcile()
+        retention.reconcile()
+        assert filesystem.listed == 1
+
+    def test_a_change_that_the_time_of_modification_hides_is_found_by_the_sweep(
+        self, world: World
+    ) -> None:
+        retention = world.retention()
+        world.keep(retention)
+        before = world.links.stat()
+        (world.links / world.names()[0]).unlink()
+        os.utime(world.links, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert retention.reconcile().missing == []
+        asyncio.run(world.clock.advance(SWEEP_SECONDS))
+        assert retention.reconcile().missing == [world.inode]
+
+    def test_when_the_directory_is_removed_the_file_is_linked_in_a_new_one(
+        self, world: World
+    ) -> None:
+        retention = world.retention()
+        world.keep(retention)
+        shutil.rmtree(world.links)
+        assert retention.reconcile().missing == [world.inode]
+        world.keep(retention)
+        assert len(world.names()) == 1
+
+    def test_when_another_directory_is_put_in_its_place_the_link_is_rescued(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        retention = world.retention()
+        world.keep(retention)
+        world.log.unlink()
+        world.links.rename(tmp_path / "moved")
+        world.links.mkdir(mode=0o700)
+        found = retention.reconcile()
+        assert found.missing == [world.inode]
+        descriptor = found.rescued[world.inode]
+        assert retention.keep(world.inode, str(world.log), descriptor)
+        os.close(descriptor)
+        assert len(world.names()) == 1
+        assert world.reports == [(LINK_DIRECTORY_REPLACED, errno.ESTALE)]
+
+    def test_a_file_is_linked_at_once_when_the_directory_was_removed_since_the_last_scan(
+        self, world: World
+    ) -> None:
+        retention = world.retention()
+        world.keep(retention)
+        retention.release(world.inode)
+        world.links.rmdir()
+        world.keep(retention)
+        assert world.inode in retention
+        assert len(world.names()) == 1
+
+    def test_two_inputs_share_a_directory_that_is_lost(self, world: World) -> None:
+        directories = world.directories()
+        first = world.retention(of=owner("first"), directories=directories)
+        second = world.retention(of=owner("second"), directories=directories)
+        world.keep(first)
+        world.keep(second)
+        descriptors = len(os.listdir("/proc/self/fd"))
+        shutil.rmtree(world.links)
+        assert first.reconcile().missing == [world.inode]
+        assert second.reconcile().missing == [world.inode]
+        assert len(os.listdir("/proc/self/fd")) == descriptors - 1
+
+    def test_a_name_that_leads_to_another_file_is_no_link(self, world: World) -> None:
+        world.links.mkdir(mode=0o700)
+        name = link_name(owner().token, world.inode.number, str(world.log))
+        (world.links / name).write_bytes(b"planted")
+        retention = world.retention()
+        world.keep(retention)
+        assert world.inode not in retention
+        assert world.reports == [(FILE_LINK_FAILED, errno.EEXIST)]
+
+
+class TestExposed:
+    def test_a_directory_that_others_could_write_to_is_closed_to_them_and_used(
+        self, world: World
+    ) -> None:
+        world.keep(world.retention())
+        world.end()
+        world.links.chmod(0o2775)
+        retention = world.retention()
+        [kept] = world.adopt(retention).kept
+        assert kept.inode == world.inode
+        assert world.links.stat().st_mode & 0o777 == 0o700
+        assert world.reports == [(LINK_DIRECTORY_EXPOSED, errno.EPERM)]
+
+    def test_of_it_only_files_that_are_remembered_are_taken(self, world: World) -> None:
+        world.keep(world.retention())
+        world.end()
+        world.links.chmod(0o777)
+        found = world.adopt(world.retention(), is_known=False)
+        assert found.kept == []
+        assert len(found.foreign) == 1
+
+    def test_it_is_noticed_while_we_run(self, world: World) -> None:
+        retention = world.retention()
+        world.keep(retention)
+        world.links.chmod(0o770)
+        assert retention.reconcile().missing == []
+        assert world.links.stat().st_mode & 0o777 == 0o700
+        assert len(world.reports) == 1
+
+
+class TestLeaving:
+    def test_an_empty_directory_is_removed_so_that_its_parent_can_be(self, world: World) -> None:
+        retention = world.retention()
+        world.keep(retention)
+        place = str(world.log.parent)
+        retention.leave(place)
+        assert len(world.names()) == 1
+        retention.release(world.inode)
+        descriptors = len(os.listdir("/proc/self/fd"))
+        retention.leave(place)
+        assert not world.links.exists()
+        assert len(os.listdir("/proc/self/fd")) == descriptors - 1
+
+    def test_what_another_shipper_has_in_it_stays(self, world: World) -> None:
+        theirs = world.retention(of=owner(agent_id="agent-2"))
+        world.keep(theirs)
+        retention = world.retention()
+        world.keep(retention)
+        retention.release(world.inode)
+        retention.leave(str(world.log.parent))
+        assert len(world.names()) == 1

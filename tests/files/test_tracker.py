@@ -12,6 +12,8 @@ from shipper.files.catalog import Catalog
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.lines import Block, ReadBuffer, Rewritten
+from shipper.files.link_directory import LinkDirectories
+from shipper.files.link_names import LinkOwner
 from shipper.files.registry import RowId
 from shipper.files.retention import DIRECTORY, Retention
 from shipper.files.schedule import WalkSchedule
@@ -41,7 +43,14 @@ class Unreadable(FileSystem):
 class World:
     """One input that is followed, with links."""
 
-    def __init__(self, directory: Path, max_kept_bytes: int, *, level: Level = Level.INFO) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        max_kept_bytes: int,
+        *,
+        level: Level = Level.INFO,
+        owner: str = "agent-1",
+    ) -> None:
         self.directory = directory
         self.log = directory / "tetragon.log"
         self.files = Unreadable()
@@ -60,13 +69,16 @@ class World:
             new_row=lambda: RowId(next(rows)),
             on_change=lambda: None,
         )
+        self.directories = LinkDirectories(self.files, clock, faults.report)
+        link_owner = LinkOwner(owner, "tetragon", "/data")
+        retention = Retention(self.files, self.directories, link_owner, faults.report)
         self.source = TrackedInput(
             "tetragon",
             [f"{directory}/*.log"],
             self.catalog,
             WakeUp(),
             WalkSchedule(clock, 2.0),
-            retention=Retention(self.files, "ours", faults.report),
+            retention=retention,
         )
         self.tracker = FileTracker(
             [self.source],
@@ -126,5 +138,58 @@ def test_at_the_end_a_file_that_was_rewritten_stays_kept_for_its_new_content(
         assert tail in world.catalog.tails
         world.tracker.close()
         assert len(world.links()) == 1
+
+    asyncio.run(story())
+
+
+def test_links_that_somebody_removes_are_made_again_while_the_file_can_be_reached(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        world = World(tmp_path, max_kept_bytes=1 << 30)
+        world.log.write_bytes(LINE)
+        await world.scan()
+        [link] = world.links()
+        (tmp_path / DIRECTORY / link).unlink()
+        await world.scan()
+        assert world.links() == [link]
+        [entry] = world.recorded.entries("warning")
+        assert (entry["event.action"], entry["shipper.links"]) == ("links-missing", 1)
+        # Through the link in the directory that is not at its path any more.
+        world.log.unlink()
+        (tmp_path / DIRECTORY).rename(tmp_path / "moved")
+        descriptors = len(os.listdir("/proc/self/fd"))
+        await world.scan()
+        assert world.links() == [link]
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+        assert "link-directory-replaced" not in world.recorded.actions()
+        world.tracker.close()
+        world.directories.close_all()
+
+    asyncio.run(story())
+
+
+def test_links_without_a_living_owner_are_adopted_where_a_glob_matches(tmp_path: Path) -> None:
+    async def story() -> None:
+        before = World(tmp_path, max_kept_bytes=1 << 30, owner="agent-before")
+        other = tmp_path / "other.txt"
+        other.write_bytes(LINE)
+        before.log.write_bytes(LINE)
+        await before.scan()
+        assert before.source.retention is not None
+        with other.open("rb") as file:
+            inode = before.files.facts(file.fileno()).inode
+            before.source.retention.keep(inode, str(other), file.fileno())
+        before.log.unlink()
+        # Its owner still runs.
+        world = World(tmp_path, max_kept_bytes=1 << 30)
+        await world.scan()
+        assert world.catalog.tails == ()
+        before.directories.close_all()
+        world.directories.close_all()
+        world = World(tmp_path, max_kept_bytes=1 << 30)
+        await world.scan()
+        assert [tail.path for tail in world.catalog.tails] == [str(world.log)]
+        assert len(world.links()) == 2
 
     asyncio.run(story())

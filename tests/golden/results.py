@@ -35,8 +35,8 @@ _HEADERS = ("content-type", "content-encoding", "authorization", "user-agent", "
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _EPHEMERAL = re.compile(rf'"ephemeral_id":"({_UUID})"')
-# What tells the links of one data directory and input from others' is made of the path.
-_OWNER = re.compile(r"(?<=\.shipper/)[0-9a-f]{8}-")
+# What tells the links of one agent and input from others' is made of the agent id.
+_OWNER = re.compile(r"(?<=\.shipper/)[0-9a-f]{16}-")
 _PYTHON = re.compile(r'python="[^"]*"')
 
 

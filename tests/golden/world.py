@@ -88,6 +88,9 @@ class FixedFiles(FileSystem):
         found = super().list_private(directory)
         return {name: self._fixed_in(directory, name, inode) for name, inode in found.items()}
 
+    def inode_in(self, directory: int, name: str) -> Inode:
+        return self._fixed_in(directory, name, super().inode_in(directory, name))
+
     async def read(
         self, descriptor: int, device: int, buffer: bytearray | memoryview, offset: int
     ) -> int:

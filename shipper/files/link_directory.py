@@ -1,0 +1,184 @@
+"""The `.shipper` directories beside the logs, as they are on the disk now.
+
+One descriptor each, shared by all inputs. The descriptor holds a shared lock (flock(2)): a process
+that can take the lock exclusively knows that no other shipper runs here, and that links of other
+owners have nobody who will release them.
+
+What stands in such a directory is trusted only as far as nobody else could have put it there: it
+has to be ours and closed to others, and is never reached through a symbolic link.
+
+    absent -> open -> lost: nothing, or another directory, stands at its path (removed, made again,
+                      mounted over); it stays open until nobody counts on a link in it
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shipper.clock import Clock
+from shipper.files.filesystem import DirectoryFacts, FileSystem
+from shipper.files.link_names import OwnerToken
+from shipper.logs.events import (
+    LINK_DIRECTORY_ACCESS_FAILED,
+    LINK_DIRECTORY_EXPOSED,
+    LINK_DIRECTORY_REPLACED,
+    LogEvent,
+)
+
+#: Beside the logs. Hidden, so that no glob of an input matches what is in it.
+DIRECTORY = ".shipper"
+
+#: Its names are listed again after so many seconds, whatever its time of modification says: that
+#: has the resolution of the kernel's clock tick.
+SWEEP_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class LinkDirectory:
+    """One of them, open."""
+
+    #: The directory of the logs.
+    place: str
+    descriptor: int
+    facts: DirectoryFacts
+    #: Changes whenever somebody else may have changed the names in it.
+    generation: int
+    #: Whether others could write to it when it was opened, or since.
+    exposed: bool
+    #: Monotonic seconds.
+    listed_at: float
+    #: How many links are kept in it.
+    links: int = 0
+    #: Whether its path leads elsewhere by now.
+    lost: bool = False
+
+
+class LinkDirectories:
+    """All of one daemon."""
+
+    def __init__(
+        self, filesystem: FileSystem, clock: Clock, report: Callable[[LogEvent, OSError], None]
+    ) -> None:
+        """`report` is told what is wrong with a directory, with what to do."""
+        self._filesystem = filesystem
+        self._clock = clock
+        self._report = report
+        #: Of the inputs of this daemon: what they keep is never taken from them.
+        self.owners: set[OwnerToken] = set()
+        self._open: dict[str, LinkDirectory] = {}
+        self._generation = 0
+
+    def at(self, place: str, *, create: bool) -> LinkDirectory:
+        """The one beside the logs in `place`, opened if it is not.
+
+        Raises OSError: FileNotFoundError if there is none and none is to be made, PermissionError
+        if it belongs to another user.
+        """
+        found = self._open.get(place)
+        if found is None:
+            found = self._open[place] = self._opened(place, create=create)
+        return found
+
+    def refresh(self) -> None:
+        """Compares each with what stands at its path now: one that is not there any more is `lost`,
+        and of one in which somebody else may have changed names the generation changes."""
+        for place, directory in list(self._open.items()):
+            path = os.path.join(place, DIRECTORY)
+            try:
+                facts = self._filesystem.directory_facts(path)
+            except FileNotFoundError:
+                self._lose(place, directory)
+                continue
+            except OSError as error:
+                # It cannot be seen at the moment (a mount that does not answer): it is not gone.
+                error.filename = path
+                self._report(LINK_DIRECTORY_ACCESS_FAILED, error)
+                continue
+            if facts.inode != directory.facts.inode:
+                self._lose(place, directory)
+                self._say(LINK_DIRECTORY_REPLACED, path, errno.ESTALE)
+            elif facts.open_to_others:
+                self._close_to_others(directory, path)
+            elif self._changed(directory, facts):
+                self._touch(directory, facts)
+
+    def forget(self, directory: LinkDirectory) -> None:
+        """One link less is kept in it; one that is lost is closed with the last."""
+        directory.links -= 1
+        if directory.lost and not directory.links:
+            self._filesystem.close(directory.descriptor)
+
+    def changed_by_us(self, directory: LinkDirectory, change: Callable[[], None]) -> None:
+        """Runs `change`, which adds or removes a name, so that it does not count as somebody
+        else's. Raises what it raises."""
+        before = self._filesystem.facts_of_directory(directory.descriptor)
+        change()
+        if before.modified == directory.facts.modified:
+            directory.facts = self._filesystem.facts_of_directory(directory.descriptor)
+
+    def only_us(self, directory: LinkDirectory) -> bool:
+        """Whether no other shipper that runs has the directory open."""
+        return self._filesystem.is_locked_by_us_alone(directory.descriptor)
+
+    def leave(self, place: str) -> None:
+        """Closes the one of a directory in which nothing is kept any more, and removes it if it is
+        empty, so that its parent can be removed. Raises OSError."""
+        directory = self._open.get(place)
+        if directory is None or directory.links:
+            return
+        del self._open[place]
+        try:
+            if self.only_us(directory):
+                self._filesystem.remove_directory(os.path.join(place, DIRECTORY))
+        finally:
+            self._filesystem.close(directory.descriptor)
+
+    def close_all(self) -> None:
+        """Closes all; what is in them stays for the next start."""
+        for directory in self._open.values():
+            self._filesystem.close(directory.descriptor)
+        self._open.clear()
+
+    def _lose(self, place: str, directory: LinkDirectory) -> None:
+        del self._open[place]
+        directory.lost = True
+        if not directory.links:
+            self._filesystem.close(directory.descriptor)
+
+    def _opened(self, place: str, *, create: bool) -> LinkDirectory:
+        path = os.path.join(place, DIRECTORY)
+        descriptor = self._filesystem.open_private(path, create=create)
+        try:
+            facts = self._filesystem.facts_of_directory(descriptor)
+            exposed = facts.open_to_others
+            self._generation += 1
+            directory = LinkDirectory(
+                place, descriptor, facts, self._generation, exposed, self._clock.monotonic()
+            )
+            if exposed:
+                self._close_to_others(directory, path)
+            self._filesystem.lock_shared(descriptor)
+        except BaseException:
+            self._filesystem.close(descriptor)
+            raise
+        return directory
+
+    def _close_to_others(self, directory: LinkDirectory, path: str) -> None:
+        self._filesystem.make_private(directory.descriptor)
+        directory.exposed = True
+        self._touch(directory, self._filesystem.facts_of_directory(directory.descriptor))
+        self._say(LINK_DIRECTORY_EXPOSED, path, errno.EPERM)
+
+    def _changed(self, directory: LinkDirectory, facts: DirectoryFacts) -> bool:
+        swept = self._clock.monotonic() - directory.listed_at >= SWEEP_SECONDS
+        return swept or facts.modified != directory.facts.modified
+
+    def _touch(self, directory: LinkDirectory, facts: DirectoryFacts) -> None:
+        self._generation += 1
+        directory.generation = self._generation
+        directory.facts = facts
+        directory.listed_at = self._clock.monotonic()
+
+    def _say(self, event: LogEvent, path: str, number: int) -> None:
+        self._report(event, OSError(number, os.strerror(number), path))
