@@ -142,6 +142,11 @@ METRICS = (
         ("input",),
     ),
     Metric(
+        "shipper_losses_shipped_total",
+        Kind.COUNTER,
+        "Documents of losses that were acknowledged (event.action: log-lines-lost).",
+    ),
+    Metric(
         "shipper_lost_bytes_total",
         Kind.COUNTER,
         "Bytes that are in no document and no dead letter: rewritten (a file was cut before it was "
