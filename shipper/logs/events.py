@@ -353,6 +353,19 @@ REGISTRY_COMMIT_FAILED = LogEvent(
 REGISTRY_COMMITTED = LogEvent(
     "registry-committed", Level.DEBUG, "saved offsets", "With the rows written and deleted."
 )
+LOSSES_REJECTED = LogEvent(
+    "losses-rejected",
+    Level.ERROR,
+    "documents of losses were rejected; retrying later",
+    "`event.reason` is the first rejection. The losses stay in the registry and are sent again "
+    "after 10 minutes; `shipper registry losses` prints them.",
+)
+LOSSES_READ_FAILED = LogEvent(
+    "losses-read-failed",
+    Level.ERROR,
+    "losses cannot be read from the registry; retrying later",
+    "Their documents are sent later. Check space and permissions of `data_dir`.",
+)
 FILEBEAT_REGISTRY_IMPORTED = LogEvent(
     "filebeat-registry-imported",
     Level.INFO,

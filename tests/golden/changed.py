@@ -43,6 +43,8 @@ CHANGED: dict[str, str] = {
     # NULs before lines are skipped; gzips are read as streams, and may be damaged.
     "shipper_nul_bytes_skipped_total": ADDED,
     "shipper_gzip_problems_total": ADDED,
+    # Losses are documents of their own.
+    "shipper_losses_shipped_total": ADDED,
     # What each input finds.
     "shipper_input_files": ADDED,
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -13,11 +12,12 @@ from typing import Any
 
 from shipper.errors import RegistryError
 from shipper.files.losses import Loss, LossId, LossState, StoredLoss
-from shipper.logs import Level, Log, LogFormat
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.loss_shipper import PAUSE, PAUSE_AFTER_FAILURE, LossShipper
 from tests.documents.test_loss import LOSS, documents
-from tests.output.fakes import World, answer, bulk_world, in_a_loop, make_batch
+from tests.output.fakes import World, answer, bulk_world, make_batch
+from tests.support.logs import RecordedLog
+from tests.support.loop import in_a_loop
 
 
 class Store:
@@ -50,7 +50,7 @@ async def shipping(world: World, store: Store) -> AsyncIterator[LossShipper]:
         budget=world.budget,
         clock=world.clock,
         metrics=world.metrics,
-        log=Log(io.StringIO(), world.clock, Level.INFO, LogFormat.JSON),
+        log=RecordedLog(world.clock).log,
     )
     task = asyncio.create_task(shipper.run())
     await world.pass_seconds(0)
