@@ -347,7 +347,7 @@ class TestRun:
         done = run(command, "-c", write(tmp_path, config))
         assert done.returncode == 2
         what = (
-            "no index name for the input `tetragon`: `fields.team` has no value: set it, or "
+            "no index name for the input `tetragon`: `fields.team` has no value; set it, or "
             "write %{[fields.team]:default}"
         )
         if command == "check":

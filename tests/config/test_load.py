@@ -429,8 +429,7 @@ WRONG = {
     "index that can be none": (
         in_output('index: "tetragon-%{[message]}"'),
         6,
-        "output.index: `message` is not a field that all documents of an input have alike: what "
-        f"may be named is {', '.join(REFERENCES)}",
+        'output.index: `message` is not the same in all documents of an input; use one of fields.*, agent.id, agent.name, agent.type, agent.version, host.name, event.dataset, event.module, ecs.version, input.type',
         "",
     ),
     "index and data stream": (
