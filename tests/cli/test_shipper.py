@@ -121,9 +121,12 @@ class TestArguments:
         [
             ("run",),
             ("check",),
+            ("convert",),
             ("setup",),
+            ("registry",),
             ("registry", "show"),
             ("registry", "import"),
+            ("deadletter",),
             ("deadletter", "show"),
             ("deadletter", "replay"),
             ("demo",),
@@ -135,7 +138,12 @@ class TestArguments:
         with pytest.raises(SystemExit) as ended:
             main([*command, "--help"])
         assert ended.value.code == 0
-        assert f"usage: shipper {' '.join(command)} [-h]" in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        assert f"usage: shipper {' '.join(command)} [-h]" in shown
+        # An example that can be copied, and each exit code with its meaning.
+        assert re.search(rf"\nexamples:\n(  .*\n)*  .*shipper {' '.join(command)}\b", shown)
+        codes = re.findall(r"^  (\d)  \w", shown.partition("\nexit codes:\n")[2], re.MULTILINE)
+        assert codes in (["0", "1", "2"], ["0", "2"])
 
     def test_the_version(self) -> None:
         done = run("--version")

@@ -183,8 +183,8 @@ REFUSED_NAMES = {
     "%{[fields.deep]}": "`fields.deep` is neither text nor a number",
     "%{[fields.list]:a}": "`fields.list` is neither text nor a number",
     "%{[fields.bad]}": f"`a/b` contains '/'; {NO_SUCH_CHARACTER}",
-    "%{[fields.dash]}-%{+yyyy}": "`-x-9999` is not the name of an index: it begins with - _ + or "
-    "is . or ..",
+    "%{[fields.dash]}-%{+yyyy}": "`-x-9999` is not the name of an index, which cannot begin with "
+    "- _ + or be . or ..",
     "%{[fields.no]:}": "the name is empty",
     "%{[fields.long]}": f"`{'ä' * 60}…` has 256 bytes; the name of an index has at most 255",
 }

@@ -429,7 +429,8 @@ WRONG = {
     "index that can be none": (
         in_output('index: "tetragon-%{[message]}"'),
         6,
-        'output.index: `message` is not the same in all documents of an input; use one of fields.*, agent.id, agent.name, agent.type, agent.version, host.name, event.dataset, event.module, ecs.version, input.type',
+        "output.index: `message` is not the same in all documents of an input; use one of "
+        f"{', '.join(REFERENCES)}",
         "",
     ),
     "index and data stream": (
