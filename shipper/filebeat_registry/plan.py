@@ -1,4 +1,4 @@
-"""What becomes of each file that is there: entries of Filebeat's registry against live files.
+"""What becomes of each file: entries of Filebeat's registry against the files on the disk.
 
 First by key: the inode, the digest or the path. An entry whose file is not where its key says is
 then looked for by content, among the files that no entry is of; only where one pair is possible,
@@ -11,17 +11,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from shipper.config.inputs import InputConfig
+from shipper.filebeat_registry.disk_files import DiskFile, DiskFiles, Fingerprint
 from shipper.filebeat_registry.entries import Entry, Kind, Unused, entries_of
-from shipper.filebeat_registry.judge import (
-    CLOCKS,
-    Judgement,
-    Verdict,
+from shipper.filebeat_registry.matching import (
+    CLOCK_TOLERANCE,
+    Match,
+    MatchResult,
     by_content,
     done,
     is_of,
-    judge,
+    match_entry,
 )
-from shipper.filebeat_registry.live import Fingerprint, LiveFile, LiveFiles
 from shipper.filebeat_registry.store import Store
 from shipper.files.filesystem import FileSystem
 
@@ -31,16 +31,16 @@ class Decision:
     """Where one file begins to be read for one input."""
 
     input_id: str
-    file: LiveFile
+    file: DiskFile
     #: What Filebeat knows of it; None: nothing, any more.
     entry: Entry | None
     #: None for a file that Filebeat never saw: it is new to us, too.
-    judgement: Judgement | None
+    result: MatchResult | None
 
     @property
     def is_certain(self) -> bool:
         """Whether it is known that nothing is sent a second time."""
-        return self.judgement is None or self.judgement.verdict is not Verdict.UNSURE
+        return self.result is None or self.result.match is not Match.UNSURE
 
 
 @dataclass(slots=True)
@@ -65,12 +65,12 @@ def make_plan(
     plan = Plan(store, unused=unused)
     used: set[str] = set()
     for settings in inputs:
-        live = LiveFiles(filesystem, settings, fingerprint)
+        on_disk = DiskFiles(filesystem, settings, fingerprint)
         others = {other.id for other in inputs} - {settings.id}
         mine = [entry for entry in entries if entry.input_id not in others]
-        matching = _Matching(settings.id, mine, live, store)
+        matching = _Matching(settings.id, mine, on_disk, store)
         plan.decisions += matching.decide()
-        plan.unreadable.update(live.unreadable)
+        plan.unreadable.update(on_disk.unreadable)
         used.update(entry.key for entry in matching.used)
     lost = sum(entry.key not in used for entry in entries)
     if lost:
@@ -82,44 +82,44 @@ class _Matching:
     """The files of one input."""
 
     def __init__(
-        self, input_id: str, entries: Sequence[Entry], live: LiveFiles, store: Store
+        self, input_id: str, entries: Sequence[Entry], on_disk: DiskFiles, store: Store
     ) -> None:
         self._input_id = input_id
         self._entries = entries
-        self._live = live
+        self._on_disk = on_disk
         self._store = store
         #: The entries that a file was found for, whatever was decided.
         self.used: list[Entry] = []
 
     def decide(self) -> list[Decision]:
-        taken: dict[LiveFile, tuple[Entry, Judgement]] = {}
-        refused: dict[LiveFile, tuple[Entry, Judgement]] = {}
+        taken: dict[DiskFile, tuple[Entry, MatchResult]] = {}
+        refused: dict[DiskFile, tuple[Entry, MatchResult]] = {}
         astray: dict[str, Entry] = {entry.key: entry for entry in self._entries}
         for file, candidates in self._candidates().items():
             for entry in candidates:
-                evidence = self._live.evidence(file, entry)
-                if evidence is None:
+                facts = self._on_disk.facts(file, entry)
+                if facts is None:
                     continue
-                judgement = judge(entry, evidence, self._store.written)
-                if judgement.verdict in (Verdict.GOES_ON, Verdict.BEGINNING):
+                result = match_entry(entry, facts, self._store.written)
+                if result.match in (Match.CONTINUE, Match.BEGINNING):
                     # More than one: of another input, or from before the identity was changed.
-                    taken.setdefault(file, (entry, judgement))
+                    taken.setdefault(file, (entry, result))
                     self.used.append(entry)
                     astray.pop(entry.key, None)
                 else:
-                    refused.setdefault(file, (entry, judgement))
-        free = [file for file in self._live.files if file not in taken]
+                    refused.setdefault(file, (entry, result))
+        free = [file for file in self._on_disk.files if file not in taken]
         taken.update(self._by_content(free, astray.values()))
         decided = refused | taken
         self.used += [entry for entry, _ in decided.values()]
         return [
             Decision(self._input_id, file, *decided[file])
             if file in decided
-            else Decision(self._input_id, file, None, self._done_with(file))
-            for file in self._live.files
+            else Decision(self._input_id, file, None, self._shipped_gzip(file))
+            for file in self._on_disk.files
         ]
 
-    def _done_with(self, file: LiveFile) -> Judgement | None:
+    def _shipped_gzip(self, file: DiskFile) -> MatchResult | None:
         """Whether a gzip that no entry is of was made while Filebeat ran.
 
         Filebeat removes the key of a file as soon as it sees that it is gone, and reads no gzips
@@ -128,12 +128,12 @@ class _Matching:
         before = file.born is not None and file.born <= self._store.written
         if not (file.compressed and before) or self._store.problems:
             return None
-        evidence = self._live.evidence(file, Entry("", "", Kind.PATH, offset=file.size, ended=True))
-        if evidence is None or not evidence.reaches or evidence.line_end != file.size:
+        facts = self._on_disk.facts(file, Entry("", "", Kind.PATH, offset=file.size, ended=True))
+        if facts is None or not facts.reaches or facts.line_end != file.size:
             return None
-        return done(file.size, evidence)
+        return done(file.size, facts)
 
-    def _candidates(self) -> dict[LiveFile, list[Entry]]:
+    def _candidates(self) -> dict[DiskFile, list[Entry]]:
         """The entries whose key fits each file, the likeliest first."""
         at_inode: dict[int, list[Entry]] = {}
         at_path: dict[str, list[Entry]] = {}
@@ -150,7 +150,7 @@ class _Matching:
                     if entry.covered is not None:
                         of_short_files.append(entry)
         candidates = {}
-        for file in self._live.files:
+        for file in self._on_disk.files:
             fitting = [
                 entry
                 for entry in at_inode.get(file.inode.number, ())
@@ -163,36 +163,36 @@ class _Matching:
             fitting += [
                 entry
                 for entry in of_short_files
-                if entry not in digested and self._live.begins_like(file, entry)
+                if entry not in digested and self._on_disk.begins_like(file, entry)
             ]
             if fitting:
                 candidates[file] = _in_order(fitting, self._input_id)
         return candidates
 
     def _by_content(
-        self, free: Iterable[LiveFile], astray: Iterable[Entry]
-    ) -> dict[LiveFile, tuple[Entry, Judgement]]:
+        self, free: Iterable[DiskFile], astray: Iterable[Entry]
+    ) -> dict[DiskFile, tuple[Entry, MatchResult]]:
         """Files that entries are of whose key does not lead to them."""
-        places = {os.path.dirname(file.path) for file in self._live.files}
-        pairs: list[tuple[LiveFile, Entry, Judgement]] = []
+        places = {os.path.dirname(file.path) for file in self._on_disk.files}
+        pairs: list[tuple[DiskFile, Entry, MatchResult]] = []
         for entry in astray:
             # What was read elsewhere is not looked for here.
             if not entry.offset or os.path.dirname(entry.source) not in places:
                 continue
             for file in free:
-                if file.begins is not None and file.begins > (entry.updated or 0) + CLOCKS:
+                if file.begins is not None and file.begins > (entry.updated or 0) + CLOCK_TOLERANCE:
                     continue  # All of it is later.
-                evidence = self._live.evidence(file, entry)
-                if evidence is not None and is_of(entry, evidence):
-                    pairs.append((file, entry, by_content(entry, evidence)))
+                facts = self._on_disk.facts(file, entry)
+                if facts is not None and is_of(entry, facts):
+                    pairs.append((file, entry, by_content(entry, facts)))
         found = {}
-        for file, entry, judgement in pairs:
+        for file, entry, result in pairs:
             rivals = [each for other, each, _ in pairs if other is file and each is not entry]
             copies = [other for other, each, _ in pairs if each is entry]
             # A copy of a file begins like it.
             alike = all(other.identity == file.identity for other in copies)
             if alike and all(_gives_way(rival, entry) for rival in rivals):
-                found[file] = entry, judgement
+                found[file] = entry, result
         return found
 
 

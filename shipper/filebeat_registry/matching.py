@@ -22,25 +22,25 @@ from shipper.files.identity import NO_MARK, Mark
 
 #: How much later than Filebeat's reading a line may say it is, in nanoseconds: an event's time is
 #: computed from the kernel's clock, and the file's from one that ticks every few milliseconds.
-CLOCKS = 1_000_000_000
+CLOCK_TOLERANCE = 1_000_000_000
 
 
-class Verdict(Enum):
-    """What an entry is to a file."""
+class Match(Enum):
+    """How an entry of Filebeat's and a file belong together."""
 
     #: It is of this file: nothing before the offset is read.
-    GOES_ON = "goes on"
+    CONTINUE = "continue"
     #: It is of this file, of which nothing is acknowledged.
-    BEGINNING = "from its beginning"
+    BEGINNING = "beginning"
     #: It is of another file, or of what was in this one before.
-    ANOTHER = "another"
+    OTHER_FILE = "other file"
     #: That cannot be told.
     UNSURE = "unsure"
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a file shows, for one entry."""
+class FileFacts:
+    """What is known of a file, for one entry."""
 
     #: When it came into being (nanoseconds since the Unix epoch); None if that is not known.
     born: int | None
@@ -57,84 +57,84 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class MatchResult:
     """What becomes of it, and why."""
 
-    verdict: Verdict
+    match: Match
     start: int
     mark: Mark
     why: str
 
 
-def judge(entry: Entry, evidence: Evidence, last_write: int) -> Judgement:
+def match_entry(entry: Entry, facts: FileFacts, last_write: int) -> MatchResult:
     """What an entry whose key fits a file is to it.
 
     `last_write`: when Filebeat wrote to its registry last (nanoseconds since the Unix epoch).
     """
     if not entry.offset:
-        return _at_beginning(Verdict.BEGINNING, "Filebeat has acknowledged nothing of it")
-    if not evidence.reaches:
-        return _another("it is shorter than what Filebeat had read: it was truncated or replaced")
+        return _at_beginning(Match.BEGINNING, "Filebeat has no acknowledged offset for it")
+    if not facts.reaches:
+        return _other_file("shorter than Filebeat's offset: truncated or replaced")
     # Nothing of it can have been read later than that.
     read_until = last_write if entry.updated is None else entry.updated
-    fits = evidence.line_time is not None and evidence.line_time <= read_until + CLOCKS
-    if evidence.line_time is not None and not fits:
-        return _another("the line before the offset is later than Filebeat's reading")
+    fits = facts.line_time is not None and facts.line_time <= read_until + CLOCK_TOLERANCE
+    if facts.line_time is not None and not fits:
+        return _other_file("the line before the offset is newer than Filebeat's last read")
     if entry.kind is Kind.FINGERPRINT:
-        return _on(entry, evidence, "its content has the fingerprint")
-    if evidence.born is not None and evidence.born > read_until:
-        return _another("it came into being after Filebeat's reading, and has the key of another")
-    if entry.updated is None and not evidence.same_path:
-        return _unsure("Filebeat wrote no time down, and saw it under another name")
-    at_line_end = evidence.line_end == entry.offset
+        return _on(entry, facts, "the fingerprint matches")
+    if facts.born is not None and facts.born > read_until:
+        return _other_file("created after Filebeat's last read: the inode or the path was reused")
+    if entry.updated is None and not facts.same_path:
+        return _unsure("Filebeat stored no time, and the path has changed")
+    at_line_end = facts.line_end == entry.offset
     # A copy of a log that took the inode of another has old lines, too, but not that end there.
-    if fits and (at_line_end or evidence.born is not None):
-        return _on(entry, evidence, "the line before the offset is older than Filebeat's reading")
+    if fits and (at_line_end or facts.born is not None):
+        return _on(entry, facts, "the line before the offset is older than Filebeat's last read")
     if not at_line_end:
-        return _unsure("no line ends at the offset, and its lines have no time, or it no known age")
-    if evidence.born is None:
-        return _unsure("neither its age is known, nor do its lines have a time")
-    return _on(entry, evidence, "it is older than Filebeat's reading, and a line ends there")
+        return _unsure("no line ends at the offset, and a time to compare is missing")
+    if facts.born is None:
+        return _unsure("neither its creation time nor the time of its lines is known")
+    return _on(entry, facts, "created before Filebeat's last read, and a line ends at the offset")
 
 
-def is_of(entry: Entry, evidence: Evidence) -> bool:
+def is_of(entry: Entry, facts: FileFacts) -> bool:
     """Whether a file whose key does not fit may be the one: a copy, one that was compressed, or one
     whose inode or device is another now. A line has to end exactly at the offset, and to be older
     than Filebeat's reading."""
     return (
         bool(entry.offset)
         and entry.updated is not None
-        and evidence.reaches
-        and evidence.line_end == entry.offset
-        and evidence.line_time is not None
-        and evidence.line_time <= entry.updated + CLOCKS
+        and facts.reaches
+        and facts.line_end == entry.offset
+        and facts.line_time is not None
+        and facts.line_time <= entry.updated + CLOCK_TOLERANCE
     )
 
 
-def by_content(entry: Entry, evidence: Evidence) -> Judgement:
-    """The judgement of a file that is the only one which `is_of` is true of."""
-    return _on(entry, evidence, "by its content: a line of the right age ends at the offset")
+def by_content(entry: Entry, facts: FileFacts) -> MatchResult:
+    """The result of a file that is the only one which `is_of` is true of."""
+    return _on(entry, facts, "found by content: a line with a matching time ends at the offset")
 
 
-def done(size: int, evidence: Evidence) -> Judgement:
-    """The judgement of a gzip that was made while Filebeat ran: nothing of it is read."""
-    why = "it was compressed while Filebeat ran, and Filebeat had done with it"
-    return Judgement(Verdict.GOES_ON, size, evidence.mark, why)
+def done(size: int, facts: FileFacts) -> MatchResult:
+    """The result of a gzip that was made while Filebeat ran: nothing of it is read."""
+    why = "compressed while Filebeat was running, which had shipped it"
+    return MatchResult(Match.CONTINUE, size, facts.mark, why)
 
 
-def _on(entry: Entry, evidence: Evidence, why: str) -> Judgement:
-    if evidence.line_end != entry.offset:
+def _on(entry: Entry, facts: FileFacts, why: str) -> MatchResult:
+    if facts.line_end != entry.offset:
         why = f"{why}; the offset is inside a line, which is read as a whole"
-    return Judgement(Verdict.GOES_ON, evidence.line_end, evidence.mark, why)
+    return MatchResult(Match.CONTINUE, facts.line_end, facts.mark, why)
 
 
-def _another(why: str) -> Judgement:
-    return _at_beginning(Verdict.ANOTHER, why)
+def _other_file(why: str) -> MatchResult:
+    return _at_beginning(Match.OTHER_FILE, why)
 
 
-def _unsure(why: str) -> Judgement:
-    return _at_beginning(Verdict.UNSURE, f"not sure: {why}")
+def _unsure(why: str) -> MatchResult:
+    return _at_beginning(Match.UNSURE, f"not sure: {why}")
 
 
-def _at_beginning(verdict: Verdict, why: str) -> Judgement:
-    return Judgement(verdict, 0, NO_MARK, why)
+def _at_beginning(match: Match, why: str) -> MatchResult:
+    return MatchResult(match, 0, NO_MARK, why)
