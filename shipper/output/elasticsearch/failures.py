@@ -9,10 +9,10 @@
 | `invalid_answer` | no HTTP, or more of it than there can be |
 | `tls_issuer`, `tls_hostname`, `tls_expired` | what is wrong with the server's certificate |
 | `tls_fingerprint` | no CA of the chain has the fingerprint |
-| `tls_client_certificate` | the server wants a certificate of ours, or another one |
+| `tls_client_certificate` | the server requires a client certificate, or another one |
 | `tls_version`, `tls_not_spoken`, `tls_needed` | the two sides speak different things |
 | `tls` | the handshake failed in another way |
-| `proxy`, `proxy_auth`, `proxy_refused` | the proxy is away, does not know us, has no way on |
+| `proxy`, `proxy_auth`, `proxy_refused` | the proxy is away, wants authentication, refuses |
 | `credentials` | a secret's file cannot be read |
 """
 
