@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from shipper.clock import Clock
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetter, refused_again
-from shipper.output.elasticsearch.answers import Again, Taken, TooLarge, Verdict, judge
+from shipper.output.elasticsearch.answers import (
+    ItemResults,
+    RequestFailed,
+    TooLarge,
+    Verdict,
+    verdict_of,
+)
 from shipper.output.elasticsearch.exchange import Transport, TransportError
 from shipper.output.elasticsearch.hosts import Host, Hosts
 from shipper.pipeline.batch import Body
@@ -73,8 +79,8 @@ class DeadLetterSender:
             host = self._hosts.pick()
             verdict, asked_to_wait = await self._ask(host, part)
             match verdict:
-                case Taken():
-                    why = f"{host.url}: {verdict.why_again}"
+                case ItemResults():
+                    why = f"{host.url}: {verdict.retry_reason}"
                     again = self._settle(sent, part, verdict)
                 case TooLarge(status):
                     why, again = "", []
@@ -83,8 +89,8 @@ class DeadLetterSender:
                     else:
                         half = len(part) // 2
                         parts += [part[half:], part[:half]]
-                case Again():
-                    why, again = f"{host.url}: {verdict.why}", part
+                case RequestFailed():
+                    why, again = f"{host.url}: {verdict.message}", part
             if len(again) < len(part):
                 self._hosts.succeeded(host)
                 failures, moved_at = 0, self._clock.monotonic()
@@ -109,17 +115,17 @@ class DeadLetterSender:
         try:
             answer = await self._transport.post(host.url, body)
         except TransportError as error:
-            return Again(error.reason, str(error)), 0.0
-        verdict = judge(answer.status, answer.body, body.events)
+            return RequestFailed(error.reason, str(error)), 0.0
+        verdict = verdict_of(answer.status, answer.body, body.events)
         match verdict:
-            case Again(unauthorised=True):
+            case RequestFailed(unauthorised=True):
                 self._transport.credentials_refused()
-            case Taken() if verdict.reasons.keys() & {"item_401", "item_403"}:
+            case ItemResults() if verdict.retry_counts.keys() & {"item_401", "item_403"}:
                 self._transport.credentials_refused()
         return verdict, answer.retry_after
 
     def _settle(
-        self, sent: SendResult, part: Sequence[ReplayItem], taken: Taken
+        self, sent: SendResult, part: Sequence[ReplayItem], taken: ItemResults
     ) -> list[ReplayItem]:
         """Counts what has its answer; returns what has not."""
         sent.delivered += taken.delivered
@@ -127,9 +133,9 @@ class DeadLetterSender:
         now = self._clock.now()
         sent.refused += [
             refused_again(part[refusal.index].dead_letter, refusal.status, refusal.reason, now)
-            for refusal in taken.refused
+            for refusal in taken.rejected
         ]
-        return [part[index] for index in taken.again]
+        return [part[index] for index in taken.retry]
 
     def _too_large(self, sendable: ReplayItem, status: int) -> DeadLetter:
         size = sum(map(len, sendable.lines))

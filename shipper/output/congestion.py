@@ -56,7 +56,7 @@ class Feedback(Enum):
     """What an answer says of the cluster's load."""
 
     #: The request was worked off.
-    TAKEN = "taken"
+    ACCEPTED = "taken"
     #: The cluster has too much to do: 429 or 503, for the request or for items; or no answer in
     #: time.
     REJECTED = "rejected"

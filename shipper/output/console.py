@@ -74,7 +74,7 @@ class Console:
                 raise asyncio.CancelledError from error
             outcomes.end("delivered", events)
             self._budget.release(size)
-            feedback = Feedback.TAKEN
+            feedback = Feedback.ACCEPTED
         finally:
             self._budget.release(size)
             permit.release(feedback, events)

@@ -110,7 +110,7 @@ class FileSender:
             outcomes.end("delivered", new.events)
             outcomes.end("already_delivered", events - new.events)
             self._budget.release(size)
-            feedback = Feedback.TAKEN
+            feedback = Feedback.ACCEPTED
         finally:
             self._budget.release(size)
             permit.release(feedback, events)
