@@ -15,7 +15,7 @@ from shipper.documents.ecs_rules import (
     FAILURE_TAG,
     LIFTED,
     MAX_LEVELS,
-    NOT_TAKEN_APART,
+    NOT_MAPPED,
     WITHOUT_PARENT,
 )
 from shipper.documents.line import NOT_AN_OBJECT, NOT_JSON, TOO_DEEP
@@ -195,7 +195,7 @@ _FAILED = "finish(ctx, params, true);"
 def pipeline() -> dict[str, Any]:
     """What is put at `_ingest/pipeline/NAME`, but for the words that say whose it is."""
     failure = {
-        "not_taken_apart": NOT_TAKEN_APART,
+        "not_taken_apart": NOT_MAPPED,
         "failure_kind": FAILURE_KIND,
         "failure_tag": FAILURE_TAG,
     }
