@@ -1,9 +1,9 @@
-"""Filebeat's registry, taken over: where each file goes on that Filebeat has read until now.
+"""Imports Filebeat's registry: each file continues where Filebeat has stopped.
 
     store -> entries ------+
-                           +-> plan -> takeover -> our own registry
+                           +-> plan -> importing -> shipper's registry
     live (files) -> judge -+
 
-Nothing of Filebeat's is ever written to. What cannot be proved is read from its beginning, and that
-is said.
+Filebeat's files are only read. A file is read from its beginning if its offset cannot be proved;
+the report says so.
 """

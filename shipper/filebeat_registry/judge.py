@@ -1,17 +1,16 @@
-"""Whether a file is the one that Filebeat's registry speaks of, and where it goes on: plain
-functions over what is known of both.
+"""Judges whether an entry of Filebeat's registry belongs to a file, and where the file continues.
+Pure functions.
 
-The kernel gives the inode of a deleted file to the next one, a copied log is cut to nothing and
-filled again, a name is used again: a key that fits and an offset that is not past the end prove
-nothing. What does:
+A matching key, and an offset within the file, prove nothing: inodes and names are reused, and
+copytruncate empties and refills a file. The following is evidence:
 
-- Filebeat writes down when it read the last acknowledged line, and had the file open then. A file
-  that came into being after that is another one; one that did before has kept its inode since.
-- Tetragon's lines have their own time. If the line that ends at the offset is later than that, the
-  content is another one.
-- A fingerprint is of the content itself.
+- Filebeat records when it read the last acknowledged line, and had the file open at that time. A
+  file that was created later is another one; an older file has kept its inode since.
+- Tetragon's lines have a time. If the line that ends at the offset is later than Filebeat's
+  reading, the content is another one.
+- A fingerprint is a digest of the content.
 
-What is neither proved nor disproved is read from its beginning: a line twice is better than none.
+A file without proof is read from its beginning: a duplicate is better than a loss.
 """
 
 from dataclasses import dataclass
@@ -20,45 +19,45 @@ from enum import Enum
 from shipper.filebeat_registry.entries import Entry, Kind
 from shipper.files.identity import NO_MARK, Mark
 
-#: How much later than Filebeat's reading a line may say it is, in nanoseconds: an event's time is
-#: computed from the kernel's clock, and the file's from one that ticks every few milliseconds.
-CLOCKS = 1_000_000_000
+#: A line's time may be this much later than Filebeat's reading, in nanoseconds: the clocks of
+#: events and of the file system differ.
+CLOCK_TOLERANCE = 1_000_000_000
 
 
 class Verdict(Enum):
-    """What an entry is to a file."""
+    """The relation of an entry to a file."""
 
-    #: It is of this file: nothing before the offset is read.
-    GOES_ON = "goes on"
-    #: It is of this file, of which nothing is acknowledged.
+    #: It belongs to the file, which continues at the offset.
+    CONTINUES = "continues"
+    #: It belongs to the file; nothing is acknowledged.
     BEGINNING = "from its beginning"
-    #: It is of another file, or of what was in this one before.
+    #: It belongs to another file, or to earlier content of this one.
     ANOTHER = "another"
-    #: That cannot be told.
+    #: There is no proof.
     UNSURE = "unsure"
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a file shows, for one entry."""
+    """The evidence in a file for one entry."""
 
-    #: When it came into being (nanoseconds since the Unix epoch); None if that is not known.
+    #: Creation time (nanoseconds since the Unix epoch); None if unknown.
     born: int | None
-    #: Whether it stands where Filebeat saw it last.
+    #: Whether it has the last path that Filebeat saw.
     same_path: bool
-    #: Whether it has as many bytes as are acknowledged.
+    #: Whether it has at least the acknowledged bytes.
     reaches: bool
-    #: The offset, if a line ends there, else where the line begins that it is in the middle of.
+    #: The offset, if a line ends there; otherwise the beginning of the line around it.
     line_end: int
-    #: Of that place.
+    #: The mark at `line_end`.
     mark: Mark
-    #: The time of the line that ends there, in itself; None if it has none.
+    #: The event time of the line that ends there; None if it has none.
     line_time: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What becomes of it, and why."""
+    """The result for a file, and the reason."""
 
     verdict: Verdict
     start: int
@@ -67,65 +66,67 @@ class Judgement:
 
 
 def judge(entry: Entry, evidence: Evidence, last_write: int) -> Judgement:
-    """What an entry whose key fits a file is to it.
+    """Judges an entry whose key matches a file.
 
-    `last_write`: when Filebeat wrote to its registry last (nanoseconds since the Unix epoch).
+    `last_write`: last write to Filebeat's registry (nanoseconds since the Unix epoch).
     """
     if not entry.offset:
         return _at_beginning(Verdict.BEGINNING, "Filebeat has acknowledged nothing of it")
     if not evidence.reaches:
         return _another("it is shorter than what Filebeat had read: it was truncated or replaced")
-    # Nothing of it can have been read later than that.
+    # Filebeat cannot have read any of it later.
     read_until = last_write if entry.updated is None else entry.updated
-    fits = evidence.line_time is not None and evidence.line_time <= read_until + CLOCKS
+    fits = evidence.line_time is not None and evidence.line_time <= read_until + CLOCK_TOLERANCE
     if evidence.line_time is not None and not fits:
         return _another("the line before the offset is later than Filebeat's reading")
     if entry.kind is Kind.FINGERPRINT:
-        return _on(entry, evidence, "its content has the fingerprint")
+        return _continue(entry, evidence, "its content has the fingerprint")
     if evidence.born is not None and evidence.born > read_until:
         return _another("it came into being after Filebeat's reading, and has the key of another")
     if entry.updated is None and not evidence.same_path:
         return _unsure("Filebeat wrote no time down, and saw it under another name")
     at_line_end = evidence.line_end == entry.offset
-    # A copy of a log that took the inode of another has old lines, too, but not that end there.
+    # A copy that reuses an inode has old lines too, but none that ends at the offset.
     if fits and (at_line_end or evidence.born is not None):
-        return _on(entry, evidence, "the line before the offset is older than Filebeat's reading")
+        return _continue(
+            entry, evidence, "the line before the offset is older than Filebeat's reading"
+        )
     if not at_line_end:
         return _unsure("no line ends at the offset, and its lines have no time, or it no known age")
     if evidence.born is None:
         return _unsure("neither its age is known, nor do its lines have a time")
-    return _on(entry, evidence, "it is older than Filebeat's reading, and a line ends there")
+    return _continue(entry, evidence, "it is older than Filebeat's reading, and a line ends there")
 
 
-def is_of(entry: Entry, evidence: Evidence) -> bool:
-    """Whether a file whose key does not fit may be the one: a copy, one that was compressed, or one
-    whose inode or device is another now. A line has to end exactly at the offset, and to be older
-    than Filebeat's reading."""
+def may_belong_to(entry: Entry, evidence: Evidence) -> bool:
+    """Whether an entry may belong to a file with another key: a copy, a compressed file, or one
+    with a new inode or device. A line must end exactly at the offset, and be older than Filebeat's
+    reading."""
     return (
         bool(entry.offset)
         and entry.updated is not None
         and evidence.reaches
         and evidence.line_end == entry.offset
         and evidence.line_time is not None
-        and evidence.line_time <= entry.updated + CLOCKS
+        and evidence.line_time <= entry.updated + CLOCK_TOLERANCE
     )
 
 
 def by_content(entry: Entry, evidence: Evidence) -> Judgement:
-    """The judgement of a file that is the only one which `is_of` is true of."""
-    return _on(entry, evidence, "by its content: a line of the right age ends at the offset")
+    """The judgement of the only file for which `may_belong_to` is true."""
+    return _continue(entry, evidence, "by its content: a line of the right age ends at the offset")
 
 
-def done(size: int, evidence: Evidence) -> Judgement:
-    """The judgement of a gzip that was made while Filebeat ran: nothing of it is read."""
+def already_read(size: int, evidence: Evidence) -> Judgement:
+    """The judgement of a gzip that was created while Filebeat ran: nothing of it is read."""
     why = "it was compressed while Filebeat ran, and Filebeat had done with it"
-    return Judgement(Verdict.GOES_ON, size, evidence.mark, why)
+    return Judgement(Verdict.CONTINUES, size, evidence.mark, why)
 
 
-def _on(entry: Entry, evidence: Evidence, why: str) -> Judgement:
+def _continue(entry: Entry, evidence: Evidence, why: str) -> Judgement:
     if evidence.line_end != entry.offset:
         why = f"{why}; the offset is inside a line, which is read as a whole"
-    return Judgement(Verdict.GOES_ON, evidence.line_end, evidence.mark, why)
+    return Judgement(Verdict.CONTINUES, evidence.line_end, evidence.mark, why)
 
 
 def _another(why: str) -> Judgement:

@@ -115,4 +115,4 @@ def test_each_line_comes_from_one_of_the_two(tmp_path: Path, identity: str, agel
                 assert (offset >= start) == (line not in history.delivered), context
                 offset += len(line)
         world.writer.close()
-    assert gone_on[Verdict.GOES_ON] > 25
+    assert gone_on[Verdict.CONTINUES] > 25

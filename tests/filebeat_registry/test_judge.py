@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from shipper.filebeat_registry.entries import Entry, Kind
-from shipper.filebeat_registry.judge import Evidence, Verdict, by_content, is_of, judge
+from shipper.filebeat_registry.judge import Evidence, Verdict, by_content, judge, may_belong_to
 from shipper.files.identity import NO_MARK, mark_of
 
 SECOND = 1_000_000_000
@@ -35,7 +35,7 @@ LEFT = Evidence(
 @pytest.mark.parametrize("entry", [NATIVE, PATH, MARKER, FINGERPRINT])
 def test_a_file_as_it_was_left_goes_on(entry: Entry) -> None:
     found = judge(entry, LEFT, LAST_WRITE)
-    assert (found.verdict, found.start, found.mark) == (Verdict.GOES_ON, 1000, MARK)
+    assert (found.verdict, found.start, found.mark) == (Verdict.CONTINUES, 1000, MARK)
 
 
 @pytest.mark.parametrize("offset", [None, 0])
@@ -68,20 +68,20 @@ def test_a_file_that_came_after_filebeats_reading_is_another(entry: Entry) -> No
 
 
 def test_a_copy_that_came_later_has_the_fingerprint_all_the_same() -> None:
-    assert judge(FINGERPRINT, replace(LEFT, born=READ + 1), LAST_WRITE).verdict is Verdict.GOES_ON
+    assert judge(FINGERPRINT, replace(LEFT, born=READ + 1), LAST_WRITE).verdict is Verdict.CONTINUES
 
 
 @BY_INODE_OR_NAME
 def test_where_the_age_is_not_known_the_lines_decide(entry: Entry) -> None:
     evidence = replace(LEFT, born=None)
-    assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.GOES_ON
+    assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.CONTINUES
     assert judge(entry, replace(evidence, line_time=None), LAST_WRITE).verdict is Verdict.UNSURE
 
 
 @BY_INODE_OR_NAME
 def test_where_lines_have_no_time_age_and_newline_decide(entry: Entry) -> None:
     evidence = replace(LEFT, line_time=None)
-    assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.GOES_ON
+    assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.CONTINUES
     assert judge(entry, replace(evidence, line_end=990), LAST_WRITE).verdict is Verdict.UNSURE
 
 
@@ -89,7 +89,7 @@ def test_where_lines_have_no_time_age_and_newline_decide(entry: Entry) -> None:
 def test_inside_a_line_it_goes_back_to_where_that_begins(entry: Entry) -> None:
     mark = mark_of(b"other bytes")
     found = judge(entry, replace(LEFT, line_end=900, mark=mark), LAST_WRITE)
-    assert (found.verdict, found.start, found.mark) == (Verdict.GOES_ON, 900, mark)
+    assert (found.verdict, found.start, found.mark) == (Verdict.CONTINUES, 900, mark)
     assert found.why.endswith("the offset is inside a line, which is read as a whole")
 
 
@@ -102,7 +102,7 @@ def test_inside_a_line_of_a_file_whose_age_is_not_known_it_is_not_sure(entry: En
 
 def test_clocks_may_differ_by_a_second() -> None:
     evidence = replace(LEFT, line_time=READ + SECOND)
-    assert judge(NATIVE, evidence, LAST_WRITE).verdict is Verdict.GOES_ON
+    assert judge(NATIVE, evidence, LAST_WRITE).verdict is Verdict.CONTINUES
     evidence = replace(LEFT, line_time=READ + SECOND + 1)
     assert judge(NATIVE, evidence, LAST_WRITE).verdict is Verdict.ANOTHER
 
@@ -110,14 +110,14 @@ def test_clocks_may_differ_by_a_second() -> None:
 def test_without_filebeats_time_its_last_write_and_the_name_serve() -> None:
     entry = replace(NATIVE, updated=None)
     evidence = replace(LEFT, born=LAST_WRITE, line_time=LAST_WRITE)
-    assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.GOES_ON
+    assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.CONTINUES
     assert judge(entry, replace(evidence, same_path=False), LAST_WRITE).verdict is Verdict.UNSURE
     later = replace(evidence, born=LAST_WRITE + 1)
     assert judge(entry, later, LAST_WRITE).verdict is Verdict.ANOTHER
 
 
 def test_by_content_alone_everything_has_to_fit() -> None:
-    assert is_of(NATIVE, replace(LEFT, born=READ + SECOND, same_path=False))
+    assert may_belong_to(NATIVE, replace(LEFT, born=READ + SECOND, same_path=False))
     assert by_content(NATIVE, LEFT).start == 1000
     for evidence in (
         replace(LEFT, reaches=False),
@@ -125,6 +125,6 @@ def test_by_content_alone_everything_has_to_fit() -> None:
         replace(LEFT, line_time=None),
         replace(LEFT, line_time=READ + 2 * SECOND),
     ):
-        assert not is_of(NATIVE, evidence)
-    assert not is_of(replace(NATIVE, offset=0), LEFT)
-    assert not is_of(replace(NATIVE, updated=None), LEFT)
+        assert not may_belong_to(NATIVE, evidence)
+    assert not may_belong_to(replace(NATIVE, offset=0), LEFT)
+    assert not may_belong_to(replace(NATIVE, updated=None), LEFT)
