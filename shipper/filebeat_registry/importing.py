@@ -14,7 +14,7 @@ from pathlib import Path
 from shipper.clock import Clock
 from shipper.config.model import Config
 from shipper.errors import RegistryError
-from shipper.filebeat_registry.live import Fingerprint
+from shipper.filebeat_registry.disk_files import Fingerprint
 from shipper.filebeat_registry.plan import Decision, Plan, make_plan
 from shipper.filebeat_registry.report import log_plan
 from shipper.filebeat_registry.store import find_store, read_store
@@ -159,11 +159,11 @@ def _records(decisions: Iterable[Decision], registry: Registry, now: float) -> I
     """A record for each file that Filebeat knew, even if its offset cannot be used: then the file
     is read from its beginning, regardless of `start_at` and `ignore_older`."""
     for decision in decisions:
-        file, judgement = decision.file, decision.judgement
+        file, result = decision.file, decision.result
         # Without a first line there is no identity, and nothing was read.
-        if judgement is None or file.identity is None:
+        if result is None or file.identity is None:
             continue
-        if file.compressed and not judgement.start:
+        if file.compressed and not result.start:
             continue  # It is decompressed and read like any other.
         yield FileRecord(
             row=registry.new_row(),
@@ -171,8 +171,8 @@ def _records(decisions: Iterable[Decision], registry: Registry, now: float) -> I
             path=file.path,
             identity=file.identity,
             inode=None if file.compressed else file.inode,
-            offset=judgement.start,
-            mark=judgement.mark if judgement.start else NO_MARK,
+            offset=result.start,
+            mark=result.mark if result.start else NO_MARK,
             updated=now,
             gone=None,
         )

@@ -11,17 +11,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from shipper.config.inputs import InputConfig
+from shipper.filebeat_registry.disk_files import DiskFile, DiskFiles, Fingerprint
 from shipper.filebeat_registry.entries import Entry, Kind, Unused, entries_of
-from shipper.filebeat_registry.judge import (
+from shipper.filebeat_registry.matching import (
     CLOCK_TOLERANCE,
-    Judgement,
-    Verdict,
+    Match,
+    MatchResult,
     already_read,
     by_content,
-    judge,
+    match_entry,
     may_belong_to,
 )
-from shipper.filebeat_registry.live import Fingerprint, LiveFile, LiveFiles
 from shipper.filebeat_registry.store import Store
 from shipper.files.filesystem import FileSystem
 
@@ -31,16 +31,16 @@ class Decision:
     """Where reading a file starts, for one input."""
 
     input_id: str
-    file: LiveFile
+    file: DiskFile
     #: The entry of the file; None if there is none, or none any more.
     entry: Entry | None
     #: None for a file that Filebeat never saw: it is a new file.
-    judgement: Judgement | None
+    result: MatchResult | None
 
     @property
     def is_certain(self) -> bool:
         """Whether duplicates are impossible."""
-        return self.judgement is None or self.judgement.verdict is not Verdict.UNSURE
+        return self.result is None or self.result.match is not Match.UNSURE
 
 
 @dataclass(slots=True)
@@ -65,12 +65,12 @@ def make_plan(
     plan = Plan(store, unused=unused)
     used: set[str] = set()
     for settings in inputs:
-        live = LiveFiles(filesystem, settings, fingerprint)
+        on_disk = DiskFiles(filesystem, settings, fingerprint)
         others = {other.id for other in inputs} - {settings.id}
         mine = [entry for entry in entries if entry.input_id not in others]
-        matching = _Matching(settings.id, mine, live, store)
+        matching = _Matching(settings.id, mine, on_disk, store)
         plan.decisions += matching.decide()
-        plan.unreadable.update(live.unreadable)
+        plan.unreadable.update(on_disk.unreadable)
         used.update(entry.key for entry in matching.used)
     lost = sum(entry.key not in used for entry in entries)
     if lost:
@@ -82,45 +82,45 @@ class _Matching:
     """Matching for one input."""
 
     def __init__(
-        self, input_id: str, entries: Sequence[Entry], live: LiveFiles, store: Store
+        self, input_id: str, entries: Sequence[Entry], on_disk: DiskFiles, store: Store
     ) -> None:
         self._input_id = input_id
         self._entries = entries
-        self._live = live
+        self._on_disk = on_disk
         self._store = store
         #: Entries with a file, regardless of the decision.
         self.used: list[Entry] = []
 
     def decide(self) -> list[Decision]:
-        accepted: dict[LiveFile, tuple[Entry, Judgement]] = {}
-        rejected: dict[LiveFile, tuple[Entry, Judgement]] = {}
+        accepted: dict[DiskFile, tuple[Entry, MatchResult]] = {}
+        rejected: dict[DiskFile, tuple[Entry, MatchResult]] = {}
         unmatched: dict[str, Entry] = {entry.key: entry for entry in self._entries}
         for file, candidates in self._candidates().items():
             for entry in candidates:
-                evidence = self._live.evidence(file, entry)
-                if evidence is None:
+                facts = self._on_disk.facts(file, entry)
+                if facts is None:
                     continue
-                judgement = judge(entry, evidence, self._store.written)
-                if judgement.verdict in (Verdict.CONTINUES, Verdict.BEGINNING):
+                result = match_entry(entry, facts, self._store.written)
+                if result.match in (Match.CONTINUE, Match.BEGINNING):
                     # Several entries: of another input, or from before a change of identity.
-                    accepted.setdefault(file, (entry, judgement))
+                    accepted.setdefault(file, (entry, result))
                     self.used.append(entry)
                     unmatched.pop(entry.key, None)
                 else:
-                    rejected.setdefault(file, (entry, judgement))
-        free = [file for file in self._live.files if file not in accepted]
+                    rejected.setdefault(file, (entry, result))
+        free = [file for file in self._on_disk.files if file not in accepted]
         accepted.update(self._by_content(free, unmatched.values()))
         decided = rejected | accepted
         self.used += [entry for entry, _ in decided.values()]
         return [
             Decision(self._input_id, file, *decided[file])
             if file in decided
-            else Decision(self._input_id, file, None, self._already_read(file))
-            for file in self._live.files
+            else Decision(self._input_id, file, None, self._shipped_gzip(file))
+            for file in self._on_disk.files
         ]
 
-    def _already_read(self, file: LiveFile) -> Judgement | None:
-        """The judgement of a gzip without an entry that was created while Filebeat ran, or None.
+    def _shipped_gzip(self, file: DiskFile) -> MatchResult | None:
+        """The result for a gzip without an entry that was created while Filebeat ran, or None.
 
         Filebeat removes the key of a deleted file, and does not read gzips unless configured: it
         has read the original file, and shipping the gzip would make duplicates.
@@ -128,12 +128,12 @@ class _Matching:
         before = file.born is not None and file.born <= self._store.written
         if not (file.compressed and before) or self._store.problems:
             return None
-        evidence = self._live.evidence(file, Entry("", "", Kind.PATH, offset=file.size, ended=True))
-        if evidence is None or not evidence.reaches or evidence.line_end != file.size:
+        facts = self._on_disk.facts(file, Entry("", "", Kind.PATH, offset=file.size, ended=True))
+        if facts is None or not facts.reaches or facts.line_end != file.size:
             return None
-        return already_read(file.size, evidence)
+        return already_read(file.size, facts)
 
-    def _candidates(self) -> dict[LiveFile, list[Entry]]:
+    def _candidates(self) -> dict[DiskFile, list[Entry]]:
         """The entries whose key matches, by file, the most likely one first."""
         at_inode: dict[int, list[Entry]] = {}
         at_path: dict[str, list[Entry]] = {}
@@ -150,7 +150,7 @@ class _Matching:
                     if entry.covered is not None:
                         of_short_files.append(entry)
         candidates = {}
-        for file in self._live.files:
+        for file in self._on_disk.files:
             fitting = [
                 entry
                 for entry in at_inode.get(file.inode.number, ())
@@ -163,18 +163,18 @@ class _Matching:
             fitting += [
                 entry
                 for entry in of_short_files
-                if entry not in digested and self._live.begins_like(file, entry)
+                if entry not in digested and self._on_disk.begins_like(file, entry)
             ]
             if fitting:
                 candidates[file] = _in_order(fitting, self._input_id)
         return candidates
 
     def _by_content(
-        self, free: Iterable[LiveFile], unmatched: Iterable[Entry]
-    ) -> dict[LiveFile, tuple[Entry, Judgement]]:
+        self, free: Iterable[DiskFile], unmatched: Iterable[Entry]
+    ) -> dict[DiskFile, tuple[Entry, MatchResult]]:
         """Matches by content, for entries without a match by key."""
-        places = {os.path.dirname(file.path) for file in self._live.files}
-        pairs: list[tuple[LiveFile, Entry, Judgement]] = []
+        places = {os.path.dirname(file.path) for file in self._on_disk.files}
+        pairs: list[tuple[DiskFile, Entry, MatchResult]] = []
         for entry in unmatched:
             # Entries of files in other directories are ignored.
             if not entry.offset or os.path.dirname(entry.source) not in places:
@@ -182,17 +182,17 @@ class _Matching:
             for file in free:
                 if file.begins is not None and file.begins > (entry.updated or 0) + CLOCK_TOLERANCE:
                     continue  # All its lines are later.
-                evidence = self._live.evidence(file, entry)
-                if evidence is not None and may_belong_to(entry, evidence):
-                    pairs.append((file, entry, by_content(entry, evidence)))
+                facts = self._on_disk.facts(file, entry)
+                if facts is not None and may_belong_to(entry, facts):
+                    pairs.append((file, entry, by_content(entry, facts)))
         found = {}
-        for file, entry, judgement in pairs:
+        for file, entry, result in pairs:
             rivals = [each for other, each, _ in pairs if other is file and each is not entry]
             copies = [other for other, each, _ in pairs if each is entry]
             # Copies of a file have the same identity.
             alike = all(other.identity == file.identity for other in copies)
             if alike and all(_yields_to(rival, entry) for rival in rivals):
-                found[file] = entry, judgement
+                found[file] = entry, result
         return found
 
 

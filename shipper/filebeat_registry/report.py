@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from shipper.errors import reason_of
-from shipper.filebeat_registry.judge import Verdict
+from shipper.filebeat_registry.matching import Match
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.logs import Log
 from shipper.logs.events import (
@@ -82,15 +82,15 @@ def print_plan_json(plan: Plan, warnings: Sequence[str], out: TextIO, *, importe
 
 
 def _as_json(decision: Decision) -> dict[str, object]:
-    entry, judgement = decision.entry, decision.judgement
+    entry, result = decision.entry, decision.result
     return {
         "path": decision.file.path,
         "input": decision.input_id,
         "filebeat_key": entry and entry.key,
         "filebeat_offset": entry and entry.offset,
         "size": decision.file.size,
-        "start": judgement and judgement.start,
-        "reason": _NEW if judgement is None else judgement.why,
+        "start": result and result.start,
+        "reason": _NEW if result is None else result.why,
     }
 
 
@@ -102,17 +102,17 @@ def log_plan(plan: Plan, log: Log) -> None:
     for path, error in sorted(plan.unreadable.items()):
         log.emit(PATH_ACCESS_FAILED, path=path, error=str(error.strerror))
     for decision in _sorted(plan):
-        if decision.judgement is None:
+        if decision.result is None:
             continue
         log.emit(
             FILEBEAT_OFFSET_IMPORTED if decision.is_certain else FILEBEAT_OFFSET_UNCERTAIN,
             path=decision.file.path,
-            offset=decision.judgement.start if _continues(decision) else 0,
+            offset=decision.result.start if _continues(decision) else 0,
             input=decision.input_id,
             filebeat_key=decision.entry and decision.entry.key,
             filebeat_offset=decision.entry and decision.entry.offset,
             size=decision.file.size,
-            reason=decision.judgement.why,
+            reason=decision.result.why,
         )
     log.emit(
         FILEBEAT_REGISTRY_IMPORTED,
@@ -126,16 +126,16 @@ def log_plan(plan: Plan, log: Log) -> None:
 
 def describe(decision: Decision) -> str:
     """The decision as text."""
-    if decision.judgement is None:
+    if decision.result is None:
         return "new file"
     if _continues(decision):
-        return f"continues at {decision.judgement.start}"
+        return f"continues at {decision.result.start}"
     return "from the beginning"
 
 
 def _continues(decision: Decision) -> bool:
-    judgement = decision.judgement
-    return judgement is not None and judgement.verdict is Verdict.CONTINUES
+    result = decision.result
+    return result is not None and result.match is Match.CONTINUE
 
 
 def _sorted(plan: Plan) -> Iterator[Decision]:
@@ -143,7 +143,7 @@ def _sorted(plan: Plan) -> Iterator[Decision]:
 
 
 def _row(decision: Decision) -> tuple[str, ...]:
-    entry, judgement = decision.entry, decision.judgement
+    entry, result = decision.entry, decision.result
     offset = "" if entry is None else "none" if entry.offset is None else str(entry.offset)
     return (
         _shown(decision.file.path),
@@ -151,7 +151,7 @@ def _row(decision: Decision) -> tuple[str, ...]:
         offset,
         str(decision.file.size),
         describe(decision),
-        _NEW if judgement is None else judgement.why,
+        _NEW if result is None else result.why,
     )
 
 

@@ -244,7 +244,7 @@ def test_an_input_without_rules_has_no_filter() -> None:
 
 def test_a_rule_without_globs_is_no_rule() -> None:
     for rule in (EventRule, ExcludeRule):
-        with pytest.raises(ValueError, match="it has no globs"):
+        with pytest.raises(ValueError, match="the rule has no globs"):
             rule()
 
 

@@ -193,8 +193,8 @@ class TestAFileThatIsStillThere:
         world.filebeat.read(path, 2 * len(line))
         decision = world.decision(path)
         assert describe(decision) == f"continues at {2 * len(line)}"
-        assert decision.judgement is not None
-        assert decision.judgement.why.startswith("the line before the offset is older")
+        assert decision.result is not None
+        assert decision.result.why.startswith("the line before the offset is older")
 
     def test_by_the_inode_alone(self, world: World) -> None:
         offset = world.write(20)

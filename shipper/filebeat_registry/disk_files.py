@@ -15,7 +15,7 @@ import msgspec
 
 from shipper.config.inputs import InputConfig
 from shipper.filebeat_registry.entries import Entry
-from shipper.filebeat_registry.judge import Evidence
+from shipper.filebeat_registry.matching import FileFacts
 from shipper.files.archive import window
 from shipper.files.compressed import SUFFIX
 from shipper.files.discovery import scan
@@ -42,7 +42,7 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveFile:
+class DiskFile:
     """A log file, or a gzip of one."""
 
     path: str
@@ -62,7 +62,7 @@ class _Line(msgspec.Struct):
     time: str = ""
 
 
-class LiveFiles:
+class DiskFiles:
     """The files of one input."""
 
     def __init__(
@@ -86,7 +86,7 @@ class LiveFiles:
             }
             self.files += self._read_files(alone, compressed=True)
 
-    def begins_like(self, file: LiveFile, entry: Entry) -> bool:
+    def begins_like(self, file: DiskFile, entry: Entry) -> bool:
         """Whether it begins like the short file of an entry; False if it cannot be read."""
         if entry.covered is None or not _FEWEST <= entry.covered <= _MOST:
             return False
@@ -99,16 +99,16 @@ class LiveFiles:
             )
         return False
 
-    def evidence(self, file: LiveFile, entry: Entry) -> Evidence | None:
+    def facts(self, file: DiskFile, entry: Entry) -> FileFacts | None:
         """The evidence for an entry; None if the file cannot be read, or was replaced."""
         try:
             with self._opened(file) as content:
-                return _evidence(content, file, entry)
+                return _facts(content, file, entry)
         except OSError as error:
             self.unreadable[file.path] = error
             return None
 
-    def _read_files(self, found: dict[Inode, str], *, compressed: bool) -> list[LiveFile]:
+    def _read_files(self, found: dict[Inode, str], *, compressed: bool) -> list[DiskFile]:
         files = []
         for inode, path in found.items():
             try:
@@ -121,7 +121,7 @@ class LiveFiles:
                     born = self._filesystem.born(content.descriptor)
                     digest, begins = self._digest(content), _time_of_first(content)
                     files.append(
-                        LiveFile(path, inode, size, born, identity, digest, begins, compressed)
+                        DiskFile(path, inode, size, born, identity, digest, begins, compressed)
                     )
             except FileNotFoundError:
                 continue
@@ -134,7 +134,7 @@ class LiveFiles:
         return hashlib.sha256(head).hexdigest() if len(head) == self._fingerprint.length else ""
 
     @contextmanager
-    def _opened(self, file: LiveFile) -> Iterator["_Content"]:
+    def _opened(self, file: DiskFile) -> Iterator["_Content"]:
         with self._opened_at(file.path, compressed=file.compressed) as content:
             if self._filesystem.facts(content.descriptor).inode != file.inode:
                 raise FileNotFoundError(file.path)
@@ -176,7 +176,7 @@ class _Content:
         return int.from_bytes(self.filesystem.peek(self.descriptor, 4, max(0, size - 4)), "little")
 
 
-def _evidence(content: _Content, file: LiveFile, entry: Entry) -> Evidence:
+def _facts(content: _Content, file: DiskFile, entry: Entry) -> FileFacts:
     offset = entry.offset or 0
     begin, before, follows, cut = 0, b"", False, 0
     for size in _WINDOWS:
@@ -191,7 +191,7 @@ def _evidence(content: _Content, file: LiveFile, entry: Entry) -> Evidence:
         if not begin or before.rfind(b"\n", 0, max(0, cut - 1)) >= 0:
             break
     whole_lines = before[:cut]
-    return Evidence(
+    return FileFacts(
         born=file.born,
         same_path=os.fsencode(file.path).decode("utf-8", "replace") == entry.source,
         reaches=len(before) == offset - begin,
