@@ -4,6 +4,6 @@
                                    +-> plan -> importing -> shipper's registry
     disk_files -> matching --------+
 
-Nothing of Filebeat's is ever written to. What cannot be proved is read from its beginning, and that
-is said.
+Filebeat's files are only read. A file is read from its beginning if its offset cannot be proved;
+the report shows this.
 """

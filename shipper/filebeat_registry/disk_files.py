@@ -1,7 +1,7 @@
-"""The files that are there now, as far as deciding about them asks for it: their digests, and what
-stands before an offset. Gzips of rotated logs are looked into.
+"""Reads the log files on the disk as needed for the import: digests, and the line before an offset.
+Also reads gzips of rotated logs.
 
-It blocks on the disk: the daemon calls it from a worker thread, before anything is followed.
+It blocks: the daemon calls it in a worker thread, before files are read.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of, mark_of
 
-#: How much before an offset is searched for the line that ends there, in bytes: first little, and
-#: more only if it is long.
+#: Bytes before an offset in which to search the beginning of the last line; the larger window is
+#: for long lines.
 _WINDOWS = (64 * 1024, 64 * 1024**2)
 
-#: A digest of fewer bytes than this says too little; so does Filebeat (`min`, in bytes).
+#: Minimum bytes of a digest, as in Filebeat (`min`).
 _FEWEST = 64
 _MOST = 64 * 1024
 
@@ -35,7 +35,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Which bytes of a file Filebeat's fingerprint is of (`prospector.scanner.fingerprint`)."""
+    """The bytes that Filebeat's fingerprint covers (`prospector.scanner.fingerprint`)."""
 
     offset: int = 0
     length: int = 1024
@@ -43,17 +43,17 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class DiskFile:
-    """One file."""
+    """A log file, or a gzip of one."""
 
     path: str
     inode: Inode
-    #: In bytes; of a gzip, what it says is in it (modulo 2**32).
+    #: In bytes; for a gzip, the uncompressed size in its trailer (modulo 2**32).
     size: int
     born: int | None
     identity: Identity | None
-    #: Filebeat's fingerprint; empty for a file that is too short for one.
+    #: Filebeat's fingerprint; empty if the file is too short.
     digest: str
-    #: The time of its first line, in itself; None if that has none.
+    #: The event time of its first line; None if it has none.
     begins: int | None
     compressed: bool
 
@@ -70,29 +70,29 @@ class DiskFiles:
     ) -> None:
         self._filesystem = filesystem
         self._fingerprint = fingerprint
-        #: What could not be looked at: the path, and why.
+        #: Errors by path.
         self.unreadable: dict[str, OSError] = {}
         found = scan(filesystem, settings.paths, (*settings.exclude, f"*{SUFFIX}"))
         self.unreadable.update(found.unreadable)
-        self.files = self._look(found.found, compressed=False)
+        self.files = self._read_files(found.found, compressed=False)
         if settings.compressed:
             patterns = [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in settings.paths]
             gzips = scan(filesystem, patterns, settings.exclude).found
-            # As long as the file itself is there, nobody reads its gzip.
+            # A gzip is not read while the original file exists.
             alone = {
                 inode: path
                 for inode, path in gzips.items()
                 if not os.path.exists(path.removesuffix(SUFFIX))
             }
-            self.files += self._look(alone, compressed=True)
+            self.files += self._read_files(alone, compressed=True)
 
     def begins_like(self, file: DiskFile, entry: Entry) -> bool:
-        """Whether it begins like a short file that an entry is of; False if it cannot be read."""
+        """Whether it begins like the short file of an entry; False if it cannot be read."""
         if entry.covered is None or not _FEWEST <= entry.covered <= _MOST:
             return False
         with suppress(OSError), self._opened(file) as content:
             head = content.read(self._fingerprint.offset, entry.covered)
-            # Which of the two depends on the version.
+            # The form depends on the version of Filebeat.
             forms = (head, head.hex().encode())
             return len(head) == entry.covered and any(
                 hashlib.sha256(form).hexdigest() == entry.value for form in forms
@@ -100,22 +100,22 @@ class DiskFiles:
         return False
 
     def facts(self, file: DiskFile, entry: Entry) -> FileFacts | None:
-        """What it shows for an entry; None if it cannot be read, or is another file by now."""
+        """The evidence for an entry; None if the file cannot be read, or was replaced."""
         try:
             with self._opened(file) as content:
-                return _evidence(content, file, entry)
+                return _facts(content, file, entry)
         except OSError as error:
             self.unreadable[file.path] = error
             return None
 
-    def _look(self, found: dict[Inode, str], *, compressed: bool) -> list[DiskFile]:
+    def _read_files(self, found: dict[Inode, str], *, compressed: bool) -> list[DiskFile]:
         files = []
         for inode, path in found.items():
             try:
                 with self._opened_at(path, compressed=compressed) as content:
                     facts = self._filesystem.facts(content.descriptor)
                     if facts.inode != inode:
-                        continue  # It was rotated since; it is new to us as well as to Filebeat.
+                        continue  # Rotated since the scan: the new file is unknown to Filebeat.
                     identity = identity_of(content.read(0, HEAD_BYTES), final=compressed)
                     size = content.length(facts.size)
                     born = self._filesystem.born(content.descriptor)
@@ -151,14 +151,14 @@ class DiskFiles:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What is in an open file, unpacked if it is a gzip."""
+    """The content of an open file, decompressed if it is a gzip."""
 
     filesystem: FileSystem
     descriptor: int
     compressed: bool
 
     def read(self, offset: int, count: int) -> bytes:
-        """`count` bytes from `offset` on, fewer at the end."""
+        """`count` bytes from `offset`; fewer at the end."""
         if self.compressed:
             return window(self.descriptor, offset, count)
         found = bytearray()
@@ -170,24 +170,24 @@ class _Content:
         return bytes(found)
 
     def length(self, size: int) -> int:
-        """How long it is; `size`: of the file itself."""
+        """Length of the content; `size`: size of the file."""
         if not self.compressed:
             return size
         return int.from_bytes(self.filesystem.peek(self.descriptor, 4, max(0, size - 4)), "little")
 
 
-def _evidence(content: _Content, file: DiskFile, entry: Entry) -> FileFacts:
+def _facts(content: _Content, file: DiskFile, entry: Entry) -> FileFacts:
     offset = entry.offset or 0
     begin, before, follows, cut = 0, b"", False, 0
     for size in _WINDOWS:
         begin = max(0, offset - size)
-        # One byte more: whether anything follows.
+        # One byte more, to see whether anything follows.
         found = content.read(begin, offset - begin + 1)
         before, follows = found[: offset - begin], len(found) > offset - begin
-        # A last line without a newline is complete where nothing will follow.
+        # A last line without a newline is complete if the file cannot grow.
         ended = entry.ended and not follows
         cut = len(before) if ended else before.rfind(b"\n") + 1
-        # The line has to be here as a whole.
+        # The window must contain the whole line.
         if not begin or before.rfind(b"\n", 0, max(0, cut - 1)) >= 0:
             break
     whole_lines = before[:cut]
@@ -195,7 +195,7 @@ def _evidence(content: _Content, file: DiskFile, entry: Entry) -> FileFacts:
         born=file.born,
         same_path=os.fsencode(file.path).decode("utf-8", "replace") == entry.source,
         reaches=len(before) == offset - begin,
-        # Where no line begins for that long, nothing is known.
+        # Without a beginning of a line in the window, nothing is known.
         line_end=begin + cut if cut or not begin else 0,
         mark=mark_of(whole_lines),
         line_time=_time_of_last(whole_lines, is_all=begin == 0),
@@ -208,8 +208,8 @@ def _time_of_first(content: _Content) -> int | None:
 
 
 def _time_of_last(lines: bytes, *, is_all: bool) -> int | None:
-    """The time of the last line, in nanoseconds since the Unix epoch; None if it has none, or does
-    not begin here. `is_all`: nothing is before."""
+    """The time of the last line, in nanoseconds since the Unix epoch; None if it has none, or
+    begins before `lines`. `is_all`: `lines` starts at the beginning of the file."""
     lines = lines.rstrip(b"\r\n")
     start = lines.rfind(b"\n") + 1
     if not lines or (start == 0 and not is_all):

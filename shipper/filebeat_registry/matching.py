@@ -1,17 +1,16 @@
-"""Whether a file is the one that Filebeat's registry speaks of, and where it goes on: plain
-functions over what is known of both.
+"""Decides whether an entry of Filebeat's registry belongs to a file, and where the file continues.
+Pure functions.
 
-The kernel gives the inode of a deleted file to the next one, a copied log is cut to nothing and
-filled again, a name is used again: a key that fits and an offset that is not past the end prove
-nothing. What does:
+A matching key, and an offset within the file, prove nothing: inodes and names are reused, and
+copytruncate empties and refills a file. The following is evidence:
 
-- Filebeat writes down when it read the last acknowledged line, and had the file open then. A file
-  that came into being after that is another one; one that did before has kept its inode since.
-- Tetragon's lines have their own time. If the line that ends at the offset is later than that, the
-  content is another one.
-- A fingerprint is of the content itself.
+- Filebeat records when it read the last acknowledged line, and had the file open at that time. A
+  file that was created later is another one; an older file has kept its inode since.
+- Tetragon's lines have a time. If the line that ends at the offset is later than Filebeat's
+  reading, the content is another one.
+- A fingerprint is a digest of the content.
 
-What is neither proved nor disproved is read from its beginning: a line twice is better than none.
+A file without proof is read from its beginning: a duplicate is better than a loss.
 """
 
 from dataclasses import dataclass
@@ -20,45 +19,45 @@ from enum import Enum
 from shipper.filebeat_registry.entries import Entry, Kind
 from shipper.files.identity import NO_MARK, Mark
 
-#: How much later than Filebeat's reading a line may say it is, in nanoseconds: an event's time is
-#: computed from the kernel's clock, and the file's from one that ticks every few milliseconds.
+#: A line's time may be this much later than Filebeat's reading, in nanoseconds: the clocks of
+#: events and of the file system differ.
 CLOCK_TOLERANCE = 1_000_000_000
 
 
 class Match(Enum):
-    """How an entry of Filebeat's and a file belong together."""
+    """The relation of an entry of Filebeat to a file."""
 
-    #: It is of this file: nothing before the offset is read.
+    #: It belongs to the file, which continues at the offset.
     CONTINUE = "continue"
-    #: It is of this file, of which nothing is acknowledged.
+    #: It belongs to the file; nothing is acknowledged.
     BEGINNING = "beginning"
-    #: It is of another file, or of what was in this one before.
+    #: It belongs to another file, or to earlier content of this one.
     OTHER_FILE = "other file"
-    #: That cannot be told.
+    #: There is no proof.
     UNSURE = "unsure"
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is known of a file, for one entry."""
+    """Facts of a file for one entry."""
 
-    #: When it came into being (nanoseconds since the Unix epoch); None if that is not known.
+    #: Creation time (nanoseconds since the Unix epoch); None if unknown.
     born: int | None
-    #: Whether it stands where Filebeat saw it last.
+    #: Whether it has the last path that Filebeat saw.
     same_path: bool
-    #: Whether it has as many bytes as are acknowledged.
+    #: Whether it has at least the acknowledged bytes.
     reaches: bool
-    #: The offset, if a line ends there, else where the line begins that it is in the middle of.
+    #: The offset, if a line ends there; otherwise the beginning of the line around it.
     line_end: int
-    #: Of that place.
+    #: The mark at `line_end`.
     mark: Mark
-    #: The time of the line that ends there, in itself; None if it has none.
+    #: The event time of the line that ends there; None if it has none.
     line_time: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class MatchResult:
-    """What becomes of it, and why."""
+    """The result for a file, and the reason."""
 
     match: Match
     start: int
@@ -67,40 +66,44 @@ class MatchResult:
 
 
 def match_entry(entry: Entry, facts: FileFacts, last_write: int) -> MatchResult:
-    """What an entry whose key fits a file is to it.
+    """Matches an entry with a file that has its key.
 
-    `last_write`: when Filebeat wrote to its registry last (nanoseconds since the Unix epoch).
+    `last_write`: last write to Filebeat's registry (nanoseconds since the Unix epoch).
     """
     if not entry.offset:
         return _at_beginning(Match.BEGINNING, "Filebeat has no acknowledged offset for it")
     if not facts.reaches:
         return _other_file("shorter than Filebeat's offset: truncated or replaced")
-    # Nothing of it can have been read later than that.
+    # Filebeat cannot have read any of it later.
     read_until = last_write if entry.updated is None else entry.updated
     fits = facts.line_time is not None and facts.line_time <= read_until + CLOCK_TOLERANCE
     if facts.line_time is not None and not fits:
         return _other_file("the line before the offset is newer than Filebeat's last read")
     if entry.kind is Kind.FINGERPRINT:
-        return _on(entry, facts, "the fingerprint matches")
+        return _continue(entry, facts, "the fingerprint matches")
     if facts.born is not None and facts.born > read_until:
         return _other_file("created after Filebeat's last read: the inode or the path was reused")
     if entry.updated is None and not facts.same_path:
         return _unsure("Filebeat stored no time, and the path has changed")
     at_line_end = facts.line_end == entry.offset
-    # A copy of a log that took the inode of another has old lines, too, but not that end there.
+    # A copy that reuses an inode has old lines too, but none that ends at the offset.
     if fits and (at_line_end or facts.born is not None):
-        return _on(entry, facts, "the line before the offset is older than Filebeat's last read")
+        return _continue(
+            entry, facts, "the line before the offset is older than Filebeat's last read"
+        )
     if not at_line_end:
         return _unsure("no line ends at the offset, and a time to compare is missing")
     if facts.born is None:
         return _unsure("neither its creation time nor the time of its lines is known")
-    return _on(entry, facts, "created before Filebeat's last read, and a line ends at the offset")
+    return _continue(
+        entry, facts, "created before Filebeat's last read, and a line ends at the offset"
+    )
 
 
-def is_of(entry: Entry, facts: FileFacts) -> bool:
-    """Whether a file whose key does not fit may be the one: a copy, one that was compressed, or one
-    whose inode or device is another now. A line has to end exactly at the offset, and to be older
-    than Filebeat's reading."""
+def may_belong_to(entry: Entry, facts: FileFacts) -> bool:
+    """Whether an entry may belong to a file with another key: a copy, a compressed file, or one
+    with a new inode or device. A line must end exactly at the offset, and be older than Filebeat's
+    reading."""
     return (
         bool(entry.offset)
         and entry.updated is not None
@@ -112,17 +115,19 @@ def is_of(entry: Entry, facts: FileFacts) -> bool:
 
 
 def by_content(entry: Entry, facts: FileFacts) -> MatchResult:
-    """The result of a file that is the only one which `is_of` is true of."""
-    return _on(entry, facts, "found by content: a line with a matching time ends at the offset")
+    """The result for the only file for which `may_belong_to` is true."""
+    return _continue(
+        entry, facts, "found by content: a line with a matching time ends at the offset"
+    )
 
 
-def done(size: int, facts: FileFacts) -> MatchResult:
-    """The result of a gzip that was made while Filebeat ran: nothing of it is read."""
+def already_read(size: int, facts: FileFacts) -> MatchResult:
+    """The result for a gzip that was created while Filebeat ran: nothing of it is read."""
     why = "compressed while Filebeat was running, which had shipped it"
     return MatchResult(Match.CONTINUE, size, facts.mark, why)
 
 
-def _on(entry: Entry, facts: FileFacts, why: str) -> MatchResult:
+def _continue(entry: Entry, facts: FileFacts, why: str) -> MatchResult:
     if facts.line_end != entry.offset:
         why = f"{why}; the offset is inside a line, which is read as a whole"
     return MatchResult(Match.CONTINUE, facts.line_end, facts.mark, why)

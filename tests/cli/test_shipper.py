@@ -22,7 +22,7 @@ from shipper.config.load import SEARCH_PATHS
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity, Mark
 from shipper.files.registry import FileRecord, Registry
-from shipper.output.dead_letter import DeadLetter, line_of
+from shipper.output.dead_letter import DeadLetter, encode_dead_letter
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import PATIENCE
@@ -771,7 +771,7 @@ class TestDeadLetters:
         directory = Path(config["data_dir"])
         directory.mkdir()
         dead_letter = DeadLetter(1.0, 400, "no such field [7]", "id", "/a", 0, "x")
-        (directory / "dead-letter.ndjson").write_bytes(line_of(dead_letter))
+        (directory / "dead-letter.ndjson").write_bytes(encode_dead_letter(dead_letter))
         path = write(tmp_path, config)
         done = run("deadletter", "replay", "--dry-run", "--json", "-c", path)
         assert (done.returncode, done.stderr) == (0, "")
@@ -820,7 +820,7 @@ class TestDeadLetters:
         directory = Path(config["data_dir"])
         directory.mkdir()
         dead_letter = DeadLetter(1.0, 400, "no", "id", "/a", 0, "x" * 1000)
-        (directory / "dead-letter.ndjson").write_bytes(line_of(dead_letter) * 1000)
+        (directory / "dead-letter.ndjson").write_bytes(encode_dead_letter(dead_letter) * 1000)
         reading, writing = os.pipe()
         os.close(reading)
         path = write(tmp_path, config)

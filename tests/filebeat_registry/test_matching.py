@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from shipper.filebeat_registry.entries import Entry, Kind
-from shipper.filebeat_registry.matching import FileFacts, Match, by_content, is_of, match_entry
+from shipper.filebeat_registry.matching import (
+    FileFacts,
+    Match,
+    by_content,
+    match_entry,
+    may_belong_to,
+)
 from shipper.files.identity import NO_MARK, mark_of
 
 SECOND = 1_000_000_000
@@ -119,7 +125,7 @@ def test_without_filebeats_time_its_last_write_and_the_name_serve() -> None:
 
 
 def test_by_content_alone_everything_has_to_fit() -> None:
-    assert is_of(NATIVE, replace(LEFT, born=READ + SECOND, same_path=False))
+    assert may_belong_to(NATIVE, replace(LEFT, born=READ + SECOND, same_path=False))
     assert by_content(NATIVE, LEFT).start == 1000
     for facts in (
         replace(LEFT, reaches=False),
@@ -127,6 +133,6 @@ def test_by_content_alone_everything_has_to_fit() -> None:
         replace(LEFT, line_time=None),
         replace(LEFT, line_time=READ + 2 * SECOND),
     ):
-        assert not is_of(NATIVE, facts)
-    assert not is_of(replace(NATIVE, offset=0), LEFT)
-    assert not is_of(replace(NATIVE, updated=None), LEFT)
+        assert not may_belong_to(NATIVE, facts)
+    assert not may_belong_to(replace(NATIVE, offset=0), LEFT)
+    assert not may_belong_to(replace(NATIVE, updated=None), LEFT)
