@@ -1,5 +1,4 @@
-"""Speed, CPU and memory of the real daemon, beside the floor and the peers, in one run.
+"""Benchmarks: speed, CPU and memory of the daemon, compared with the floor and with other shippers.
 
-A figure means something beside another one of the same run on the same machine: what is reported,
-and held against a target, are ratios.
+Figures are comparable only within a run on one machine. So reports and targets are ratios.
 """

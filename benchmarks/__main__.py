@@ -1,4 +1,4 @@
-"""`./dev bench`: runs everything, prints the table, and says which targets are met.
+"""`./dev bench`: runs the benchmark, prints the table and the targets.
 
 `./dev bench concurrency` is another benchmark: see `benchmarks/concurrency.py`.
 """
@@ -26,17 +26,17 @@ from benchmarks.report import Idle, Many, Row, report, report_ecs, report_guide
 from shipper.demo.process import free_port
 
 _IDLE_SECONDS = 20.0
-# Until files count as quiet, and their links are gone.
+# Seconds until files count as inactive, and their retention links are removed.
 _SETTLE_SECONDS = 8.0
 _MANY_FILES = 2_000
 
-#: Where a checkout's neighbour may have the peers' binaries.
+#: Optional directory with the binaries of other shippers.
 _PEERS = Path(__file__).resolve().parents[2] / "shared" / "lab" / "peers"
 
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """The receiver, as it is asked from here."""
+    """A client of the receiver."""
 
     port: int
 
@@ -122,7 +122,7 @@ def _run(options: argparse.Namespace, directory: Path) -> int:
                 found.append(shipper(logs, sink.url, state / "ecs", _free_address(), "ecs"))
             else:
                 found += peers(options.peers, logs, sink.url, state)
-            # Interleaved: what else the machine does meanwhile meets all of them.
+            # Interleaved, so that other load on the machine affects all of them.
             floor = (sys.executable, "-m", "benchmarks.floor", str(logs / "tetragon.log"))
             rows.setdefault("floor", []).append(cost_of(floor, state / "floor.log"))
             for contestant in found:
@@ -147,7 +147,7 @@ def _ship(contestant: Contestant, sink: Sink, events: int, log: Path) -> Cost:
 
 
 def _idle(sink: Sink, directory: Path) -> Idle:
-    """A node where nothing happens: how soon the first line is there, and what waiting costs."""
+    """An idle node: time to the first line, and CPU."""
     logs = directory / "idle-logs"
     logs.mkdir()
     write_corpus(logs / "tetragon.log", 100)
@@ -166,7 +166,7 @@ def _idle(sink: Sink, directory: Path) -> Idle:
 
 
 def _many(sink: Sink, directory: Path, rss_of_one: int) -> Many:
-    """A node with very many files, in which nothing happens."""
+    """An idle node with very many files."""
     logs = directory / "many-logs"
     logs.mkdir()
     for number in range(_MANY_FILES):
@@ -181,7 +181,7 @@ def _many(sink: Sink, directory: Path, rss_of_one: int) -> Many:
 
 
 def _cpu_while_waiting(process: Running) -> float:
-    """The share of a core that is used once everything has settled."""
+    """The share of a core that an idle process uses."""
     time.sleep(_SETTLE_SECONDS)
     before = process.cpu_seconds()
     time.sleep(_IDLE_SECONDS)

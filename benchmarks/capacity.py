@@ -1,12 +1,12 @@
-"""A bulk receiver of limited capacity: so many requests are worked on at once, so many wait, and
-what comes besides is answered 429. Work is sleeping, so it costs next to no CPU.
+"""A bulk receiver of limited capacity: WORKERS concurrent requests, QUEUE waiting ones, and 429 for
+all others. Processing is simulated by sleeping, so it takes little CPU.
 
     python -m benchmarks.capacity WORKERS QUEUE SECONDS EVENTS    prints the port it listens on
 
-A request of EVENTS documents takes SECONDS, a smaller one less. Shippers are told apart by the
-first part of the path: `http://127.0.0.1:PORT/NAME` is the host of the one called NAME.
+A request of EVENTS documents takes SECONDS, a smaller one less. The first part of the path names
+the shipper: `http://127.0.0.1:PORT/NAME` is the host of the shipper NAME.
 
-    GET /tallies   {NAME: [documents taken, requests rejected], ...}
+    GET /tallies   {NAME: [accepted documents, rejected requests], ...}
 """
 
 import asyncio
@@ -18,20 +18,20 @@ from dataclasses import dataclass
 from aiohttp import web
 from isal import isal_zlib
 
-#: Of the time that a request of the full size takes, what even the smallest one does.
+#: Fixed share of the duration, independent of the size.
 _FIXED = 0.1
 
 
 @dataclass(slots=True)
-class ReplayResult:
-    """What one shipper has got through."""
+class Tally:
+    """Counts of one shipper."""
 
     events: int = 0
     rejected: int = 0
 
 
 class Capacity:
-    """Works requests off."""
+    """Processes requests."""
 
     def __init__(self, workers: int, queue: int, seconds: float, events: int) -> None:
         self._workers = asyncio.Semaphore(workers)
@@ -39,7 +39,7 @@ class Capacity:
         self._seconds = seconds
         self._full = events
         self._inside = 0
-        self._tallies: dict[str, ReplayResult] = {}
+        self._tallies: dict[str, Tally] = {}
 
     def application(self) -> web.Application:
         """The HTTP application."""
@@ -51,7 +51,7 @@ class Capacity:
 
     async def _bulk(self, request: web.Request) -> web.Response:
         payload = isal_zlib.decompress(await request.read(), zlib.MAX_WBITS | 16)
-        tally = self._tallies.setdefault(request.match_info["name"], ReplayResult())
+        tally = self._tallies.setdefault(request.match_info["name"], Tally())
         if self._inside >= self._room:
             tally.rejected += 1
             return web.json_response(

@@ -1,8 +1,8 @@
-"""`./dev bench concurrency`: real daemons and a receiver of limited capacity, with fixed numbers of
-requests at once and with the adaptive one; then three adaptive daemons that share the receiver.
+"""`./dev bench concurrency`: daemons with a receiver of limited capacity, with fixed and adaptive
+concurrency; then three adaptive daemons that share the receiver.
 
-Returns 1 if a target is missed: as fast as the best fixed number but for a tenth, a tenth of the
-rejections of the largest, and three whose shares differ by a fifth at the most.
+Targets: 90 % of the speed of the best fixed number, a tenth of the rejections of the largest, and
+shares of three daemons that differ by a fifth at most.
 """
 
 import argparse
@@ -25,17 +25,17 @@ from benchmarks.measure import FailedRunError, Running, running
 _FIXED = (1, 2, 4, 8, 16, 32)
 _MOST = _FIXED[-1]
 
-#: About 1600 events a second: little CPU for the receiver and the daemons. A fixed 32 is rejected,
-#: and there is some queue, as in front of the write threads of a real cluster.
+#: About 1600 events a second: little CPU for the receiver and the daemons. A fixed 32 gets
+#: rejections, and there is a queue, as in a real cluster.
 _WORKERS, _QUEUE, _SECONDS, _EVENTS = 12, 16, 0.12, 16
 
-#: The daemon reads blocks of that size, so that a request has `_EVENTS` of these lines.
+#: The daemon reads blocks of `_BLOCK` bytes, so a request has `_EVENTS` lines of `_LINE` bytes.
 _LINE, _BLOCK = 64, 1024
 
-#: Until a daemon has started and found its limit, and how long it is then looked at, in seconds.
+#: Seconds until a daemon has found its limit, and seconds of measuring.
 _WARM_UP, _WATCHED = 4.0, 10.0
 _APART, _TOGETHER, _WATCHED_TOGETHER = 4.0, 15.0, 60.0
-#: More than any of them gets through.
+#: More lines than any of them can deliver.
 _LINES_OF_ONE, _LINES_OF_THREE = 60_000, 120_000
 
 _SPEED, _REJECTIONS, _SHARES = 0.9, 0.1, 0.8
@@ -43,7 +43,7 @@ _SPEED, _REJECTIONS, _SHARES = 0.9, 0.1, 0.8
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How it went with one setting."""
+    """The result of one setting."""
 
     name: str
     events_per_second: float
@@ -52,12 +52,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """The receiver, as it is asked from here."""
+    """A client of the receiver."""
 
     port: int
 
     def tally(self, name: str) -> tuple[int, int]:
-        """Documents taken and requests rejected of the shipper of that name."""
+        """Accepted documents and rejected requests of a shipper."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", "/tallies")
@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> int:
 
 
 def report(rows: list[Row], together: list[Row], stream: TextIO) -> int:
-    """Prints the tables and the verdicts; the last of `rows` is the adaptive one."""
+    """Prints the tables and the targets; the last of `rows` is the adaptive one."""
     capacity = _WORKERS * _EVENTS / _SECONDS
     stream.write(
         f"{_WORKERS} requests are worked on at once and {_QUEUE} wait; one of {_EVENTS} events "
@@ -147,7 +147,7 @@ def _together(directory: Path) -> list[Row]:
 
 
 def _watch(receiver: Receiver, title: str, names: list[str], seconds: float) -> list[Row]:
-    """Rejections count from the daemon's start, events while it is watched."""
+    """Rejections are counted from the daemon's start, events during the measurement."""
     began = time.monotonic()
     before = [receiver.tally(name)[0] for name in names]
     time.sleep(seconds)

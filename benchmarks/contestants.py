@@ -1,4 +1,4 @@
-"""Who is measured: shipper as it is run in production, and the peers where their binaries are."""
+"""The shippers that are measured: shipper as in production, and others if their binaries exist."""
 
 import sys
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-#: Elastic's guide for Tetragon, which the tests run as it is.
+#: The filebeat.yml of Elastic's guide for Tetragon, unchanged.
 _GUIDE = Path(__file__).resolve().parents[1] / "tests" / "data" / "filebeat.yml"
 
 _FILEBEAT = "import sys; from shipper.cli.filebeat import entry; sys.exit(entry())"
@@ -14,14 +14,14 @@ _FILEBEAT = "import sys; from shipper.cli.filebeat import entry; sys.exit(entry(
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A shipper, and how it is started."""
+    """A shipper and its command."""
 
     name: str
     command: tuple[str, ...]
 
 
 def shipper(logs: Path, url: str, state: Path, admin: str, form: str = "raw") -> Contestant:
-    """Ours, with everything on: registry, ids, gzip, full documents, metrics."""
+    """shipper with all features: registry, ids, gzip, full documents, metrics."""
     state.mkdir(parents=True)
     config = {
         "inputs": [{"id": "tetragon", "paths": [f"{logs}/*.log"], "format": form}],
@@ -36,7 +36,7 @@ def shipper(logs: Path, url: str, state: Path, admin: str, form: str = "raw") ->
 
 
 def guide(logs: Path, url: str, state: Path, admin: str) -> Contestant:
-    """Ours in Filebeat's place: its command line, and the guide's file with places of ours."""
+    """shipper in place of Filebeat: its command line, and the guide's file with other paths."""
     state.mkdir(parents=True)
     host, _, port = admin.rpartition(":")
     settings = (
@@ -53,7 +53,7 @@ def guide(logs: Path, url: str, state: Path, admin: str) -> Contestant:
 
 
 def peers(directory: Path, logs: Path, url: str, state: Path) -> list[Contestant]:
-    """The peers of which `directory` holds a script `run-NAME.sh GLOB URL STATE_DIRECTORY`."""
+    """Other shippers: those with a script `run-NAME.sh GLOB URL STATE_DIRECTORY` in `directory`."""
     return [
         Contestant(name, (str(script), f"{logs}/*.log", url, str(state / name)))
         for name in ("vector", "fluent-bit")

@@ -1,4 +1,4 @@
-"""The log that all contestants ship: numbered Tetragon events of every type, in one flat file."""
+"""The log that all shippers read: numbered Tetragon events of every type, in one file."""
 
 import random
 import time
@@ -6,15 +6,15 @@ from pathlib import Path
 
 from shipper.demo.events import EventSource
 
-#: So many events are made, which is slow; the rest repeats them with other numbers. Compression
-#: does not notice: its window holds 16 of them.
+#: Number of different events, as generating them is slow; the rest repeats them with other numbers.
+#: That does not affect compression: its window has 16 of them.
 _DISTINCT = 4_000
 
 _FIRST = b"--seq=000000000"
 
 
 def write_corpus(path: Path, events: int) -> int:
-    """Writes that many events; returns the file's size in bytes."""
+    """Writes this number of events; returns the file's size in bytes."""
     source = EventSource(random.Random(1))
     now = time.time_ns()
     lines = [source.line(0, now + 1000 * number) for number in range(_DISTINCT)]

@@ -1,4 +1,4 @@
-"""The floor: what must be done with every line at the least, in one loop, and nothing else.
+"""The floor: the minimum processing of every line, in one loop.
 
 Each block of lines is validated as JSON (msgspec), each line escaped as a JSON string (orjson), and
 the result compressed (ISA-L, level 1). No documents, ids, requests, or offsets.
@@ -24,7 +24,7 @@ class _Event(msgspec.Struct, gc=False):
 
 
 def run(path: str) -> int:
-    """Works the file off; returns how many bytes are left of it when compressed."""
+    """Processes the file; returns its compressed size in bytes."""
     decode = msgspec.json.Decoder(_Event).decode_lines
     dumps = orjson.dumps
     packed = body = 0

@@ -1,4 +1,4 @@
-"""What a process cost: its CPU time, its peak memory, from outside and to the end."""
+"""Measures processes from outside: CPU time and peak memory until their exit."""
 
 import os
 import signal
@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Nothing that is measured takes longer, in seconds.
+#: Timeout of a measurement, in seconds.
 _PATIENCE = 300.0
 
 _STOP_SECONDS = 20.0
 
 
 class FailedRunError(Exception):
-    """A contestant ended before its time, or did not finish."""
+    """A process exited too early, or did not finish."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one run of a process took, its start included."""
+    """CPU, time and memory of a process, including its start."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -37,7 +37,7 @@ class Running:
         self.began = began
 
     def wait_until(self, done: Callable[[], bool], what: str, patience: float = _PATIENCE) -> None:
-        """Looks ten times a second. Raises FailedRunError if the process ends or time is over."""
+        """Waits for a condition. Raises FailedRunError if the process exits, or after a timeout."""
         while not done():
             if self._process.poll() is not None:
                 raise FailedRunError(f"a process ended before {what}")
@@ -46,14 +46,14 @@ class Running:
             time.sleep(0.1)
 
     def cpu_seconds(self) -> float:
-        """What it has used so far, all threads; exact to the nanosecond, unlike /proc/PID/stat."""
+        """CPU seconds of all threads so far, in nanosecond resolution, unlike /proc/PID/stat."""
         tasks = Path(f"/proc/{self._process.pid}/task")
         return sum(_schedstat(task) for task in tasks.iterdir()) / 1e9
 
     def stop(self) -> Cost:
-        """Sends SIGTERM, waits for the end, and returns what all of it took."""
+        """Sends SIGTERM, waits for the exit, and returns the cost."""
         wall = time.monotonic() - self.began
-        # Not what wait4 calls maxrss: that counts the parent's memory before the exec as well.
+        # Not maxrss of wait4: it includes the parent's memory before the exec.
         peak = _peak_rss(self._process.pid)
         if self._process.poll() is not None:
             raise FailedRunError("a process ended by itself")
@@ -76,7 +76,7 @@ class Running:
 def running(
     command: Sequence[str], log: Path, environ: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
-    """Starts a process; whatever happens, it is gone at the end. Its output goes to `log`."""
+    """A running process that is always ended at the exit. Its output goes to `log`."""
     with log.open("wb") as output:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -95,7 +95,7 @@ def running(
 
 
 def cost_of(command: Sequence[str], log: Path) -> Cost:
-    """Runs a command to its own end."""
+    """Runs a command until it exits."""
     with log.open("wb") as output:
         began = time.monotonic()
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
@@ -111,7 +111,7 @@ def _schedstat(task: Path) -> int:
     try:
         return int((task / "schedstat").read_text().split()[0])
     except (FileNotFoundError, ProcessLookupError):
-        return 0  # The thread has ended since.
+        return 0  # The thread has ended meanwhile.
 
 
 def _peak_rss(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""What processors cost: the encoder's CPU per event with each of these lists, beside none.
+"""CPU of processors: the encoder's CPU per event with these lists, compared with none.
 
 .venv/bin/python -m benchmarks.processors
 """
@@ -34,7 +34,7 @@ GUIDE = {
     }
 }
 
-#: Of the first two it is promised that they cost nothing per event.
+#: The first two must cost nothing per event.
 LISTS: dict[str, list[object]] = {
     "none": [],
     "the guide's": [GUIDE],

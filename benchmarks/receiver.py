@@ -1,6 +1,6 @@
-"""Where the contestants ship to: takes everything, counts it, answers as Elasticsearch does.
+"""The receiver of benchmarks: accepts everything, counts it, and answers as Elasticsearch does.
 
-It is the same for all and its own CPU time is nobody's: it runs as a process of its own.
+It runs as a separate process, so that its CPU time is not measured.
 
     python -m benchmarks.receiver        prints the port it listens on
     GET /count     {"events": documents so far, "first": CLOCK_MONOTONIC of the first request, or 0}
@@ -47,7 +47,7 @@ class Receiver:
         count = payload.count(b"\n") // 2
         self._first = self._first or time.monotonic()
         self._events += count
-        # Who asks for less of the answer gets less, as from Elasticsearch.
+        # `filter_path` makes answers shorter, as in Elasticsearch.
         item = _FILTERED if "filter_path" in request.query else _FULL
         items = b",".join([item] * count)
         return web.Response(

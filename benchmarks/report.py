@@ -1,16 +1,16 @@
-"""The table, and the targets: all are ratios, or bounds that no shared machine moves."""
+"""The table and the targets: ratios, or limits that do not depend on the load of the machine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-#: CPU per event, as a multiple of these contestants', at the most.
+#: Maximum CPU per event, as a multiple of these.
 _TARGETS = {"floor": 1.8, "vector": 0.45, "fluent-bit": 0.30}
 
-#: CPU per event of `format: ecs`, as a multiple of raw's, at the most.
+#: Maximum CPU per event of `format: ecs`, as a multiple of raw.
 _ECS_TARGET = 2.5
 
-#: CPU per event with the guide's filebeat.yml, as a multiple of our own dialect's, at the most.
+#: Maximum CPU per event with the guide's filebeat.yml, as a multiple of shipper's own dialect.
 _GUIDE_TARGET = 1.1
 
 _HEAD = """
@@ -25,7 +25,7 @@ _FIRST_SECONDS = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The medians of one contestant; whole processes, their start included."""
+    """The medians of one shipper; whole processes, including their start."""
 
     name: str
     cpu_seconds_per_event: float
@@ -35,23 +35,23 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Ours, when nothing happens."""
+    """shipper on an idle node."""
 
-    #: From the start of the process to the first request's arrival.
+    #: Seconds from the start of the process to the first request.
     first_seconds: float
-    #: Of one core.
+    #: Share of a core.
     cpu: float
     rss_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """Ours, with very many files in which nothing happens."""
+    """shipper with very many idle files."""
 
     files: int
-    #: Of one core.
+    #: Share of a core.
     cpu: float
-    #: What a file adds.
+    #: Additional bytes for each file.
     rss_bytes_each: int
 
 
@@ -79,13 +79,13 @@ def report(rows: Sequence[Row], idle: Idle, many: Many, stream: TextIO) -> int:
 
 
 def report_ecs(rows: Sequence[Row], stream: TextIO) -> int:
-    """Prints what `format: ecs` costs; returns 1 if that is too much, else 0."""
+    """Prints the CPU of `format: ecs`; returns 1 if the target is missed, else 0."""
     what = "CPU per event of format ecs, times raw's"
     return _report_beside(rows, "shipper, ecs", what, _ECS_TARGET, stream)
 
 
 def report_guide(rows: Sequence[Row], stream: TextIO) -> int:
-    """Prints what the guide's filebeat.yml costs; returns 1 if that is too much, else 0."""
+    """Prints the CPU of the guide's filebeat.yml; returns 1 if the target is missed, else 0."""
     what = "CPU per event with the guide's filebeat.yml, times our own dialect's"
     return _report_beside(rows, "shipper, guide", what, _GUIDE_TARGET, stream)
 
@@ -98,7 +98,7 @@ def _report_beside(rows: Sequence[Row], name: str, what: str, target: float, str
 
 
 def _table(rows: Sequence[Row], stream: TextIO) -> Row:
-    """Prints a line for each contestant; returns ours."""
+    """Prints a line for each shipper; returns the row of shipper itself."""
     ours = next(row for row in rows if row.name == "shipper")
     stream.write(_HEAD)
     for row in rows:
@@ -112,7 +112,7 @@ def _table(rows: Sequence[Row], stream: TextIO) -> Row:
 
 
 def _verdicts(lines: Sequence[tuple[str, float, float]], stream: TextIO) -> int:
-    """Prints what was measured beside what is allowed; returns 1 if anything is missed."""
+    """Prints measured values and targets; returns 1 if any target is missed."""
     for what, value, most in lines:
         verdict = "met" if value <= most else "MISSED"
         stream.write(f"{verdict:<7} {what}: {value:.2f} (at most {most:.2f})\n")

@@ -1,9 +1,8 @@
-"""Has the C library keep freed memory for the next block, in place of giving it back to the kernel.
+"""Makes the C library keep freed memory for the next block instead of returning it to the kernel.
 
-glibc returns the top of the heap when more than 128 KiB of it are free, which is so after every
-block of lines, and the next block pays for the same pages again, one fault each. Measured: half of
-the daemon's page faults and of its system time, and up to half of an encoder's time that runs
-alone.
+glibc returns the top of the heap when more than 128 KiB of it are free. That is so after every
+block of lines, and the next block causes page faults for the same memory. Measured: half of the
+daemon's page faults and system time, and up to half of the time of an encoder that runs alone.
 """
 
 import ctypes
@@ -13,15 +12,14 @@ _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3
 
-#: As much may lie free at the top of the heap, in bytes: some blocks' worth, and a batch's.
+#: Free memory to keep at the top of the heap, in bytes: enough for some blocks and a batch.
 KEPT_BYTES = 8 * 1024 * 1024
 
 
 def keep_freed_memory() -> bool:
-    """Tells the allocator; returns False where it has no such setting (musl), and nothing is
-    changed.
+    """Sets the options of the allocator; returns False if it has none (musl).
 
-    To be called before threads are started, and once is enough.
+    Call it once, before threads are started.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,5 +1,4 @@
-"""Time as a dependency: what waits or stamps is handed a `Clock`, so that a test can hand it
-another."""
+"""The clock as a dependency, so that tests can replace it."""
 
 import asyncio
 import time
@@ -7,20 +6,20 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where the daemon gets its time from."""
+    """A source of time."""
 
     def monotonic(self) -> float:
-        """Seconds since some fixed point; never goes back. For durations and deadlines."""
+        """Seconds since an arbitrary point; never decreases. For durations and deadlines."""
 
     def now(self) -> float:
-        """Seconds since the Unix epoch, as the machine believes. For stamps only: it may jump."""
+        """Seconds since the Unix epoch. For timestamps only: it may jump."""
 
     async def sleep(self, seconds: float) -> None:
-        """Waits that long."""
+        """Waits for this number of seconds."""
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of the machine."""
 
     def monotonic(self) -> float:
         return time.monotonic()

@@ -1,4 +1,5 @@
-"""Every metric, in one table. The reference page is made from it, and deploy/ may name no other."""
+"""The table of all metrics. docs/metrics.md is generated from it; deploy/ may only use these
+names."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
 
-#: How a line can end.
+#: The outcomes of lines.
 OUTCOMES = ("delivered", "already_delivered", "dead_letter", "dropped", "filtered", "blank")
 
 METRICS = (
@@ -212,9 +213,9 @@ METRICS = (
     Metric(
         "shipper_log_messages_dropped_total",
         Kind.COUNTER,
-        "Log messages that were not written: queue_full (nobody reads standard error, or not fast "
-        "enough), rate_limit (too many messages per second), write_error (the reader has gone, or "
-        "its disk is full). Logging never delays shipping.",
+        "Log messages that were not written: queue_full (standard error is not read, or not fast "
+        "enough), rate_limit (too many messages per second), write_error (standard error is "
+        "closed, or its disk is full). Logging never delays shipping.",
         ("reason",),
     ),
     Metric("shipper_ready", Kind.GAUGE, "1 if shipper is ready (see /readyz), else 0."),
@@ -227,8 +228,8 @@ METRICS = (
 )
 
 
-class _Followed(Collector):
-    """A counter whose values somebody else keeps."""
+class _ExternalCounter(Collector):
+    """A counter whose values are kept elsewhere."""
 
     def __init__(self, row: Metric, totals: Callable[[], Mapping[str, float]]) -> None:
         self._row = row
@@ -245,7 +246,7 @@ class Metrics:
     """The metrics of one daemon, in a registry of their own."""
 
     def __init__(self) -> None:
-        # A second series beside each counter, which says when it was made, is of use to nobody.
+        # No `_created` series: no query needs the creation time of a counter.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
@@ -266,7 +267,7 @@ class Metrics:
                         row.name, row.help, row.labels, registry=self._registry, buckets=row.buckets
                     )
         self.bulk_seconds = self._histograms["shipper_bulk_request_duration_seconds"]
-        # What an alert is made on is there from the start, at 0.
+        # Series with alerts exist from the start, with the value 0.
         for outcome in OUTCOMES:
             self.count("shipper_events_total", 0, outcome)
         self.count("shipper_lost_lines_total", 0, "retention")
@@ -279,25 +280,25 @@ class Metrics:
         (counter.labels(*labels) if labels else counter).inc(amount)
 
     def gauge(self, name: str, value: Callable[[], float], *labels: str) -> None:
-        """Has a gauge ask `value` whenever it is scraped."""
+        """Sets the function that returns the value of a gauge at each scrape."""
         gauge = self._gauges[name]
         (gauge.labels(*labels) if labels else gauge).set_function(value)
 
     def follow(self, name: str, totals: Callable[[], Mapping[str, float]]) -> None:
-        """Has a counter with one label ask `totals` whenever it is scraped: somebody else counts.
-        Raises KeyError for a name that is not in the table."""
+        """Sets the function that returns the values of a counter by label at each scrape, for
+        values that are counted elsewhere. Raises KeyError for a name that is not in the table."""
         self._registry.unregister(self._counters.pop(name))
         (row,) = (row for row in METRICS if row.name == name)
-        self._registry.register(_Followed(row, totals))
+        self._registry.register(_ExternalCounter(row, totals))
 
     def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
-        """Name, labels and value of everything that is exposed."""
+        """Name, labels and value of all series."""
         for family in self._registry.collect():
             for sample in family.samples:
                 yield sample.name, sample.labels, sample.value
 
     def value(self, name: str, *labels: str) -> float:
-        """What a counter or gauge stands at; with fewer labels than it has, the sum over them."""
+        """The value of a counter or gauge; with fewer labels, the sum over the others."""
         return sum(
             value
             for found, its_labels, value in self.samples()
@@ -305,5 +306,5 @@ class Metrics:
         )
 
     def exposition(self) -> bytes:
-        """All of them in the text format of Prometheus."""
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self._registry)

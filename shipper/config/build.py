@@ -16,7 +16,8 @@ import msgspec
 from shipper.config.document import KeyPath
 from shipper.config.model import Config
 from shipper.config.options import OptionError, are_related, kind_of
-from shipper.config.outputs import OutputConfig, target_problems
+from shipper.config.output_checks import target_problems
+from shipper.config.outputs import OutputConfig
 from shipper.config.problems import INVALID, Problems
 from shipper.config.processors import Processors
 from shipper.config.section import Section, SectionError, SectionProblem, options_of

@@ -19,16 +19,14 @@ def host_of_cloud_id(cloud_id: str) -> str:
         ValueError: it is none. Little of it is repeated.
     """
     label, _, encoded = cloud_id.rpartition(":")
-    name = f"of `{label[:40]}`" if label else "without a label"
+    name = f" `{label[:40]}`" if label else ""
     try:
         decoded = base64.b64decode(encoded.strip(), validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
-        raise ValueError(f"the one {name} is not base64 after its last colon") from None
+        raise ValueError(f"the Cloud ID{name} is not base64 after its last colon") from None
     parts = decoded.split("$")
     if len(parts) < 2 or not all(_HOST.fullmatch(part) for part in parts[:2]):
-        raise ValueError(
-            f"the one {name} does not hold a host and an id of Elasticsearch: copy it once more"
-        )
+        raise ValueError(f"the Cloud ID{name} does not contain a host and an id of Elasticsearch")
     domain, _, port = parts[0].partition(":")
     uuid, _, own_port = parts[1].partition(":")
     return f"https://{uuid}.{domain}:{own_port or port or _DEFAULT_PORT}"

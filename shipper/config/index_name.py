@@ -81,7 +81,7 @@ class _Reference:
             if self.default is not None:
                 return self.default
             problem = f"`{self.path}` has no value"
-            raise ValueError(f"{problem}: set it, or write %{{[{self.path}]:default}}")
+            raise ValueError(f"{problem}; set it, or write %{{[{self.path}]:default}}")
         match value:
             case str():
                 return value
@@ -175,13 +175,13 @@ def _expression(text: str) -> list[_Part]:
         return _date(text[1:])
     if not text.startswith("["):
         raise ValueError(
-            f"`%{{{text}}}` is neither a field, as %{{[fields.team]}}, nor a date, as "
+            f"`%{{{text}}}` is neither a field, such as %{{[fields.team]}}, nor a date, such as "
             "%{+yyyy.MM.dd}"
         )
     selector, colon, default = text.partition(":")
     found = re.fullmatch(r"(?:\[[^\[\]]+\])+", selector.strip())
     if found is None:
-        raise ValueError(f"`%{{{text}}}` does not name a field, as %{{[fields.team]}} does")
+        raise ValueError(f"`%{{{text}}}` does not name a field such as %{{[fields.team]}}")
     # `[a][b]` is another way to write `[a.b]`.
     path = found[0][1:-1].replace("][", ".")
     _check_reference(path)
@@ -195,10 +195,10 @@ def _check_reference(path: str) -> None:
         return
     known = ", ".join(REFERENCES)
     if path == "agent.ephemeral_id":
-        why = "changes with each start, and what is sent again would be stored twice"
+        why = "changes with each start, so that events sent again would be stored twice"
     else:
-        why = "is not a field that all documents of an input have alike"
-    raise ValueError(f"`{path}` {why}: what may be named is {known}")
+        why = "is not the same in all documents of an input"
+    raise ValueError(f"`{path}` {why}; use one of {known}")
 
 
 def _date(text: str) -> list[_Part]:
@@ -217,7 +217,7 @@ def _date(text: str) -> list[_Part]:
     if end != len(text):
         raise ValueError(f"`%{{+{text}}}` has a ' that is not closed by another one")
     if not any(isinstance(part, DateField) for part in parts):
-        raise ValueError(f"`%{{+{text}}}` has no part of a date in it: {_letters_in_words()}")
+        raise ValueError(f"`%{{+{text}}}` has no part of a date in it; {_letters_in_words()}")
     return parts
 
 
@@ -225,12 +225,14 @@ def _date_field(letters: str, text: str) -> DateField:
     for field in DATE_FIELDS:
         if field.letters == letters:
             return field
-    raise ValueError(f"`{letters}` in `%{{+{text}}}` is not known: {_letters_in_words()}")
+    raise ValueError(
+        f"`{letters}` in `%{{+{text}}}` is not a supported part of a date; {_letters_in_words()}"
+    )
 
 
 def _letters_in_words() -> str:
     known = ", ".join(f"{field.letters} ({field.meaning})" for field in DATE_FIELDS)
-    return f"there are {known}"
+    return f"use {known}"
 
 
 def _find(value: object, path: str) -> object:
@@ -247,8 +249,8 @@ def _check_characters(part: str, whole: str) -> None:
     bad = next((letter for letter in part if _is_forbidden(letter)), None)
     if bad is not None:
         raise ValueError(
-            f"`{whole}` has {bad!r} in it; an index has no white space in its name, and none of "
-            '\\ / * ? " < > | , # :'
+            f"`{whole}` contains {bad!r}; the name of an index cannot contain white space or any "
+            'of \\ / * ? " < > | , # :'
         )
 
 
@@ -262,8 +264,10 @@ def _check_name(name: str) -> None:
     _check_characters(name, name)
     if name.startswith(_FORBIDDEN_FIRST) or name in (".", ".."):
         raise ValueError(
-            f"`{name}` is not the name of an index: it begins with - _ + or is . or .."
+            f"`{name}` is not the name of an index, which cannot begin with - _ + or be . or .."
         )
     size = len(name.encode())
     if size > _LONGEST:
-        raise ValueError(f"`{name[:60]}…` has {size} bytes; an index's name has at most {_LONGEST}")
+        raise ValueError(
+            f"`{name[:60]}…` has {size} bytes; the name of an index has at most {_LONGEST}"
+        )

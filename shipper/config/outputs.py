@@ -2,10 +2,9 @@
 
 import contextlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import force_setattr
@@ -13,6 +12,7 @@ from msgspec.structs import force_setattr
 from shipper.config.cloud_id import host_of_cloud_id
 from shipper.config.file_output import ConsoleConfig, FileConfig
 from shipper.config.index_name import IndexPattern
+from shipper.config.output_checks import header_problems, host_problems
 from shipper.config.presets import Preset
 from shipper.config.proxy import ProxyConfig
 from shipper.config.section import Section, SectionProblem, exclusive, within
@@ -25,8 +25,6 @@ _KIB, _MIB = 1024, 1024**2
 #: https://www.elastic.co/docs/reference/ecs/ecs-data_stream: no part may hold a hyphen, capitals or
 #: what a file name may not.
 _DATA_STREAM = re.compile(r"[^-A-Z\\/*?\"<>|,#:\s]+(-[^-A-Z\\/*?\"<>|,#:\s]+){2}")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OUR_HEADERS = frozenset({"authorization", "content-encoding", "content-length", "content-type"})
 
 
 class Ids(Enum):
@@ -56,14 +54,6 @@ class OutputKind(Enum):
     ELASTICSEARCH = "elasticsearch"
     FILE = "file"
     CONSOLE = "console"
-
-
-#: The keys that say which destination it is; those that are missing here belong to Elasticsearch.
-_OTHER_DESTINATIONS = (OutputKind.FILE.value, OutputKind.CONSOLE.value)
-_DESTINATIONS = ("hosts", "cloud_id", *_OTHER_DESTINATIONS)
-
-#: What applies whichever destination it is. Everything else is Elasticsearch's alone.
-_FOR_ALL = frozenset({"data_stream", "ids", "bulk", "backoff"})
 
 
 class BulkConfig(Section, frozen=True):
@@ -220,7 +210,7 @@ class OutputConfig(Section, frozen=True):
     def problems(self) -> Iterator[SectionProblem]:
         yield from self._target_problems()
         yield from self._credential_problems()
-        yield from _header_problems(self.headers)
+        yield from header_problems(self.headers)
         yield from within("max_in_flight", self.max_in_flight, 1, 256)
         yield from within("timeout", self.timeout, Seconds(0.1), Seconds(3600))
 
@@ -240,7 +230,7 @@ class OutputConfig(Section, frozen=True):
         if self.cloud_id:
             yield from self._cloud_problems()
         elif self.kind is OutputKind.ELASTICSEARCH:
-            yield from _host_problems(self.hosts)
+            yield from host_problems(self.hosts)
         if _DATA_STREAM.fullmatch(self.data_stream) is None:
             yield SectionProblem(
                 "data_stream",
@@ -298,38 +288,6 @@ class OutputConfig(Section, frozen=True):
         return f"{key}_file" if getattr(self, f"{key}_file", "") else ""
 
 
-def target_problems(given: Collection[str]) -> Iterator[SectionProblem]:
-    """What is wrong with this choice of keys of the output: no option is accepted and ignored."""
-    if "index" in given and "data_stream" in given:
-        # Of the two, one has a default: whether both were written is to be seen here alone.
-        yield from exclusive("index", "data_stream", prefix="output", given=True)
-    chosen = [key for key in _OTHER_DESTINATIONS if key in given]
-    clusters = [key for key in ("hosts", "cloud_id") if key in given]
-    if not chosen:
-        if not clusters:
-            yield SectionProblem(
-                "",
-                "there is no destination",
-                f"set {option(*map('output.{}'.format, _DESTINATIONS))}",
-                others=_DESTINATIONS,
-            )
-        return
-    kind, *more = chosen
-    for other in clusters + more:
-        yield from exclusive(other, kind, prefix="output", given=True)
-    if clusters:
-        return
-    for key in given:
-        if key not in _FOR_ALL and key not in chosen:
-            yield SectionProblem(
-                key, f"has no effect with {_in_output(kind)}", "remove it", others=(kind,)
-            )
-
-
-def _in_output(key: str) -> str:
-    return option(f"output.{key}")
-
-
 def uses_tls(output: OutputConfig) -> bool:
     """Whether any host, or the proxy, is spoken to over TLS."""
     return any(url.startswith("https:") for url in (*output.hosts, output.proxy.url))
@@ -338,52 +296,3 @@ def uses_tls(output: OutputConfig) -> bool:
 def header_values(headers: Mapping[str, Secret]) -> dict[str, str]:
     """The headers as they are sent."""
     return {name: value.reveal() for name, value in headers.items()}
-
-
-def _header_problems(headers: Mapping[str, Secret]) -> Iterator[SectionProblem]:
-    for name, value in headers.items():
-        if _HEADER_NAME.fullmatch(name) is None:
-            what, advice = "not the name of an HTTP header", "use letters, digits and hyphens"
-        elif name.lower() in _OUR_HEADERS:
-            what, advice = "this header is set by shipper", "remove it"
-        elif not value.reveal().isprintable():
-            what, advice = ("the value contains a control character", "remove line breaks")
-        else:
-            continue
-        yield SectionProblem("headers", what, advice, steps=(name,))
-
-
-def _host_problems(hosts: HostList) -> Iterator[SectionProblem]:
-    if not hosts:
-        yield SectionProblem(
-            "hosts",
-            "the list is empty",
-            f"give at least one URL, or set {option('output.cloud_id')} in its place",
-        )
-    # Looked at first, and in the text of all of them: no other problem may repeat a password, of
-    # which a comma may have made two entries.
-    if any("@" in host for host in hosts):
-        yield SectionProblem(
-            "hosts",
-            "the URL contains a user or a password",
-            f"use {option('output.username')} and {option('output.password')}, which no log shows",
-        )
-        return
-    for host in hosts:
-        if what := _host_problem(host):
-            yield SectionProblem("hosts", what, "use a URL such as https://es-1:9200")
-
-
-def _host_problem(host: str) -> str:
-    """What is wrong with a URL; empty if nothing is."""
-    # A query may hold a token: it is not repeated.
-    if "?" in host or "#" in host:
-        return "the URL contains a query or a fragment"
-    try:
-        url = urlsplit(host)
-        is_url = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url or re.search(r"[\s\x7f]", host):
-        return f"`{host}` is not a valid URL"
-    return ""

@@ -32,6 +32,12 @@ class SectionProblem:
     steps: tuple[str | int, ...] = ()
 
 
+def _in_words(problem: SectionProblem) -> str:
+    key = f"{problem.key}: " if problem.key else ""
+    advice = f" ({problem.what_to_do})" if problem.what_to_do else ""
+    return OWN_NAMES.fill(f"{key}{problem.what}{advice}")
+
+
 class SectionError(ValueError):
     """A section that cannot be used, with all that is wrong in it."""
 
@@ -41,12 +47,7 @@ class SectionError(ValueError):
         self.problems = problems
 
     def __str__(self) -> str:
-        return "; ".join(
-            OWN_NAMES.fill(
-                f"{found.key}: {found.what}" + (f" ({found.what_to_do})" * bool(found.what_to_do))
-            )
-            for found in self.problems
-        )
+        return "; ".join(map(_in_words, self.problems))
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):

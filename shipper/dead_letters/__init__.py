@@ -1,1 +1,1 @@
-"""What people do with dead letters: look at them, and send them again once the cause is mended."""
+"""`shipper deadletter`: shows dead letters, and sends them again once the cause is fixed."""

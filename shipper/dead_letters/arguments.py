@@ -1,4 +1,4 @@
-"""The arguments of `shipper deadletter show` and `replay`. Imports nothing of what they do."""
+"""The arguments of `shipper deadletter show` and `replay`; does not import the commands."""
 
 import argparse
 import re
@@ -54,7 +54,7 @@ def _add_selection(parser: argparse.ArgumentParser, limit_help: str) -> None:
 
 
 def _argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
-    """Has argparse repeat what the ValueError of `parse` says."""
+    """Makes argparse print the message of a ValueError of `parse`."""
 
     def argument(text: str) -> _T:
         try:
@@ -79,9 +79,9 @@ def _parse_limit(text: str) -> int:
 
 
 def parse_time(text: str, now: float) -> float:
-    """Unix seconds, from those, from RFC 3339 (UTC if it names no zone), or from an age (`2h`).
+    """Unix seconds, from Unix seconds, from RFC 3339 (UTC without a zone), or from an age (`2h`).
 
-    Raises ValueError, in words.
+    Raises ValueError, with a message for the user.
     """
     if _NUMBER.fullmatch(text):
         return float(text)

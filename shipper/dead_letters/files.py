@@ -1,6 +1,6 @@
-"""The files in which there are dead letters, oldest first, read line by line beside a daemon.
+"""Reads the files with dead letters, oldest first, line by line, while a daemon may be running.
 
-dead-letter.replay-*.ndjson   moved aside by a replay that works them off, or was killed at it
+dead-letter.replay-*.ndjson   moved aside by a replay that is running or was killed
 dead-letter.ndjson.1          full
 dead-letter.ndjson            the daemon writes to it
 """
@@ -21,13 +21,13 @@ from shipper.output.dead_letter import DeadLetter, lock_of, predecessor, read_de
 
 _ASIDE = re.compile(r"dead-letter\.replay-(\d+)\.ndjson")
 
-#: Tells a person about a line that is passed over.
+#: Reports a line that is skipped.
 Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """One of the files, open, and how much of it is read, in bytes."""
+    """One of the files, open; `size`: bytes that are read of it."""
 
     path: Path
     file: BinaryIO
@@ -46,9 +46,9 @@ class DeadLetterLine:
 
 @contextlib.contextmanager
 def all_dead_letters(path: Path, warn: Warn) -> Iterator[Iterator[DeadLetterLine]]:
-    """Every line of every file, as they are at this moment, beside the one at `path`.
+    """Every line of the file at `path` and of the files beside it, as a snapshot.
 
-    What is written or moved later changes nothing in what is found. Raises DeadLetterError.
+    Later writes and renames do not change the result. Raises DeadLetterError.
     """
     with contextlib.ExitStack() as files:
         try:
@@ -61,15 +61,15 @@ def all_dead_letters(path: Path, warn: Warn) -> Iterator[Iterator[DeadLetterLine
 
 @contextlib.contextmanager
 def dead_letters_of(path: Path, warn: Warn) -> Iterator[Iterator[DeadLetterLine]]:
-    """The lines of one file, to which nobody writes. Raises OSError."""
+    """The lines of one file that is not written to any more. Raises OSError."""
     with _open(path) as opened:
         yield _read(opened, warn)
 
 
 def move_aside(path: Path) -> list[Path]:
-    """Renames the files so that no daemon touches them; returns all that are aside, oldest first.
+    """Renames the files so that no daemon changes them; returns all files aside, oldest first.
 
-    Raises OSError; what is aside by then stays there for the next time.
+    Raises OSError; files that were renamed by then stay aside for the next replay.
     """
     aside = _aside(path.parent)
     with locked(lock_of(path)):
@@ -83,7 +83,7 @@ def move_aside(path: Path) -> list[Path]:
 
 
 def owner_of(path: Path) -> int | None:
-    """Whose the files are; None if there is none. Raises DeadLetterError."""
+    """The user id of the files' owner; None without files. Raises DeadLetterError."""
     try:
         return next((each.stat().st_uid for each in reversed(_files(path))), None)
     except OSError as error:
@@ -91,7 +91,7 @@ def owner_of(path: Path) -> int | None:
 
 
 def unusable(directory: Path, error: OSError) -> DeadLetterError:
-    """The dead letters cannot be read, or moved."""
+    """The error if the dead letters cannot be read or moved."""
     return DeadLetterError(
         f"the dead letters cannot be read: {reason_of(error)}",
         where=str(error.filename or directory),
@@ -120,11 +120,11 @@ def _number(path: Path) -> int:
 
 @contextlib.contextmanager
 def _write_lock(path: Path) -> Iterator[None]:
-    """Nobody writes, or renames, meanwhile; makes no file, so that it needs no right to write."""
+    """Prevents writes and renames. Creates no file, so that read permission is sufficient."""
     try:
         lock = os.open(lock_of(path), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        # Nobody has ever written.
+        # No dead letter was ever written.
         yield
         return
     try:
@@ -146,7 +146,7 @@ def _read(opened: OpenFile, warn: Warn) -> Iterator[DeadLetterLine]:
         if dead_letter is not None:
             yield DeadLetterLine(line if line.endswith(b"\n") else line + b"\n", dead_letter)
         elif not line.endswith(b"\n"):
-            # Its event does not count as done: the daemon sends it, and writes its letter, again.
+            # Its event does not count as processed: the daemon sends it again.
             warn(f"{opened.path}, line {number}: an incomplete dead letter; skipped")
         elif line.strip():
             warn(f"{opened.path}, line {number}: not a dead letter; skipped")

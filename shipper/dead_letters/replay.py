@@ -1,9 +1,9 @@
-"""`shipper deadletter replay`: sends dead letters again, and keeps those that are not taken.
+"""`shipper deadletter replay`: sends dead letters again, and keeps those that are not accepted.
 
     dead-letter.ndjson[.1] -> dead-letter.replay-N.ndjson -> sent | put back -> deleted
 
-It may be killed at any instruction: what it moved aside is found by the next one, and shown until
-then. A letter may then be there twice, which its `_id` makes harmless.
+It may be killed at any time: the next replay continues with the files that were moved aside. A dead
+letter may then be in the files twice; its `_id` prevents duplicates in the cluster.
 """
 
 import contextlib
@@ -42,12 +42,12 @@ from shipper.output.elasticsearch.transport import HttpTransport
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """What the user asked for."""
+    """The options of a replay."""
 
     selection: Selection
-    #: How many letters are sent at the most; None for all.
+    #: The maximum number of dead letters to send; None for all.
     limit: int | None
-    #: Seconds without any progress after which it ends.
+    #: Seconds without progress after which it gives up.
     timeout: float
     dry_run: bool
 
@@ -55,10 +55,10 @@ class ReplayOptions:
 async def replay(
     config: Config, options: ReplayOptions, clock: Clock, report: ReplayReport
 ) -> bool:
-    """Returns whether all that was selected is in Elasticsearch now.
+    """Returns whether all selected dead letters are in Elasticsearch now.
 
     Raises:
-        DeadLetterError: the files cannot be used, or another replay is under way.
+        DeadLetterError: the files cannot be used, or another replay is running.
         ConfigError: the TLS settings cannot be used.
     """
     kind = config.output.kind
@@ -74,8 +74,8 @@ async def replay(
         _select(config, path, options, report, report.warn)
         return True
     with _exclusive(path):
-        # Damaged lines are told of when their file is replayed.
-        if not _select(config, path, options, report, lambda words: None):
+        # Damaged lines are reported when their file is replayed.
+        if not _select(config, path, options, report, lambda message: None):
             return True
         transport = HttpTransport(
             _with_timeout(config.output, options.timeout), clock, names=config.option_names
@@ -114,13 +114,13 @@ async def replay(
 def _select(
     config: Config, path: Path, options: ReplayOptions, report: ReplayReport, warn: Warn
 ) -> int:
-    """Reports what is selected; returns how many dead letters that are."""
+    """Reports the selected dead letters; returns their number."""
     summary = Summary()
     total = 0
     with all_dead_letters(path, warn) as lines:
         for dead_letter in (each.dead_letter for each in lines if each.dead_letter is not None):
             total += 1
-            if options.selection.takes(dead_letter) and (
+            if options.selection.matches(dead_letter) and (
                 options.limit is None or summary.count < options.limit
             ):
                 summary.add(dead_letter)
@@ -132,10 +132,10 @@ def _select(
 
 @contextlib.contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """No other replay is under way meanwhile, and this one may do to the files what it has to."""
+    """Prevents a second replay. Raises DeadLetterError if there is one, or for another user."""
     owner = owner_of(path)
     if owner not in (None, os.geteuid()):
-        # What is put back would be in a file that the daemon may not write to.
+        # Files of another user could not be written by the daemon any more.
         raise DeadLetterError(
             f"the dead letters belong to user {owner}, and this is user {os.geteuid()}",
             where=str(path.parent),
@@ -162,7 +162,7 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 def _with_timeout(output: OutputConfig, timeout: float) -> OutputConfig:
-    """No request may take longer than we wait for progress."""
+    """The output with a request timeout that is not longer than the replay's timeout."""
     return msgspec.structs.replace(output, timeout=Seconds(min(output.timeout, timeout)))
 
 

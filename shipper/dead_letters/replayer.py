@@ -1,7 +1,8 @@
-"""Works off files of dead letters that were moved aside: what is chosen is sent, the rest put back.
+"""Processes files of dead letters that were moved aside: sends the selected ones, and puts the
+others back.
 
-A file is deleted only once every letter of it was taken by Elasticsearch or is written, and synced,
-to the dead letter file again.
+A file is deleted only when every dead letter in it was accepted by Elasticsearch, or is synced to
+the dead letter file again.
 """
 
 import sys
@@ -17,29 +18,29 @@ from shipper.output.dead_letter import (
     DeadLetter,
     DeadLetterFile,
     DeadLettersFullError,
-    line_of,
-    lines_to_send,
+    bulk_lines,
+    encode_dead_letter,
 )
 
-#: Of documents in a request, and of lines that wait to be put back, at the most: a replay shares
-#: the container's memory with the daemon.
-_PIECE_BYTES = 1024**2
+#: Maximum bytes of documents in a request, and of lines to put back: a replay shares the memory of
+#: the container with the daemon.
+_CHUNK_BYTES = 1024**2
 
 
 @dataclass(slots=True)
 class ReplayResult:
-    """What became of the letters."""
+    """Counts of the dead letters by result."""
 
     replayed: int = 0
     already_there: int = 0
     rejected_again: int = 0
     kept: int = 0
-    #: In words, why not all that was selected is delivered, besides what was rejected again.
+    #: Why selected dead letters were not sent, for messages.
     failure: str = ""
 
     @property
     def succeeded(self) -> bool:
-        """Whether all that was selected is in the cluster."""
+        """Whether all selected dead letters are in the cluster."""
         return not (self.rejected_again or self.failure)
 
     def __str__(self) -> str:
@@ -50,7 +51,7 @@ class ReplayResult:
 
 
 class Replayer:
-    """Works off files that were moved aside."""
+    """Replays files that were moved aside."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class Replayer:
         max_events: int,
         warn: Warn,
     ) -> None:
-        """`limit`: how many letters are sent at the most; `max_events`: how many in a request."""
+        """`limit`: maximum of dead letters to send, or None; `max_events`: maximum in a request."""
         self.result = ReplayResult()
         self._dead_letters = dead_letters
         self._sender = sender
@@ -72,39 +73,39 @@ class Replayer:
         self._left = sys.maxsize if limit is None else limit
         self._sending: list[ReplayItem] = []
         self._sending_bytes = 0
-        #: Lines that stay, and are not put back yet.
-        self._staying: list[bytes] = []
-        self._staying_bytes = 0
-        #: Nothing is sent any more; letters are put back.
+        #: Lines that are kept, and not put back yet.
+        self._kept_lines: list[bytes] = []
+        self._kept_bytes = 0
+        #: After a timeout: nothing is sent, all dead letters are put back.
         self._given_up = False
-        #: Letters cannot be put back: nothing is deleted any more.
-        self._stuck = False
+        #: Dead letters cannot be put back: nothing is deleted.
+        self._cannot_put_back = False
 
     async def replay_all(self, source: Path) -> None:
-        """Returns once the file is done and deleted, or is left where it is for the next time."""
+        """Replays a file and deletes it; after a failure it stays for the next replay."""
         try:
             with dead_letters_of(source, self._warn) as found:
                 for each in found:
                     if each.dead_letter is None:
-                        await self._stay([each.line])
-                    elif (sendable := self._chosen(each.dead_letter)) is None:
+                        await self._keep([each.line])
+                    elif (item := self._item_for(each.dead_letter)) is None:
                         self.result.kept += 1
-                        await self._stay([each.line])
+                        await self._keep([each.line])
                     else:
-                        await self._take(sendable, len(each.line))
+                        await self._add(item, len(each.line))
                 await self._send()
                 await self._put_back()
-            if not self._stuck:
+            if not self._cannot_put_back:
                 _delete(source)
         except OSError as error:
             self._stop_deleting(f"a file of dead letters cannot be replayed: {error}")
 
-    def _chosen(self, dead_letter: DeadLetter) -> ReplayItem | None:
-        if self._given_up or self._stuck or not self._left:
+    def _item_for(self, dead_letter: DeadLetter) -> ReplayItem | None:
+        if self._given_up or self._cannot_put_back or not self._left:
             return None
-        if not self._selection.takes(dead_letter):
+        if not self._selection.matches(dead_letter):
             return None
-        lines = lines_to_send(dead_letter)
+        lines = bulk_lines(dead_letter)
         if lines is None:
             self.result.failure = self.result.failure or (
                 "dead letters of an older shipper have no document, and cannot be sent again; "
@@ -114,10 +115,10 @@ class Replayer:
         self._left -= 1
         return ReplayItem(dead_letter, lines)
 
-    async def _take(self, sendable: ReplayItem, size: int) -> None:
-        self._sending.append(sendable)
+    async def _add(self, item: ReplayItem, size: int) -> None:
+        self._sending.append(item)
         self._sending_bytes += size
-        if self._sending_bytes >= _PIECE_BYTES or len(self._sending) >= self._max_events:
+        if self._sending_bytes >= _CHUNK_BYTES or len(self._sending) >= self._max_events:
             await self._send()
 
     async def _send(self) -> None:
@@ -127,34 +128,34 @@ class Replayer:
         self._sending, self._sending_bytes = [], 0
         self.result.replayed += sent.delivered
         self.result.already_there += sent.already_there
-        self.result.rejected_again += len(sent.refused)
+        self.result.rejected_again += len(sent.rejected)
         self.result.kept += len(sent.unanswered)
         if sent.unanswered:
             self._given_up = True
-            self.result.failure = f"gave up, and kept the dead letters: {sent.why}"
-        await self._stay(
-            [line_of(dead_letter) for dead_letter in (*sent.refused, *sent.unanswered)]
+            self.result.failure = f"gave up, and kept the dead letters: {sent.reason}"
+        await self._keep(
+            [encode_dead_letter(dead_letter) for dead_letter in (*sent.rejected, *sent.unanswered)]
         )
 
-    async def _stay(self, lines: Sequence[bytes]) -> None:
-        self._staying += lines
-        self._staying_bytes += sum(map(len, lines))
-        if self._staying_bytes >= _PIECE_BYTES:
+    async def _keep(self, lines: Sequence[bytes]) -> None:
+        self._kept_lines += lines
+        self._kept_bytes += sum(map(len, lines))
+        if self._kept_bytes >= _CHUNK_BYTES:
             await self._put_back()
 
     async def _put_back(self) -> None:
-        lines, self._staying, self._staying_bytes = self._staying, [], 0
-        if not lines or self._stuck:
+        lines, self._kept_lines, self._kept_bytes = self._kept_lines, [], 0
+        if not lines or self._cannot_put_back:
             return
         try:
             await self._dead_letters.put_back(lines)
         except (OSError, DeadLettersFullError) as error:
             self._stop_deleting(f"dead letters could not be put back: {error}")
 
-    def _stop_deleting(self, why: str) -> None:
-        self._stuck = True
+    def _stop_deleting(self, message: str) -> None:
+        self._cannot_put_back = True
         self.result.failure = (
-            f"{why}; nothing is deleted, and the next replay continues with "
+            f"{message}; nothing is deleted, and the next replay continues with "
             f"{self._dead_letters.path.parent}/dead-letter.replay-*.ndjson"
         )
 

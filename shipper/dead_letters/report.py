@@ -1,11 +1,11 @@
-"""What `shipper deadletter replay` tells: as text while it goes on, or as one line of JSON at its
-end.
+"""Reports of `shipper deadletter replay`: text while it runs, or one line of JSON at its end.
 
     {"total": N, "selected": N, "output": TEXT, "dry_run": BOOL, "reasons": [REASON…],
      "replayed": N, "already_there": N, "rejected_again": N, "kept": N,
      "status": "OK" | "FAILED", "warnings": [TEXT…]}
 
-`reasons` are of what is selected, each with `count`, `status`, `first`, `last`, `reason`.
+`reasons` summarises the selected dead letters; each entry has `count`, `status`, `first`, `last`,
+`reason`.
 """
 
 from typing import Protocol, TextIO
@@ -18,23 +18,23 @@ from shipper.dead_letters.summary import Summary
 
 
 class ReplayReport(Protocol):
-    """Where a replay tells what it does."""
+    """The interface of reports."""
 
-    def warn(self, words: str) -> None:
-        """Something that the user should know of."""
+    def warn(self, message: str) -> None:
+        """Reports a warning."""
 
     def selected(
         self, summary: Summary, total: int, directory: str, output: str, *, dry_run: bool
     ) -> None:
-        """What is going to be sent to `output`, of `total` dead letters in a directory; with
-        `dry_run` nothing follows."""
+        """Reports the dead letters that will be sent to `output`, of `total` in a directory; with
+        `dry_run` nothing is sent."""
 
     def finished(self, result: ReplayResult) -> None:
-        """What became of it."""
+        """Reports the result."""
 
 
 class TextReport:
-    """For people."""
+    """A report as text."""
 
     def __init__(self, out: TextIO, warn: Warn) -> None:
         self._out = out
@@ -62,16 +62,16 @@ class TextReport:
 
 
 class JsonReport:
-    """For programs."""
+    """A report as JSON."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._warnings: list[str] = []
         self._report: dict[str, object] = {}
 
-    def warn(self, words: str) -> None:
+    def warn(self, message: str) -> None:
         """See ReplayReport."""
-        self._warnings.append(words)
+        self._warnings.append(message)
 
     def selected(
         self, summary: Summary, total: int, directory: str, output: str, *, dry_run: bool

@@ -1,4 +1,4 @@
-"""Which dead letters are selected: by status, by words of the reason, by when they were refused."""
+"""Selects dead letters by status, text of the reason, and time."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from shipper.output.dead_letter import DeadLetter
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a letter has to be; without anything, every letter is selected."""
+    """Conditions for dead letters; without conditions all are selected."""
 
     status: int | None = None
-    #: Is in the reason, in capitals or not.
+    #: Text that the reason contains, ignoring case.
     reason: str = ""
-    #: Unix seconds.
+    #: Earliest time, in Unix seconds.
     since: float | None = None
 
-    def takes(self, dead_letter: DeadLetter) -> bool:
-        """Whether the letter is selected."""
+    def matches(self, dead_letter: DeadLetter) -> bool:
+        """Whether a dead letter is selected."""
         return (
             (self.status is None or dead_letter.status == self.status)
             and self.reason.casefold() in dead_letter.reason.casefold()

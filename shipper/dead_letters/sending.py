@@ -1,4 +1,4 @@
-"""Sends letters again until each has an answer, or nothing has moved for a while."""
+"""Sends dead letters until each has a result, or there was no progress for some time."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -6,8 +6,14 @@ from dataclasses import dataclass, field
 
 from shipper.clock import Clock
 from shipper.output.backoff import Backoff
-from shipper.output.dead_letter import DeadLetter, refused_again
-from shipper.output.elasticsearch.answers import Again, Taken, TooLarge, Verdict, judge
+from shipper.output.dead_letter import DeadLetter, rejected_again
+from shipper.output.elasticsearch.answers import (
+    ItemResults,
+    RequestFailed,
+    TooLarge,
+    Verdict,
+    verdict_of,
+)
 from shipper.output.elasticsearch.exchange import Transport, TransportError
 from shipper.output.elasticsearch.hosts import Host, Hosts
 from shipper.pipeline.batch import Body
@@ -15,7 +21,7 @@ from shipper.pipeline.batch import Body
 
 @dataclass(frozen=True, slots=True)
 class ReplayItem:
-    """A letter, and the action and document line that are sent for it."""
+    """A dead letter, and its action and document lines."""
 
     dead_letter: DeadLetter
     lines: tuple[bytes, bytes]
@@ -23,17 +29,17 @@ class ReplayItem:
 
 @dataclass(slots=True)
 class SendResult:
-    """What became of some letters."""
+    """Results of some dead letters."""
 
     delivered: int = 0
-    #: It was there from before.
+    #: The document existed.
     already_there: int = 0
-    #: Letters with what was answered this time.
-    refused: list[DeadLetter] = field(default_factory=list)
-    #: Nobody knows; nothing has moved for too long.
+    #: Rejected again, with the new status and reason.
+    rejected: list[DeadLetter] = field(default_factory=list)
+    #: Without a result: there was no progress until the timeout.
     unanswered: list[DeadLetter] = field(default_factory=list)
-    #: In words, why these are without an answer.
-    why: str = ""
+    #: Why these have no result, for messages.
+    reason: str = ""
 
 
 class DeadLetterSender:
@@ -51,7 +57,8 @@ class DeadLetterSender:
         gzip: bool,
         on_wait: Callable[[str], None],
     ) -> None:
-        """`timeout`: seconds without any progress; `on_wait` is told in words why it waits."""
+        """`timeout`: seconds without any progress; `on_wait` is called with the reason of a
+        wait."""
         self._transport = transport
         self._hosts = hosts
         self._backoff = backoff
@@ -62,76 +69,78 @@ class DeadLetterSender:
         self._on_wait = on_wait
 
     async def send(self, dead_letters: Sequence[ReplayItem]) -> SendResult:
-        """Returns when every letter has an answer, or there was no progress for `timeout`."""
+        """Returns when every dead letter has a result, or after `timeout` without progress."""
         sent = SendResult()
-        #: What is too large together is sent in halves: the next part is the last one.
+        #: A stack: the next part is the last one. Parts that are too large are split.
         parts = [list(dead_letters)]
         failures = 0
-        moved_at = self._clock.monotonic()
+        progress_at = self._clock.monotonic()
         while parts:
             part = parts.pop()
             host = self._hosts.pick()
-            verdict, asked_to_wait = await self._ask(host, part)
+            verdict, retry_after = await self._post(host, part)
             match verdict:
-                case Taken():
-                    why = f"{host.url}: {verdict.why_again}"
-                    again = self._settle(sent, part, verdict)
+                case ItemResults():
+                    reason = f"{host.url}: {verdict.retry_reason}"
+                    retry = self._count(sent, part, verdict)
                 case TooLarge(status):
-                    why, again = "", []
+                    reason, retry = "", []
                     if len(part) == 1:
-                        sent.refused.append(self._too_large(part[0], status))
+                        sent.rejected.append(self._too_large(part[0], status))
                     else:
                         half = len(part) // 2
                         parts += [part[half:], part[:half]]
-                case Again():
-                    why, again = f"{host.url}: {verdict.why}", part
-            if len(again) < len(part):
+                case RequestFailed():
+                    reason, retry = f"{host.url}: {verdict.message}", part
+            if len(retry) < len(part):
                 self._hosts.succeeded(host)
-                failures, moved_at = 0, self._clock.monotonic()
+                failures, progress_at = 0, self._clock.monotonic()
             else:
-                self._hosts.failed(host, why)
-            if not again:
+                self._hosts.failed(host, reason)
+            if not retry:
                 continue
-            parts.append(again)
+            parts.append(retry)
             failures += 1
-            left = moved_at + self._timeout - self._clock.monotonic()
+            left = progress_at + self._timeout - self._clock.monotonic()
             if left <= 0:
                 sent.unanswered = [each.dead_letter for waiting in parts for each in waiting]
-                sent.why = why
+                sent.reason = reason
                 break
-            self._on_wait(why)
-            delay = max(self._backoff.delay(failures, self._rng), asked_to_wait)
+            self._on_wait(reason)
+            delay = max(self._backoff.delay(failures, self._rng), retry_after)
             await self._clock.sleep(min(delay, left))
         return sent
 
-    async def _ask(self, host: Host, part: Sequence[ReplayItem]) -> tuple[Verdict, float]:
+    async def _post(self, host: Host, part: Sequence[ReplayItem]) -> tuple[Verdict, float]:
         body = Body.of([line for each in part for line in each.lines], gzip=self._gzip)
         try:
             answer = await self._transport.post(host.url, body)
         except TransportError as error:
-            return Again(error.reason, str(error)), 0.0
-        verdict = judge(answer.status, answer.body, body.events)
+            return RequestFailed(error.reason, str(error)), 0.0
+        verdict = verdict_of(answer.status, answer.body, body.events)
         match verdict:
-            case Again(unauthorised=True):
+            case RequestFailed(unauthorised=True):
                 self._transport.credentials_refused()
-            case Taken() if verdict.reasons.keys() & {"item_401", "item_403"}:
+            case ItemResults() if verdict.retry_counts.keys() & {"item_401", "item_403"}:
                 self._transport.credentials_refused()
         return verdict, answer.retry_after
 
-    def _settle(
-        self, sent: SendResult, part: Sequence[ReplayItem], taken: Taken
+    def _count(
+        self, sent: SendResult, part: Sequence[ReplayItem], results: ItemResults
     ) -> list[ReplayItem]:
-        """Counts what has its answer; returns what has not."""
-        sent.delivered += taken.delivered
-        sent.already_there += taken.already_delivered
+        """Counts the results; returns the items to send again."""
+        sent.delivered += results.delivered
+        sent.already_there += results.already_delivered
         now = self._clock.now()
-        sent.refused += [
-            refused_again(part[refusal.index].dead_letter, refusal.status, refusal.reason, now)
-            for refusal in taken.refused
+        sent.rejected += [
+            rejected_again(
+                part[rejection.index].dead_letter, rejection.status, rejection.reason, now
+            )
+            for rejection in results.rejected
         ]
-        return [part[index] for index in taken.again]
+        return [part[index] for index in results.retry]
 
-    def _too_large(self, sendable: ReplayItem, status: int) -> DeadLetter:
-        size = sum(map(len, sendable.lines))
+    def _too_large(self, item: ReplayItem, status: int) -> DeadLetter:
+        size = sum(map(len, item.lines))
         reason = f"HTTP {status}: the request is too large with this event alone ({size} bytes)"
-        return refused_again(sendable.dead_letter, status, reason, self._clock.now())
+        return rejected_again(item.dead_letter, status, reason, self._clock.now())

@@ -1,4 +1,4 @@
-"""`shipper deadletter show`: the dead letters for people, or as they are."""
+"""`shipper deadletter show`: prints dead letters as text, or as the JSON of the files."""
 
 import heapq
 import itertools
@@ -7,38 +7,38 @@ from typing import BinaryIO
 
 from shipper.dead_letters.files import Warn, all_dead_letters
 from shipper.dead_letters.selection import Selection
-from shipper.dead_letters.summary import Summary, dead_letter_in_words
+from shipper.dead_letters.summary import Summary, format_dead_letter
 
-#: How many letters people are shown if they do not say.
+#: The default number of dead letters in text output.
 SHOWN = 20
 
 
 def show(path: Path, selection: Selection, limit: int | None, out: BinaryIO, warn: Warn) -> None:
-    """Writes the newest `limit` (SHOWN if None) letters, the newest last, and a summary of all
-    that are chosen. Raises DeadLetterError."""
+    """Writes the newest `limit` (SHOWN if None) dead letters, the newest last, and a summary of all
+    selected ones. Raises DeadLetterError."""
     summary = Summary()
     newest: list[tuple[float, int, str]] = []
     order = itertools.count()
-    most = SHOWN if limit is None else limit
-    there = 0
+    maximum = SHOWN if limit is None else limit
+    total = 0
     with all_dead_letters(path, warn) as found:
         for dead_letter in (each.dead_letter for each in found if each.dead_letter is not None):
-            there += 1
-            if selection.takes(dead_letter):
+            total += 1
+            if selection.matches(dead_letter):
                 summary.add(dead_letter)
                 heapq.heappush(
-                    newest, (dead_letter.time, next(order), dead_letter_in_words(dead_letter))
+                    newest, (dead_letter.time, next(order), format_dead_letter(dead_letter))
                 )
-                if len(newest) > most:
+                if len(newest) > maximum:
                     heapq.heappop(newest)
     if not summary.count:
         none = f"no dead letters in {path.parent}"
-        if there:
-            none = f"none of the {there} dead letters is selected"
+        if total:
+            none = f"none of the {total} dead letters is selected"
         out.write(f"{none}\n".encode())
         return
-    for _, _, words in sorted(newest):
-        out.write(words.encode())
+    for _, _, text in sorted(newest):
+        out.write(text.encode())
     if newest:
         out.write(b"\n")
     if len(newest) < summary.count:
@@ -48,7 +48,7 @@ def show(path: Path, selection: Selection, limit: int | None, out: BinaryIO, war
         )
     out.writelines(f"{line}\n".encode() for line in summary.lines())
     out.write(
-        f"\n{summary.count} of {there} dead letters; when the cause is fixed, "
+        f"\n{summary.count} of {total} dead letters; when the cause is fixed, "
         "`shipper deadletter replay` sends them again\n".encode()
     )
 
@@ -56,7 +56,7 @@ def show(path: Path, selection: Selection, limit: int | None, out: BinaryIO, war
 def show_json(
     path: Path, selection: Selection, limit: int | None, out: BinaryIO, warn: Warn
 ) -> None:
-    """Writes the letters as they are in the files, or the newest `limit` of them, the newest last.
+    """Writes the lines of the files, or the newest `limit` of them, the newest last.
 
     Raises DeadLetterError.
     """
@@ -65,7 +65,7 @@ def show_json(
         chosen = (
             (each.dead_letter.time, next(order), each.line)
             for each in found
-            if each.dead_letter is not None and selection.takes(each.dead_letter)
+            if each.dead_letter is not None and selection.matches(each.dead_letter)
         )
         newest = chosen if limit is None else reversed(heapq.nlargest(limit, chosen))
         out.writelines(line for _, _, line in newest)

@@ -1,7 +1,7 @@
-"""How many dead letters there are for each reason, and since when; and letters in words.
+"""Counts dead letters by reason, and formats them as text.
 
-A reason as Elasticsearch gives it names the document and its value, so every one is different: here
-what is quoted, and numbers, are left out of it.
+The reasons of Elasticsearch contain ids and values, so each is different. To group them, quoted
+text and numbers are removed.
 """
 
 import re
@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 
 from shipper.output.dead_letter import DeadLetter
 
-#: More reasons than that are not told apart: memory stays bounded whatever the file holds.
+#: Further reasons are counted together, so that memory is limited.
 _MOST_REASONS = 200
 
 _POSITION = re.compile(r"\[\d+:\d+\] ", re.ASCII)
-# The apostrophe of "field's" begins no quotation.
+# The apostrophe of "field's" does not begin a quotation.
 _PARTICULARS = re.compile(r"(?<!\w)'.*?(?:'(?!\w)|$)|\b\d+\b", re.ASCII | re.DOTALL)
 
 _REASON_WIDTH = 160
@@ -31,16 +31,16 @@ class _Group:
 
 
 class Summary:
-    """Counts letters by status and reason."""
+    """Counts dead letters by status and reason."""
 
     def __init__(self) -> None:
         self.count = 0
         self._groups: dict[tuple[int, str], _Group] = {}
 
     def add(self, dead_letter: DeadLetter) -> None:
-        """Counts one dead_letter."""
+        """Counts a dead letter."""
         self.count += 1
-        key = (dead_letter.status, reason_in_general(dead_letter.reason))
+        key = (dead_letter.status, generalize_reason(dead_letter.reason))
         if key not in self._groups and len(self._groups) >= _MOST_REASONS:
             key = (dead_letter.status, "other reasons")
         group = self._groups.get(key)
@@ -52,13 +52,13 @@ class Summary:
         group.last = max(group.last, dead_letter.time)
 
     def as_json(self) -> list[dict[str, object]]:
-        """The same for programs; times as RFC 3339."""
+        """The table for JSON; times as RFC 3339."""
         return [
             {
                 "count": group.count,
                 "status": status,
-                "first": time_in_words(group.first),
-                "last": time_in_words(group.last),
+                "first": format_time(group.first),
+                "last": format_time(group.last),
                 "reason": reason,
             }
             for (status, reason), group in self._sorted()
@@ -72,33 +72,33 @@ class Summary:
         yield f"{'COUNT':>8}  {'STATUS':<6}  {'FIRST':<20}  {'LAST':<20}  REASON"
         for (status, reason), group in self._sorted():
             yield (
-                f"{group.count:>8}  {status_in_words(status):<6}  {time_in_words(group.first)}  "
-                f"{time_in_words(group.last)}  {printable(reason, _REASON_WIDTH)}"
+                f"{group.count:>8}  {format_status(status):<6}  {format_time(group.first)}  "
+                f"{format_time(group.last)}  {printable(reason, _REASON_WIDTH)}"
             )
 
 
-def reason_in_general(reason: str) -> str:
-    """The reason without what is particular to one event."""
+def generalize_reason(reason: str) -> str:
+    """The reason without the parts that are specific to one event."""
     return _PARTICULARS.sub("…", _POSITION.sub("", reason))
 
 
-def dead_letter_in_words(dead_letter: DeadLetter) -> str:
-    """One letter for people, as lines with a newline at their end."""
-    status = status_in_words(dead_letter.status)
+def format_dead_letter(dead_letter: DeadLetter) -> str:
+    """A dead letter as lines of text."""
+    status = format_status(dead_letter.status)
     return (
-        f"{time_in_words(dead_letter.time)}  {status}  "
+        f"{format_time(dead_letter.time)}  {status}  "
         f"{printable(dead_letter.path, 4096)}:{dead_letter.offset}\n"
         f"    {printable(dead_letter.reason, 1000)}\n"
         f"    {printable(dead_letter.line, _LINE_WIDTH)}\n"
     )
 
 
-def status_in_words(status: int) -> str:
-    """The status of the answer, or that there was none."""
+def format_status(status: int) -> str:
+    """The HTTP status, or `unsent`."""
     return str(status) if status else "unsent"
 
 
-def time_in_words(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """Unix seconds as RFC 3339, in UTC."""
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -107,6 +107,6 @@ def time_in_words(seconds: float) -> str:
 
 
 def printable(text: str, width: int) -> str:
-    """What a line holds may be an attacker's: nothing of it steers the terminal."""
+    """The text without control characters, which an attacker may have put into a log line."""
     cut = f"{text[:width]}…" if len(text) > width else text
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in cut)

@@ -1,7 +1,7 @@
-"""Who is missing, who is there twice: the count of numbered lines, and what it says in the end.
+"""Audits deliveries: counts numbered lines, and finds lost and duplicated ones.
 
-Made for millions: a line costs some twenty bytes here, its id included. The id's hash stands in
-for the id; that two ids of one line share it has a chance of one in 2**64.
+Made for millions of lines: a line takes about twenty bytes, including its id. Ids are stored as
+hashes; the probability that two ids of a line have the same hash is 2**-64.
 """
 
 import statistics
@@ -14,16 +14,16 @@ import xxhash
 
 from shipper.demo.events import SEQUENCE
 
-#: How many numbers of lost or doubled lines an audit names.
+#: Maximum of lost or doubled numbers in an audit.
 _NAMED = 5
 
-# How many lines the arrays grow by at once.
+# Lines by which the arrays grow.
 _GROWTH = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """From the write of a line to its first receipt, in seconds."""
+    """Seconds from the write of a line to its first receipt."""
 
     median: float
     maximum: float
@@ -31,41 +31,41 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What became of the lines that were written."""
+    """The result for the lines that were written."""
 
     written: int
-    #: Lines that are there, once or more often.
+    #: Lines that arrived at least once.
     delivered: int
     lost: int
     doubled: int
-    #: Documents without a number, or with one that was never written.
+    #: Documents without a number, or with a number that was not written.
     strange: int
-    #: The first few numbers of each.
+    #: The first numbers of each.
     lost_numbers: tuple[int, ...]
     doubled_numbers: tuple[int, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether every line is there, once, and nothing else is."""
+        """Whether every line arrived exactly once, and nothing else arrived."""
         return not (self.lost or self.doubled or self.strange)
 
 
 class LineCounts:
-    """How often each numbered line is there, and when it first was."""
+    """Counts the documents of each numbered line, and the time of the first one."""
 
     def __init__(self) -> None:
         self._counts = bytearray()
-        #: The hash of the id of the first document of a line; 0: none yet.
+        #: Hash of the id of the first document of a line; 0 if there is none yet.
         self._ids = array("Q")
-        #: Hashes of further ids, of documents that are one too many, and of strangers.
+        #: Hashes of other ids: of duplicates, and of documents without a valid number.
         self._more_ids: set[int] = set()
         self._strange = 0
         self._received_at = array("d")
-        #: Lines that are there.
+        #: Lines that have arrived.
         self.received = 0
 
     def take(self, document_id: str, document: bytes) -> bool:
-        """Counts a document, unless one of that id is there: then it returns False."""
+        """Counts a document; returns False if there is one with this id already."""
         digest = xxhash.xxh3_64_intdigest(document_id.encode()) or 1
         number = sequence_of(document)
         if number is None:
@@ -87,7 +87,7 @@ class LineCounts:
         return True
 
     def audit(self, written: int) -> Audit:
-        """What became of the lines 0 to `written` - 1."""
+        """The audit of the lines 0 to `written` - 1."""
         self._make_room(written)
         counts = self._counts[:written]
         beyond = self._counts[written:]
@@ -104,7 +104,8 @@ class LineCounts:
         )
 
     def lag(self, written_at: Sequence[float]) -> Lag | None:
-        """Of lines 0 and on, written at these times (`time.monotonic`); None if none is there."""
+        """The lag of lines from 0 on, written at these times (`time.monotonic`); None without
+        lines."""
         lags = [
             received - written
             for written, received in zip(written_at, self._received_at, strict=False)
@@ -122,7 +123,7 @@ class LineCounts:
 
 
 def sequence_of(document: bytes) -> int | None:
-    """The number of the line that a document (or the line itself) holds."""
+    """The number of the line in a document (or of a line)."""
     found = SEQUENCE.search(document)
     return int(found[1]) if found else None
 

@@ -1,8 +1,7 @@
-"""The server's side of Elasticsearch's `_bulk`, without a socket: bodies into actions, results into
-answers.
+"""The server side of Elasticsearch's `_bulk`, without a socket: parses bodies, and builds answers.
 
-Answers are those of Elasticsearch 8 for what a shipper asks (`create` alone, into a data stream),
-`filter_path` included; the tests hold them against the real server.
+The answers are those of Elasticsearch 8 for shippers (`create` only, into a data stream), including
+`filter_path`; tests compare them with a real server.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import msgspec
 import orjson
 
-#: What `GET /` answers.
+#: The answer of `GET /`.
 BANNER = {
     "name": "receiver",
     "cluster_name": "receiver",
@@ -32,7 +31,7 @@ BANNER = {
     "tagline": "You Know, for Search",
 }
 
-#: The `error.type` that goes with a status, of an item or of a whole request.
+#: The `error.type` of a status, for items and requests.
 ERROR_TYPES = {
     400: "document_parsing_exception",
     401: "security_exception",
@@ -47,31 +46,31 @@ ERROR_TYPES = {
 
 
 class BulkSyntaxError(ValueError):
-    """The body is not one of `_bulk`: the whole request is answered 400."""
+    """The body is not valid for `_bulk`: the answer is 400."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One document to be created."""
+    """A document to create."""
 
-    #: Empty if the server is to choose it.
+    #: Empty if the server chooses it.
     id: str
-    #: As it was sent.
+    #: The document as it was sent.
     document: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ItemResult:
-    """What became of one action."""
+    """The result of an action."""
 
     id: str
     status: int
-    #: In words, where the status is that of an error.
+    #: The reason of an error.
     reason: str = ""
 
 
 def no_timestamp(document_id: str) -> ItemResult:
-    """What a document without `@timestamp` is answered: no data stream takes it."""
+    """The result for a document without `@timestamp`, which data streams reject."""
     reason = "data stream timestamp field [@timestamp] is missing"
     return ItemResult(document_id, 400, reason)
 
@@ -118,9 +117,9 @@ def answer(results: Sequence[ItemResult], index: str, filter_path: str = "") -> 
 
 
 def other_page(method: str, path: str) -> tuple[int, bytes]:
-    """Status and body of what is answered to all requests but `_bulk`.
+    """Status and body of the answer to requests other than `_bulk`.
 
-    Whatever data stream is asked for is there, and so is its template.
+    Every data stream and its template exist.
     """
     match method, path.strip("/").split("/"):
         case "GET" | "HEAD", [""]:
@@ -135,7 +134,7 @@ def other_page(method: str, path: str) -> tuple[int, bytes]:
 
 
 def failure(status: int, reason: str) -> bytes:
-    """The body of an answer that refuses the whole request."""
+    """The body of an answer that rejects the whole request."""
     error = {"type": ERROR_TYPES.get(status, "exception"), "reason": reason}
     return orjson.dumps({"error": {"root_cause": [error], **error}, "status": status})
 
@@ -165,10 +164,10 @@ def _item(result: ItemResult, index: str) -> dict[str, Any]:
 
 
 def _only(value: Any, paths: Iterable[list[str]]) -> Any:
-    """What `filter_path` leaves of a value; None if that is nothing.
+    """The part of a value that `filter_path` selects; None if that is nothing.
 
-    Elements of lists count as their list, and objects that would be empty are left out, which
-    shifts nothing as long as every item keeps its status.
+    Elements of lists have the path of their list. Empty objects are omitted; that does not change
+    positions as long as every item has its status.
     """
     if isinstance(value, list):
         kept = [_only(element, paths) for element in value]

@@ -1,4 +1,4 @@
-"""What the demo says: a live line on a terminal, plain lines elsewhere, the audit at the end."""
+"""The output of the demo: a live line on a terminal or plain lines, and the audit at the end."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from typing import TextIO
 from shipper.demo.audit import Audit, Lag
 
 _BAR = 24
-# Between two plain lines, in seconds.
+# Seconds between two plain lines.
 _PLAIN_SECONDS = 2.0
 
 _CLEAR_LINE = "\r\x1b[K"
@@ -18,7 +18,7 @@ _GREEN, _RED, _END = "\x1b[1;32m", "\x1b[1;31m", "\x1b[0m"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the demo is."""
+    """The progress of the demo."""
 
     #: 0 to 1.
     done: float
@@ -31,40 +31,40 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class DaemonReport:
-    """What the daemon itself had to say in the end; lines are those since its last start."""
+    """The daemon's own counters at the end; they count lines since its last start."""
 
     exit_code: int
     lines_read: int
     #: Lines by outcome.
     outcomes: dict[str, int]
-    #: Lines read that have no outcome, and should: 0.
+    #: Lines read without an outcome; should be 0.
     uncounted: int
 
     @property
     def passed(self) -> bool:
-        """Whether it stopped as it should, and its counters add up."""
+        """Whether it stopped with exit code 0, and its counters add up."""
         return self.exit_code == 0 and self.uncounted == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that is known in the end."""
+    """The results of a run."""
 
     audit: Audit
     lag: Lag | None
-    #: From the first write to the last receipt, in seconds.
+    #: Seconds from the first write to the last receipt.
     seconds: float
     bytes_written: int
     rotations: int
     backups_deleted: int
     kills: int
     daemon: DaemonReport
-    #: What the receiver has to add.
+    #: Notices of the receiver.
     notices: Sequence[str]
 
     @property
     def passed(self) -> bool:
-        """Whether every line is there exactly once, and the daemon is in order."""
+        """Whether every line arrived exactly once, and the daemon's report has passed."""
         return self.audit.passed and self.daemon.passed
 
 
@@ -78,14 +78,14 @@ class Display:
         self._said_at = time.monotonic()
 
     def say(self, text: str) -> None:
-        """One line, in place of the live one."""
+        """Prints a line in place of the live one."""
         self._stream.write(f"{_CLEAR_LINE if self._live else ''}{text}\n")
         self._stream.flush()
 
     def progress(self, progress: Progress) -> None:
-        """Shows how far it is: at once on a terminal, every two seconds elsewhere."""
+        """Shows the progress: at once on a terminal, every two seconds elsewhere."""
         if self._live:
-            # A terminal that was never told its size says 0.
+            # The size of a terminal may be 0 if it was never set.
             columns = os.get_terminal_size(self._stream.fileno()).columns or 80
             text = _bar(progress.done) + progress_text(progress)
             self._stream.write(f"{_CLEAR_LINE}{text[: columns - 1]}")
@@ -95,7 +95,7 @@ class Display:
             self.say(progress_text(progress))
 
     def report(self, report: Report) -> None:
-        """The audit, and in one line what it means."""
+        """Prints the audit, and its result in one line."""
         self.say("")
         for name, text in report_rows(report):
             self.say(f"  {name:<10} {text}")
@@ -115,7 +115,7 @@ def progress_text(progress: Progress) -> str:
 
 
 def report_rows(report: Report) -> list[tuple[str, str]]:
-    """The rows of the audit: a name and a text each."""
+    """The rows of the audit as (name, text)."""
     audit, daemon = report.audit, report.daemon
     megabytes = report.bytes_written / 1e6
     rows = [
@@ -158,7 +158,7 @@ def report_rows(report: Report) -> list[tuple[str, str]]:
 
 
 def meaning(report: Report) -> str:
-    """The verdict's reason, in one line."""
+    """The result in one line."""
     audit = report.audit
     if not audit.passed:
         return f"{audit.lost:,} lost, {audit.doubled:,} doubled, {audit.strange:,} strange"

@@ -1,8 +1,8 @@
-"""Events as Tetragon exports them: protojson with proto names, in the order of their fields.
+"""Generates events as Tetragon exports them: protojson with proto names, in field order.
 
-All kinds of `GetEventsResponse` (api/v1/tetragon/events.proto) are made. Each line carries
-`--seq=` and nine digits, so that a receiver can say which lines are missing and which are doubled.
-The same `random.Random` and the same times give the same lines.
+All kinds of `GetEventsResponse` (api/v1/tetragon/events.proto). Each line contains `--seq=` and
+nine digits, so that a receiver can find missing and duplicated lines. The same `random.Random` and
+times give the same lines.
 """
 
 import base64
@@ -13,10 +13,10 @@ import time
 
 NODE_NAME = "worker-1"
 
-#: Where a receiver finds a line's sequence number, also when the line is inside a JSON string.
+#: The sequence number of a line, also if the line is inside a JSON string.
 SEQUENCE = re.compile(rb"--seq=(\d{9})")
 
-#: How often each kind is made, in parts of all: a busy node mostly starts and ends processes.
+#: Weights of the kinds: on a busy node most events are starts and exits of processes.
 KINDS = {
     "process_exec": 300,
     "process_exit": 300,
@@ -59,7 +59,7 @@ _ARGUMENTS = tuple(
 
 _LONG_ARGUMENT = "--include=/var/lib/app/data/2026/very/long/path/name.parquet " * 60
 
-# One event in so many has a very long command line.
+# One event of this number has a very long command line.
 _LONG_EVERY = 250
 
 _CALLS = (
@@ -107,7 +107,7 @@ _NAMESPACES = json.dumps(
     separators=(",", ":"),
 )
 
-# The four ways in which a line is bad; each still carries its number.
+# Four kinds of invalid lines; each contains its number.
 _BAD = (
     b'{"process_exec":{"process":{"arguments":"the disk was full %b',
     b'{"process_exec":{"process":{"arguments":"not UTF-8: \xff\xfe %b"}},'
@@ -130,7 +130,7 @@ def rfc3339(nanoseconds: int) -> str:
 
 
 class EventSource:
-    """Makes lines, without their newline."""
+    """Generates lines, without newlines."""
 
     def __init__(self, rng: random.Random, pods: int = 60) -> None:
         self._rng = rng
@@ -139,18 +139,18 @@ class EventSource:
         self._weights = tuple(KINDS.values())
 
     def line(self, sequence: int, now: int) -> bytes:
-        """The event of that number at `now` (Unix time in nanoseconds)."""
+        """The event with this number at `now` (Unix time in nanoseconds)."""
         kind = self._rng.choices(self._kinds, self._weights)[0]
         return self.line_of(kind, sequence, now)
 
     def line_of(self, kind: str, sequence: int, now: int) -> bytes:
-        """The same, of a kind that is named. Raises KeyError for one that does not exist."""
+        """The same for a given kind. Raises KeyError for an unknown one."""
         if kind not in KINDS:
             raise KeyError(kind)
         mark, stamp = f"--seq={sequence:09d}", rfc3339(now)
         labels = ""
         if kind in ("process_throttle", "rate_limit_info", "test"):
-            # No process and so no arguments: the number is a label of the node.
+            # No process, so no arguments: the number is in a label of the node.
             body = self._without_process(kind)
             labels = f',"node_labels":{{"generator":"{mark}"}}'
         else:
@@ -159,7 +159,7 @@ class EventSource:
         return f'{{"{kind}":{{{body}}},{top}}}'.encode()
 
     def bad_line(self, sequence: int) -> bytes:
-        """A line that Tetragon would not write: not JSON, not UTF-8, or not an object."""
+        """An invalid line: not JSON, not UTF-8, or not an object."""
         return self._rng.choice(_BAD).replace(b"%b", b"--seq=%09d" % sequence)
 
     def _with_process(self, kind: str, mark: str, stamp: str) -> str:

@@ -1,7 +1,7 @@
-"""Writes events as Tetragon does: one write an event, files rotated by rename at a size.
+"""Writes events as Tetragon does: one write an event, rotation by rename at a maximum size.
 
-`tetragon.log` becomes `tetragon-<time>.log`, a number of backups is kept and the oldest is deleted,
-acknowledged or not: Tetragon does not ask who reads. The mode of the files is 600.
+`tetragon.log` becomes `tetragon-<time>.log`. The oldest backups are deleted, regardless of readers.
+The mode of the files is 600.
 """
 
 import os
@@ -20,15 +20,15 @@ FILE_NAME = "tetragon.log"
 MAX_BYTES = 10_000_000
 BACKUPS = 5
 
-# Between the two writes of a line, in seconds: time for a reader to see half of it.
+# Seconds between the two writes of a line, so that a reader sees half of it.
 _SPLIT_PAUSE = 0.002
 
-# How long the writer may sleep at once when it is ahead of its rate, in seconds.
+# The longest sleep of the writer when it is ahead of its rate, in seconds.
 _PACE = 0.05
 
 
 class LogWriter:
-    """Writes numbered events to `tetragon.log` in a directory, from 0 on or from `sequence`."""
+    """Writes numbered events to `tetragon.log` in a directory, starting with `sequence`."""
 
     def __init__(
         self,
@@ -44,10 +44,10 @@ class LogWriter:
     ) -> None:
         """
         Args:
-            max_bytes: a file that would get larger is rotated before; 0: never.
+            max_bytes: a file is rotated before it gets larger; 0: never.
             backups: rotated files that are kept.
-            bad_share: of the lines, 0..1, which are not events (they have numbers all the same).
-            split_share: of the lines, 0..1, which are written in two writes.
+            bad_share: share of invalid lines, 0..1 (they have numbers, too).
+            split_share: share of lines that are written in two writes, 0..1.
             now: the time of the events; Unix time in nanoseconds.
         """
         self._directory = directory
@@ -62,7 +62,7 @@ class LogWriter:
         self._size = 0
         #: The number of the next line.
         self.sequence = sequence
-        #: When each line was written, by its place; seconds of `time.monotonic`.
+        #: When each line was written, in order; seconds of `time.monotonic`.
         self.written_at = array("d")
         self.bytes_written = 0
         self.rotations = 0
@@ -71,16 +71,16 @@ class LogWriter:
 
     @property
     def path(self) -> Path:
-        """The file that is written to."""
+        """The current file."""
         return self._directory / FILE_NAME
 
     @property
     def written(self) -> int:
-        """How many lines are written."""
+        """Number of lines that were written."""
         return len(self.written_at)
 
     def write(self, count: int = 1) -> None:
-        """Writes so many lines; rotates where the size asks for it."""
+        """Writes `count` lines; rotates at the maximum size."""
         for _ in range(count):
             self._write_line()
 
@@ -94,10 +94,10 @@ class LogWriter:
                 stop.wait(min(ahead, _PACE))
 
     def rotate(self) -> Path:
-        """Renames the file, begins a new one, deletes the oldest backups; returns the backup."""
+        """Renames the file, starts a new one, deletes the oldest backups; returns the backup."""
         seconds, fraction = divmod(time.time_ns(), 1_000_000_000)
         stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(seconds))
-        # The number keeps names unique, and in the order of their age, however fast one rotates.
+        # The number keeps names unique and sorted by age, even with fast rotation.
         name = f"tetragon-{stamp}.{fraction // 1_000_000:03d}-{self.rotations:05d}.log"
         backup = self._directory / name
         self.close()
@@ -114,7 +114,7 @@ class LogWriter:
         return sorted(self._directory.glob("tetragon-*.log"))
 
     def reopen(self) -> None:
-        """Goes on in `tetragon.log` as it is now; a restarted Tetragon appends to it."""
+        """Opens `tetragon.log` again for appending, as a restarted Tetragon does."""
         self.close()
         self._open()
 

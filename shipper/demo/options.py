@@ -1,4 +1,4 @@
-"""What a demo is asked to do."""
+"""The options of the demo."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the demo is to do."""
+    """The options of a run."""
 
-    #: How long lines are written; seconds.
+    #: How long lines are written, in seconds.
     seconds: float
     #: Lines a second.
     rate: float
-    #: Ends the writing earlier if that many lines are written.
+    #: Stops writing after this number of lines; None: no limit.
     events: int | None
-    #: How often the daemon is killed.
+    #: Number of kills of the daemon.
     kills: int
-    #: Every so-manieth answer of the embedded receiver is lost; 0: none.
+    #: One of this number of answers of the embedded receiver is lost; 0: none.
     lose_every: int
-    #: Where the files stay; None: nowhere.
+    #: The directory in which files are kept; None: they are deleted.
     keep: Path | None
-    #: Of the generator: the same seed gives the same events.
+    #: Seed of the generator: the same seed gives the same events.
     seed: int

@@ -1,8 +1,8 @@
-"""The demo itself: writes, ships, kills, waits, and audits.
+"""Runs the demo: writes logs, ships them, kills the daemon, waits, and audits.
 
-A thread of ours writes the logs, the daemon is a process of its own, and where the lines go is the
-`Receiver`'s matter: the embedded one, or a real server that is asked for its documents in the end.
-Ctrl-C ends the writing, not the audit; a second one ends all.
+A thread writes the logs, the daemon is a separate process, and the `Receiver` is the embedded one,
+or a real server that is queried for its documents at the end.
+Ctrl-C stops the writing, not the audit; a second one stops everything.
 """
 
 import contextlib
@@ -26,58 +26,58 @@ from shipper.demo.options import DemoOptions
 from shipper.demo.process import DaemonProcess, free_port
 from shipper.errors import ConfigError, ShipperError
 
-#: A file is rotated after so many seconds of writing, and so many backups are kept: a daemon that
-#: is killed has some six seconds to come back before a line is deleted that it has not read.
+#: Seconds of writing until a file is rotated, and number of backups: a killed daemon has about six
+#: seconds to restart before a line is deleted that it has not read.
 _ROTATE_SECONDS = 0.5
 _BACKUPS = 12
 _SMALLEST_FILE = 64_000
 _BYTES_PER_EVENT = 2_000
 
 _TICK = 0.1
-# Without a new line at the receiver for so long, what is missing is lost; seconds. The second is
-# for a daemon that says of itself that all is acknowledged.
+# Seconds without a new line at the receiver after which missing lines count as lost. The second one
+# is for a daemon that reports that all lines are acknowledged.
 _PATIENCE = 20.0
 _IDLE_PATIENCE = 2.0
-# How long the daemon may take to see its last answers, and to stop; seconds.
+# Seconds until the daemon has read its last answers, and until it has stopped.
 _CALM_SECONDS = 10.0
 _STOP_SECONDS = 20.0
 
 
 class Receiver(Protocol):
-    """Where the lines go, and who is asked in the end."""
+    """The receiver of the lines."""
 
     @property
     def url(self) -> str:
-        """For `output.hosts`."""
+        """The URL for `output.hosts`."""
 
     @property
     def description(self) -> str:
-        """What it is, in a few words."""
+        """A short description."""
 
     @property
     def received(self) -> int:
-        """Lines that are there so far."""
+        """Lines that have arrived so far."""
 
     def audit(self, written: int) -> Audit:
-        """What became of the lines 0 to `written` - 1."""
+        """The audit of the lines 0 to `written` - 1."""
 
     def lag(self, written_at: Sequence[float]) -> Lag | None:
-        """From write (`time.monotonic`) to receipt; None if it does not know."""
+        """The lag from write (`time.monotonic`) to receipt; None if unknown."""
 
     def notices(self) -> list[str]:
-        """What else it has to say."""
+        """Further lines for the report."""
 
 
 class DemoError(ShipperError):
-    """The demo cannot go on: the daemon ended by itself or does not stop, or the disk is full."""
+    """The demo failed: the daemon exited or does not stop, or the disk is full."""
 
 
 def play(options: DemoOptions, receiver: Receiver) -> int:
-    """Plays once; returns the exit code: 0 if every line arrived exactly once.
+    """Runs the demo; returns the exit code: 0 if every line arrived exactly once.
 
     Raises:
         ConfigError: the directory to keep the files in is not empty, or cannot be made.
-        DemoError: the daemon ended by itself or does not stop, or the logs cannot be written.
+        DemoError: the daemon exited or does not stop, or the logs cannot be written.
     """
     display = Display(sys.stdout)
     with _directory(options.keep) as directory:
@@ -114,7 +114,7 @@ class _Play:
         self._planned = _planned_seconds(options)
 
     def run(self) -> Report:
-        """Everything in its order. Leaves no process and no thread behind."""
+        """Runs all steps. Leaves no process and no thread behind."""
         with ThreadPoolExecutor(1, "generator") as threads, self._signals():
             try:
                 self._daemon.start()
@@ -155,7 +155,7 @@ class _Play:
         self._kills += 1
 
     def _wait_for_delivery(self) -> float:
-        """Returns when the last line arrived (`time.monotonic`), or the last that did."""
+        """Waits for all lines; returns the time of the last receipt (`time.monotonic`)."""
         received, changed_at = self._receiver.received, time.monotonic()
         while received < self._writer.written:
             self._must_run()
@@ -170,7 +170,7 @@ class _Play:
         return changed_at
 
     def _end_daemon(self) -> DaemonReport:
-        """Asks it for its counters once its last answers are in, and stops it."""
+        """Reads the counters once the daemon is idle, and stops it."""
         deadline = time.monotonic() + _CALM_SECONDS
         while not self._is_idle() and time.monotonic() < deadline:
             self._must_run()
@@ -214,7 +214,7 @@ class _Play:
             Progress(
                 done=elapsed / self._planned,
                 seconds=elapsed,
-                # After the delivered ones: lines go on being written.
+                # Read after `delivered`: more lines may have been written meanwhile.
                 written=max(self._writer.written, delivered),
                 delivered=delivered,
                 rotations=self._writer.rotations,
@@ -227,10 +227,10 @@ class _Play:
             raise self._failed("it ended by itself")
 
     def _is_idle(self) -> bool:
-        """Whether the daemon says that all it knows of is acknowledged."""
+        """Whether the daemon reports that all lines are acknowledged."""
         try:
             metrics = self._daemon.metrics()
-        except OSError:  # it is just starting, or busy with it
+        except OSError:  # It is starting.
             return False
         return not (
             metrics.value("shipper_in_flight_events") or metrics.value("shipper_backlog_bytes")
@@ -241,7 +241,7 @@ class _Play:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first SIGINT or SIGTERM ends the writing, the second one the demo."""
+        """The first SIGINT or SIGTERM stops the writing, the second one the demo."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             if self._interrupted:
@@ -258,7 +258,7 @@ class _Play:
 
 
 def _config(logs: Path, url: str, directory: Path) -> dict[str, Any]:
-    """The daemon's defaults but for where things are, and a shorter rest after a lost answer."""
+    """The default configuration, with the paths of the demo and a shorter backoff."""
     return {
         "inputs": [{"id": "tetragon", "paths": [str(logs / "*.log")]}],
         "data_dir": str(directory / "data"),

@@ -1,7 +1,7 @@
-"""The real daemon as a process of ours: started with a configuration, killed, asked, ended.
+"""The daemon as a child process: start, signals, metrics, and stop.
 
-It is `python -m shipper run -c FILE`, as on a node. Its log goes to a file, which also keeps what
-it said before a SIGKILL.
+It runs `python -m shipper run -c FILE`, as on a node. Its log goes to a file, which keeps the
+messages before a SIGKILL.
 """
 
 import os
@@ -21,12 +21,12 @@ from prometheus_client.samples import Sample
 
 import shipper
 
-#: How long a question to the admin address may take, in seconds.
+#: Timeout of requests to the admin address, in seconds.
 _ASK_SECONDS = 10.0
 
 
 class MetricsPage:
-    """The samples of /metrics at one moment."""
+    """The samples of a scrape of /metrics."""
 
     def __init__(self, text: str) -> None:
         self._samples: list[Sample] = [
@@ -34,7 +34,7 @@ class MetricsPage:
         ]
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum of the samples of that name whose labels include these; 0 if there is none."""
+        """The sum of the samples with this name and these labels; 0 without samples."""
         return sum(
             sample.value
             for sample in self._samples
@@ -42,14 +42,14 @@ class MetricsPage:
         )
 
     def by(self, name: str, label: str) -> dict[str, float]:
-        """The samples of that name by the value of one label."""
+        """The samples with this name by the value of a label."""
         return {
             sample.labels[label]: sample.value for sample in self._samples if sample.name == name
         }
 
     @property
     def uncounted_lines(self) -> float:
-        """Lines read less those that have an outcome or are in flight: always 0."""
+        """Lines read minus lines that have an outcome or are in flight: always 0."""
         return (
             self.value("shipper_lines_read_total")
             - self.value("shipper_events_total")
@@ -58,7 +58,7 @@ class MetricsPage:
 
 
 class DaemonProcess:
-    """One daemon with one configuration; it may be started again and again."""
+    """A daemon with a configuration; it may be started repeatedly."""
 
     def __init__(
         self,
@@ -76,14 +76,14 @@ class DaemonProcess:
         self.config_path = directory / "shipper.yml"
         self.log_path = directory / "shipper.log"
         self._environment = {**os.environ, **(environment or {})}
-        # The checkout, or wherever else this very package is.
+        # The directory of this package.
         roots = [str(Path(shipper.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, roots))
         self._process: subprocess.Popen[bytes] | None = None
         self.write_config(config)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Another configuration, for the next start."""
+        """Writes the configuration for the next start."""
         self.config = config
         self.config_path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
 
@@ -93,7 +93,7 @@ class DaemonProcess:
 
     @property
     def pid(self) -> int:
-        """Of the last start. Raises RuntimeError before the first."""
+        """The process id of the last start. Raises RuntimeError before the first one."""
         return self._started().pid
 
     @property
@@ -101,7 +101,7 @@ class DaemonProcess:
         return self._process is not None and self._process.poll() is None
 
     def start(self, *, stderr: int | None = None) -> None:
-        """Starts it; returns at once. `stderr`: a descriptor for its log, in place of the file.
+        """Starts it; returns at once. `stderr`: a descriptor for its log instead of the file.
 
         Raises RuntimeError if it runs.
         """
@@ -115,20 +115,20 @@ class DaemonProcess:
                 stdout=log,
                 stderr=log if stderr is None else stderr,
                 env=self._environment,
-                # Ctrl-C in the terminal is for whoever started us, and not for the daemon.
+                # Ctrl-C in the terminal is for the parent process, not for the daemon.
                 start_new_session=True,
             )
 
     def send(self, kind: signal.Signals) -> None:
-        """Sends a signal; nothing happens if the daemon has ended."""
+        """Sends a signal; does nothing if the daemon has exited."""
         self._started().send_signal(kind)
 
     def wait(self, timeout: float) -> int:
-        """Its exit code, negative for a signal. Raises subprocess.TimeoutExpired (seconds)."""
+        """Waits for its exit code, negative for a signal. Raises subprocess.TimeoutExpired."""
         return self._started().wait(timeout)
 
     def kill(self) -> None:
-        """SIGKILL, and waits for the end. Nothing happens if it never ran or has ended."""
+        """Sends SIGKILL and waits for the exit. Does nothing if it is not running."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -144,12 +144,12 @@ class DaemonProcess:
                 return error.code, error.read().decode()
 
     def metrics(self) -> MetricsPage:
-        """What /metrics says now. Raises OSError if it does not answer."""
+        """The current samples of /metrics. Raises OSError if it does not answer."""
         _, text = self.get("/metrics")
         return MetricsPage(text)
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines that it wrote."""
+        """The last lines of its log."""
         try:
             text = self.log_path.read_text(errors="replace")
         except FileNotFoundError:
@@ -163,7 +163,7 @@ class DaemonProcess:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at the moment."""
+    """A loopback port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,7 +1,7 @@
-"""The demo's stand-in for Elasticsearch: takes `_bulk` requests and keeps count of the lines.
+"""The embedded receiver of the demo: accepts `_bulk` requests and counts the lines.
 
-It knows which ids it has and answers 409 to them, as Elasticsearch does. Some answers it loses on
-purpose, after the request was carried out: a shipper without ids would double these lines.
+It stores ids and answers 409 for known ones, as Elasticsearch does. It can drop answers of
+processed requests on purpose: without ids a shipper would duplicate these lines.
 """
 
 import threading
@@ -19,18 +19,18 @@ from shipper.demo.serving import ServerThread
 
 
 class EmbeddedReceiver:
-    """Serves while it is open; a context manager."""
+    """A context manager that serves while it is open."""
 
     def __init__(self, lose_every: int = 0) -> None:
-        """Every so-manieth answer is lost; 0: none."""
+        """`lose_every`: one of this number of answers is dropped; 0: none."""
         self._lose_every = lose_every
         self._counts = LineCounts()
-        # The audit is asked for by another thread than the one that serves.
+        # The audit runs in another thread than the server.
         self._lock = threading.Lock()
         self._server = ServerThread(self._handle)
         self._requests = 0
         self.answers_lost = 0
-        #: Documents that were there already when they were sent.
+        #: Documents that were sent again and recognised by their id.
         self.recognised = 0
 
     def __enter__(self) -> Self:
@@ -57,11 +57,11 @@ class EmbeddedReceiver:
 
     @property
     def received(self) -> int:
-        """Lines that are there."""
+        """Lines that have arrived."""
         return self._counts.received
 
     def audit(self, written: int) -> Audit:
-        """What became of the lines 0 to `written` - 1."""
+        """The audit of the lines 0 to `written` - 1."""
         with self._lock:
             return self._counts.audit(written)
 
@@ -70,7 +70,7 @@ class EmbeddedReceiver:
             return self._counts.lag(written_at)
 
     def notices(self) -> list[str]:
-        """What its lost answers and the kills led to."""
+        """The effects of dropped answers and kills."""
         return [
             f"{self.answers_lost:,} answers lost; {self.recognised:,} documents came again and "
             "were known by their ids"

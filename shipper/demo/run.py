@@ -1,5 +1,5 @@
-"""`shipper demo`: its arguments. What it plays is imported when it is run: every other command
-loads this module too, and a daemon has no use for a generator and a receiver."""
+"""`shipper demo`: arguments and entry point. Imports the demo only when it runs, as all commands
+load this module."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ from shipper.demo.options import DemoOptions
 def add_arguments(
     parser: argparse.ArgumentParser, *, rate: float = 5000.0, lose_answers: bool = True
 ) -> None:
-    """Adds the demo's options. `lose_answers`: whether the receiver can lose answers on purpose."""
+    """Adds the demo's options. `lose_answers`: whether the receiver can drop answers on purpose."""
     parser.add_argument(
         "--seconds", type=_positive, default=10.0, help="how long to write (default: %(default)g)"
     )
@@ -48,7 +48,7 @@ def add_arguments(
 
 
 def options_from(arguments: argparse.Namespace) -> DemoOptions:
-    """The options out of parsed arguments."""
+    """The options from parsed arguments."""
     return DemoOptions(
         seconds=arguments.seconds,
         rate=arguments.rate,
@@ -61,7 +61,7 @@ def options_from(arguments: argparse.Namespace) -> DemoOptions:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Plays the demo against the embedded receiver; returns the exit code."""
+    """Runs the demo with the embedded receiver; returns the exit code."""
     from shipper.demo.play import play
     from shipper.demo.receiver import EmbeddedReceiver
 

@@ -1,4 +1,4 @@
-"""An HTTP server of aiohttp in a thread of its own, for code that is not asynchronous itself."""
+"""An aiohttp server in a separate thread, for synchronous code."""
 
 import asyncio
 import socket
@@ -11,19 +11,19 @@ from aiohttp import web
 
 _T = TypeVar("_T")
 
-#: A bulk request may be this large when it is decompressed; bytes.
+#: Maximum size of a decompressed bulk request, in bytes.
 _MAX_BODY = 1 << 30
 
-# How long to wait for what the thread is asked to do, in seconds.
+# Timeout of calls in the thread, in seconds.
 _PATIENCE = 30.0
 
-# How long requests that are under way may take when the server goes away, in seconds. To aiohttp 0
-# means no limit: it would wait for ever for a connection that was made a moment before.
+# Seconds that running requests may take on shutdown. 0 means no limit to aiohttp: it would wait for
+# ever for a connection that has just been accepted.
 _GRACE = 2.0
 
 
 class ServerThread:
-    """Serves one handler on a port of the loopback interface; can stop listening and come back."""
+    """Serves a handler on a loopback port; can stop listening and start again."""
 
     def __init__(
         self,
@@ -32,9 +32,9 @@ class ServerThread:
         port: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`handler` takes every request (`web.Request`) and returns a `web.StreamResponse`.
+        """`handler` gets every request (`web.Request`) and returns a `web.StreamResponse`.
 
-        Port 0 is one that the system chooses; a later `listen` takes the same again.
+        Port 0: the system chooses one; a later `listen` uses the same port.
         """
         self._handler = handler
         self._tls = tls
@@ -46,15 +46,15 @@ class ServerThread:
         self.port = port
 
     def listen(self) -> None:
-        """Takes connections. Raises OSError if the port is taken."""
+        """Accepts connections. Raises OSError if the port is in use."""
         self.call(self._listen())
 
     def refuse(self) -> None:
-        """Cuts all connections and refuses new ones."""
+        """Closes all connections and refuses new ones."""
         self.call(self._refuse())
 
     def close(self) -> None:
-        """Ends the thread; what is asked of it is left unanswered."""
+        """Ends the thread; running requests get no answer."""
         self.refuse()
         self.call(_end_all_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -62,7 +62,7 @@ class ServerThread:
         self._loop.close()
 
     def call(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        """Runs a coroutine in the thread and returns what it does."""
+        """Runs a coroutine in the thread and returns its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_PATIENCE)
 
     async def _listen(self) -> None:
@@ -91,7 +91,7 @@ class ServerThread:
 
 
 async def _end_all_others() -> None:
-    """Ends what aiohttp knows nothing of: connections in the middle of being accepted."""
+    """Ends tasks that aiohttp does not know: connections that are being accepted."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
@@ -100,17 +100,17 @@ async def _end_all_others() -> None:
 
 
 async def _cut_what_is_left() -> None:
-    """Cuts connections that aiohttp does not know of, or knows no more."""
-    # One that was accepted as the server went away is known to no task. A TLS connection whose
-    # client went away in the handshake waits for its end of the shutdown: aiohttp has forgotten it,
-    # and asyncio has no public list.
+    """Closes connections that aiohttp does not know, or no longer knows."""
+    # A connection that was accepted during the shutdown has no task. A TLS connection whose client
+    # left during the handshake waits for the TLS shutdown: aiohttp has dropped it, and asyncio has
+    # no public list.
     for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
         transport.abort()
-    # A transport that is closed says so in the loop's next turn, and the one around it (TLS) then.
+    # A transport reports its close in the next turn of the loop, the TLS transport one turn later.
     await _turns(3)
 
 
 async def _turns(count: int) -> None:
-    """Lets the loop do what is due now, and what that makes due, so many times."""
+    """Lets the event loop run this number of turns."""
     for _ in range(count):
         await asyncio.sleep(0)

@@ -1,1 +1,1 @@
-"""A block of lines into documents: encoding, ids, filters, processors."""
+"""Turns blocks of lines into documents: encoding, ids, filters, processors."""

@@ -1,5 +1,5 @@
-"""The action of each document, the line before it in the body: which index it names, where the
-path of the request names none, and how far it is the same for all lines of a file.
+"""Renders the action of each document: the line before it in the body, with the id, and the index
+if the path of the request has none.
 """
 
 import contextlib
@@ -13,42 +13,43 @@ import orjson
 from shipper.config.index_name import IndexName
 from shipper.files.identity import Identity
 
-#: Actions that are remembered, where the time decides the index: files of several inputs, whose
-#: events are of the same few days or hours.
-_REMEMBERED = 64
+#: Cached actions if the index name has a date: several files, with events of the same few days or
+#: hours.
+_CACHE_SIZE = 64
 
 
 class Actions:
-    """The actions of one input's documents.
+    """Actions of the documents of one input.
 
-    Each ends the document before and begins the next action, up to the id's offset; without ids up
-    to the document's time.
+    An action closes the document before it, and ends before the offset in the id; without ids it
+    ends before the document's time.
     """
 
     def __init__(self, index: IndexName | None, *, content_ids: bool) -> None:
-        """`index`: what each action names, None if the path of the request does."""
+        """`index`: the index name in actions; None if the path of the request has it."""
         self._index = index
         self._span = index.span if index else 0
         self._content_ids = content_ids
-        self._action = functools.lru_cache(_REMEMBERED)(self._render)
+        self._action = functools.lru_cache(_CACHE_SIZE)(self._render)
 
     def constant(self, identity: Identity) -> bytes:
-        """The action of all lines of a file; empty if there is one for each date."""
+        """The action of all lines of a file; empty if it depends on the date."""
         return b"" if self._span else self._render(identity, "")
 
     def at(self, identity: Identity, timestamp: bytes) -> bytes:
-        """The action of a line with this time, which is JSON in any zone."""
+        """The action of a line with this time (JSON, any time zone)."""
         return self._action(identity, self._index_time(timestamp))
 
     def at_all(
         self, identity: Identity, times: Sequence[bytes | memoryview | msgspec.Raw], joined: bytes
     ) -> list[bytes]:
-        """The actions of lines whose times, JSON in UTC, are these, and joined by commas that."""
-        # The digits decide: a datetime has microseconds, to which the last nanoseconds of a day
-        # are rounded up.
+        """The actions of lines with these times (JSON, UTC); `joined`: the times joined by
+        commas."""
+        # Compares the digits: a datetime has microseconds only, so the last nanoseconds of a day
+        # would be rounded up to the next day.
         end = 1 + self._span
         first = bytes(times[0])[:end]
-        # It begins with a quote, which no time has but around it.
+        # `first` begins with a quote, so it matches at the beginning of a time only.
         if joined.count(first) == len(times):
             return [self._action(identity, first[1:].decode())] * len(times)
         return [self._action(identity, bytes(time)[1:end].decode()) for time in times]
@@ -61,11 +62,11 @@ class Actions:
         return b'}\n{"create":{%b%b"_id":"%b-' % (index, comma, identity.encode())
 
     def _index_time(self, timestamp: bytes) -> str:
-        """As much of a time as decides the index, in UTC."""
+        """The part of a time that the index name needs, in UTC."""
         text = timestamp.decode()[1:-1]
         if not text.endswith("Z"):
             written = datetime.fromisoformat(text[: len("2026-11-24T04:32:37")] + text[-6:])
-            # The very first and last hours of the calendar may have no other name in UTC.
+            # The first and last hours of the calendar may not exist in UTC.
             with contextlib.suppress(OverflowError):
                 text = written.astimezone(UTC).isoformat()
         return text[: self._span]

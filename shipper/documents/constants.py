@@ -1,6 +1,5 @@
-"""What every document of an input carries, whatever its line: the fields of Filebeat's filestream,
-and those of the data stream that the Elastic integration expects; and where it goes, as far as
-these fields say so."""
+"""Constant fields of the documents of an input: those of Filebeat's filestream, and the data stream
+fields that the Elastic integration expects. Also the index name, which may depend on them."""
 
 import uuid
 from collections.abc import Mapping
@@ -15,18 +14,18 @@ from shipper.documents.processors.plan import RAW_VARYING
 from shipper.documents.processors.processing import Processing
 from shipper.errors import ConfigError, Problem
 
-#: The version of the Elastic Common Schema that the documents follow; the integration's pipeline
-#: sets the same.
+#: The version of the Elastic Common Schema of the documents; the same as in the integration's
+#: pipeline.
 ECS_VERSION = "8.11.0"
 
-#: The dataset of documents in a plain index, whose name says none.
+#: The dataset of documents in a plain index, whose name has none.
 DATASET = "cilium_tetragon.log"
 
 
 def document_constants(
     config: Config, settings: InputConfig, *, agent_id: str, ephemeral_id: str
 ) -> dict[str, object]:
-    """The constant fields. `agent_id` stays for a data directory, `ephemeral_id` for a process."""
+    """The constant fields. `agent_id` belongs to a data directory, `ephemeral_id` to a process."""
     data_stream = _data_stream(config.output.data_stream) if config.output.is_data_stream else {}
     dataset = data_stream.get("dataset", DATASET)
     constants: dict[str, object] = {
@@ -60,12 +59,12 @@ def processing_of(
     machine: Machine,
     now: float,
 ) -> Processing | None:
-    """What is done to the documents of an input: its processors, and then those of all inputs. None
-    if there are none. `constants`: what `document_constants` gave; `now`: Unix seconds."""
+    """The processing of an input: its own processors, then the global ones; None without
+    processors. `constants`: the result of `document_constants`; `now`: Unix seconds."""
     configs = (*settings.processors, *config.processors)
     if not configs:
         return None
-    # Every field of `format: ecs` may be the line's.
+    # With `format: ecs` any field may depend on the line.
     varying = RAW_VARYING if settings.format is Format.RAW else None
     return Processing(configs, constants, machine, now, varying=varying)
 
@@ -73,12 +72,12 @@ def processing_of(
 def index_name(
     config: Config, settings: InputConfig, constants: Mapping[str, object]
 ) -> IndexName | None:
-    """Which index each action of an input names; None if the path of the requests names one.
+    """The index name in the actions of an input; None if the path of the requests has it.
 
-    `constants`: what `document_constants` gave, or what its processors made of that.
+    `constants`: the result of `document_constants`, or of its processing.
 
     Raises:
-        ConfigError: a field that `output.index` names is missing, or what comes out is no name.
+        ConfigError: a field of `output.index` is missing, or the result is not a valid name.
     """
     if config.output.target:
         return None
@@ -93,8 +92,8 @@ def index_name(
 
 
 def index_names(config: Config) -> tuple[IndexName, ...]:
-    """As `index_name`, of all inputs, before anything is read or written: with stand-ins for
-    `agent.id` and for what the machine says.
+    """As `index_name`, for all inputs, to check the configuration: with placeholders for `agent.id`
+    and for metadata of the machine.
 
     Raises ConfigError.
     """

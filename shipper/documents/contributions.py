@@ -1,6 +1,6 @@
-"""The seam for what a line contributes to its document besides its time.
+"""The interface for the content that a line contributes to its document, besides its time.
 
-With `format: raw` that is the line's text alone, which the encoder writes by itself.
+With `format: raw` it is the text of the line, which the encoder writes itself.
 """
 
 from collections.abc import Mapping
@@ -10,32 +10,32 @@ from shipper.config.inputs import Format
 
 
 class Contributions(Protocol):
-    """Makes what a line contributes to its document, where that is more than its text.
+    """Makes the content of a line for formats other than raw.
 
-    That is bytes of JSON: members of an object, without the braces.
+    The content is JSON: members of an object, without the braces.
     """
 
     @property
     def constants(self) -> Mapping[str, object]:
-        """What is the same in all documents."""
+        """The fields that are the same in all documents."""
 
     def quick(self, line: bytes) -> tuple[bytes, bytes | memoryview]:
-        """The `time` of an ordinary line as JSON, and what it contributes.
+        """The `time` of an ordinary line as JSON, and its content.
 
-        Raises msgspec.MsgspecError, ValueError or RecursionError if it is not ordinary.
+        Raises msgspec.MsgspecError, ValueError or RecursionError if the line is not ordinary.
         """
 
     def careful(self, text: str, problem: str, *, parse: bool) -> tuple[bytes | memoryview, str]:
-        """What a line contributes, whatever it is, and what is wrong with it in words: `problem`,
-        or what shows only here. `parse`: whether it is an event, as far as has been looked."""
+        """The content of any line, and its problem as text: `problem`, or one that is found here.
+        `parse`: whether the line is an event, as far as is known."""
 
 
 def contributions_of(form: Format, constants: Mapping[str, object]) -> Contributions | None:
-    """Who makes them for an input; None if a line's text is all. `constants`: what every document
-    carries besides its time, its line and its log.*."""
+    """The contributions of a format; None for raw. `constants`: constant fields of the
+    documents."""
     if form is Format.RAW:
         return None
-    # Its types take a while to make, which a start without it does not pay for.
+    # Imported here: creating its types takes time that other formats do not need at the start.
     from shipper.documents.ecs import EcsDocuments
 
     return EcsDocuments(constants)

@@ -1,6 +1,6 @@
-"""`format: ecs`: what the ingest pipeline of Elastic's Tetragon integration makes of a line, made
-here. The rules are in `ecs_rules`; `ecs_shape` is a quicker way for events that look as usual. A
-test holds both, and a slow twin written from docs/ecs.md, against each other.
+"""`format: ecs`: documents as the ingest pipeline of Elastic's Tetragon integration makes them. The
+rules are in `ecs_rules`; `ecs_shape` is a fast path for events of the usual shape. A test compares
+both with a slow reference implementation of docs/ecs.md.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 from shipper.documents.ecs_rules import (
     FAILURE_KIND,
     FAILURE_TAG,
-    NOT_TAKEN_APART,
+    NOT_MAPPED,
     map_event,
     merged,
 )
@@ -21,30 +21,30 @@ from shipper.documents.ecs_shape import Shape, encode
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
-#: Members of a document in which a line has a share; all others are the same in all of them.
+#: Members of a document that a line may change; all others are constant.
 _SHARED = ("cilium_tetragon", "container", "event", "host", "orchestrator", "process", "tags")
 
 
 class EcsDocuments:
-    """Makes what a line contributes to its document, for one input."""
+    """Makes the content of the documents of one input."""
 
     def __init__(self, constants: Mapping[str, object]) -> None:
-        """`constants`: what every document carries besides its time, its line and its log.*."""
+        """`constants`: constant fields of the documents."""
         kept = _without_empty(_decode_object(orjson.dumps(constants)))
         self._event = _mapping(kept.pop("event", None))
         self._host = _mapping(kept.pop("host", None))
         self._tags: object = kept.pop("tags", None)
-        #: Where a line only adds to what a user has put there, if one has.
+        #: Configured fields that a line adds to.
         self._others = {name: kept.pop(name) for name in _SHARED if name in kept}
-        #: The members that no line changes.
+        #: Members that no line changes.
         self.constants: Mapping[str, object] = kept
         self._shape = Shape()
 
     def quick(self, line: bytes) -> tuple[bytes, bytes | memoryview]:
-        """Of an ordinary line: its `time` as JSON, whatever that is, and what it contributes, the
-        members of an object without the braces.
+        """The `time` of an ordinary line as JSON, not validated, and its content: the members of an
+        object without the braces.
 
-        Raises msgspec.MsgspecError, ValueError or RecursionError if it is not ordinary.
+        Raises msgspec.MsgspecError, ValueError or RecursionError if the line is not ordinary.
         """
         document: dict[str, Any] = {}
         event: Any
@@ -61,9 +61,9 @@ class EcsDocuments:
         return orjson.dumps(time), self._render(document)
 
     def careful(self, text: str, problem: str, *, parse: bool) -> tuple[bytes | memoryview, str]:
-        """What a line contributes, whatever it is, and what is wrong with it in words.
+        """The content of any line, and its problem as text.
 
-        `problem`: what is wrong already; empty if nothing is. `parse`: whether it is an event.
+        `problem`: a known problem; empty if there is none. `parse`: whether it is an event.
         """
         document: dict[str, Any] = {}
         event: dict[str, Any] = {}
@@ -74,7 +74,7 @@ class EcsDocuments:
                 action = map_event(event, document)
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 event, action = {}, ""
-                problem = problem or NOT_TAKEN_APART
+                problem = problem or NOT_MAPPED
         node, cluster = event.get("node_name", UNSET), event.get("cluster_name", UNSET)
         self._complete(document, text, event, action, node, cluster)
         if problem:
@@ -91,8 +91,8 @@ class EcsDocuments:
         node: object,
         cluster: object,
     ) -> None:
-        """Adds to what was moved out of the event all else; UNSET is what it does not have."""
-        # orjson escapes a text in half of msgspec's time.
+        """Adds the other members to those that were moved out of the event; UNSET: not there."""
+        # orjson escapes a text in half the time of msgspec.
         about = {**self._event, "original": Raw(orjson.dumps(text))}
         if action:
             about["action"] = action
@@ -102,7 +102,7 @@ class EcsDocuments:
         elif self._host:
             document["host"] = self._host
         if cluster is not UNSET:
-            # A new one: what was there may be remembered.
+            # A new object: the old one may be cached.
             document["orchestrator"] = {
                 **document.get("orchestrator", {}),
                 "cluster": {"name": cluster},
@@ -120,13 +120,13 @@ class EcsDocuments:
 
 
 def _with_tag(tags: object) -> list[object]:
-    """The tags with that of a failure, once."""
+    """The tags, with the failure tag once."""
     given = [] if tags is None else tags if isinstance(tags, list) else [tags]
     return given if FAILURE_TAG in given else [*given, FAILURE_TAG]
 
 
 def _without_empty(value: Any) -> Any:
-    """As `prune`, of what a user has configured: without its bounds, and not in a hurry."""
+    """As `prune`, for configured values: without its limits, and not optimised."""
     if isinstance(value, dict):
         members = {name: _without_empty(member) for name, member in value.items()}
         return {name: member for name, member in members.items() if not _is_empty(member)}

@@ -1,13 +1,13 @@
-"""The rules of `format: ecs`, for any JSON object: what is dropped of an event, and what is moved
-to where the Elastic Common Schema has it. docs/ecs.md has them in words, `setup.ingest` once more
-for the cluster.
+"""The rules of `format: ecs`, for any JSON object: which values of an event are dropped, and which
+are moved to fields of the Elastic Common Schema. docs/ecs.md documents them; `setup.ingest` has
+them as an ingest pipeline.
 """
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-#: Kinds whose process, and whose parent, are lifted. An event has one kind; of one that has
-#: several, the first of these is lifted.
+#: Kinds whose process and parent are lifted. An event has one kind; of several, the first of these
+#: is lifted.
 LIFTED = (
     "process_exec",
     "process_exit",
@@ -18,24 +18,24 @@ LIFTED = (
     "process_loader",
 )
 
-#: Of these the parent stays where it is.
+#: Kinds whose parent is not lifted.
 WITHOUT_PARENT = frozenset({"process_loader"})
 
 ACTIONS = {"process_exec": "executed", "process_exit": "end"}
 
-#: What carries an `error.message` is found by these, as the integration has them.
+#: Documents with an `error.message` have these values, as in the integration.
 FAILURE_KIND = "pipeline_error"
 FAILURE_TAG = "preserve_original_event"
 
-#: Objects and lists within one another, the event itself included. With what is around them they
-#: stay below the 20 of `index.mapping.depth.limit`; Tetragon's have 7.
+#: Maximum depth of objects and lists, including the event itself. The documents stay below the 20
+#: of `index.mapping.depth.limit`; Tetragon's events have 7.
 MAX_LEVELS = 16
 
-#: Whole numbers that the ingest documents of OpenSearch and the type `long` can hold.
+#: Range of integers in ingest documents of OpenSearch, and of the type `long`.
 LEAST_NUMBER, MOST_NUMBER = -(2**63), 2**63 - 1
 
-#: The `error.message` of an event that has no outcome but this.
-NOT_TAKEN_APART = (
+#: The `error.message` of an event that cannot be mapped.
+NOT_MAPPED = (
     f"the event is not taken apart: it is nested deeper than {MAX_LEVELS} levels, or has a number "
     "that no field holds"
 )
@@ -50,7 +50,7 @@ class UnmappableEventError(ValueError):
 def prune(value: dict[_Name, Any], level: int = 1) -> dict[_Name, Any]:
     """Drops null, "", {} and [] from a mapping, at any depth; returns the same mapping.
 
-    Raises NotTakenApartError if it is nested too deeply or has a number out of bounds.
+    Raises UnmappableEventError if it is nested too deeply or has a number out of bounds.
     """
     empty = []
     for name, member in value.items():
@@ -62,7 +62,7 @@ def prune(value: dict[_Name, Any], level: int = 1) -> dict[_Name, Any]:
             if prune(member, _below(level)):
                 continue
         elif kind is list:
-            # A list is pruned as a mapping from its places.
+            # A list is pruned as a mapping from its indexes.
             member[:] = prune(dict(enumerate(member)), _below(level)).values()
             if member:
                 continue
@@ -85,7 +85,7 @@ def _below(level: int) -> int:
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Both mappings, at any depth; where both have a value, that of `over`."""
+    """A deep merge of both mappings; values of `over` win."""
     result = dict(under)
     for name, value in over.items():
         below = result.get(name)
@@ -96,10 +96,10 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def map_event(event: dict[str, Any], document: dict[str, Any]) -> str:
-    """Drops what is empty from an event, and moves values from under its kind into `document`;
-    returns `event.action`, empty if there is none.
+    """Drops empty values from an event, and moves values of its kind into `document`; returns
+    `event.action`, or an empty text.
 
-    Raises NotTakenApartError.
+    Raises UnmappableEventError.
     """
     kind = _kind_of(event)
     prune(event)
@@ -112,7 +112,7 @@ def map_event(event: dict[str, Any], document: dict[str, Any]) -> str:
 
 
 def _kind_of(event: Mapping[str, Any]) -> str:
-    """The kind that is lifted, before anything is dropped; empty if it is none of those."""
+    """The kind to lift, before empty values are dropped; empty if there is none."""
     return next((kind for kind in LIFTED if event.get(kind) is not None), "")
 
 
@@ -165,7 +165,7 @@ def _of_process(source: dict[str, Any]) -> dict[str, Any]:
 
 
 def lift_pod(pod: dict[str, Any], document: dict[str, Any]) -> None:
-    """Moves values of a pod without empty ones to `container` and `orchestrator`."""
+    """Moves values of a pruned pod to `container` and `orchestrator`."""
     take = pod.pop
     container = pod.get("container")
     if type(container) is dict:
@@ -199,9 +199,9 @@ def lift_pod(pod: dict[str, Any], document: dict[str, Any]) -> None:
 
 
 def split_arguments(text: str) -> list[str]:
-    """A command line at its white space; empty if there is nothing else in it."""
-    # What Java's regular expressions call white space is what `bytes.split` knows; `str.split`
-    # knows more, but not of what is printable ASCII.
+    """A command line, split at white space."""
+    # `bytes.split` has the white space of Java's regular expressions; `str.split` has more, but the
+    # same in printable ASCII.
     if text.isascii() and text.isprintable():
         return text.split()
     parts = text.encode().split()

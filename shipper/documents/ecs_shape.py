@@ -1,10 +1,10 @@
-"""The quick way of `format: ecs`: events as Tetragon writes nearly all of them.
+"""The fast path of `format: ecs`, for events of the usual shape.
 
-They are decoded into the few types below, which have no room for anything that is dropped, so that
-nothing has to be searched for it; and pods as the bytes that they are: a node has the same pods
-over and over, and what becomes of one is remembered. Both together take 40 % off the time of the
-general way in `ecs_rules`, to which whatever has another shape is left: another field (a newer
-Tetragon's, to be added here), a value of another type, an empty one, a number that is too large.
+Events are decoded into the types below. These types reject every value that would be dropped, so
+that no search for empty values is necessary. Pods are cached by their bytes, as a node has the same
+pods all the time. Both together save 40 % of the time of the general path in `ecs_rules`, which
+handles all other events: with an unknown field (of a newer Tetragon, to be added here), a value of
+another type, an empty value, or a number that is too large.
 """
 
 import functools
@@ -26,17 +26,17 @@ from shipper.documents.ecs_rules import (
     split_arguments,
 )
 
-#: Objects and lists within a value. With more it is left to the general way.
+#: Maximum depth of a value; deeper values are left to the general path.
 _LEVELS = 4
 
-#: Pods that are remembered, twice as many as a node has by default, and their longest text in
-#: bytes: all of them together take 3 MiB at the very most.
-_REMEMBERED = 256
-_LONG_POD = 4096
+#: Number of cached pods, twice the default maximum of a node, and the longest one in bytes: at most
+#: 3 MiB together.
+_CACHE_SIZE = 256
+_MAX_CACHED_POD = 4096
 
 
 def _full_type(text: Any, number: Any) -> Any:
-    """JSON without anything that is dropped, and with nothing that is out of bounds."""
+    """A type for JSON without empty values, and with numbers within bounds."""
     scalar: Any = text | number | float | bool
     value = scalar
     for _ in range(_LEVELS):
@@ -50,12 +50,12 @@ _Text = Annotated[str, Meta(min_length=1)]
 _Number = Annotated[int, Meta(ge=LEAST_NUMBER, le=MOST_NUMBER)]
 _Full: Any = _full_type(_Text, _Number)
 
-#: An object that may be empty: the capabilities of a process that has none are `{}`.
+#: An object that may be empty: `{}` are the capabilities of a process without any.
 _Message = dict[str, _Full]
 
 
 class _Process(Struct, forbid_unknown_fields=True, gc=False):
-    """Of a process or a parent, all that Tetragon 1.7 knows (api/v1/tetragon/tetragon.proto)."""
+    """A process or parent, all fields of Tetragon 1.7 (api/v1/tetragon/tetragon.proto)."""
 
     exec_id: _Text | UnsetType = UNSET
     pid: _Number | UnsetType = UNSET
@@ -81,7 +81,7 @@ class _Process(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _Body(Struct, forbid_unknown_fields=True, gc=False):
-    """What stands under a kind: the fields of all of them."""
+    """The content of a kind: the fields of all kinds."""
 
     process: _Process | UnsetType = UNSET
     parent: _Process | UnsetType = UNSET
@@ -157,17 +157,17 @@ class _Lifted(Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class _Pod:
-    """What becomes of a pod, as JSON."""
+    """The parts of a pod, as JSON."""
 
-    #: All of it, where it stays.
+    #: The whole pod, if it is not lifted.
     whole: Raw
-    #: Where it is lifted: what is left of it, and what goes into the document.
+    #: If it is lifted: the rest of the pod, and the values for the document.
     rest: Raw | UnsetType
     lifted: Mapping[str, object]
 
 
-def _look_at_pod(text: bytes) -> _Pod:
-    """Raises msgspec.ValidationError if there is anything in it that is dropped."""
+def _render_pod(text: bytes) -> _Pod:
+    """Raises msgspec.ValidationError if the pod has empty values."""
     pod = _decode_pod(text)
     whole = Raw(encode(pod))
     lifted: dict[str, Any] = {}
@@ -175,26 +175,26 @@ def _look_at_pod(text: bytes) -> _Pod:
     if container := lifted.get("container"):
         lifted["container"] = Raw(encode(container))
     if orchestrator := lifted.get("orchestrator"):
-        # Not as a whole: the cluster's name is added to it.
+        # By member: the name of the cluster is added to it.
         lifted["orchestrator"] = {name: Raw(encode(value)) for name, value in orchestrator.items()}
     return _Pod(whole, Raw(encode(pod)) if pod else UNSET, lifted)
 
 
 class Shape:
-    """Takes apart events that have the shape; one for each input, as it remembers pods."""
+    """Maps events of the usual shape; one for each input, with a cache of pods."""
 
     def __init__(self) -> None:
-        self._records_of_input = functools.lru_cache(_REMEMBERED)(_look_at_pod)
+        self._cached_pod = functools.lru_cache(_CACHE_SIZE)(_render_pod)
 
     def map_event(self, line: bytes, document: dict[str, Any]) -> tuple[Event, str]:
-        """The event without what is moved into `document`, and its action, if it has one.
+        """The event without the values that are moved into `document`, and its action, or "".
 
-        Raises msgspec.ValidationError if it has not the shape, and what else decoding raises.
+        Raises msgspec.ValidationError if it has another shape, and other errors of decoding.
         """
         event = decode_event(line)
         bodies = _bodies(event)
         if bodies.count(UNSET) != len(bodies) - 1:
-            # None that is known, or several: what then is lifted is not said here.
+            # No known kind, or several: left to the general path.
             raise msgspec.ValidationError("not one kind")
         for named in zip(_BODIES, bodies, strict=True):
             if named[1] is not UNSET:
@@ -212,7 +212,7 @@ class Shape:
                     document.update(pod.lifted)
             if lifted:
                 found = _lift(process)
-            # The first of these questions is nearly always answered no, and costs a tenth.
+            # The first check is nearly always false, and costs a tenth of the second.
             if process.flags is UNSET and process == _Process():
                 body.process = UNSET
         if parent is not UNSET:
@@ -235,11 +235,11 @@ class Shape:
 
     def _pod(self, text: Raw) -> _Pod:
         key = bytes(text)
-        return self._records_of_input(key) if len(key) <= _LONG_POD else _look_at_pod(key)
+        return self._cached_pod(key) if len(key) <= _MAX_CACHED_POD else _render_pod(key)
 
 
 def _drop_empty(process: _Process) -> None:
-    """What may be empty and is, is not there; UNSET is as empty."""
+    """Removes empty values of fields that may be empty."""
     if not process.cap:
         process.cap = UNSET
     if not process.ns:

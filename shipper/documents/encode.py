@@ -1,14 +1,14 @@
-"""The hot path: a block of lines into the body of a bulk request.
+"""The hot path: encodes a block of lines as the body of a bulk request.
 
-Per line it validates the JSON and finds `time` in one pass (msgspec skips what it is not asked for
-without building it), escapes the line as a JSON string (orjson), and takes its checksum (xxh3); all
-else of the document is rendered once a file. Working line by line on small objects beats working
-on whole blocks by half: a line stays in the nearest cache while four libraries look at it, where
-one call a block streams megabytes through fresh pages four times.
+For each line it validates the JSON and finds `time` in one pass (msgspec skips the other fields
+without building objects), escapes the line as a JSON string (orjson), and computes its checksum
+(xxh3). The rest of the document is rendered once a file. Processing line by line takes half of the
+time of processing whole blocks: a line stays in the L1 cache for all four libraries, while calls
+for a block stream megabytes through memory four times.
 
-A block in which anything is unusual raises in the fast loop and is done again by the careful one,
-which gives every line its own outcome. Both make the same document of an ordinary line; a test
-holds them, and a slow twin written from the documentation, against each other.
+A block with anything unusual raises in the fast loop and is processed by the careful loop, which
+gives each line its own outcome. Both make the same document of an ordinary line; a test compares
+them with a slow reference implementation of the documentation.
 """
 
 import codecs
@@ -43,28 +43,27 @@ from shipper.documents.processors.processing import Processing
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
 
-#: `"2026-11-24T04:32:37.123456789Z"`, quotes included: the longest that is taken as it is.
+#: `"2026-11-24T04:32:37.123456789Z"` with quotes: the longest time that the fast loop accepts.
 _LONGEST_TIME = 32
 
 _MESSAGE_KEY = b',"message":'
 
 # The fast loops add these parts for each line: action, offset, checksum, time, log.offset,
-# constants, what the line contributes.
+# constants, content of the line.
 _Parts = list[bytes | memoryview | msgspec.Raw]
 _PARTS = 7
 _TIME_PART = 3
 
-#: The metric's label of a line that looks well until it is taken apart.
-_NOT_MAPPED = "not_taken_apart"
+#: The metric label of a valid event that cannot be mapped to ECS.
+_NOT_MAPPED_LABEL = "not_taken_apart"
 
 
 class DocumentEncoder:
     """Makes the documents of one input.
 
     `{"@timestamp":…,"log":{"offset":…,"file":{…}},…constants…,"message":…}`: the fields of
-    Filebeat's filestream, so that the Elastic integration's ingest pipeline finds what it expects.
-    Where there are `contributions`, these stand in place of the message; all else is the same, ids
-    included.
+    Filebeat's filestream, as the ingest pipeline of the Elastic integration expects them.
+    `contributions` replace the message; the rest, including ids, is the same.
     """
 
     def __init__(
@@ -78,11 +77,10 @@ class DocumentEncoder:
         index: IndexName | None = None,
         processing: Processing | None = None,
     ) -> None:
-        """`constants`: what every document carries besides its time, its message and its log.*;
-        `contributions`: what makes more of a line than its message, None for `format: raw`;
-        `events`: which events there are documents of, None for all; `index`: what each action
-        names, None if the path of the request does; `processing`: what is done to documents, which
-        says what the constants become."""
+        """`constants`: constant fields of the documents; `contributions`: makes the content of
+        lines, None for `format: raw`; `events`: selects events, None for all; `index`: the index
+        name in actions, None if the path of the request has it; `processing`: processors, which may
+        also change the constants."""
         self._processing = processing
         self._contributions = contributions
         if contributions is not None:
@@ -90,7 +88,7 @@ class DocumentEncoder:
         elif processing is not None:
             constants = processing.constants
         self._constants = orjson.dumps(constants)[1:-1]
-        #: Changes when the constants do: templates of another one are out of date.
+        #: Incremented when the constants change: then older templates are outdated.
         self.generation = 0
         self._content_ids = content_ids
         self._on_invalid = on_invalid
@@ -98,7 +96,7 @@ class DocumentEncoder:
         self._actions = Actions(index, content_ids=content_ids)
 
     def template(self, identity: Identity, path: str, inode: Inode) -> FileTemplate:
-        """What `encode` needs to know of a file; to be made anew when its path changes."""
+        """The template of a file for `encode`; a new one is needed when its path changes."""
         file = orjson.dumps(
             {
                 "path": os.fsencode(path).decode("utf-8", "replace"),
@@ -119,15 +117,15 @@ class DocumentEncoder:
         )
 
     def refresh(self, now: float) -> None:
-        """Has the constants as they are now (Unix seconds): those of the machine may change."""
+        """Updates the constants, as metadata of the machine may change. `now`: Unix seconds."""
         if self._processing and self._processing.refresh(now):
             self._constants = orjson.dumps(self._processing.constants)[1:-1]
             self.generation += 1
 
     def encode(self, template: FileTemplate, start: int, block: bytes, now: float) -> Encoded:
-        """The documents of `block`, whole lines that begin at offset `start` of their file.
+        """The documents of `block`: complete lines that begin at offset `start` of their file.
 
-        `now` (Unix seconds) is the `@timestamp` of lines that have no time of their own.
+        `now` (Unix seconds) is the `@timestamp` of lines without a time.
         """
         lines = _lines(block)
         filtered_block = self._events.apply(start, lines) if self._events else None
@@ -154,12 +152,12 @@ class DocumentEncoder:
     def encode_cut(
         self, template: FileTemplate, start: int, head: bytes, length: int, now: float
     ) -> Encoded:
-        """The document of a line of `length` bytes of which only `head` is shipped."""
+        """The document of a line of `length` bytes that is truncated to `head`."""
         text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
         event = Event()
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            # The time is at the end of Tetragon's lines, and so cut off; a head that is JSON by
-            # itself was followed by white space alone.
+            # The time is at the end of Tetragon's lines, and so is cut off. A head that is valid
+            # JSON was followed by white space only.
             event = decode_event(head)
         parts: _Parts = []
         problem = f"the line has {length} bytes; the first {len(head)} are in message"
@@ -189,7 +187,7 @@ class DocumentEncoder:
             parts[::_PARTS] = self._actions.at_all(template.identity, times, joined)
         if self._processing is None:
             return Encoded(self._body(parts), len(times))
-        lines = [line for run in runs for line in run.lines] if self._processing.each else None
+        lines = [line for run in runs for line in run.lines] if self._processing.per_event else None
         return self._encoded(parts, lines, template, now)
 
     def _encode_carefully(
@@ -200,7 +198,7 @@ class DocumentEncoder:
         flagged: Counter[str] = Counter()
         refused: list[RefusedLine] = []
         shipped: list[bytes] = []
-        for offset, raw in _places(runs):
+        for offset, raw in _lines_with_offsets(runs):
             line = raw.removesuffix(b"\r")
             if not line.strip():
                 blank += 1
@@ -213,11 +211,11 @@ class DocumentEncoder:
                 dropped += 1
                 continue
             if parsed.invalid and self._on_invalid is OnInvalid.DEAD_LETTER:
-                refused.append(self._refuse(template, offset, line, parsed, now))
+                refused.append(self._reject(template, offset, line, parsed, now))
                 continue
             content, problem = self._content(parsed.text, parsed.problem, parse=not parsed.invalid)
             if problem:
-                flagged[parsed.kind or _NOT_MAPPED] += 1
+                flagged[parsed.kind or _NOT_MAPPED_LABEL] += 1
             timestamp = parsed.timestamp or stamp(now)
             self._add(parts, template, offset, line, content, timestamp, problem)
             shipped.append(line)
@@ -235,8 +233,8 @@ class DocumentEncoder:
         *,
         flagged: Mapping[str, int] | None = None,
     ) -> Encoded:
-        """Documents of these parts, after their processors. `lines`: what the documents are of,
-        None if none of the processors has to look at them."""
+        """The documents of these parts, after processors. `lines`: their lines; None if no
+        processor has to run for each event."""
         encoded = Encoded(b"", len(parts) // _PARTS, flagged=flagged or {})
         if self._processing is not None:
             self._processing.count_once(encoded.events, encoded.failures)
@@ -255,7 +253,7 @@ class DocumentEncoder:
         now: float,
         encoded: Encoded,
     ) -> _Parts:
-        """The parts of the documents after their processors; ids are those they had."""
+        """The parts of the documents after processors; ids do not change."""
         kept: _Parts = []
         for index, line in enumerate(lines):
             action, offset, checksum, time, log, constants, content = parts[
@@ -265,24 +263,24 @@ class DocumentEncoder:
                 fields, message = bytes(log) + constants[: -len(_MESSAGE_KEY)], bytes(content)
             else:
                 fields, message = b"".join((log, constants, content)), None
-            done = processing.run(bytes(time), fields, message, line, now, encoded.failures)
-            if done is None:
+            result = processing.run(bytes(time), fields, message, line, now, encoded.failures)
+            if result is None:
                 continue
             if not template.action:
-                action = self._actions.at(template.identity, done.timestamp)
-            kept += (action, offset, checksum, done.timestamp)
-            kept += (log, constants, content) if done.rest is None else (done.rest, b"", b"")
+                action = self._actions.at(template.identity, result.timestamp)
+            kept += (action, offset, checksum, result.timestamp)
+            kept += (log, constants, content) if result.rest is None else (result.rest, b"", b"")
         encoded.events = len(kept) // _PARTS
         if dropped := len(lines) - encoded.events:
             encoded.filtered = {DROPPED: dropped}
         return kept
 
-    def _refuse(
+    def _reject(
         self, template: FileTemplate, offset: int, line: bytes, parsed: ParsedLine, now: float
     ) -> RefusedLine:
         parts: _Parts = []
         timestamp = parsed.timestamp or stamp(now)
-        # A letter has the line already, and puts it into the message.
+        # The dead letter has the line already; a replay adds the message.
         text = "" if self._contributions is None else parsed.text
         content, problem = self._content(text, parsed.problem, parse=False)
         self._add(parts, template, offset, line, content, timestamp, problem)
@@ -325,14 +323,14 @@ class DocumentEncoder:
         if not self._content_ids:
             count = len(parts) // _PARTS
             parts[1::_PARTS] = parts[2::_PARTS] = [b""] * count
-        # Each action begins by closing the document before it; the first has none.
+        # Each action closes the document before it; the first one has no document before it.
         parts[0] = bytes(parts[0])[2:]
         parts.append(b"}\n")
         return b"".join(parts)
 
 
 def _message_parts(template: FileTemplate, runs: Sequence[Run]) -> _Parts:
-    """The fast loop where a line's text is all that it contributes."""
+    """The fast loop of `format: raw`."""
     decode, dumps, digest = decode_event, orjson.dumps, xxhash.xxh3_64_hexdigest
     action, constants = template.action, template.constants
     parts: _Parts = []
@@ -358,7 +356,7 @@ def _message_parts(template: FileTemplate, runs: Sequence[Run]) -> _Parts:
 def _contribution_parts(
     contributions: Contributions, template: FileTemplate, runs: Sequence[Run]
 ) -> _Parts:
-    """The fast loop where it contributes more."""
+    """The fast loop of other formats."""
     quick, digest = contributions.quick, xxhash.xxh3_64_hexdigest
     action, constants = template.action, template.constants
     parts: _Parts = []
@@ -383,7 +381,7 @@ def _contribution_parts(
 
 
 class _UnusualError(Exception):
-    """The block is not one for the fast loop."""
+    """The block cannot be processed by the fast loop."""
 
 
 def _lines(block: bytes) -> list[bytes]:
@@ -393,7 +391,7 @@ def _lines(block: bytes) -> list[bytes]:
     return lines
 
 
-def _places(runs: Iterable[Run]) -> Iterator[tuple[int, bytes]]:
+def _lines_with_offsets(runs: Iterable[Run]) -> Iterator[tuple[int, bytes]]:
     """Each line with its offset."""
     for run in runs:
         offset = run.offset

@@ -1,4 +1,4 @@
-"""What the encoder is told of a file, and what it makes of a block of its lines."""
+"""Input and output of the encoder: the template of a file, and the encoded block."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,51 +11,51 @@ from shipper.files.identity import Identity
 
 @dataclass(frozen=True, slots=True)
 class FileTemplate:
-    """What is the same in all documents of one file, rendered."""
+    """The rendered parts that all documents of a file share."""
 
     identity: Identity
     path: str
-    #: Ends the document before, begins the next action up to the id's offset; with a date in the
-    #: index's name there is one for each date, and this is empty.
+    #: Closes the document before it, and ends before the offset in the id. Empty if the index name
+    #: has a date: then it depends on the event.
     action: bytes
-    #: From the end of `log.offset` to the beginning of what the line contributes.
+    #: The part between `log.offset` and the content of the line.
     constants: bytes
-    #: Of the encoder's constants.
+    #: Generation of the encoder's constants.
     generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
-    """A line that goes to the dead letter file without having been sent."""
+    """A line that becomes a dead letter without being sent."""
 
     path: str
     offset: int
-    #: The `_id` that its document would have had.
+    #: The `_id` that its document would have.
     id: str
     reason: str
     line: bytes
-    #: The action and the document line that `on_invalid: ship` would have sent; a message is
-    #: empty: the line has it.
+    #: The action and document lines that `on_invalid: ship` would send; the message is empty, as
+    #: `line` has it.
     unsent: bytes = b""
 
 
 @dataclass(slots=True)
 class Encoded:
-    """What became of a block: every line of it is counted exactly once."""
+    """The result of a block: each of its lines is counted exactly once."""
 
     body: bytes
     #: Documents in `body`.
     events: int
-    #: Blank lines, of which no document is made.
+    #: Blank lines, which have no document.
     blank: int = 0
-    #: Lines that were dropped because the user said so (`on_invalid: drop`).
+    #: Lines that were dropped (`on_invalid: drop`).
     dropped: int = 0
-    #: Events that are not shipped, by the rule of `inputs[].events` that says so, or `drop_event`.
+    #: Events that are not shipped, by rule of `inputs[].events`, or `drop_event`.
     filtered: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[RefusedLine, ...] = ()
-    #: Of the documents, how many carry an `error.message`, by reason.
+    #: Documents with an `error.message`, by problem.
     flagged: Mapping[str, int] = field(default_factory=dict)
-    #: Processors that failed, by name.
+    #: Failures of processors, by name.
     failures: dict[str, Failed] = field(default_factory=dict)
 
     @property
@@ -65,5 +65,5 @@ class Encoded:
 
 
 def content_id(identity: str, offset: int, line: bytes) -> str:
-    """The `_id` of a line's document: what the fast loop puts together from parts."""
+    """The `_id` of a line's document, as the fast loop builds it from parts."""
     return f"{identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"

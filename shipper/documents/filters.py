@@ -1,10 +1,10 @@
-"""Which events an input ships: its rules, compiled once, asked line by line.
+"""Selects the events that an input ships, by its rules.
 
-Only what is understood is filtered. A line that is no JSON object, is nested too deeply, or has
-something else than text where a rule may look is evidence: no rule applies to it.
+Only valid events are filtered. No rule applies to a line that is not a JSON object, is nested too
+deeply, or has a value of another type in a field of the rules: it is shipped.
 
-An event's kind is its first top-level key that is none of those which all events have, so kinds
-that a later Tetragon brings need no change here.
+The kind of an event is its first top-level key that not all events have. So new kinds of later
+Tetragon versions need no change here.
 """
 
 import fnmatch
@@ -18,18 +18,18 @@ import msgspec
 
 from shipper.config.inputs import EventRule, EventsConfig
 
-#: The label of events that none of the rules in `include` matches.
+#: The label of events that match no rule in `include`.
 NOT_INCLUDED = "include"
 
-#: What `GetEventsResponse` has beside the event itself (api/v1/tetragon/events.proto).
+#: Other keys of `GetEventsResponse` (api/v1/tetragon/events.proto).
 _NO_KINDS = frozenset({"node_name", "time", "aggregation_info", "cluster_name", "node_labels"})
 
-#: Answers that are remembered: a node runs the same binaries in the same pods over and over. With
-#: four rules it takes a third off the 3.5 µs of a line, with more rules more.
-_REMEMBERED = 1024
+#: Cached results, as a node runs the same binaries in the same pods repeatedly. With four rules the
+#: cache saves a third of the 3.5 µs of a line; with more rules, more.
+_CACHE_SIZE = 1024
 
-#: For longer lines, in bytes, none is remembered: all of them together take 8 MiB at the very most.
-_LONG_LINE = 8192
+#: Longer lines (bytes) are not cached: the cache takes 8 MiB at most.
+_MAX_CACHED_LINE = 8192
 
 
 class _Pod(msgspec.Struct, gc=False):
@@ -43,7 +43,7 @@ class _Process(msgspec.Struct, gc=False):
 
 
 class _Event(msgspec.Struct, gc=False):
-    """What stands under the kind; of other objects nothing."""
+    """The content of a kind; other objects have no such fields."""
 
     process: _Process | None = None
 
@@ -51,8 +51,8 @@ class _Event(msgspec.Struct, gc=False):
 _NO_POD = _Pod()
 _NO_PROCESS = _Process()
 
-# One pass over the line, which builds no more than these few objects: it takes a quarter longer
-# than to skip everything, half of what a pass for the kind and one for the rest take.
+# One pass over the line that builds these few objects only: it takes a quarter longer than skipping
+# everything, and half of the time of two passes.
 _decode_line = msgspec.json.Decoder(
     dict[str, _Event | str | float | bool | list[msgspec.Raw] | None]
 ).decode
@@ -60,7 +60,7 @@ _decode_line = msgspec.json.Decoder(
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """The patterns that a rule has; None for a key that it does not give."""
+    """The patterns of a rule; None for a key that it does not have."""
 
     kind: re.Pattern[str] | None
     namespace: re.Pattern[str] | None
@@ -89,18 +89,18 @@ class _Rule:
 class Run:
     """Consecutive lines of a file, without their newlines."""
 
-    #: Where the first of them begins.
+    #: The offset of the first line.
     offset: int
     lines: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class FilteredBlock:
-    """Lines taken apart."""
+    """The result for a block of lines."""
 
-    #: Those to ship.
+    #: Lines to ship.
     runs: Sequence[Run]
-    #: How many are not, by the label of the rule.
+    #: Number of the other lines, by label of the rule.
     filtered: Mapping[str, int]
 
 
@@ -110,22 +110,22 @@ class EventFilter:
     def __init__(self, rules: EventsConfig) -> None:
         self._include = tuple(_Rule.of(rule) for rule in rules.include)
         self._exclude = tuple(zip(rules.exclude_names, map(_Rule.of, rules.exclude), strict=True))
-        self._records_of_input = functools.lru_cache(_REMEMBERED)(self._match)
+        self._cached_match = functools.lru_cache(_CACHE_SIZE)(self._match)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All that `refusal` may say."""
+        """All possible results of `excluding_rule`."""
         excluding = tuple(label for label, _ in self._exclude)
         return (*excluding, NOT_INCLUDED) if self._include else excluding
 
     def apply(self, start: int, lines: Iterable[bytes]) -> FilteredBlock:
-        """Takes consecutive lines apart, of which the first is at offset `start`."""
+        """Filters consecutive lines; the first one is at offset `start`."""
         runs: list[Run] = []
         filtered: Counter[str] = Counter()
-        refusal = self.refusal
+        excluding_rule = self.excluding_rule
         offset, run_ends = start, -1
         for line in lines:
-            rule = refusal(line)
+            rule = excluding_rule(line)
             end = offset + len(line) + 1
             if rule is not None:
                 filtered[rule] += 1
@@ -138,8 +138,8 @@ class EventFilter:
             offset = end
         return FilteredBlock(runs, filtered)
 
-    def refusal(self, line: bytes) -> str | None:
-        """The label of the rule for which a line is not shipped; None if it is."""
+    def excluding_rule(self, line: bytes) -> str | None:
+        """The label of the rule that excludes a line; None if the line is shipped."""
         try:
             members = _decode_line(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -148,7 +148,7 @@ class EventFilter:
         event = members.get(kind)
         process = (event.process if isinstance(event, _Event) else None) or _NO_PROCESS
         pod = process.pod or _NO_POD
-        match = self._match if len(line) > _LONG_LINE else self._records_of_input
+        match = self._match if len(line) > _MAX_CACHED_LINE else self._cached_match
         return match(kind, pod.namespace or "", pod.name or "", process.binary or "")
 
     def _match(self, kind: str, namespace: str, pod: str, binary: str) -> str | None:
@@ -162,10 +162,10 @@ class EventFilter:
 
 
 def filter_of(rules: EventsConfig) -> EventFilter | None:
-    """The filter of an input; None if it has no rules, so that nothing is paid for it."""
+    """The filter of an input; None without rules, so that there is no cost."""
     return EventFilter(rules) if rules.include or rules.exclude else None
 
 
 def _compiled(globs: Sequence[str]) -> re.Pattern[str] | None:
-    """Any of the globs, the case of letters being heeded; None if there are none."""
+    """A pattern for any of the globs, case-sensitive; None without globs."""
     return re.compile("|".join(map(fnmatch.translate, globs))) if globs else None

@@ -1,6 +1,6 @@
-"""One line, looked at: whether it is an event, what is wrong with it, and when it happened.
+"""Parses a line: whether it is an event, its problem, and its time.
 
-Of an event only `time` is built; msgspec validates the rest and skips it.
+Only `time` is decoded; msgspec validates and skips the rest.
 """
 
 import re
@@ -12,7 +12,7 @@ import msgspec
 
 
 class Event(msgspec.Struct, gc=False):
-    """The part of an event that is looked at; the rest is validated and skipped."""
+    """The part of an event that is decoded; the rest is validated and skipped."""
 
     time: msgspec.Raw = msgspec.Raw(b"")
 
@@ -20,19 +20,19 @@ class Event(msgspec.Struct, gc=False):
 #: Validates an event, also in the fast loop of `encode`. Raises msgspec.MsgspecError,
 #: UnicodeDecodeError or RecursionError.
 decode_event = msgspec.json.Decoder(Event).decode
-#: Raises the same if one of them is no real time.
+#: Raises the same if one of them is not a valid time.
 decode_times = msgspec.json.Decoder(list[Annotated[datetime, msgspec.Meta(tz=True)]]).decode
 _decode_time = msgspec.json.Decoder(str).decode
 
-#: What the problem of a line begins with that is no event; the ingest pipeline of `setup` leaves
-#: such lines as they are.
+#: The beginning of the problem of a line that is not an event; the ingest pipeline of `setup` does
+#: not change such lines.
 NOT_JSON = "the line is not JSON"
 NOT_AN_OBJECT = "the line is JSON, but not an object"
 TOO_DEEP = "the line is nested too deeply"
 HALF_LINE = "the line was not finished: NUL bytes follow it"
 
-#: What Elasticsearch's strict_date_optional_time takes of RFC 3339; the digits are checked by
-#: msgspec, which knows the lengths of months.
+#: Times of RFC 3339 that Elasticsearch's strict_date_optional_time accepts; msgspec checks the
+#: digits and the lengths of months.
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-](?:0\d|1[0-7]):[0-5]\d)",
     re.IGNORECASE | re.ASCII,
@@ -41,21 +41,21 @@ _TIME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ParsedLine:
-    """What the careful loop finds out about a line."""
+    """A line, parsed by the careful loop."""
 
     text: str
-    #: The line's own time as JSON, if it is a real one.
+    #: The line's time as JSON; None if it has no valid time.
     timestamp: bytes | None
-    #: In words; empty if there is none.
+    #: The problem as text; empty if there is none.
     problem: str
-    #: The same as a metric's label.
+    #: The problem as a metric label.
     kind: str
-    #: Whether the line is not a JSON object (an object without a time is one).
+    #: Whether the line is not a JSON object.
     invalid: bool
 
 
 def parse_line(line: bytes) -> ParsedLine:
-    """What there is to say of a line that is not blank, whatever it is."""
+    """Parses any line that is not blank."""
     try:
         text, broken = line.decode(), None
     except UnicodeDecodeError as error:
@@ -79,7 +79,7 @@ def parse_line(line: bytes) -> ParsedLine:
 
 
 def timestamp_of(value: msgspec.Raw) -> bytes | None:
-    """A `time` as Elasticsearch takes it, as JSON; None if it is not a real time."""
+    """A `time` as JSON that Elasticsearch accepts; None if it is not a valid time."""
     try:
         text = _decode_time(value)
         decode_times(b"[%b]" % value)
@@ -94,6 +94,6 @@ def timestamp_of(value: msgspec.Raw) -> bytes | None:
 
 
 def stamp(now: float) -> bytes:
-    """Unix seconds as JSON, with milliseconds, as Filebeat stamps what it reads."""
+    """Unix seconds as a JSON time with milliseconds, as Filebeat writes them."""
     text = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
     return f'"{text.removesuffix("+00:00")}Z"'.encode()

@@ -1,9 +1,9 @@
-"""Filebeat's registry, taken over: where each file goes on that Filebeat has read until now.
+"""Imports Filebeat's registry: each file that Filebeat has read continues at its offset.
 
-    store -> entries ------+
-                           +-> plan -> takeover -> our own registry
-    live (files) -> judge -+
+    store -> entries --------------+
+                                   +-> plan -> importing -> shipper's registry
+    disk_files -> matching --------+
 
-Nothing of Filebeat's is ever written to. What cannot be proved is read from its beginning, and that
-is said.
+Filebeat's files are only read. A file is read from its beginning if its offset cannot be proved;
+the report shows this.
 """

@@ -1,4 +1,4 @@
-"""What Filebeat's registry says of one file: which it is, and up to where it was read.
+"""Parses the entries of Filebeat's registry: the identity of a file, and its offset.
 
     filestream::<input>::native::<inode>-<device>          any of the four may end in -<stream>,
     filestream::<input>::fingerprint::<sha256>             for a `container` input
@@ -29,13 +29,13 @@ _MARKER = re.compile(r"([0-9]{1,20})-(.*)", re.ASCII | re.DOTALL)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _NANOSECONDS = 1_000_000_000
-#: More seconds are no time: Go's zero time is 18446744011573954816, a negative number without its
-#: sign.
+#: Larger values are not times: Go's zero time is 18446744011573954816, a negative number that is
+#: written as unsigned.
 _LATEST = 2**34
 
 
 class Kind(Enum):
-    """What a file is known by."""
+    """Filebeat's file identities."""
 
     NATIVE = "native"
     FINGERPRINT = "fingerprint"
@@ -44,7 +44,7 @@ class Kind(Enum):
 
 
 class Unused(Enum):
-    """Why a key says nothing of a file, in words."""
+    """Why a key is not used, for reports."""
 
     REMOVED = "removed by Filebeat (its ttl is 0)"
     OTHER_INPUT = "of another kind of input"
@@ -55,34 +55,34 @@ class Unused(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of one file."""
+    """The entry of one file."""
 
     key: str
-    #: As in Filebeat's configuration; empty for the `log` input, which has none.
+    #: The input's id in Filebeat's configuration; empty for the `log` input, which has none.
     input_id: str
     kind: Kind
-    #: The digest, or the path; empty for the kinds that go by the inode.
+    #: The digest or the path; empty for kinds with an inode.
     value: str = ""
     inode: int = 0
     #: None if only the inode is known.
     device: int | None = None
-    #: Of a `container` input that read one of them only: `stdout` or `stderr`.
+    #: `stdout` or `stderr` for a `container` input that reads only one of them.
     stream: str = ""
-    #: Where Filebeat saw it last.
+    #: The last path that Filebeat saw.
     source: str = ""
-    #: The end of what is acknowledged. None: nothing is.
+    #: The acknowledged offset; None if nothing is acknowledged.
     offset: int | None = None
-    #: When the last acknowledged line was read, at the latest (nanoseconds since the Unix epoch).
-    #: None if that is not written down: of files that were only skipped, or taken over.
+    #: Latest possible time at which the last acknowledged line was read (nanoseconds since the Unix
+    #: epoch). None if it is not recorded: the file was only skipped, or imported.
     updated: int | None = None
-    #: Whether it was read to its end, and would not grow (gzips only).
+    #: Whether it was read to its end and cannot grow (gzips only).
     ended: bool = False
-    #: How much of the file its digest covers, where that is less than usual, in bytes.
+    #: Bytes that the digest covers, if fewer than usual.
     covered: int | None = None
 
 
 def entries_of(values: Mapping[str, Mapping[str, Any]]) -> tuple[list[Entry], Counter[Unused]]:
-    """All files, and how many keys say nothing of one."""
+    """All entries, and the number of keys that are not used, by reason."""
     entries: list[Entry] = []
     unused: Counter[Unused] = Counter()
     for key, value in values.items():
@@ -95,12 +95,12 @@ def entries_of(values: Mapping[str, Mapping[str, Any]]) -> tuple[list[Entry], Co
 
 
 def entry_of(key: str, value: Mapping[str, Any]) -> Entry | Unused:
-    """What one key says."""
+    """The entry of a key, or why it is not used."""
     if matched := _FILESTREAM.fullmatch(key):
         input_id, cursor, updated = matched["input"], value.get("cursor"), value.get("updated")
         meta = value.get("meta")
     elif matched := _LOG.fullmatch(key):
-        # All of it is flat.
+        # Entries of the `log` input are flat.
         input_id, cursor, updated, meta = "", value, value.get("timestamp"), value
     elif key.startswith(("filestream::", "filebeat::logs::")):
         return Unused.UNKNOWN_IDENTITY
@@ -145,9 +145,9 @@ class _Identified:
 
 
 def _identified(kind: Kind, text: str, source: str) -> _Identified | None:
-    """Takes the part of a key apart that says which file it is; None if it is not of its form."""
+    """Parses the identity in a key; None if it has another form."""
     streamed = _STREAM.fullmatch(text)
-    # A path may well end like that by itself.
+    # A path may end like a stream.
     if streamed is not None and not (kind is Kind.PATH and source != streamed["value"]):
         text, stream = streamed["value"], streamed["stream"]
     else:
@@ -166,7 +166,7 @@ def _identified(kind: Kind, text: str, source: str) -> _Identified | None:
 
 
 def _covered(meta: Mapping[str, Any]) -> int | None:
-    """Filebeat 9.5 knows files that are shorter than its fingerprint by what there is of them."""
+    """Bytes of the fingerprint of a short file: Filebeat 9.5 uses the part that exists."""
     raw = meta.get("fingerprint")
     if isinstance(raw, str) and raw:
         return len(raw) // 2
@@ -174,11 +174,11 @@ def _covered(meta: Mapping[str, Any]) -> int | None:
 
 
 def moment(written: object) -> int | None:
-    """A time as Filebeat writes it, [zone and nanoseconds, seconds], in nanoseconds since the Unix
-    epoch; None for Go's zero time, and what is no time.
+    """Nanoseconds since the Unix epoch, from Filebeat's format of times: [zone and nanoseconds,
+    seconds]. None for Go's zero time, and for other values.
 
-    The lower half of the first number has the nanoseconds, the upper one the zone, which the
-    seconds do not depend on. (elastic/go-structform writes a time.Time like that.)
+    The lower half of the first number has the nanoseconds, the upper half the zone, which does not
+    affect the seconds. (elastic/go-structform writes a time.Time like this.)
     """
     if not isinstance(written, list) or len(written) != 2:
         return None

@@ -1,7 +1,7 @@
-"""Imports Filebeat's registry: once, before anything is followed, while our own is empty.
+"""Imports Filebeat's registry: once, before files are read, while shipper's registry is empty.
 
-The records and the word that they were imported are one commit: either all of it is there, or the
-next start does it again from Filebeat's files, which stay as they are.
+The records and the note that they were imported are one commit. If it fails, the next start imports
+again; Filebeat's files are not changed.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from pathlib import Path
 from shipper.clock import Clock
 from shipper.config.model import Config
 from shipper.errors import RegistryError
-from shipper.filebeat_registry.live import Fingerprint
+from shipper.filebeat_registry.disk_files import Fingerprint
 from shipper.filebeat_registry.plan import Decision, Plan, make_plan
 from shipper.filebeat_registry.report import log_plan
 from shipper.filebeat_registry.store import find_store, read_store
@@ -29,10 +29,10 @@ _LOCK = "filebeat.lock"
 
 
 def plan_import(config: Config, place: Path | None, filesystem: FileSystem) -> Plan:
-    """What becomes of each file.
+    """The plan for each file.
 
     Raises:
-        RegistryError: there is no registry of Filebeat's at `place`, or it cannot be read.
+        RegistryError: there is no registry of Filebeat at `place`, or it cannot be read.
     """
     plan = None if place is None else _plan(config, place, filesystem)
     if plan is None:
@@ -48,11 +48,11 @@ def plan_import(config: Config, place: Path | None, filesystem: FileSystem) -> P
 def import_at_start(
     registry: Registry, config: Config, filesystem: FileSystem, clock: Clock, log: Log
 ) -> None:
-    """At a first start: has every file that Filebeat knew go on where Filebeat was, and says so.
+    """At the first start: imports Filebeat's offsets, and logs them.
 
     Raises:
-        RegistryError: Filebeat's registry cannot be read, or Filebeat still runs: everything would
-            be sent twice. Nothing was taken over; the next start tries again.
+        RegistryError: Filebeat's registry cannot be read, or Filebeat is still running: every line
+            would be sent twice. Nothing is imported; the next start tries again.
     """
     place = config.import_directory
     if place is None or not registry.is_new:
@@ -70,11 +70,11 @@ def import_at_start(
 def import_now(
     config: Config, place: Path | None, filesystem: FileSystem, clock: Clock
 ) -> tuple[Plan, str | None]:
-    """The same without a daemon. Also returns where a registry of ours that could not be read was
-    put aside (else None).
+    """The same without a daemon. Also returns the path to which a damaged registry of shipper was
+    moved, or None.
 
     Raises:
-        RegistryError: also if something is remembered already, or a daemon runs.
+        RegistryError: also if shipper's registry has files already, or a daemon is running.
     """
     plan = plan_import(config, place, filesystem)
     _refuse_if_running(plan.store.directory)
@@ -89,7 +89,7 @@ def import_now(
 
 
 def obstacles(config: Config, plan: Plan) -> Iterator[str]:
-    """What would keep `import_now` from doing it, in words."""
+    """Reasons why `import_now` would fail, as text."""
     directory = Path(config.data_dir)
     if (directory / "registry.db").exists() and read_records(directory):
         yield str(_not_new(config, None))
@@ -109,7 +109,7 @@ def _plan(config: Config, place: Path, filesystem: FileSystem) -> Plan | None:
 
 
 def _save(plan: Plan, registry: Registry, clock: Clock) -> None:
-    """Begins our registry with what was decided."""
+    """Writes the decisions to the new registry."""
     now = clock.now()
     when = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     records = list(_records(plan.decisions, registry, now))
@@ -128,10 +128,7 @@ def _not_new(config: Config, origin: str | None) -> RegistryError:
 
 
 def _refuse_if_running(directory: Path) -> None:
-    """Raises RegistryError if Filebeat runs with the registry in that directory.
-
-    It holds a lock (flock(2)) of a file in its data directory, two levels up as a rule.
-    """
+    """Raises RegistryError if Filebeat is running with the registry in this directory."""
     if is_running(directory):
         raise RegistryError(
             "Filebeat is still running with this registry, and both would ship the same lines",
@@ -141,7 +138,10 @@ def _refuse_if_running(directory: Path) -> None:
 
 
 def is_running(directory: Path) -> bool:
-    """Whether Filebeat runs with the registry in that directory."""
+    """Whether Filebeat is running with the registry in this directory.
+
+    It locks a file in its data directory with flock(2), usually two levels up.
+    """
     with suppress(OSError):
         path = directory.parent.parent / _LOCK
         lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -150,21 +150,21 @@ def is_running(directory: Path) -> bool:
         except BlockingIOError:
             return True
         finally:
-            # Gives it free, too.
+            # Releases the lock, too.
             os.close(lock)
     return False
 
 
 def _records(decisions: Iterable[Decision], registry: Registry, now: float) -> Iterator[FileRecord]:
-    """One for each file that Filebeat knew, also where that was of no use: whatever `start_at` and
-    `ignore_older` say, such a file is read from its beginning."""
+    """A record for each file that Filebeat knew, even if its offset cannot be used: then the file
+    is read from its beginning, regardless of `start_at` and `ignore_older`."""
     for decision in decisions:
-        file, judgement = decision.file, decision.judgement
-        # Without a first line it is not known which file it is, and nothing of it was read.
-        if judgement is None or file.identity is None:
+        file, result = decision.file, decision.result
+        # Without a first line there is no identity, and nothing was read.
+        if result is None or file.identity is None:
             continue
-        if file.compressed and not judgement.start:
-            continue  # It is read as any other.
+        if file.compressed and not result.start:
+            continue  # It is decompressed and read like any other.
         yield FileRecord(
             row=registry.new_row(),
             input_id=decision.input_id,
@@ -172,9 +172,9 @@ def _records(decisions: Iterable[Decision], registry: Registry, now: float) -> I
             identity=file.identity,
             inode=None if file.compressed else file.inode,
             born=None if file.compressed else file.born,
-            offset=judgement.start,
-            seen=judgement.start if file.compressed else max(judgement.start, file.size),
-            mark=judgement.mark if judgement.start else NO_MARK,
+            offset=result.start,
+            seen=result.start if file.compressed else max(result.start, file.size),
+            mark=result.mark if result.start else NO_MARK,
             updated=now,
             removed=None,
         )

@@ -1,8 +1,8 @@
-"""What becomes of each file that is there: entries of Filebeat's registry against live files.
+"""Matches entries of Filebeat's registry with files on the disk, and decides where each file
+starts.
 
-First by key: the inode, the digest or the path. An entry whose file is not where its key says is
-then looked for by content, among the files that no entry is of; only where one pair is possible,
-and no other, is it taken.
+First by key: inode, digest or path. The other entries are then matched by content with the other
+files; a match is accepted only if no other is possible.
 """
 
 import os
@@ -11,45 +11,45 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from shipper.config.inputs import InputConfig
+from shipper.filebeat_registry.disk_files import DiskFile, DiskFiles, Fingerprint
 from shipper.filebeat_registry.entries import Entry, Kind, Unused, entries_of
-from shipper.filebeat_registry.judge import (
-    CLOCKS,
-    Judgement,
-    Verdict,
+from shipper.filebeat_registry.matching import (
+    CLOCK_TOLERANCE,
+    Match,
+    MatchResult,
+    already_read,
     by_content,
-    done,
-    is_of,
-    judge,
+    match_entry,
+    may_belong_to,
 )
-from shipper.filebeat_registry.live import Fingerprint, LiveFile, LiveFiles
 from shipper.filebeat_registry.store import Store
 from shipper.files.filesystem import FileSystem
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Where one file begins to be read for one input."""
+    """Where reading a file starts, for one input."""
 
     input_id: str
-    file: LiveFile
-    #: What Filebeat knows of it; None: nothing, any more.
+    file: DiskFile
+    #: The entry of the file; None if there is none, or none any more.
     entry: Entry | None
-    #: None for a file that Filebeat never saw: it is new to us, too.
-    judgement: Judgement | None
+    #: None for a file that Filebeat never saw: it is a new file.
+    result: MatchResult | None
 
     @property
     def is_certain(self) -> bool:
-        """Whether it is known that nothing is sent a second time."""
-        return self.judgement is None or self.judgement.verdict is not Verdict.UNSURE
+        """Whether duplicates are impossible."""
+        return self.result is None or self.result.match is not Match.UNSURE
 
 
 @dataclass(slots=True)
 class Plan:
-    """All of it."""
+    """The decisions for all files."""
 
     store: Store
     decisions: list[Decision] = field(default_factory=list)
-    #: How many keys say nothing of a file.
+    #: Number of keys that are not used, by reason.
     unused: Counter[Unused] = field(default_factory=Counter)
     unreadable: dict[str, OSError] = field(default_factory=dict)
 
@@ -60,17 +60,17 @@ def make_plan(
     fingerprint: Fingerprint,
     filesystem: FileSystem,
 ) -> Plan:
-    """Decides for all files that the inputs match now."""
+    """Decides for all files that match the inputs now."""
     entries, unused = entries_of(store.values)
     plan = Plan(store, unused=unused)
     used: set[str] = set()
     for settings in inputs:
-        live = LiveFiles(filesystem, settings, fingerprint)
+        on_disk = DiskFiles(filesystem, settings, fingerprint)
         others = {other.id for other in inputs} - {settings.id}
         mine = [entry for entry in entries if entry.input_id not in others]
-        matching = _Matching(settings.id, mine, live, store)
+        matching = _Matching(settings.id, mine, on_disk, store)
         plan.decisions += matching.decide()
-        plan.unreadable.update(live.unreadable)
+        plan.unreadable.update(on_disk.unreadable)
         used.update(entry.key for entry in matching.used)
     lost = sum(entry.key not in used for entry in entries)
     if lost:
@@ -79,62 +79,62 @@ def make_plan(
 
 
 class _Matching:
-    """The files of one input."""
+    """Matching for one input."""
 
     def __init__(
-        self, input_id: str, entries: Sequence[Entry], live: LiveFiles, store: Store
+        self, input_id: str, entries: Sequence[Entry], on_disk: DiskFiles, store: Store
     ) -> None:
         self._input_id = input_id
         self._entries = entries
-        self._live = live
+        self._on_disk = on_disk
         self._store = store
-        #: The entries that a file was found for, whatever was decided.
+        #: Entries with a file, regardless of the decision.
         self.used: list[Entry] = []
 
     def decide(self) -> list[Decision]:
-        taken: dict[LiveFile, tuple[Entry, Judgement]] = {}
-        refused: dict[LiveFile, tuple[Entry, Judgement]] = {}
-        astray: dict[str, Entry] = {entry.key: entry for entry in self._entries}
+        accepted: dict[DiskFile, tuple[Entry, MatchResult]] = {}
+        rejected: dict[DiskFile, tuple[Entry, MatchResult]] = {}
+        unmatched: dict[str, Entry] = {entry.key: entry for entry in self._entries}
         for file, candidates in self._candidates().items():
             for entry in candidates:
-                evidence = self._live.evidence(file, entry)
-                if evidence is None:
+                facts = self._on_disk.facts(file, entry)
+                if facts is None:
                     continue
-                judgement = judge(entry, evidence, self._store.written)
-                if judgement.verdict in (Verdict.GOES_ON, Verdict.BEGINNING):
-                    # More than one: of another input, or from before the identity was changed.
-                    taken.setdefault(file, (entry, judgement))
+                result = match_entry(entry, facts, self._store.written)
+                if result.match in (Match.CONTINUE, Match.BEGINNING):
+                    # Several entries: of another input, or from before a change of identity.
+                    accepted.setdefault(file, (entry, result))
                     self.used.append(entry)
-                    astray.pop(entry.key, None)
+                    unmatched.pop(entry.key, None)
                 else:
-                    refused.setdefault(file, (entry, judgement))
-        free = [file for file in self._live.files if file not in taken]
-        taken.update(self._by_content(free, astray.values()))
-        decided = refused | taken
+                    rejected.setdefault(file, (entry, result))
+        free = [file for file in self._on_disk.files if file not in accepted]
+        accepted.update(self._by_content(free, unmatched.values()))
+        decided = rejected | accepted
         self.used += [entry for entry, _ in decided.values()]
         return [
             Decision(self._input_id, file, *decided[file])
             if file in decided
-            else Decision(self._input_id, file, None, self._done_with(file))
-            for file in self._live.files
+            else Decision(self._input_id, file, None, self._shipped_gzip(file))
+            for file in self._on_disk.files
         ]
 
-    def _done_with(self, file: LiveFile) -> Judgement | None:
-        """Whether a gzip that no entry is of was made while Filebeat ran.
+    def _shipped_gzip(self, file: DiskFile) -> MatchResult | None:
+        """The result for a gzip without an entry that was created while Filebeat ran, or None.
 
-        Filebeat removes the key of a file as soon as it sees that it is gone, and reads no gzips
-        that it is not told to: what is in this one was its own, and shipping it would double it.
+        Filebeat removes the key of a deleted file, and does not read gzips unless configured: it
+        has read the original file, and shipping the gzip would make duplicates.
         """
         before = file.born is not None and file.born <= self._store.written
         if not (file.compressed and before) or self._store.problems:
             return None
-        evidence = self._live.evidence(file, Entry("", "", Kind.PATH, offset=file.size, ended=True))
-        if evidence is None or not evidence.reaches or evidence.line_end != file.size:
+        facts = self._on_disk.facts(file, Entry("", "", Kind.PATH, offset=file.size, ended=True))
+        if facts is None or not facts.reaches or facts.line_end != file.size:
             return None
-        return done(file.size, evidence)
+        return already_read(file.size, facts)
 
-    def _candidates(self) -> dict[LiveFile, list[Entry]]:
-        """The entries whose key fits each file, the likeliest first."""
+    def _candidates(self) -> dict[DiskFile, list[Entry]]:
+        """The entries whose key matches, by file, the most likely one first."""
         at_inode: dict[int, list[Entry]] = {}
         at_path: dict[str, list[Entry]] = {}
         by_digest: dict[str, list[Entry]] = {}
@@ -150,7 +150,7 @@ class _Matching:
                     if entry.covered is not None:
                         of_short_files.append(entry)
         candidates = {}
-        for file in self._live.files:
+        for file in self._on_disk.files:
             fitting = [
                 entry
                 for entry in at_inode.get(file.inode.number, ())
@@ -163,48 +163,48 @@ class _Matching:
             fitting += [
                 entry
                 for entry in of_short_files
-                if entry not in digested and self._live.begins_like(file, entry)
+                if entry not in digested and self._on_disk.begins_like(file, entry)
             ]
             if fitting:
                 candidates[file] = _in_order(fitting, self._input_id)
         return candidates
 
     def _by_content(
-        self, free: Iterable[LiveFile], astray: Iterable[Entry]
-    ) -> dict[LiveFile, tuple[Entry, Judgement]]:
-        """Files that entries are of whose key does not lead to them."""
-        places = {os.path.dirname(file.path) for file in self._live.files}
-        pairs: list[tuple[LiveFile, Entry, Judgement]] = []
-        for entry in astray:
-            # What was read elsewhere is not looked for here.
+        self, free: Iterable[DiskFile], unmatched: Iterable[Entry]
+    ) -> dict[DiskFile, tuple[Entry, MatchResult]]:
+        """Matches by content, for entries without a match by key."""
+        places = {os.path.dirname(file.path) for file in self._on_disk.files}
+        pairs: list[tuple[DiskFile, Entry, MatchResult]] = []
+        for entry in unmatched:
+            # Entries of files in other directories are ignored.
             if not entry.offset or os.path.dirname(entry.source) not in places:
                 continue
             for file in free:
-                if file.begins is not None and file.begins > (entry.updated or 0) + CLOCKS:
-                    continue  # All of it is later.
-                evidence = self._live.evidence(file, entry)
-                if evidence is not None and is_of(entry, evidence):
-                    pairs.append((file, entry, by_content(entry, evidence)))
+                if file.begins is not None and file.begins > (entry.updated or 0) + CLOCK_TOLERANCE:
+                    continue  # All its lines are later.
+                facts = self._on_disk.facts(file, entry)
+                if facts is not None and may_belong_to(entry, facts):
+                    pairs.append((file, entry, by_content(entry, facts)))
         found = {}
-        for file, entry, judgement in pairs:
+        for file, entry, result in pairs:
             rivals = [each for other, each, _ in pairs if other is file and each is not entry]
             copies = [other for other, each, _ in pairs if each is entry]
-            # A copy of a file begins like it.
+            # Copies of a file have the same identity.
             alike = all(other.identity == file.identity for other in copies)
-            if alike and all(_gives_way(rival, entry) for rival in rivals):
-                found[file] = entry, judgement
+            if alike and all(_yields_to(rival, entry) for rival in rivals):
+                found[file] = entry, result
         return found
 
 
-def _gives_way(rival: Entry, entry: Entry) -> bool:
-    """Whether another entry that fits a file as well says the same, or the same of earlier."""
+def _yields_to(rival: Entry, entry: Entry) -> bool:
+    """Whether another matching entry has the same offset, or is older with the same path."""
     older = (rival.updated or 0) < (entry.updated or 0) and rival.source == entry.source
     return older or rival.offset == entry.offset
 
 
 def _in_order(entries: list[Entry], input_id: str) -> list[Entry]:
-    """The entries of the input itself first, then what Filebeat wrote last. Of two streams of one
-    file, which are read as one here, the one that is behind."""
+    """Sorts entries: those of the input first, then the latest. Of two streams of one file, which
+    are read together here, the one with the lower offset is first."""
     entries.sort(
         key=lambda entry: (entry.input_id != input_id, -(entry.updated or 0), entry.offset or 0)
     )

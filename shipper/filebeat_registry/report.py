@@ -1,11 +1,11 @@
-"""What was read of Filebeat's registry and what was decided: for a person, and for the log."""
+"""Reports the import of Filebeat's registry: as text, as JSON, and in the log."""
 
 import json
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from shipper.errors import reason_of
-from shipper.filebeat_registry.judge import Verdict
+from shipper.filebeat_registry.matching import Match
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.logs import Log
 from shipper.logs.events import (
@@ -16,14 +16,14 @@ from shipper.logs.events import (
     PATH_ACCESS_FAILED,
 )
 
-#: Why a file that Filebeat has no entry for is read from its beginning.
+#: The reason for a file without an entry.
 _NEW = "unknown to Filebeat"
 
 _HEADINGS = ("FILE", "FILEBEAT'S KEY", "OFFSET", "SIZE", "DECISION", "REASON")
 
 
 def print_plan(plan: Plan, out: TextIO) -> None:
-    """A table of all files, and what was read."""
+    """Prints a table of all files, and the files of the registry that were read."""
     store = plan.store
     out.write(f"Filebeat's registry: {_shown(str(store.directory))}\n")
     for words in store.read:
@@ -36,7 +36,7 @@ def print_plan(plan: Plan, out: TextIO) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     out.write("\n")
     for row in rows:
-        # Numbers stand to the right.
+        # Numbers are right-aligned.
         cells = [
             text.rjust(width) if column in (2, 3) else text.ljust(width)
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
@@ -49,13 +49,13 @@ def print_plan(plan: Plan, out: TextIO) -> None:
 
 
 def print_plan_json(plan: Plan, warnings: Sequence[str], out: TextIO, *, imported: bool) -> None:
-    """The same for programs, as one line.
+    """Prints the report as one line of JSON.
 
         {"registry": DIRECTORY, "imported": BOOL, "read": [TEXT…], "warnings": [TEXT…],
          "files": [FILE…], "unused": [{"count": N, "reason": TEXT}…]}
 
     A FILE has `path`, `input`, `filebeat_key`, `filebeat_offset`, `size`, `start` (the offset at
-    which it goes on; null for a file that Filebeat did not know) and `reason`.
+    which it continues; null for a file that Filebeat did not know) and `reason`.
     """
     store = plan.store
     report = {
@@ -76,66 +76,66 @@ def print_plan_json(plan: Plan, warnings: Sequence[str], out: TextIO, *, importe
             for why, count in sorted(plan.unused.items(), key=lambda each: each[0].name)
         ],
     }
-    # A file's name need not be UTF-8.
+    # File names may not be UTF-8.
     text = json.dumps(report, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
     out.write(text + "\n")
 
 
 def _as_json(decision: Decision) -> dict[str, object]:
-    entry, judgement = decision.entry, decision.judgement
+    entry, result = decision.entry, decision.result
     return {
         "path": decision.file.path,
         "input": decision.input_id,
         "filebeat_key": entry and entry.key,
         "filebeat_offset": entry and entry.offset,
         "size": decision.file.size,
-        "start": judgement and judgement.start,
-        "reason": _NEW if judgement is None else judgement.why,
+        "start": result and result.start,
+        "reason": _NEW if result is None else result.why,
     }
 
 
 def log_plan(plan: Plan, log: Log) -> None:
-    """The same, a message a file."""
+    """Logs the report: a message for each file."""
     store = plan.store
-    for words in store.problems:
-        log.emit(FILEBEAT_REGISTRY_DAMAGED, reason=words, path=str(store.directory))
+    for problem in store.problems:
+        log.emit(FILEBEAT_REGISTRY_DAMAGED, reason=problem, path=str(store.directory))
     for path, error in sorted(plan.unreadable.items()):
         log.emit(PATH_ACCESS_FAILED, path=path, error=str(error.strerror))
     for decision in _sorted(plan):
-        if decision.judgement is None:
+        if decision.result is None:
             continue
         log.emit(
             FILEBEAT_OFFSET_IMPORTED if decision.is_certain else FILEBEAT_OFFSET_UNCERTAIN,
             path=decision.file.path,
-            offset=decision.judgement.start if _goes_on(decision) else 0,
+            offset=decision.result.start if _continues(decision) else 0,
             input=decision.input_id,
             filebeat_key=decision.entry and decision.entry.key,
             filebeat_offset=decision.entry and decision.entry.offset,
             size=decision.file.size,
-            reason=decision.judgement.why,
+            reason=decision.result.why,
         )
     log.emit(
         FILEBEAT_REGISTRY_IMPORTED,
         path=str(store.directory),
         read="; ".join(store.read),
-        go_on=sum(_goes_on(decision) for decision in plan.decisions),
-        from_beginning=sum(not _goes_on(decision) for decision in plan.decisions),
+        go_on=sum(_continues(decision) for decision in plan.decisions),
+        from_beginning=sum(not _continues(decision) for decision in plan.decisions),
         keys_not_used={why.name.lower(): count for why, count in plan.unused.items()},
     )
 
 
-def decision_in_words(decision: Decision) -> str:
-    """What becomes of a file."""
-    if decision.judgement is None:
+def describe(decision: Decision) -> str:
+    """The decision as text."""
+    if decision.result is None:
         return "new file"
-    if _goes_on(decision):
-        return f"continues at {decision.judgement.start}"
+    if _continues(decision):
+        return f"continues at {decision.result.start}"
     return "from the beginning"
 
 
-def _goes_on(decision: Decision) -> bool:
-    judgement = decision.judgement
-    return judgement is not None and judgement.verdict is Verdict.GOES_ON
+def _continues(decision: Decision) -> bool:
+    result = decision.result
+    return result is not None and result.match is Match.CONTINUE
 
 
 def _sorted(plan: Plan) -> Iterator[Decision]:
@@ -143,20 +143,20 @@ def _sorted(plan: Plan) -> Iterator[Decision]:
 
 
 def _row(decision: Decision) -> tuple[str, ...]:
-    entry, judgement = decision.entry, decision.judgement
+    entry, result = decision.entry, decision.result
     offset = "" if entry is None else "none" if entry.offset is None else str(entry.offset)
     return (
         _shown(decision.file.path),
         "" if entry is None else _shown(entry.key),
         offset,
         str(decision.file.size),
-        decision_in_words(decision),
-        _NEW if judgement is None else judgement.why,
+        describe(decision),
+        _NEW if result is None else result.why,
     )
 
 
 def _shown(text: str) -> str:
-    """Without anything that a terminal would act on, or that is no UTF-8."""
+    """The text with escapes for control characters, and for bytes that are not UTF-8."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

@@ -1,13 +1,13 @@
-"""Filebeat's registry on disk ("memlog"), read and never written: the keys and what they hold.
+"""Reads Filebeat's registry on the disk ("memlog"): keys and values. Never writes.
 
     meta.json       {"version":"1"}
     <number>.json   a checkpoint: a JSON array of objects, each with its key at `_key`
-    log.json        what came after it, in pairs of lines: {"op":"set","id":8} {"k":"…","v":{…}}
-    active.dat, active.dat.new, checkpoint.new    read by nobody, Filebeat included
+    log.json        later operations, as pairs of lines: {"op":"set","id":8} {"k":"…","v":{…}}
+    active.dat, active.dat.new, checkpoint.new    never read, not even by Filebeat
 
-Numbers are those of operations, a checkpoint takes one too, and they wrap at 2**64. A registry may
-be cut or damaged anywhere: it is read as far as it is sound, and `Store` says what was read and
-what was not. (elastic/beats, libbeat/statestore/backend/memlog)
+The numbers count operations and checkpoints, and wrap at 2**64. A registry may be truncated or
+damaged anywhere: it is read as far as it is valid, and `Store` has the problems.
+(elastic/beats, libbeat/statestore/backend/memlog)
 """
 
 import functools
@@ -28,22 +28,22 @@ _META = "meta.json"
 _VERSION = "1"
 _IDS = 2**64
 
-#: A longer line is none of Filebeat's, in bytes: a disk that filled the file with zeros, say.
+#: The longest line in bytes. Longer ones are damage, such as zeros after a power failure.
 _LONGEST_LINE = 16 * 1024**2
 
 
 @dataclass(slots=True)
 class Store:
-    """What was read."""
+    """The content of a registry."""
 
     directory: Path
-    #: What each key holds, as JSON has it.
+    #: Values by key, as decoded JSON.
     values: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    #: What was read, in words.
+    #: The files that were read, as text.
     read: list[str] = field(default_factory=list)
-    #: What was not, and why; empty for a registry that is sound.
+    #: Problems as text; empty for an undamaged registry.
     problems: list[str] = field(default_factory=list)
-    #: When Filebeat wrote to it last (nanoseconds since the Unix epoch).
+    #: Last write by Filebeat (nanoseconds since the Unix epoch).
     written: int = 0
 
 
@@ -52,7 +52,7 @@ def find_store(place: Path) -> Path | None:
     the registry in it (`filebeat.registry.path`), or that directory itself; None if it is not.
 
     Raises:
-        RegistryError: a directory cannot be looked at.
+        RegistryError: a directory cannot be read.
     """
     for directory in (place / "registry" / "filebeat", place / "filebeat", place):
         try:
@@ -67,10 +67,10 @@ def find_store(place: Path) -> Path | None:
 
 
 def read_store(directory: Path) -> Store:
-    """Reads what is sound.
+    """Reads the valid part of a registry.
 
     Raises:
-        RegistryError: a file cannot be read (EACCES, EIO); damage is no reason.
+        RegistryError: a file cannot be read (EACCES, EIO). Damage is reported in `Store.problems`.
     """
     store = Store(directory)
     try:
@@ -92,7 +92,7 @@ def _unreadable(directory: Path, error: OSError) -> RegistryError:
 
 
 def _is_of_this_version(store: Store) -> bool:
-    """Whether the format is known. A file that is missing or damaged says nothing against it."""
+    """Whether the format is known; True if meta.json is missing or damaged."""
     try:
         with _opened(store, _META) as file:
             meta = orjson.loads(file.read(_LONGEST_LINE))
@@ -110,7 +110,7 @@ def _is_of_this_version(store: Store) -> bool:
 
 
 def _load_checkpoint(store: Store) -> tuple[int | None, frozenset[int]]:
-    """Takes the newest checkpoint that is sound; returns its number, and those of damaged ones."""
+    """Loads the newest valid checkpoint; returns its number, and the numbers of damaged ones."""
     numbers = [
         number for name in os.listdir(store.directory) if (number := _number(name)) is not None
     ]
@@ -122,7 +122,7 @@ def _load_checkpoint(store: Store) -> tuple[int | None, frozenset[int]]:
             with _opened(store, name) as file:
                 values = _checkpoint(file.read())
         except FileNotFoundError:
-            continue  # A Filebeat that still runs has replaced it; or it is no regular file.
+            continue  # Replaced by a running Filebeat, or not a regular file.
         if values is not None:
             if damaged:
                 store.problems.append(f"{name} before it is older: what came between may be lost")
@@ -149,19 +149,19 @@ def _checkpoint(data: bytes) -> dict[str, Mapping[str, Any]] | None:
 class _Operation:
     number: int
     key: str
-    #: None: the key is removed.
+    #: None if the key is removed.
     value: Mapping[str, Any] | None
 
 
 def _replay(store: Store, base: int | None, damaged: frozenset[int]) -> None:
-    """Applies the log to the checkpoint of that number, up to the first thing that is wrong."""
+    """Applies the log to the checkpoint `base`, up to the first error."""
     count, last = 0, base
     try:
         with _opened(store, _LOG) as file:
             operations = _Operations(file)
             for operation in operations:
                 number = operation.number
-                # Left over from before the checkpoint: Filebeat was stopped before it cut the log.
+                # Older than the checkpoint: Filebeat was stopped before it truncated the log.
                 if last is not None and not _is_before(last, number):
                     continue
                 missing = _missing(last, number, damaged)
@@ -185,19 +185,19 @@ def _replay(store: Store, base: int | None, damaged: frozenset[int]) -> None:
 
 
 def _missing(last: int | None, number: int, damaged: frozenset[int]) -> str:
-    """What is missing before an operation, in words. What comes after a checkpoint that is damaged
-    is taken all the same: each operation has the whole of its key."""
+    """The operations that are missing before an operation, as text. Operations after a damaged
+    checkpoint are used all the same: each has the complete value of its key."""
     if last is None:
         return "" if number == 1 else f"what was written before operation {number} is lost"
     following = (last + 1) % _IDS
-    # A checkpoint takes a number as well.
+    # A checkpoint has a number, too.
     if number == following or (following in damaged and number == (following + 1) % _IDS):
         return ""
     return f"operation {following} is missing before {number}"
 
 
 class _Operations:
-    """The operations of a log, to the first line that is not right; then `problem` says which."""
+    """The operations of a log, up to the first invalid line, which `problem` describes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -217,7 +217,7 @@ class _Operations:
             yield operation
 
     def _next(self) -> object | None:
-        """The JSON of the next line that is not blank; None at the end and where it is damaged."""
+        """The JSON of the next line that is not blank; None at the end, and for a damaged line."""
         while line := self._file.readline(_LONGEST_LINE):
             self._line += 1
             if line.strip(b" \t\r\n"):
@@ -231,7 +231,7 @@ class _Operations:
 def _operation(action: object, body: object) -> _Operation | None:
     if not isinstance(action, dict) or not isinstance(body, dict):
         return None
-    # The package's own comment has the names in capitals; its files have them in small letters.
+    # A comment in Filebeat's source has upper-case names; its files have lower-case ones.
     number, key = whole_number(action.get("id")), body.get("k", body.get("K"))
     value = body.get("v", body.get("V"))
     if number is None or number >= _IDS or not isinstance(key, str):
@@ -246,7 +246,7 @@ def _operation(action: object, body: object) -> _Operation | None:
 
 
 def whole_number(value: object) -> int | None:
-    """A number that is whole and not negative, also one that is written as 1.1e+06; else None."""
+    """A non-negative integer, also in a form such as 1.1e+06; None for other values."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -255,7 +255,7 @@ def whole_number(value: object) -> int | None:
 
 
 def _json(data: bytes) -> object | None:
-    """None if it is no JSON, or null. Go writes paths as they are, UTF-8 or not."""
+    """Decoded JSON; None if it is invalid or null. Go writes paths unchanged, UTF-8 or not."""
     try:
         found: object = orjson.loads(data.decode("utf-8", "replace"))
     except orjson.JSONDecodeError:
@@ -264,17 +264,17 @@ def _json(data: bytes) -> object | None:
 
 
 def _number(name: str) -> int | None:
-    """The number of a checkpoint of that name; None if it is the name of something else."""
+    """The number of a checkpoint with this file name; None for other names."""
     stem, dot, suffix = name.partition(".")
     if not dot or suffix != "json" or not (stem.isascii() and stem.isdigit()):
         return None
     number = int(stem) if len(stem) <= 20 else _IDS
-    # Filebeat writes no leading zeros, and its file is looked for by the number.
+    # Filebeat writes no leading zeros, and the file is opened by its number.
     return number if number < _IDS and str(number) == stem else None
 
 
 def _is_before(a: int, b: int) -> bool:
-    """Whether operation `a` was before `b`; numbers wrap at 2**64."""
+    """Whether operation `a` is older than `b`; numbers wrap at 2**64."""
     return a != b and (a - b) % _IDS >= 2**63
 
 
@@ -283,9 +283,9 @@ def _compare(a: int, b: int) -> int:
 
 
 def _opened(store: Store, name: str) -> BinaryIO:
-    """A regular file of the registry, for reading. Raises FileNotFoundError for anything else."""
+    """Opens a regular file of the registry. Raises FileNotFoundError for anything else."""
     path = store.directory / name
-    # A FIFO in its place must not stop us.
+    # O_NONBLOCK: opening a FIFO must not block.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):

@@ -1,1 +1,1 @@
-"""Go's times and patterns, as Filebeat's configuration means them."""
+"""Go's time layouts and regular expressions, as Filebeat's configuration uses them."""

@@ -1,7 +1,7 @@
-"""Layouts of times as Go has them: written as the reference time, Mon Jan 2 15:04:05 MST 2006.
+"""Go's time layouts, which are written as the reference time, Mon Jan 2 15:04:05 MST 2006.
 
-Takes a layout apart, and reads by it what a value says; `go_time` makes an instant of that. What is
-an element, and what may stand for one, is that of Go's package time (format.go).
+Parses layouts, and reads values by a layout; `golang.time` converts the result to an instant.
+Elements and their accepted values are those of Go's package time (format.go).
 """
 
 import re
@@ -52,12 +52,12 @@ class Kind(Enum):
     UPPER_PM = auto()
     LOWER_PM = auto()
     ZONE_NAME = auto()
-    #: A numeric offset, or with `Z` in front of it in the layout a `Z` instead.
+    #: A numeric offset; in a layout with `Z` in front of it, also `Z`.
     OFFSET = auto()
     Z_OFFSET = auto()
-    #: Exactly as many digits.
+    #: The exact number of digits.
     FRACTION_0 = auto()
-    #: Any number of digits, none too.
+    #: Any number of digits, including none.
     FRACTION_9 = auto()
 
 
@@ -67,7 +67,7 @@ class Element:
     text: str
 
 
-# The first alternative that matches is the element, as Go's nextStdChunk has them.
+# The first alternative that matches is the element, in the order of Go's nextStdChunk.
 _ELEMENT = re.compile(
     r"""
     (?P<LONG_MONTH>January) | (?P<MONTH>Jan)(?![a-z])
@@ -86,7 +86,7 @@ _ELEMENT = re.compile(
     re.VERBOSE,
 )
 
-#: A fraction, of which Go reads nine digits.
+#: A fraction; Go uses nine digits of it.
 _FRACTION = re.compile(r"[.,]([0-9]+)", re.ASCII)
 
 _OFFSETS = {
@@ -105,7 +105,7 @@ _ZONE_NAME = re.compile(
 
 @dataclass(slots=True)
 class Reading:
-    """What is known of a time while its value is read."""
+    """The parts of a time that were read from a value."""
 
     year: int = 0
     month: int | None = None
@@ -118,7 +118,7 @@ class Reading:
     afternoon: bool = False
     forenoon: bool = False
     utc: bool = False
-    #: Seconds east.
+    #: Seconds east of UTC.
     offset: int | None = None
     zone_name: str = ""
 
@@ -143,9 +143,9 @@ def elements_of(layout: str) -> tuple[Element, ...]:
 
 
 def read(elements: tuple[Element, ...], value: str) -> Reading:
-    """What a value says, read by the elements of a layout.
+    """Reads a value by the elements of a layout.
 
-    Raises ValueError, in words, if it is not written so.
+    Raises ValueError, with a message for the user, if it does not match.
     """
     reading, rest = Reading(), value
     for index, element in enumerate(elements):
@@ -158,8 +158,8 @@ def read(elements: tuple[Element, ...], value: str) -> Reading:
 
 
 def _read(element: Element, fraction_follows: bool, value: str, reading: Reading) -> str:
-    """Reads one element from the front of a value; returns the rest. `fraction_follows`: in the
-    layout."""
+    """Reads one element from the beginning of a value; returns the rest. `fraction_follows`: the
+    next element of the layout is a fraction."""
     match element.kind:
         case Kind.LITERAL:
             return _skip(value, element.text)
@@ -202,7 +202,7 @@ def _read(element: Element, fraction_follows: bool, value: str, reading: Reading
             least = 2 if element.kind is Kind.ZERO_SECOND else 1
             reading.second, rest = _digits(value, least, 2, "a second")
             _within(reading.second, 0, 59, "second")
-            # A fraction may follow, although the layout has none.
+            # A value may have a fraction that is not in the layout.
             if not fraction_follows:
                 rest = _any_fraction(rest, reading)
         case Kind.UPPER_PM | Kind.LOWER_PM:
@@ -222,7 +222,7 @@ def _read(element: Element, fraction_follows: bool, value: str, reading: Reading
 
 
 def _skip(value: str, literal: str) -> str:
-    """Any run of spaces is as good as any other; where the value ends, as none."""
+    """Skips a literal; runs of spaces are equal, and optional at the end of the value."""
     while literal:
         if literal[0] == " ":
             if value and value[0] != " ":
@@ -250,7 +250,7 @@ def _within(number: int, least: int, most: int, what: str) -> None:
 
 
 def _name(value: str, names: tuple[str, ...], short: bool, what: str) -> tuple[int, str]:
-    """Which of the names it begins with; the case of letters does not matter."""
+    """The index of the name at the beginning, ignoring case, and the rest."""
     for index, full in enumerate(names):
         name = full[:3] if short else full
         if value[: len(name)].lower() == name.lower():
@@ -275,7 +275,7 @@ def _offset(value: str, pattern: re.Pattern[str]) -> tuple[int, str]:
         raise ValueError(f"an offset of a time zone is expected, not `{value}`")
     sign, *parts = found.groups()
     hours, minutes, seconds = (int(part) for part in (*parts, "00", "00")[:3])
-    # As in Go: some do write offsets of 24 hours, 60 minutes or 60 seconds.
+    # The same limits as in Go, which accepts 24 hours, 60 minutes and 60 seconds.
     if hours > 24 or minutes > 60 or seconds > 60:
         raise ValueError(f"`{found[0]}` is no offset of a time zone")
     total = (hours * 60 + minutes) * 60 + seconds

@@ -1,8 +1,8 @@
-"""Regular expressions as Go has them, made ones of Python that match the same.
+"""Translates Go's regular expressions into Python's.
 
-The two agree on nearly everything. What differs is written anew: `$`, `\\z`, `\\Q…\\E` and classes
-such as `[[:alpha:]]`. Letters, digits and white space are those of ASCII, as in Go. Classes of
-Unicode (`\\pL`), which Python does not have, are refused.
+Most of the syntax is the same. These parts are rewritten: `$`, `\\z`, `\\Q…\\E` and classes such as
+`[[:alpha:]]`. Letters, digits and white space are those of ASCII, as in Go. Unicode classes
+(`\\pL`), which Python does not have, are rejected.
 """
 
 import re
@@ -35,10 +35,9 @@ _TOKEN = re.compile(
 
 
 def compile_go(pattern: str) -> re.Pattern[str]:
-    """A pattern that `search` is to be called on.
+    """A compiled pattern, for use with `search`.
 
-    Raises ValueError, in words, for one that is no regular expression, or has what is not
-    supported.
+    Raises ValueError, with a message for the user, if it is not valid or not supported.
     """
     try:
         return re.compile(_translated(pattern), re.ASCII)
@@ -49,7 +48,7 @@ def compile_go(pattern: str) -> re.Pattern[str]:
 def _translated(pattern: str) -> str:
     parts: list[str] = []
     in_class = False
-    # Whether `$` is the end of a line, in each group that is open.
+    # Whether `$` matches at the end of a line, for each open group.
     multiline = [False]
     position = 0
     while found := _TOKEN.match(pattern, position):
@@ -68,12 +67,12 @@ def _translated(pattern: str) -> str:
                     raise ValueError(f"`{pattern}`: {text} is not supported")
                 text = _POSIX[found["posix"]]
             elif found["open"]:
-                # A bracket in a class is itself, and what follows it is read anew.
+                # A bracket in a class is a literal; continue after it.
                 text, position = r"\[", found.start() + 1
             else:
                 in_class = text != "]"
         elif found["posix"] or found["open"]:
-            # A `]` that comes first is itself.
+            # A `]` in first position is a literal.
             text = re.match(r"\[\^?\]?", text)[0]  # type: ignore[index]
             position, in_class = found.start() + len(text), True
             text = text.replace("]", r"\]")

@@ -1,8 +1,7 @@
-"""Times as Go reads them, for those who bring Filebeat's `timestamp` processor.
+"""Parses times as Go does, for Filebeat's `timestamp` processor.
 
-Promises what `time.ParseInLocation` makes of the same layout, value and zone, to the nanosecond (a
-test holds the two against each other), and the current year for a value without one, as Filebeat
-has it.
+Gives the result of Go's `time.ParseInLocation` for the same layout, value and zone, to the
+nanosecond; a test compares both. A value without a year gets the current year, as in Filebeat.
 """
 
 import os
@@ -15,7 +14,7 @@ from shipper.golang.layout import Element, Reading, elements_of, read
 
 _NANOSECONDS = 10**9
 
-#: Unix seconds: what RFC 3339 can write is from this on, and before that.
+#: The range of RFC 3339 in Unix seconds; the end is exclusive.
 _FIRST, _END = -62135596800, 253402300800
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A layout, taken apart once.
+    """A parsed layout.
 
     >>> Layout("2006-01-02T15:04:05Z").parse("2026-11-24T04:32:37.5Z", UTC, now=0.0)
     1795494757500000000
@@ -36,10 +35,10 @@ class Layout:
         object.__setattr__(self, "elements", elements_of(self.text))
 
     def parse(self, value: str, zone: tzinfo, *, now: float) -> int:
-        """Nanoseconds since 1970 of the time that is written there. `zone`: of a value that says
-        none; `now`: Unix seconds, whose year is taken where a value says none.
+        """Nanoseconds since 1970 of a value. `zone`: for a value without a zone; `now`: Unix
+        seconds, for a value without a year.
 
-        Raises ValueError, in words, if it is not written so.
+        Raises ValueError, with a message for the user, if the value does not match.
         """
         reading = read(self.elements, value)
         _set_clock(reading)
@@ -51,17 +50,17 @@ class Layout:
 
 
 def in_range(nanoseconds: int) -> int:
-    """The same. Raises ValueError, in words, for a year that is not one of 1 to 9999."""
+    """Returns the argument. Raises ValueError for a year that is not in 1 to 9999."""
     if not _FIRST <= nanoseconds // _NANOSECONDS < _END:
         raise ValueError("the year is not between 1 and 9999")
     return nanoseconds
 
 
 def parse_zone(name: str) -> tzinfo:
-    """The zone of that name: `UTC`, `Local`, one of the IANA database, or an offset as `+02`,
+    """The time zone: `UTC`, `Local`, a name of the IANA database, or an offset such as `+02`,
     `+0200` or `+02:00`.
 
-    Raises ValueError, in words, if there is none.
+    Raises ValueError, with a message for the user, if there is none.
     """
     if re.fullmatch(r"[+-][0-9]{2}(?::?[0-9]{2})?", name):
         digits = name[1:].replace(":", "")
@@ -83,7 +82,7 @@ def parse_zone(name: str) -> tzinfo:
 
 
 def format_utc(nanoseconds: int) -> str:
-    """RFC 3339 in UTC, with as many digits as there are, and three at least."""
+    """RFC 3339 in UTC, with the necessary digits of the fraction, at least three."""
     seconds, fraction = divmod(nanoseconds, _NANOSECONDS)
     moment = _EPOCH + timedelta(seconds=seconds)
     digits = f"{fraction:09d}".rstrip("0").ljust(3, "0")
@@ -123,10 +122,10 @@ def _of_year_day(year: int, year_day: int) -> tuple[int, int]:
 def _instant(reading: Reading, zone: tzinfo, now: float) -> int:
     year = reading.year
     if year == 0:
-        # As Filebeat has it: a value without a year is of this one.
+        # As in Filebeat: a value without a year gets the current one.
         year = datetime.fromtimestamp(now, UTC if reading.utc else zone).year
     month, day = reading.month or 1, reading.day or 1
-    # The 29th of February of a year that has none is the 1st of March, as in Go's AddDate.
+    # February 29 becomes March 1 in other years, as in Go's AddDate.
     over = max(0, day - _days_in(year, month))
     moment = datetime(
         year, month, day - over, reading.hour, reading.minute, reading.second
@@ -144,8 +143,8 @@ def _instant(reading: Reading, zone: tzinfo, now: float) -> int:
 
 
 def _local_offset(moment: datetime, zone: tzinfo) -> int:
-    """Seconds east of UTC at a time of the zone's clocks, found as Go's time.Date does: of a time
-    that is there twice, or never, when clocks are changed, that is one of the two."""
+    """Seconds east of UTC at a local time, computed as in Go's time.Date. For a local time that is
+    ambiguous or does not exist (clock change), it is one of the two offsets."""
     wall = _seconds(moment)
     offset = _offset_at(wall, zone)
     return _offset_at(wall - offset, zone)
@@ -157,8 +156,8 @@ def _offset_at(seconds: int, zone: tzinfo) -> int:
 
 
 def _named_offset(name: str, moment: datetime, zone: tzinfo) -> int:
-    """Of an abbreviation: what it means in the zone, at that time or in that year. Of others, even
-    of `GMT+3`, Go knows nothing but the name, and takes the time for one of UTC."""
+    """The offset of an abbreviation in the zone, at this time or in this year. For others, even
+    `GMT+3`, Go uses UTC with this name."""
     for local in (
         moment.replace(tzinfo=zone),
         moment.replace(tzinfo=zone, fold=1),
@@ -186,7 +185,7 @@ def _days_in(year: int, month: int) -> int:
 
 
 def _local_zone() -> tzinfo:
-    """The machine's own zone: that of the variable TZ, or else of /etc/localtime."""
+    """The time zone of the machine: from the variable TZ, or from /etc/localtime."""
     name = os.environ.get("TZ")
     if name is not None:
         return parse_zone(name.removeprefix(":") or "UTC")

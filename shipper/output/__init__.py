@@ -1,1 +1,1 @@
-"""Where events go: one bulk request's life, and what it needs (hosts, transport, dead letters)."""
+"""Outputs: destinations, deliveries, outcomes of events, and dead letters."""

@@ -1,4 +1,4 @@
-"""A file of lines that several processes append to: one at a time, synced, and whole lines only."""
+"""Appends to a file that several processes write to: one at a time, synced, complete lines only."""
 
 import contextlib
 import fcntl
@@ -10,10 +10,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Nobody else has the lock at `path` meanwhile; waits for whoever has it.
+    """Holds the lock at `path`; waits while another process holds it. Raises OSError.
 
-    It is a file of its own, as those that it guards are renamed. It ends with the process, however
-    that ends. Raises OSError.
+    The lock is a separate file, as the files that it protects are renamed. The kernel releases it
+    when the process ends.
     """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -24,7 +24,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def append_synced(path: Path, data: bytes) -> None:
-    """Returns once the data is on the disk, at the end of the file. Raises OSError."""
+    """Appends data and syncs it to the disk. Raises OSError."""
     with open(path, "ab", opener=_private) as file:
         is_new = file.tell() == 0
         file.write(data)
@@ -35,7 +35,7 @@ def append_synced(path: Path, data: bytes) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Returns once new, renamed and deleted names in the directory are on the disk."""
+    """Syncs new, renamed and deleted names of a directory to the disk. Raises OSError."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
@@ -43,10 +43,10 @@ def sync_directory(path: Path) -> None:
         os.close(directory)
 
 
-def cut_half_line(path: Path) -> int:
-    """Cuts off what a full disk, or a kill, left of a last line; returns the size in bytes.
+def cut_incomplete_line(path: Path) -> int:
+    """Removes an incomplete last line (full disk, or a kill); returns the file's size in bytes.
 
-    0 if there is no file.
+    The size is 0 if there is no file. Raises OSError.
     """
     try:
         file = path.open("r+b")
@@ -64,5 +64,5 @@ def cut_half_line(path: Path) -> int:
 
 
 def _private(path: str, flags: int) -> int:
-    """What is appended are log lines: nobody else may read them."""
+    """Opens with mode 600: the file has log lines, which other users may not read."""
     return os.open(path, flags, 0o600)

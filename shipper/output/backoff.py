@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""The delay before the next retry."""
 
 import random
 from dataclasses import dataclass
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential, with full jitter: what failed together does not come back together.
+    """Exponential backoff with full jitter, so that clients do not retry at the same time.
 
-    (The formula and the reason for the jitter: "Exponential Backoff And Jitter", AWS Architecture
-    Blog, 2015.)
+    (Source of the formula: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
     """
 
     #: Seconds.
@@ -17,6 +16,6 @@ class Backoff:
     max: float
 
     def delay(self, failures: int, rng: random.Random) -> float:
-        """Seconds to wait after that many failures in a row (1 or more)."""
+        """Seconds to wait after this number of consecutive failures (1 or more)."""
         ceiling = min(self.max, self.initial * 2.0 ** min(failures - 1, 32))
         return rng.uniform(0, ceiling)

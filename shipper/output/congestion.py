@@ -1,15 +1,15 @@
-"""How many requests at once a cluster works off without delay: sums over the ends of requests.
+"""Congestion control: the number of concurrent requests that a cluster processes without delay.
 
-`Controller` looks at answers and their times only, and knows nothing of what waits or sends. It
-promises a limit between 1 and `most` that grows while the cluster keeps up, shrinks when requests
-are rejected or take much longer than they need to, and comes out about the same in all shippers
-that share a cluster. The figures below were chosen with `tests/simulation/`.
+`Controller` uses the results and durations of requests only. Its limit is between 1 and `most`. It
+grows while the cluster keeps up, shrinks when requests are rejected or take much longer than usual,
+and becomes about the same in all shippers that share a cluster. The constants below were chosen
+with `tests/simulation/`.
 
 Additive increase, multiplicative decrease: Chiu and Jain, "Analysis of the Increase and Decrease
-Algorithms for Congestion Avoidance in Computer Networks", 1989. Who has more under way gives up
-more of it, and all add the same: often enough, that makes them equal. The drain is that of BBR
-(draft-cardwell-iccrg-bbr-congestion-control, ProbeRTT): one who came when the queue was full would
-else take what it finds for what is usual, and never yield to those who know better.
+Algorithms for Congestion Avoidance in Computer Networks", 1989. A shipper with a higher limit gives
+up more, and all add the same amount: over time the limits become equal. The drain is that of BBR
+(draft-cardwell-iccrg-bbr-congestion-control, ProbeRTT): without it, a shipper that starts while the
+queue is full would take that latency for the usual one, and never yield to the others.
 """
 
 from dataclasses import dataclass
@@ -17,37 +17,39 @@ from enum import Enum
 
 _START = 2
 
-#: The fewest answers that a decision, or a mean that may become what is usual, is made of.
+#: Minimum number of answers for a decision, or for a mean that may become the baseline.
 _ROUND = 8
 
-#: One more is tried after so many rounds, and so many seconds at the least, if answers take no
-#: longer than usual: rejections are a tenth of those with a fixed number. Where there is a queue,
-#: nothing is lost by trying sooner, and shares become equal sooner: by that power of the ratio.
+#: The limit grows by one after this number of rounds and at least this number of seconds, if
+#: answers take no longer than usual: that gives a tenth of the rejections of a fixed number. With a
+#: queue it grows faster, by this power of the ratio: that costs nothing, and the shares of several
+#: shippers become equal sooner.
 _GROWTH_ROUNDS, _GROWTH_SECONDS, _HASTE = 2.2, 0.9, 1.3
 
-#: What is left after a rejection: so much that the queue is about empty. The least mean is a lucky
-#: one, so that with no queue at all the ratio is about `_NO_QUEUE`.
+#: The share of the limit that is left after a rejection: the queue becomes about empty. The lowest
+#: mean is a lucky one, so without any queue the ratio is about `_NO_QUEUE`.
 _NO_QUEUE, _HARD, _GENTLE = 1.3, 0.6, 0.96
 
-#: How many times as long as usual requests may take: this at the least, so that many workers can
-#: all be kept busy, and more for who has few under way (`_tolerance`). That makes those who share a
-#: cluster alike, although each one's idea of what is usual is somewhat different.
+#: Tolerated latency as a multiple of the baseline: at least this, so that many workers can all be
+#: kept busy, and more with few requests in flight (`_tolerance`). So shippers that share a cluster
+#: get similar limits, although their baselines differ.
 _LEAST_TOLERANCE, _SMALL = 1.7, 14.0
-#: Below this share of the tolerance it grows; in between, it stays.
+#: Below this share of the tolerance the limit grows; between the two it stays.
 _CALM = 0.8
-#: What is left when they take longer: what would take `_BEARABLE` times as long, within these.
+#: The share that is left when requests take longer: for a ratio of `_BEARABLE`, within these
+#: bounds.
 _BEARABLE, _LEAST_LEFT, _MOST_LEFT = 1.4, 0.5, 0.8
-#: Cuts to this share of the limit that leave more than this of the delay were no help. Less than
-#: this share of the tolerance ends a row of cuts.
+#: Cuts to the share `_FEW` of the limit that leave more than `_NO_HELP` of the latency had no
+#: effect. A ratio below `_ENDED` of the tolerance ends a series of cuts.
 _FEW, _NO_HELP, _ENDED = 0.6, 0.85, 0.9
 
-#: The usual is the least of what was seen in the last one or two of these spans, in seconds, or of
-#: the time from one drain to the next, if that is longer.
+#: The baseline is the lowest mean of the last one or two spans of this length, in seconds, or of
+#: the time between two drains, if that is longer.
 _SPAN = 10.0
 
-#: Drains: the limit is divided by this for one round; seconds between them, and at the least so
-#: many rounds. One joins another's when answers suddenly come faster than a standing queue allows,
-#: but for some seconds after its own.
+#: Drains: the limit is divided by `_DRAIN` for one round; seconds and rounds between drains, at the
+#: least. A shipper joins the drain of another when answers suddenly come faster than a standing
+#: queue allows, except for some seconds after its own.
 _DRAIN, _DRAIN_SECONDS, _DRAIN_ROUNDS = 4.0, 10.0, 16
 _JOIN, _STANDING, _JOIN_SECONDS = 0.85, 1.4, 5.0
 
@@ -55,46 +57,45 @@ _JOIN, _STANDING, _JOIN_SECONDS = 0.85, 1.4, 5.0
 class Feedback(Enum):
     """What an answer says of the cluster's load."""
 
-    #: The request was worked off.
-    TAKEN = "taken"
-    #: The cluster has too much to do: 429 or 503, for the request or for items; or no answer in
-    #: time.
+    #: The request was processed.
+    ACCEPTED = "taken"
+    #: The cluster is overloaded: 429 or 503, for the request or for items; or a timeout.
     REJECTED = "rejected"
-    #: Says nothing of the load: no connection, 401, garbage.
+    #: Says nothing of the load: no connection, 401, an invalid answer.
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request, as its end is told to the controller. Times are monotonic seconds."""
+    """One finished request. Times are monotonic seconds."""
 
     sent_at: float
     answered_at: float
-    #: How many were under way when it was sent, itself among them.
+    #: Requests in flight when it was sent, including itself.
     in_flight: int
-    #: How many documents it had.
+    #: Number of its documents.
     events: int
     feedback: Feedback
 
 
 class _Phase(Enum):
-    """What the limit is doing.
+    """The phase of the controller.
 
-    STARTING -> GROWING             at the first sign that it is enough
-    GROWING -> DRAINING -> GROWING  now and then, for one round
-    GROWING -> STARTING             requests take longer, and not because of ours
+    STARTING -> GROWING             at the first rejection or increase of latency
+    GROWING -> DRAINING -> GROWING  from time to time, for one round
+    GROWING -> STARTING             latency has increased, and not because of our requests
     """
 
-    #: Doubles each round.
+    #: The limit doubles each round.
     STARTING = "starting"
-    #: One more now and then.
+    #: The limit grows by one from time to time.
     GROWING = "growing"
-    #: Much less, to see what requests take without a queue.
+    #: The limit is much lower for one round, to measure the latency without a queue.
     DRAINING = "draining"
 
 
 class _Baseline:
-    """What requests of about one size take when there is no queue: the least mean of late."""
+    """The latency of requests of similar size without a queue: the lowest recent mean."""
 
     def __init__(self) -> None:
         self._sum, self._count = 0.0, 0
@@ -103,23 +104,24 @@ class _Baseline:
         self._since = 0.0
 
     def ratio(self, seconds: float) -> float | None:
-        """How many times as long as usual that is; None as long as nothing is."""
+        """The duration as a multiple of the baseline; None without a baseline."""
         if self._least is None:
             return None
         return seconds / min(self._least, self._least_before or self._least)
 
-    def start_anew(self) -> None:
-        """Lets no answer from before into the next mean."""
+    def restart(self) -> None:
+        """Discards the answers so far from the next mean."""
         self._sum, self._count = 0.0, 0
 
     def add(self, seconds: float, now: float, answers: int, span: float) -> None:
-        """A mean is of so many `answers`, and a least counts for `span` seconds, and the next."""
+        """Adds a duration. A mean has `answers` durations; the lowest is valid for one to two spans
+        of `span` seconds."""
         self._sum += seconds
         self._count += 1
         if self._count < answers:
             return
         mean = self._sum / self._count
-        self.start_anew()
+        self.restart()
         if self._least is None or now - self._since > span:
             self._least_before, self._least, self._since = self._least, mean, now
         else:
@@ -127,60 +129,60 @@ class _Baseline:
 
 
 class Controller:
-    """Moves the limit. No input, no output, no time and no chance of its own."""
+    """Adapts the limit. Pure: no I/O, no clock, no randomness."""
 
     def __init__(self, most: int) -> None:
         self._most = float(most)
         self._limit = min(float(_START), self._most)
         self._phase = _Phase.STARTING
-        #: What was sent before the last cut says nothing new of what comes after it.
+        #: Requests sent before the last cut say nothing of the limit after it.
         self._cut_at = 0.0
-        #: Requests of 64 to 127 events are compared with each other, and so on.
+        #: By the bit length of the number of events: 64 to 127 events are compared, and so on.
         self._baseline: dict[int, _Baseline] = {}
         self._span = _SPAN
-        #: The ratio of late, smoothed.
+        #: The recent ratio, smoothed.
         self._ratio = 1.0
-        #: The limit and the ratio when a row of cuts for latency began.
+        #: The limit and the ratio when a series of cuts for latency began.
         self._cut_from: tuple[float, float] | None = None
         self._restore = self._limit
         self._drain_at = self._join_at = float("inf")
-        #: Of this round. The first one begins with the first request, whatever the clock says then.
+        #: The start of this round; the first round starts with the first request.
         self._began = float("inf")
         self._samples = 0
         self._ratios: list[float] = []
 
     @property
     def limit(self) -> int:
-        """How many may be under way now."""
+        """How many requests may be in flight now."""
         return int(self._limit)
 
     def add(self, sample: Sample) -> None:
-        """Learns from the end of a request."""
+        """Adapts to a finished request."""
         if sample.feedback is Feedback.FAILED:
             return
         now = sample.answered_at
         if self._began == float("inf"):
             self._began = sample.sent_at
-        is_news = sample.sent_at >= self._cut_at
+        is_new = sample.sent_at >= self._cut_at
         if sample.feedback is Feedback.REJECTED:
-            if is_news:
-                self._give_up_some(sample.in_flight, now)
+            if is_new:
+                self._shrink_after_rejection(sample.in_flight, now)
             return
         seconds = now - sample.sent_at
         if self._phase is _Phase.GROWING and sample.in_flight >= self.limit:
-            # Answers to what was sent before a cut count too: who has many under way would else
-            # wait for them, and be cut less often than who has few.
+            # Answers to requests sent before a cut count too. Otherwise a shipper with many
+            # requests in flight would wait for them, and be cut less often than one with few.
             self._grow(seconds)
-        if is_news:
-            self._look_at(sample, seconds, now)
+        if is_new:
+            self._evaluate(sample, seconds, now)
 
-    def _look_at(self, sample: Sample, seconds: float, now: float) -> None:
+    def _evaluate(self, sample: Sample, seconds: float, now: float) -> None:
         usual = self._baseline.setdefault(sample.events.bit_length(), _Baseline())
         ratio = usual.ratio(seconds)
         answers = max(_ROUND, self.limit)
         usual.add(seconds, now, answers, self._span)
         if sample.in_flight < self.limit:
-            return  # The limit was not what held it back, and is not judged by it.
+            return  # The limit was not reached, so this says nothing about it.
         self._samples += 1
         if ratio is not None:
             self._ratios.append(ratio)
@@ -208,7 +210,7 @@ class Controller:
             self._phase = _Phase.DRAINING
             self._restore = self._limit
             for usual in self._baseline.values():
-                usual.start_anew()
+                usual.restart()
             self._cut(self._limit / _DRAIN, now)
         elif ratio > tolerance:
             self._shrink(ratio, now)
@@ -238,12 +240,12 @@ class Controller:
             self._limit = min(self._limit + share / self._limit, self._most)
 
     def _shrink(self, ratio: float, now: float) -> None:
-        """Requests take too long."""
+        """Cuts the limit because requests take too long."""
         if self._cut_from is None:
             self._cut_from = (self._limit, ratio)
         limit, ratio_before = self._cut_from
         if self._limit <= _FEW * limit and ratio > _NO_HELP * ratio_before:
-            # So few take as long: it is not our doing, and is what is usual from now on.
+            # Fewer requests take as long: our requests are not the cause. This is the new baseline.
             self._baseline.clear()
             self._cut_from = None
             self._ratio = 1.0
@@ -253,8 +255,8 @@ class Controller:
         left = min(max(_BEARABLE / ratio, _LEAST_LEFT), _MOST_LEFT)
         self._cut(self._limit * left, now)
 
-    def _give_up_some(self, in_flight: int, now: float) -> None:
-        """A request was rejected: there was room for one less, and others may need some of it."""
+    def _shrink_after_rejection(self, in_flight: int, now: float) -> None:
+        """Cuts the limit because a request was rejected: there was room for one less."""
         self._phase = _Phase.GROWING
         self._cut_from = None
         left = min(max(_NO_QUEUE / self._ratio, _HARD), _GENTLE)
@@ -267,5 +269,5 @@ class Controller:
 
 
 def _tolerance(limit: float) -> float:
-    """How many times as long as usual requests may take with so many under way."""
+    """The tolerated latency at this limit, as a multiple of the baseline."""
     return max(_LEAST_TOLERANCE, (_SMALL / limit) ** 2)

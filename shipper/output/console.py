@@ -1,9 +1,9 @@
-"""Documents to standard output, one a line: for trying things out, and for whoever collects what a
-container prints.
+"""The output that prints documents to standard output, one a line: for tests, and for collectors
+of container logs.
 
-Nobody acknowledges what is printed, so that it was taken by the pipe is all that can be known. When
-whoever reads it has gone, nothing can be shipped any more: the daemon is stopped in order, and
-ends with exit code 1, as other commands do.
+A document counts as delivered when the pipe has accepted it: there is no acknowledgement. If the
+reader closes the pipe, nothing can be shipped any more: the daemon stops gracefully, with exit code
+1.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
 
-#: A pipe that can be written to has room for this many bytes (PIPE_BUF): the write does not block.
+#: A pipe that is writable has room for this many bytes (PIPE_BUF): the write does not block.
 _PIECE = select.PIPE_BUF
 
-#: After so many pieces others have their turn, however fast the reader is.
+#: After this number of pieces other tasks run, however fast the reader is.
 _PIECES_A_TURN = 16
 
 
@@ -35,21 +35,21 @@ class Console:
     def __init__(
         self, descriptor: int, *, budget: ByteBudget, clock: Clock, stop: Callable[[], None]
     ) -> None:
-        """`stop` has the daemon stop in order; it is called when the reader has gone."""
+        """`stop` stops the daemon gracefully; it is called when the reader has closed the pipe."""
         self._descriptor = descriptor
         self._budget = budget
         self._stop = stop
         self._limiter = Limiter(clock, most=1, adaptive=False)
-        #: In words, once nothing can be printed any more.
+        #: For messages; None until writing has failed.
         self.trouble: str | None = None
 
     @property
     def condition(self) -> Condition:
-        """How it is now."""
+        """Its current condition."""
         return Condition(self.trouble, self._limiter.in_flight, self._limiter.limit)
 
     async def admit(self) -> Permit:
-        """Waits until the body before is printed."""
+        """Waits until the previous body is printed."""
         return await self._limiter.acquire()
 
     def apart(self) -> "Console":
@@ -57,12 +57,13 @@ class Console:
         return self
 
     async def run(self) -> None:
-        """There is nothing to do besides."""
+        """Does nothing: there is no background task."""
 
     async def deliver(self, body: Body, permit: Permit, outcomes: OutcomeSink) -> None:
         """Returns when every document of the body is printed.
 
-        With the reader gone it is cancelled, as a stop would do it: the next start prints it.
+        If the reader has closed the pipe, this is cancelled as by a stop: the next start prints the
+        documents.
         """
         feedback, events, size = Feedback.FAILED, body.events, len(body.payload)
         self._budget.hold(size)
@@ -78,7 +79,7 @@ class Console:
                 raise asyncio.CancelledError from error
             outcomes.end("delivered", events)
             self._budget.release(size)
-            feedback = Feedback.TAKEN
+            feedback = Feedback.ACCEPTED
         finally:
             self._budget.release(size)
             permit.release(feedback, events)
@@ -101,7 +102,7 @@ class Console:
             await asyncio.sleep(0)
 
     async def _writable(self) -> None:
-        """Returns when a reader has made room; a file on a disk never comes here."""
+        """Returns when there is room in the pipe."""
         loop = asyncio.get_running_loop()
         room = asyncio.Event()
         loop.add_writer(self._descriptor, room.set)
@@ -115,10 +116,10 @@ class Console:
 async def console(
     descriptor: int, *, budget: ByteBudget, clock: Clock, stop: Callable[[], None]
 ) -> AsyncIterator[Console]:
-    """A console on that descriptor.
+    """A console that writes to a file descriptor.
 
     Raises:
-        OutputError: at the end of the context, if whoever read it has gone meanwhile.
+        OutputError: at the end of the context, if the reader has closed the pipe.
     """
     printing = Console(descriptor, budget=budget, clock=clock, stop=stop)
     yield printing

@@ -1,10 +1,10 @@
-"""Dead letters: events that Elasticsearch will never take, with the reason, and with all that it
-takes to send them again. NDJSON, synced to the disk before the event counts as done, bounded: one
-file and its predecessor.
+"""The dead letter file: events that Elasticsearch will never accept, with the reason, and with the
+whole document so that they can be sent again. NDJSON, synced to the disk before the event counts as
+processed. The size is limited: one file and its predecessor.
 
     {"time":…,"status":400,"reason":…,"id":…,"path":…,"offset":…,"line":…,"type":…,"document":{…}}
 
-A daemon and a replay may write at the same time: each holds a lock for as long as it writes.
+A daemon and a replay may both write: each holds a lock while it writes.
 """
 
 import asyncio
@@ -17,36 +17,36 @@ import msgspec
 import orjson
 
 from shipper.documents.encoded import RefusedLine, content_id
-from shipper.output.appending import append_synced, cut_half_line, locked
+from shipper.output.appending import append_synced, cut_incomplete_line, locked
 from shipper.pipeline.batch import Body
 
-_NOTHING = msgspec.Raw()
+_EMPTY = msgspec.Raw()
 
 
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One event in the file."""
+    """One line of the file."""
 
-    #: Unix seconds when it was refused.
+    #: When it was rejected, in Unix seconds.
     time: float
-    #: What Elasticsearch answered; 0 if it was never sent (`on_invalid: dead_letter`).
+    #: The HTTP status of the item; 0 if it was never sent (`on_invalid: dead_letter`).
     status: int
     reason: str
-    #: With `ids: auto` the one that `ids: content` would have made: a replay then doubles nothing.
+    #: With `ids: auto` the id of `ids: content`, so that a replay makes no duplicates.
     id: str
     path: str
     offset: int
-    #: The line as it was read; bytes that are not UTF-8 are replaced, and `line_base64` has them.
+    #: The line. Bytes that are not UTF-8 are replaced; then `line_base64` has the original.
     line: str
     line_base64: bytes = b""
-    #: What Elasticsearch calls the error (`document_parsing_exception`).
+    #: The error type of Elasticsearch (`document_parsing_exception`).
     type: str = ""
-    #: Where it was to go, if its action said so.
+    #: The index, if the action named one.
     index: str = ""
-    #: The document that was refused, without its `message`, which is `line`; one of `format: ecs`
-    #: is whole. Of a line that was never sent: the one of `on_invalid: ship`. Empty in letters of
-    #: before there were replays.
-    document: msgspec.Raw = _NOTHING
-    #: Whether the line is to stand in its `message`; else the document has it where it wants it.
+    #: The rejected document, without its `message`, which is `line`; with `format: ecs` complete.
+    #: For a line that was never sent: the document of `on_invalid: ship`. Empty in dead letters of
+    #: versions without replay.
+    document: msgspec.Raw = _EMPTY
+    #: Whether the line belongs into `message`; otherwise the document contains it already.
     in_message: bool = True
 
 
@@ -66,7 +66,7 @@ class _Event(msgspec.Struct):
 
 class _Document(msgspec.Struct):
     message: str | msgspec.UnsetType = msgspec.UNSET
-    #: Where `format: ecs` has the line.
+    #: `event.original` has the line with `format: ecs`.
     event: _Event = msgspec.field(default_factory=_Event)
     log: _Log = msgspec.field(default_factory=_Log)
 
@@ -93,17 +93,17 @@ _decode_document = msgspec.json.Decoder(_Document).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_action = msgspec.json.Decoder(_Action).decode
 
-#: "document_parsing_exception: [1:9] failed to parse…", and nothing that is a sentence.
+#: Matches "document_parsing_exception: [1:9] failed to parse…", but no sentence.
 _TYPE = re.compile(r"([a-z][a-z0-9_]*): ")
 
 
 def dead_letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
-    """The letter of a line that was not sent."""
+    """The dead letter of a line that was not sent."""
     try:
         line, raw = refused.line.decode(), b""
     except UnicodeDecodeError:
         line, raw = refused.line.decode("utf-8", "replace"), refused.line
-    index, document, in_message = "", _NOTHING, True
+    index, document, in_message = "", _EMPTY, True
     if refused.unsent:
         action, unsent = refused.unsent.splitlines()
         index, document = _decode_action(action).create.index, _without_message(unsent)
@@ -126,7 +126,7 @@ def dead_letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
 def dead_letters_of_items(
     body: Body, refusals: Sequence[tuple[int, int, str]], now: float
 ) -> list[DeadLetter]:
-    """The letters of the events with these (index, status, reason) in a body that was answered."""
+    """The dead letters of rejected events of a body, given as (index, status, reason)."""
     lines = body.lines()
     dead_letters = []
     for index, status, reason in refusals:
@@ -155,16 +155,16 @@ def dead_letters_of_items(
     return dead_letters
 
 
-def refused_again(dead_letter: DeadLetter, status: int, reason: str, now: float) -> DeadLetter:
-    """The same letter with what it was answered this time."""
+def rejected_again(dead_letter: DeadLetter, status: int, reason: str, now: float) -> DeadLetter:
+    """The dead letter with the status and reason of a replay."""
     return msgspec.structs.replace(
         dead_letter, time=now, status=status, reason=reason, type=_type_in(reason)
     )
 
 
-def lines_to_send(dead_letter: DeadLetter) -> tuple[bytes, bytes] | None:
-    """The action and document lines that were refused, byte for byte (as far as the document has
-    its message at its end); None if the letter does not hold the document."""
+def bulk_lines(dead_letter: DeadLetter) -> tuple[bytes, bytes] | None:
+    """The action and document lines that were rejected, byte for byte (if `message` is the last
+    field of the document); None if the dead letter has no document."""
     document = bytes(dead_letter.document).strip()
     if not document:
         return None
@@ -175,13 +175,13 @@ def lines_to_send(dead_letter: DeadLetter) -> tuple[bytes, bytes] | None:
     return action, b'%b%b"message":%b}\n' % (document[:-1], comma, orjson.dumps(dead_letter.line))
 
 
-def line_of(dead_letter: DeadLetter) -> bytes:
-    """The letter as a line of the file, with its newline."""
+def encode_dead_letter(dead_letter: DeadLetter) -> bytes:
+    """The dead letter as a line of the file, with its newline."""
     return _encode(dead_letter) + b"\n"
 
 
 def read_dead_letter(line: bytes) -> DeadLetter | None:
-    """The letter in a line of the file; None if there is none: the line is damaged."""
+    """The dead letter in a line of the file; None if the line is damaged."""
     try:
         return _decode_letter(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -200,19 +200,19 @@ def _type_in(reason: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What writing did to what was there."""
+class WriteResult:
+    """The result of a write."""
 
-    #: Bytes of older letters that had to make room.
+    #: Bytes of the oldest dead letters that were deleted.
     lost: int
 
 
 class DeadLettersFullError(Exception):
-    """Letters do not fit within the bound without others being lost."""
+    """Dead letters exceed the size limit, and older ones may not be deleted."""
 
 
 class DeadLetterFile:
-    """Appends letters to the file and sees to its bound."""
+    """Appends dead letters to the file and limits its size."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         """`max_bytes` for the file and its predecessor (`.1`) together."""
@@ -220,32 +220,33 @@ class DeadLetterFile:
         self._lock = lock_of(path)
         self._limit = max_bytes // 2
         self._turn = asyncio.Lock()
-        #: Lost by a `write` that then failed: the next one tells of it.
+        #: Bytes deleted by a `write` that then failed: the next one reports them.
         self._lost = 0
 
-    async def write(self, dead_letters: Sequence[DeadLetter]) -> Written:
-        """Returns once the letters are on the disk.
+    async def write(self, dead_letters: Sequence[DeadLetter]) -> WriteResult:
+        """Returns once the dead letters are on the disk.
 
-        Raises OSError if they could not be written; part of them may have been, and writing all of
-        them again is right: a letter twice is better than none.
+        Raises OSError if they could not be written. Some may have been written then; the caller
+        writes all of them again: a duplicate is better than a loss.
         """
         async with self._turn:
             for data in _pieces(dead_letters, self._limit):
                 await asyncio.to_thread(self._append, data)
             lost, self._lost = self._lost, 0
-        return Written(lost)
+        return WriteResult(lost)
 
     async def put_back(self, lines: Sequence[bytes]) -> None:
-        """Appends lines that were in the file before, as they are; nothing makes room for them.
+        """Appends lines that were in the file before, unchanged; deletes nothing for them.
 
-        Raises OSError, or NoRoomError; part of them may have been written then, as with `write`.
+        Raises OSError or DeadLettersFullError; some lines may have been written then, as in
+        `write`.
         """
         async with self._turn:
             await asyncio.to_thread(self._append_without_loss, lines)
 
     def _append(self, data: bytes) -> None:
         with locked(self._lock):
-            size = cut_half_line(self.path)
+            size = cut_incomplete_line(self.path)
             if size and size + len(data) > self._limit:
                 older = predecessor(self.path)
                 self._lost += older.stat().st_size if older.exists() else 0
@@ -253,11 +254,11 @@ class DeadLetterFile:
             append_synced(self.path, data)
 
     def _append_without_loss(self, lines: Sequence[bytes]) -> None:
-        """Fills the file line by line: what was in two files fits into two files."""
+        """Fills the file line by line: the lines of two files fit into two files."""
         older = predecessor(self.path)
         begin = 0
         with locked(self._lock):
-            size = cut_half_line(self.path)
+            size = cut_incomplete_line(self.path)
             while begin < len(lines):
                 end = begin
                 while end < len(lines) and (not size or size + len(lines[end]) <= self._limit):
@@ -276,21 +277,21 @@ class DeadLetterFile:
 
 
 def predecessor(path: Path) -> Path:
-    """Where letters are once their file was full."""
+    """The file with older dead letters, renamed when it was full."""
     return path.with_name(f"{path.name}.1")
 
 
 def lock_of(path: Path) -> Path:
-    """What is locked by whoever writes to the file at `path`, or renames it."""
+    """The lock file that protects writing and renaming the file at `path`."""
     return path.with_suffix(".lock")
 
 
 def _pieces(dead_letters: Sequence[DeadLetter], limit: int) -> Iterator[bytes]:
-    """The lines of the letters, in pieces of at most `limit` bytes; a larger one is alone."""
+    """The encoded dead letters in pieces of at most `limit` bytes; a larger one is alone."""
     lines: list[bytes] = []
     size = 0
     for dead_letter in dead_letters:
-        line = line_of(dead_letter)
+        line = encode_dead_letter(dead_letter)
         if lines and size + len(line) > limit:
             yield b"".join(lines)
             lines, size = [], 0

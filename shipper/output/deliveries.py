@@ -1,9 +1,8 @@
-"""Batches on their way: each ends only when every one of its lines has an outcome, and then its
-spans are finished.
+"""Delivers batches. A batch is finished when every one of its lines has an outcome.
 
-    batch -> what was refused unread: dead letters
-          -> its body: the destination, which tells the outcome of each event
-          -> every line has ended: spans finished, budget given back
+batch -> its body: to the destination, which reports the outcome of each event
+      -> its rejected lines: dead letters
+      -> every line has an outcome: spans are finished, the budget is released
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from shipper.pipeline.budget import ByteBudget
 
 
 class Deliveries:
-    """Takes batches for one destination."""
+    """Delivers batches to one destination."""
 
     def __init__(
         self,
@@ -30,7 +29,7 @@ class Deliveries:
         clock: Clock,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        """`tasks` owns what is under way."""
+        """`tasks` owns the deliveries in flight."""
         self._destination = destination
         self._outcomes = outcomes
         self._budget = budget
@@ -40,26 +39,27 @@ class Deliveries:
 
     @property
     def condition(self) -> Condition:
-        """How the destination is now; that letters cannot be written is a trouble, too."""
+        """The condition of the destination; `trouble` also if dead letters cannot be written."""
         condition = self._destination.condition
         if condition.trouble is None:
             return replace(condition, trouble=self._outcomes.trouble)
         return condition
 
     async def submit(self, batch: Batch) -> None:
-        """Takes a batch; waits while the destination takes none."""
+        """Starts the delivery of a batch; waits while the destination accepts no body."""
         permit = await self._destination.admit() if batch.body.events else None
         delivery = self._tasks.create_task(self._deliver(batch, permit))
         self._in_flight.add(delivery)
         delivery.add_done_callback(self._in_flight.discard)
 
     async def drain(self) -> None:
-        """Returns when nothing is under way."""
+        """Returns when nothing is in flight."""
         while self._in_flight:
             await asyncio.wait(self._in_flight)
 
     def abandon(self) -> int:
-        """Gives up waiting; what is under way is sent again by the next start. Returns how many."""
+        """Cancels the deliveries in flight; the next start sends them again. Returns their
+        number."""
         for delivery in self._in_flight:
             delivery.cancel()
         return len(self._in_flight)
@@ -67,9 +67,9 @@ class Deliveries:
     async def _deliver(self, batch: Batch, permit: Permit | None) -> None:
         held = batch.held
         if permit is not None:
-            # What the body takes is given back as its events end.
+            # The destination releases the bytes of the body as its events finish.
             held -= len(batch.body.payload)
-            # Nothing here holds on to the body: what is left to be sent may be a small part of it.
+            # No reference to the body is kept here: the events left may be a small part of it.
             await self._destination.deliver(batch.take_body(), permit, self._outcomes)
         now = self._clock.now()
         await self._outcomes.write_dead_letters(

@@ -1,5 +1,5 @@
-"""The seam between batches and where they go. A destination takes the events of a body, however it
-does that, and says what became of each of them; it knows of no files, spans or offsets.
+"""The interface of destinations. A destination delivers the events of a body and reports the
+outcome of each. It does not know log files, spans or offsets.
 """
 
 from dataclasses import dataclass
@@ -12,38 +12,38 @@ from shipper.pipeline.batch import Body
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How a destination is at this moment."""
+    """The current condition of a destination."""
 
-    #: Why events cannot end, in words; None if nothing is wrong.
+    #: Why events cannot be delivered, for messages; None if nothing is wrong.
     trouble: str | None
-    #: What is under way, and how much may be.
+    #: Requests in flight, and their limit.
     requests: int
     limit: int
-    #: The URLs that it sends to, and those that rest; empty where there is no such thing.
+    #: URLs of the hosts, and of the paused ones; empty without hosts.
     hosts: tuple[str, ...] = ()
     hosts_resting: tuple[str, ...] = ()
 
 
 class Destination(Protocol):
-    """Where events go: Elasticsearch, a file, a console."""
+    """A target of events: Elasticsearch, a file, the console."""
 
     @property
     def condition(self) -> Condition:
-        """How it is now."""
+        """Its current condition."""
 
     @property
     def gzip(self) -> bool:
-        """Whether it wants its bodies compressed."""
+        """Whether bodies are to be compressed with gzip."""
 
     async def admit(self) -> Permit:
-        """Waits until it takes one more body. While it does, nothing is read."""
+        """Waits until it accepts another body. Meanwhile nothing is read (backpressure)."""
 
     async def deliver(self, body: Body, permit: Permit, outcomes: OutcomeSink) -> None:
-        """Returns when every event of the body has its outcome and `outcomes` was told of it: not
-        before it is durable there. The permit is released, whatever happens.
+        """Returns when every event of the body is durable and its outcome is reported to
+        `outcomes`. The permit is always released.
 
-        What the body takes of the byte budget is given back as its events end. Nothing is given up;
-        cancelled, it leaves the rest to the next start.
+        Releases the body's bytes of the byte budget as events finish. Retries without limit; if it
+        is cancelled, the next start sends the rest.
         """
 
     def apart(self) -> "Destination":
@@ -51,5 +51,5 @@ class Destination(Protocol):
         evidence for or against the events. It is not run, and is done with when this one is."""
 
     async def run(self) -> None:
-        """What it has to do besides: to see at the start whether it can be reached, say. Until it
-        is done or cancelled."""
+        """A background task, such as the check at the start that it can be reached. Runs until it
+        has finished or is cancelled."""

@@ -1,5 +1,5 @@
-"""Which destinations there are: one row each. A new one is a module beside this one, the section
-of its options in `config.outputs`, and its row here.
+"""The table of destinations. A new one needs a module beside this one, the section of its options
+in `config.outputs`, and a row here.
 """
 
 import random
@@ -29,10 +29,10 @@ from shipper.pipeline.budget import ByteBudget
 
 @dataclass(frozen=True, slots=True)
 class OutputContext:
-    """What a destination is made with."""
+    """The dependencies of a destination."""
 
     output: OutputConfig
-    #: What errors call the options.
+    #: Names of options in errors.
     names: OptionNames
     backoff: Backoff
     budget: ByteBudget
@@ -40,16 +40,16 @@ class OutputContext:
     rng: random.Random
     metrics: Metrics
     log: Log
-    #: Has the daemon stop in order.
+    #: Stops the daemon gracefully.
     stop: Callable[[], None]
 
 
 def destination(context: OutputContext) -> AbstractAsyncContextManager[Destination]:
-    """The one that the configuration asks for; it is open within the context.
+    """The configured destination; it is open within the context.
 
     Raises:
-        ConfigError: it cannot be used as it is set up (no such CA file, say).
-        OutputError: at the end of the context, if it had the daemon stop.
+        ConfigError: its settings cannot be used (a missing CA file, for example).
+        OutputError: at the end of the context, if the destination stopped the daemon.
     """
     return DESTINATIONS[context.output.kind](context)
 

@@ -1,7 +1,7 @@
-"""How many requests may be under way at once: a semaphore whose size the cluster's answers set.
+"""Limits the requests in flight: a semaphore whose size adapts to the cluster's answers.
 
-`Limiter` gives out permits in the order in which they are asked for, and loses none whoever is
-cancelled; how many, `congestion.Controller` says.
+`Limiter` grants permits in the order of the requests for them, and loses none on cancellation.
+`congestion.Controller` sets the limit.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ __all__ = ["Feedback", "Limiter", "Permit"]
 
 
 class Permit:
-    """Leave to have one request under way."""
+    """The right to have one request in flight."""
 
     def __init__(self, limiter: "Limiter", sent_at: float, in_flight: int) -> None:
         self._limiter = limiter
@@ -23,14 +23,14 @@ class Permit:
         self._released = False
 
     def restart(self) -> None:
-        """Its time counts from here: one that is kept through a pause is for another request."""
+        """Restarts its time: a permit that was kept during a pause is used for another request."""
         self._sent_at = self._limiter._now()
 
     def release(self, feedback: Feedback, events: int) -> None:
-        """Gives it back, with what the answer says; `events` is how many documents it had.
+        """Releases the permit. `events`: number of documents in the request.
 
         Raises:
-            RuntimeError: it was given back before.
+            RuntimeError: it was released before.
         """
         if self._released:
             raise RuntimeError("a permit was released twice")
@@ -39,10 +39,10 @@ class Permit:
 
 
 class Limiter:
-    """Gives out permits, first come, first served."""
+    """Grants permits in order."""
 
     def __init__(self, clock: Clock, *, most: int, adaptive: bool) -> None:
-        """`most` is the limit if not `adaptive`, else what it never exceeds."""
+        """`most`: the upper bound of an adaptive limit, or the fixed limit."""
         self._clock = clock
         self._most = most
         self._controller = Controller(most) if adaptive else None
@@ -51,16 +51,16 @@ class Limiter:
 
     @property
     def limit(self) -> int:
-        """How many may be under way now."""
+        """How many requests may be in flight now."""
         return self._controller.limit if self._controller is not None else self._most
 
     @property
     def in_flight(self) -> int:
-        """How many permits are out."""
+        """Permits that are in use."""
         return self._in_flight
 
     async def acquire(self) -> Permit:
-        """Waits for its turn and for room. Cancelled, it has taken nothing."""
+        """Waits for a permit. If it is cancelled, no permit is used."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._admit()
@@ -68,11 +68,11 @@ class Limiter:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                # It may be gone already: between the cancelling and this, others are let in.
+                # `_admit` may have removed it between the cancellation and now.
                 if turn in self._waiting:
                     self._waiting.remove(turn)
             else:
-                # Its turn had come at the same moment, and is the next one's now.
+                # The permit was granted at the same moment: it goes to the next one.
                 self._in_flight -= 1
                 self._admit()
             raise

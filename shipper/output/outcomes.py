@@ -1,5 +1,5 @@
-"""How events end: each is counted exactly once, and those that are refused for good are on the disk
-before they count.
+"""Outcomes of events: each event is counted exactly once. Dead letters are on the disk before they
+are counted.
 """
 
 import random
@@ -25,7 +25,7 @@ class OutcomeSink(Protocol):
 
 
 class Outcomes:
-    """Where every destination says what became of its events."""
+    """Destinations report the outcomes of events here."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Outcomes:
         log: Log,
         on_end: Callable[[int], None],
     ) -> None:
-        """`on_end` is told how many lines have just ended."""
+        """`on_end` is called with the number of lines that have got their outcome."""
         self._dead_letters = dead_letters
         self._backoff = backoff
         self._clock = clock
@@ -46,16 +46,16 @@ class Outcomes:
         self._metrics = metrics
         self._log = log
         self._on_end = on_end
-        #: In words, while letters cannot be written; None otherwise.
+        #: For messages, while dead letters cannot be written; None otherwise.
         self.trouble: str | None = None
 
     def end(self, outcome: str, count: int) -> None:
-        """So many events have this outcome of `metrics.OUTCOMES`."""
+        """Counts events with an outcome of `metrics.OUTCOMES`."""
         self._metrics.count("shipper_events_total", count, outcome)
         self._on_end(count)
 
     async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Events that Elasticsearch will never take: returns once they are dead letters."""
+        """Writes rejected events as dead letters, and logs it."""
         self._log.emit(
             EVENTS_REJECTED,
             key="refused",
@@ -66,8 +66,8 @@ class Outcomes:
         await self.write_dead_letters(dead_letters)
 
     async def write_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Returns once the letters are on the disk, and their events counted. A disk that has no
-        room is waited for."""
+        """Returns once the dead letters are on the disk and counted. Retries while the disk is full
+        or fails."""
         failures = 0
         while dead_letters:
             try:

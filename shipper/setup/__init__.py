@@ -1,5 +1,5 @@
-"""`shipper setup`: what a cluster needs for Tetragon's events, and how it gets there.
+"""`shipper setup`: installs the index template and ingest pipeline for Tetragon's events.
 
-`fields` has the types of the fields, `templates` the index template, `ingest` the pipeline for raw
-documents, `command` what is there already and what is to be done, `done` what was.
+`fields` has the field types, `templates` the index template, `ingest` the pipeline for raw
+documents, `command` compares them with the cluster and installs them, `results` has the report.
 """

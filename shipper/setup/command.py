@@ -1,8 +1,8 @@
-"""`shipper setup`: installs what the cluster lacks, and changes nothing that others have made.
+"""`shipper setup`: installs the template and the pipeline, and does not change those of others.
 
-What is there is read first; what is missing is made, and what an older shipper made is brought up
-to date. A template that somebody made for these very events, the integration's say, is left alone,
-and then there is none of ours.
+Reads the existing ones first. Missing ones are created, those of an older shipper are updated. If
+there is another template for these events, such as the integration's, it is kept and shipper's is
+not installed.
 """
 
 import re
@@ -35,10 +35,10 @@ from shipper.setup.templates import (
     updated,
 )
 
-#: A whole list of templates is read, in bytes.
-_MOST_BYTES = 16 * 1024**2
+#: The largest answer in bytes: a list of all templates.
+_MAX_BYTES = 16 * 1024**2
 
-#: How both servers name a type that they do not have; the second is OpenSearch's own
+#: Error messages of both servers for an unsupported type; the second is for OpenSearch's own
 #: `constant_keyword`, which needs a value.
 _UNKNOWN_TYPE = re.compile(r"type \[(\w+)\] declared on field")
 _OTHER_CONSTANT = "is missing required parameter [value]"
@@ -50,7 +50,7 @@ _RIGHTS = {
 
 
 class Requests(Protocol):
-    """What carries a request to a host."""
+    """Sends requests to hosts."""
 
     async def request(
         self,
@@ -60,18 +60,19 @@ class Requests(Protocol):
         headers: dict[str, str] | None = None,
         data: bytes | None = None,
     ) -> Answer:
-        """Raises TransportError if there is no whole answer."""
+        """Sends a request. Raises TransportError if there is no complete answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetupPlan:
-    """What the cluster is to have for a configuration."""
+    """The resources to install for a configuration."""
 
     data_stream: str
-    #: Whether raw documents are to be taken apart by our pipeline.
+    #: Whether shipper's pipeline is to process raw documents.
     pipeline: bool
-    #: Whether it was asked for, and is installed even where the template is not ours.
-    pipeline_in_any_case: bool = False
+    #: Whether the pipeline was requested: then it is installed even if the template is not
+    #: shipper's.
+    force_pipeline: bool = False
 
     @property
     def default_pipeline(self) -> str:
@@ -79,7 +80,7 @@ class SetupPlan:
 
 
 class _FailedError(Exception):
-    """Something was refused, which ends it."""
+    """The cluster rejected a request; setup stops."""
 
     def __init__(self, result: SetupResult) -> None:
         super().__init__(result.detail)
@@ -87,9 +88,9 @@ class _FailedError(Exception):
 
 
 def plan_setup(config: Config, *, with_pipeline: bool) -> SetupPlan:
-    """What is to be there; `with_pipeline`: the pipeline even if no input has `format: raw`.
+    """The plan; `with_pipeline`: install the pipeline even if no input has `format: raw`.
 
-    Raises ConfigError if the output is no cluster, or no data stream.
+    Raises ConfigError if the output is not a cluster, or not a data stream.
     """
     output, names = config.output, config.option_names
     if output.kind is not OutputKind.ELASTICSEARCH:
@@ -111,7 +112,7 @@ def plan_setup(config: Config, *, with_pipeline: bool) -> SetupPlan:
 
 
 def print_requests(plan: SetupPlan, stream: TextIO) -> None:
-    """Prints the requests that would be made where the cluster has nothing of it."""
+    """Prints the requests that would be sent to a cluster without these resources."""
     for path, body in _requests(plan).items():
         _print_request(path, body, stream)
     instead = ", ".join(f"{best} by {next_best}" for best, next_best in NEXT_BEST.items())
@@ -122,7 +123,7 @@ def print_requests(plan: SetupPlan, stream: TextIO) -> None:
 
 
 async def setup(config: Config, plan: SetupPlan, clock: Clock) -> list[SetupResult]:
-    """Makes what is missing, by the first host that can be reached.
+    """Installs missing and outdated resources, using the first host that can be reached.
 
     Raises ConfigError if the TLS settings cannot be used.
     """
@@ -131,7 +132,7 @@ async def setup(config: Config, plan: SetupPlan, clock: Clock) -> list[SetupResu
 
 
 async def install(transport: Requests, hosts: Sequence[str], plan: SetupPlan) -> list[SetupResult]:
-    """The same, by way of a transport."""
+    """The same with a given transport."""
     unreached = []
     for host in hosts:
         installer = _Installer(transport, host, plan)
@@ -150,7 +151,7 @@ async def install(transport: Requests, hosts: Sequence[str], plan: SetupPlan) ->
 
 
 class _Installer:
-    """What is asked of and told to one host."""
+    """The requests to one host."""
 
     def __init__(self, transport: Requests, host: str, plan: SetupPlan) -> None:
         self._transport = transport
@@ -159,7 +160,7 @@ class _Installer:
         self.results: list[SetupResult] = []
 
     async def run(self) -> None:
-        """Raises TransportError and _FailedError."""
+        """Installs everything. Raises TransportError and _FailedError."""
         name = template_name(self._plan.data_stream)
         templates = await self._templates()
         others = {
@@ -171,7 +172,7 @@ class _Installer:
             if any(_is_for(glob, self._plan.data_stream) for glob in body["index_patterns"]):
                 detail = f"it is for {self._plan.data_stream}, and was not created by shipper"
                 self.results.append(SetupResult("template", other, Action.SKIPPED, detail))
-                if self._plan.pipeline_in_any_case:
+                if self._plan.force_pipeline:
                     await self._install_pipeline()
                 return
         if self._plan.pipeline:
@@ -183,10 +184,10 @@ class _Installer:
             priority=max(PRIORITY, highest + 1),
         )
         await self._install_template(name, templates.get(name), body)
-        await self._look_at_data_stream()
+        await self._report_data_stream()
 
     async def _templates(self) -> dict[str, dict[str, Any]]:
-        answer = await self._ask("GET", "/_index_template")
+        answer = await self._request("GET", "/_index_template")
         if answer.status != 200:
             raise _FailedError(_refused("template", "all", "be read", answer))
         found = parse(answer, _Templates).index_templates
@@ -205,52 +206,56 @@ class _Installer:
                 self.results.append(SetupResult("template", name, Action.UNCHANGED))
                 return
             action = Action.UPDATED
-        lacking: set[str] = set()
+        unsupported: set[str] = set()
         while True:
             wanted = template(
                 self._plan.data_stream,
                 pipeline=self._plan.default_pipeline,
                 priority=body["priority"],
-                lacking=lacking,
+                unsupported=unsupported,
             )
             sent = updated(found, wanted) if found is not None else wanted
-            answer = await self._ask("PUT", f"/_index_template/{name}", sent)
+            answer = await self._request("PUT", f"/_index_template/{name}", sent)
             if answer.status == 200:
                 break
-            unknown = _unknown_type(answer) - lacking
+            unknown = _unknown_type(answer) - unsupported
             if answer.status != 400 or not unknown & NEXT_BEST.keys():
                 raise _FailedError(_refused("template", name, "be installed", answer))
-            lacking |= unknown
-        detail = f"without {', '.join(sorted(lacking))}, which the server lacks" if lacking else ""
+            unsupported |= unknown
+        detail = (
+            f"without {', '.join(sorted(unsupported))}, which the server lacks"
+            if unsupported
+            else ""
+        )
         self.results.append(SetupResult("template", name, action, detail))
 
     async def _install_pipeline(self) -> None:
         path = f"/_ingest/pipeline/{PIPELINE_NAME}"
-        answer = await self._ask("GET", path)
+        answer = await self._request("GET", path)
         if answer.status not in (200, 404):
             raise _FailedError(_refused("pipeline", PIPELINE_NAME, "be read", answer))
         found = _pipeline_in(answer) if answer.status == 200 else None
         body = _marked_pipeline()
         action = Action.CREATED
         if found is not None:
-            said = str(found.get("description", ""))
-            if _MARK not in said:
+            description = str(found.get("description", ""))
+            if _MARK not in description:
                 detail = "it was not created by shipper"
                 self.results.append(SetupResult("pipeline", PIPELINE_NAME, Action.SKIPPED, detail))
                 return
-            if said == body["description"]:
+            if description == body["description"]:
                 self.results.append(SetupResult("pipeline", PIPELINE_NAME, Action.UNCHANGED))
                 return
             action = Action.UPDATED
-        answer = await self._ask("PUT", path, body)
+        answer = await self._request("PUT", path, body)
         if answer.status != 200:
             raise _FailedError(_refused("pipeline", PIPELINE_NAME, "be installed", answer))
         self.results.append(SetupResult("pipeline", PIPELINE_NAME, action))
 
-    async def _look_at_data_stream(self) -> None:
-        """What is new holds for an index that is made from now on."""
+    async def _report_data_stream(self) -> None:
+        """Reports the data stream: changes apply from its next backing index on."""
         name = self._plan.data_stream
-        answer = await self._ask("GET", f"/_resolve/index/{name}*")
+        answer = await self._request("GET", f"/_resolve/index/{name}*")
         found = parse(answer, Resolved) if answer.status == 200 else Resolved()
         changed = any(one.action in (Action.CREATED, Action.UPDATED) for one in self.results)
         if found.has_data_stream(name):
@@ -262,11 +267,11 @@ class _Installer:
             advice = "move its documents to another index, and delete it"
             self.results.append(SetupResult("data stream", name, Action.NONE, detail, advice))
 
-    async def _ask(self, method: str, path: str, body: object = None) -> Answer:
+    async def _request(self, method: str, path: str, body: object = None) -> Answer:
         return await self._transport.request(
             method,
             self._host + path,
-            _MOST_BYTES,
+            _MAX_BYTES,
             headers={"Content-Type": "application/json"},
             data=None if body is None else msgspec.json.encode(body),
         )
@@ -278,12 +283,12 @@ class _NamedTemplate(msgspec.Struct):
 
 
 class _Templates(msgspec.Struct):
-    """Of `GET /_index_template`."""
+    """The answer of `GET /_index_template`."""
 
     index_templates: list[_NamedTemplate] = []
 
 
-#: In the description, as OpenSearch's pipelines take no `_meta`.
+#: In the description, as OpenSearch's pipelines have no `_meta`.
 _MARK = "managed_by: shipper"
 
 
@@ -298,7 +303,7 @@ def _matches(body: Mapping[str, Any], name: str) -> bool:
 
 
 def _is_for(glob: str, data_stream: str) -> bool:
-    """Whether a pattern that matches says more than a type: `logs-*-*` does not."""
+    """Whether a pattern is more specific than a type; `logs-*-*` is not."""
     kind, _, _ = data_stream.partition("-")
     return fnmatchcase(data_stream, glob) and len(glob.partition("*")[0]) > len(f"{kind}-")
 
@@ -312,7 +317,7 @@ def _pipeline_in(answer: Answer) -> dict[str, Any]:
     try:
         return msgspec.json.decode(answer.body, type=dict[str, dict[str, Any]])[PIPELINE_NAME]
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
-        # Something stands in between, or it is of nobody's making: it is not touched.
+        # Not an answer of the cluster, or not a valid pipeline: it is not changed.
         return {}
 
 
@@ -328,7 +333,7 @@ def _refused(what: str, name: str, action: str, answer: Answer) -> SetupResult:
 
 
 def print_json_requests(plan: SetupPlan, stream: TextIO) -> None:
-    """The same for programs: `{"requests": [{"method": …, "path": …, "body": …}]}`."""
+    """Prints them as JSON: `{"requests": [{"method": …, "path": …, "body": …}]}`."""
     requests = [
         {"method": "PUT", "path": path, "body": body} for path, body in _requests(plan).items()
     ]
@@ -336,7 +341,7 @@ def print_json_requests(plan: SetupPlan, stream: TextIO) -> None:
 
 
 def _requests(plan: SetupPlan) -> dict[str, object]:
-    """The bodies that would be sent, by their paths."""
+    """The bodies that would be sent, by path."""
     requests: dict[str, object] = {}
     if plan.pipeline:
         requests[f"/_ingest/pipeline/{PIPELINE_NAME}"] = _marked_pipeline()

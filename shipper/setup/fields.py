@@ -1,33 +1,33 @@
 """The fields of Tetragon's events and their types.
 
 The types are those of the field list of Elastic's Tetragon integration, and of the Elastic Common
-Schema (8.11) for what is moved to it. What is not here gets its type when it first comes: text is
-a keyword, whole numbers are `long`.
+Schema (8.11) for ECS fields. Other fields are mapped dynamically: text to keyword, integers to
+`long`.
 
 The labels of a pod are the exception. The list has `pod_labels.app` beside
-`pod_labels.app.kubernetes.io/name`, and a pod that has both (many do) would be refused, for `app`
-cannot be a text and an object. So labels are one field that takes any of them.
+`pod_labels.app.kubernetes.io/name`, and an event of a pod with both would be rejected, as `app`
+cannot be a text and an object. So labels are one field that accepts any labels.
 """
 
 from collections.abc import Mapping
 
-#: Any labels in one field; searched as `pod_labels.app`, or by a value alone.
+#: Any labels in one field; queries are `pod_labels.app`, or a value.
 LABELS = "flattened"
 
-#: A keyword that all documents of an index share.
+#: A keyword that is the same in all documents of an index.
 CONSTANT = "constant_keyword"
 
-#: Text that is searched by its words, and not scored.
+#: Full text without scoring.
 TEXT = "match_only_text"
 
-#: A keyword that is only kept: not searched, sorted or aggregated.
+#: A keyword that is stored only: no search, sorting or aggregation.
 KEPT = "a keyword that is not searched"
 
-#: An object that is only kept.
+#: An object that is stored only.
 KEPT_OBJECT = "an object that is not searched"
 
-#: What a type is replaced by on a server that does not have it. OpenSearch has `flat_object` for
-#: `flattened`, and `constant_keyword` with other options.
+#: Replacements of types on servers without them. OpenSearch has `flat_object` for `flattened`, and
+#: `constant_keyword` with other options.
 NEXT_BEST: Mapping[str, str] = {
     LABELS: "flat_object",
     "flat_object": KEPT_OBJECT,
@@ -45,7 +45,7 @@ def _under(prefix: str, fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def _process(container_start: str) -> dict[str, str]:
-    """What a process and a parent have under `cilium_tetragon.log`."""
+    """The fields of a process or parent below `cilium_tetragon.log`."""
     return {
         **_all("keyword", "docker exec_id flags parent_exec_id start_time"),
         **_all("long", "auid refcnt tid uid"),
@@ -88,7 +88,7 @@ _LIFTED_PROCESS = {
     "start": "date",
 }
 
-#: The type of each field, by its whole name.
+#: Field types by full name.
 FIELDS: Mapping[str, str] = {
     "@timestamp": "date",
     "message": TEXT,
@@ -119,5 +119,5 @@ FIELDS: Mapping[str, str] = {
     **_under("cilium_tetragon.log.process_kprobe", _KPROBE),
 }
 
-#: Labels of pods under other kinds, and what a later Tetragon has beside them.
+#: Labels of pods in other kinds, and annotations of later Tetragon versions.
 ANY_LABELS = ("*.pod_labels", "*.pod_annotations")

@@ -1,9 +1,9 @@
-"""The ingest pipeline that makes of a document of `format: raw` what `format: ecs` is at the edge.
+"""The ingest pipeline that converts documents of `format: raw` to those of `format: ecs`.
 
-The rules are those of `ecs_rules`, in Painless; a test holds both against each other on a real
-OpenSearch, document by document. It uses what Elasticsearch and OpenSearch both have: the `json`
-processor without options, and scripts that move values themselves, as OpenSearch copies what a
-script assigns and has no `copy_from`.
+The rules are those of `ecs_rules`, in Painless; a test compares the documents of both on a real
+OpenSearch. The pipeline uses features of both Elasticsearch and OpenSearch: the `json` processor
+without options, and scripts that move values, as OpenSearch copies values that a script assigns and
+has no `copy_from`.
 """
 
 from typing import Any
@@ -15,19 +15,19 @@ from shipper.documents.ecs_rules import (
     FAILURE_TAG,
     LIFTED,
     MAX_LEVELS,
-    NOT_TAKEN_APART,
+    NOT_MAPPED,
     WITHOUT_PARENT,
 )
 from shipper.documents.line import NOT_AN_OBJECT, NOT_JSON, TOO_DEEP
 
-#: Ours; the integration's own has another one.
+#: The name of shipper's pipeline; the integration's has another one.
 PIPELINE_NAME = "shipper-tetragon"
 
-#: What `bytes.split` of Python takes for white space, which a literal of Painless cannot say.
+#: White space of Python's `bytes.split`; Painless has no literals for all of these characters.
 _WHITE_SPACE = " \t\n\x0b\f\r"
 
-# The line, where it is to be decoded. A document without a message is done: one of `format: ecs`,
-# say.
+# Copies the line for the `json` processor. A document without a message, such as one of
+# `format: ecs`, is complete.
 _PREPARE = """
 if (ctx.message instanceof String) {
   String line = ctx.remove('message');
@@ -188,14 +188,14 @@ if (tmp.containsKey('line')) {
 finish(ctx, params, failed);
 """
 
-# A number that OpenSearch cannot hold in an ingest document fails the script itself.
+# The script fails for a number that OpenSearch cannot represent in an ingest document.
 _FAILED = "finish(ctx, params, true);"
 
 
 def pipeline() -> dict[str, Any]:
-    """What is put at `_ingest/pipeline/NAME`, but for the words that say whose it is."""
+    """The body of `PUT _ingest/pipeline/NAME`, without the description."""
     failure = {
-        "not_taken_apart": NOT_TAKEN_APART,
+        "not_taken_apart": NOT_MAPPED,
         "failure_kind": FAILURE_KIND,
         "failure_tag": FAILURE_TAG,
     }

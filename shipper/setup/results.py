@@ -1,4 +1,4 @@
-"""What `shipper setup` did, as text and as JSON.
+"""The results of `shipper setup`, as text and as JSON.
 
     {"status": "OK" | "FAILED", "results": [RESULT…]}
 
@@ -15,13 +15,13 @@ import msgspec
 
 
 class Action(Enum):
-    """What was done about a thing that the cluster is to have."""
+    """The action for a resource."""
 
     CREATED = "created"
     UPDATED = "updated"
-    #: It was there as it is to be.
+    #: It existed and is up to date.
     UNCHANGED = "unchanged"
-    #: Somebody else made it, and it was left as it is.
+    #: It was not created by shipper, and was not changed.
     SKIPPED = "skipped"
     #: It failed.
     NONE = "none"
@@ -49,7 +49,7 @@ def exit_code(results: Sequence[SetupResult]) -> int:
 
 
 def print_text(results: Sequence[SetupResult], stream: TextIO) -> None:
-    """Prints what was done, for people."""
+    """Prints the results as text."""
     for result in results:
         done = "" if result.action is Action.NONE else result.action.value
         words = ": ".join(part for part in (done, result.detail) if part)
@@ -59,7 +59,7 @@ def print_text(results: Sequence[SetupResult], stream: TextIO) -> None:
 
 
 def print_json(results: Sequence[SetupResult], stream: TextIO) -> None:
-    """Prints the same for programs."""
+    """Prints the results as JSON."""
     report = {
         "status": "FAILED" if exit_code(results) else "OK",
         "results": [

@@ -1,7 +1,7 @@
-"""The index template: makes the data stream, and has the types of its fields.
+"""The index template of the data stream, with the field types.
 
-How long documents stay, and where, is the operator's: there is nothing about it in here, and what
-an operator has added is kept when the template is updated.
+Retention and allocation are up to the operator: the template has no such settings, and an update
+keeps settings that an operator has added.
 """
 
 import hashlib
@@ -14,36 +14,36 @@ from shipper import __version__
 from shipper.documents.ecs_rules import merged
 from shipper.setup.fields import ANY_LABELS, CONSTANT, FIELDS, KEPT, KEPT_OBJECT, LABELS, NEXT_BEST
 
-#: Above the `logs` template that Elasticsearch brings along (100), below those of integrations
-#: (200): the integration, should it be installed later, wins.
+#: Above the built-in `logs` template of Elasticsearch (100), below those of integrations (200): an
+#: integration that is installed later has priority.
 PRIORITY = 150
 
-#: Long text is kept and not searched, instead of having its document refused.
+#: Longer text is stored but not searchable; without a limit the document would be rejected.
 _LONGEST_KEYWORD = 1024
 
-#: The usual 1000 are soon reached where there are events of all kinds; then documents are refused.
+#: The default of 1000 is too low for events of all kinds: documents would be rejected.
 _MOST_FIELDS = 4000
 
 _MANAGED_BY = "shipper"
 
 
 def template_name(data_stream: str) -> str:
-    """Of the template for a data stream and its namespaces."""
+    """The name of the template for a data stream and its namespaces."""
     kind, dataset, _ = data_stream.split("-", 2)
     return f"shipper-{kind}-{dataset}"
 
 
 def template(
-    data_stream: str, *, pipeline: str, priority: int = PRIORITY, lacking: Collection[str] = ()
+    data_stream: str, *, pipeline: str, priority: int = PRIORITY, unsupported: Collection[str] = ()
 ) -> dict[str, Any]:
-    """The template, with a mark of ours.
+    """The template, with shipper's mark.
 
-    `pipeline`: the default one; empty for none. `lacking`: types that the server does not have.
+    `pipeline`: the default pipeline, or empty. `unsupported`: types that the server does not have.
     """
     kind, dataset, _ = data_stream.split("-", 2)
     wanted = _unmarked(data_stream, pipeline, priority, ())
     return {
-        **_unmarked(data_stream, pipeline, priority, lacking),
+        **_unmarked(data_stream, pipeline, priority, unsupported),
         "_meta": {
             "managed_by": _MANAGED_BY,
             "version": __version__,
@@ -54,18 +54,18 @@ def template(
 
 
 def is_ours(found: Mapping[str, Any]) -> bool:
-    """Whether a template was made by us."""
+    """Whether a template was created by shipper."""
     meta = found.get("_meta")
     return isinstance(meta, dict) and meta.get("managed_by") == _MANAGED_BY
 
 
 def is_same(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether one of ours is what is wanted, whatever an operator has added to it."""
+    """Whether shipper's template is up to date, ignoring additions of an operator."""
     return bool(found["_meta"].get("digest") == wanted["_meta"]["digest"])
 
 
 def updated(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What is wanted, and what an operator has added to the one that is there."""
+    """The wanted template, with the additions of an operator to the existing one."""
     result = merged(found, wanted)
     result["template"]["mappings"] = wanted["template"]["mappings"]
     if "default_pipeline" not in wanted["template"]["settings"]["index"]:
@@ -74,13 +74,13 @@ def updated(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
 
 
 def digest(body: object) -> str:
-    """A few digits that are others for any other body."""
+    """A short checksum of a body."""
     text = msgspec.json.encode(body, order="deterministic")
     return hashlib.sha256(text).hexdigest()[:16]
 
 
 def _unmarked(
-    data_stream: str, pipeline: str, priority: int, lacking: Collection[str]
+    data_stream: str, pipeline: str, priority: int, unsupported: Collection[str]
 ) -> dict[str, Any]:
     kind, dataset, _ = data_stream.split("-", 2)
     constants = {
@@ -98,24 +98,24 @@ def _unmarked(
         "data_stream": {},
         "template": {
             "settings": {"index": index},
-            "mappings": _mappings(constants, lacking),
+            "mappings": _mappings(constants, unsupported),
         },
     }
 
 
-def _mappings(constants: Mapping[str, str], lacking: Collection[str]) -> dict[str, Any]:
+def _mappings(constants: Mapping[str, str], unsupported: Collection[str]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
-    # Those with others below them come first, and keep their properties.
+    # Sorted: parents come before their subfields, and keep their properties.
     for name, wanted in sorted(FIELDS.items()):
         at = properties
         *parents, last = name.split(".")
         for parent in parents:
             at = at.setdefault(parent, {}).setdefault("properties", {})
-        at[last] = _field(_available(wanted, lacking), constants.get(name))
-    labels = _field(_available(LABELS, lacking), None)
+        at[last] = _field(_available(wanted, unsupported), constants.get(name))
+    labels = _field(_available(LABELS, unsupported), None)
     return {
         "dynamic": True,
-        # A text that looks like a date is one for as long as all others do: then it is refused.
+        # Otherwise the first text that looks like a date makes a date field, which rejects others.
         "date_detection": False,
         "dynamic_templates": [
             *(
@@ -139,8 +139,8 @@ def _mappings(constants: Mapping[str, str], lacking: Collection[str]) -> dict[st
     }
 
 
-def _available(wanted: str, lacking: Collection[str]) -> str:
-    while wanted in lacking and wanted in NEXT_BEST:
+def _available(wanted: str, unsupported: Collection[str]) -> str:
+    while wanted in unsupported and wanted in NEXT_BEST:
         wanted = NEXT_BEST[wanted]
     return wanted
 

@@ -26,7 +26,7 @@ from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity, Mark
 from shipper.files.losses import Loss, LossReason
 from shipper.files.registry import FileRecord, Registry
-from shipper.output.dead_letter import DeadLetter, line_of
+from shipper.output.dead_letter import DeadLetter, encode_dead_letter
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import PATIENCE
@@ -90,6 +90,20 @@ def told(done: subprocess.CompletedProcess[str]) -> tuple[str, str]:
     return what, advice.removeprefix("  -> ")
 
 
+def documented(command: str) -> set[str]:
+    """Return the words in the row that docs/commands.md has for the JSON of a command."""
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text().partition("## JSON")[2]
+    (row,) = re.findall(rf"^\| `{command}` \|(.*)$", page, re.MULTILINE)
+    return set(re.findall(r"`([^`]+)`", row))
+
+
+def keys_of(value: object) -> set[str]:
+    """Return all keys of a JSON value, at any depth."""
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values()))
+    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
+
+
 @pytest.fixture
 def config(tmp_path: Path, bulk_server: BulkServer) -> dict[str, Any]:
     """A configuration that a test may change before it writes it."""
@@ -123,9 +137,12 @@ class TestArguments:
         [
             ("run",),
             ("check",),
+            ("convert",),
             ("setup",),
+            ("registry",),
             ("registry", "show"),
             ("registry", "import"),
+            ("deadletter",),
             ("deadletter", "show"),
             ("deadletter", "replay"),
             ("demo",),
@@ -137,7 +154,12 @@ class TestArguments:
         with pytest.raises(SystemExit) as ended:
             main([*command, "--help"])
         assert ended.value.code == 0
-        assert f"usage: shipper {' '.join(command)} [-h]" in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        assert f"usage: shipper {' '.join(command)} [-h]" in shown
+        # An example that can be copied, and each exit code with its meaning.
+        assert re.search(rf"\nexamples:\n(  .*\n)*  .*shipper {' '.join(command)}\b", shown)
+        codes = re.findall(r"^  (\d)  \w", shown.partition("\nexit codes:\n")[2], re.MULTILINE)
+        assert codes in (["0", "1", "2"], ["0", "2"])
 
     def test_the_version(self) -> None:
         done = run("--version")
@@ -359,7 +381,7 @@ class TestRun:
         config["output"]["index"] = "%{[fields.team]}-%{+yyyy.MM.dd}"
         path = write(tmp_path, config)
         what = (
-            "no index name for the input `tetragon`: `fields.team` has no value: set it, or "
+            "no index name for the input `tetragon`: `fields.team` has no value; set it, or "
             "write %{[fields.team]:default}"
         )
         done = run("run", "-c", path)
@@ -423,6 +445,15 @@ class TestCheck:
         assert done.stdout.endswith("result: OK\n")
         assert bulk_server.documents == {}
 
+    def test_as_json_it_is_one_object_for_programs(
+        self, tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        done = run("check", "--json", "-c", write(tmp_path, config))
+        assert (done.returncode, done.stderr) == (0, "")
+        report = json.loads(done.stdout)
+        assert keys_of(report) <= documented("check")
+        assert report["status"] == "OK"
+
     def test_what_is_wrong_is_exit_code_1(
         self, tmp_path: Path, config: dict[str, Any], bulk_server: BulkServer
     ) -> None:
@@ -442,6 +473,15 @@ class TestSetup:
         assert "PUT /_index_template/shipper-logs-cilium_tetragon.log\n" in done.stdout
         assert "PUT /_ingest/pipeline/shipper-tetragon\n" in done.stdout
         assert bulk_server.other_requests == []
+
+    def test_a_dry_run_as_json_has_the_requests(
+        self, tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        done = run("setup", "--dry-run", "--json", "-c", write(tmp_path, config))
+        assert (done.returncode, done.stderr) == (0, "")
+        requests = json.loads(done.stdout)["requests"]
+        assert [set(each) for each in requests] == [{"method", "path", "body"}] * 2
+        assert documented("setup --dry-run") == {"requests", "method", "path", "body"}
 
     def test_without_raw_documents_the_pipeline_is_for_those_who_ask(
         self, tmp_path: Path, config: dict[str, Any]
@@ -525,6 +565,7 @@ class TestRegistryImport:
         dry, done = run(*arguments, "--dry-run"), run(*arguments)
         assert (dry.returncode, dry.stderr, done.returncode, done.stderr) == (0, "", 0, "")
         report = json.loads(dry.stdout)
+        assert keys_of(report) == documented("registry import") - {"--dry-run"}
         assert report | {"imported": True} == json.loads(done.stdout)
         assert report["registry"] == str(filebeat.directory)
         assert (report["imported"], report["warnings"]) == (False, [])
@@ -692,6 +733,7 @@ class TestRegistry:
         done = run("registry", "show", "--json", "-c", remembered)
         assert (done.returncode, done.stderr) == (0, "")
         gone, there = map(json.loads, done.stdout.splitlines())
+        assert keys_of([gone, there]) == documented("registry show")
         assert (gone["path"], gone["offset"], gone["inode"]) == ("/a", 12345, None)
         assert (there["path"], there["offset"], there["removed"]) == ("/b", 7, None)
         assert there["inode"] == {"device": 1, "number": 2}
@@ -821,6 +863,7 @@ class TestConvert:
         done = run("convert", "--json", str(path))
         assert (done.returncode, done.stderr) == (0, "")
         report = json.loads(done.stdout)
+        assert keys_of(report) - documented("check") - documented("convert") == set()
         assert report["configuration"] == text
         (notice,) = report["notices"]
         assert (notice["file"], notice["line"]) == (str(path), 3)
@@ -850,11 +893,12 @@ class TestDeadLetters:
         directory = Path(config["data_dir"])
         directory.mkdir()
         dead_letter = DeadLetter(1.0, 400, "no such field [7]", "id", "/a", 0, "x")
-        (directory / "dead-letter.ndjson").write_bytes(line_of(dead_letter))
+        (directory / "dead-letter.ndjson").write_bytes(encode_dead_letter(dead_letter))
         path = write(tmp_path, config)
         done = run("deadletter", "replay", "--dry-run", "--json", "-c", path)
         assert (done.returncode, done.stderr) == (0, "")
         report = json.loads(done.stdout)
+        assert keys_of(report) == documented("deadletter replay") - {"OK", "FAILED"}
         assert report["output"].endswith(config["output"]["hosts"][0])
         del report["output"]
         time = "1970-01-01T00:00:01Z"
@@ -898,7 +942,7 @@ class TestDeadLetters:
         directory = Path(config["data_dir"])
         directory.mkdir()
         dead_letter = DeadLetter(1.0, 400, "no", "id", "/a", 0, "x" * 1000)
-        (directory / "dead-letter.ndjson").write_bytes(line_of(dead_letter) * 1000)
+        (directory / "dead-letter.ndjson").write_bytes(encode_dead_letter(dead_letter) * 1000)
         reading, writing = os.pipe()
         os.close(reading)
         path = write(tmp_path, config)

@@ -120,50 +120,52 @@ def test_what_is_no_time_gives_no_name(text: str) -> None:
 
 
 LETTERS = ", ".join(f"{field.letters} ({field.meaning})" for field in DATE_FIELDS)
-KNOWN = f"what may be named is {', '.join(REFERENCES)}"
-NO_SUCH_CHARACTER = 'an index has no white space in its name, and none of \\ / * ? " < > | , # :'
+KNOWN = f"use one of {', '.join(REFERENCES)}"
+NO_SUCH_CHARACTER = (
+    'the name of an index cannot contain white space or any of \\ / * ? " < > | , # :'
+)
 
 REFUSED_PATTERNS = {
     "a-%{+yyyy": "`%{+yyyy` is not closed by a }",
     "%{[fields.%{[fields.team]}]}": "`%{[fields.` is not closed by a }",
-    "%{}": "`%{}` is neither a field, as %{[fields.team]}, nor a date, as %{+yyyy.MM.dd}",
-    "%{fields.team}": "`%{fields.team}` is neither a field, as %{[fields.team]}, nor a date, as "
-    "%{+yyyy.MM.dd}",
-    "%{[]}": "`%{[]}` does not name a field, as %{[fields.team]} does",
-    "%{[fields.team}": "`%{[fields.team}` does not name a field, as %{[fields.team]} does",
-    "%{[a] b}": "`%{[a] b}` does not name a field, as %{[fields.team]} does",
-    "%{[message]}": "`message` is not a field that all documents of an input have alike: " + KNOWN,
-    "%{[log.offset]}": "`log.offset` is not a field that all documents of an input have alike: "
-    + KNOWN,
-    "%{[process_exec.process.pod.namespace]:none}": "`process_exec.process.pod.namespace` is not a "
-    "field that all documents of an input have alike: " + KNOWN,
-    "%{[fields]}": "`fields` is not a field that all documents of an input have alike: " + KNOWN,
-    "%{[data_stream.type]}": "`data_stream.type` is not a field that all documents of an input "
-    "have alike: " + KNOWN,
-    "%{[agent.ephemeral_id]}": "`agent.ephemeral_id` changes with each start, and what is sent "
-    "again would be stored twice: " + KNOWN,
-    "%{+}": f"`%{{+}}` has no part of a date in it: there are {LETTERS}",
-    "%{+-}": f"`%{{+-}}` has no part of a date in it: there are {LETTERS}",
-    "%{+YYYY.MM.dd}": f"`YYYY` in `%{{+YYYY.MM.dd}}` is not known: there are {LETTERS}",
-    "%{+yyyy.MMM}": f"`MMM` in `%{{+yyyy.MMM}}` is not known: there are {LETTERS}",
-    "%{+yyyy.mm}": f"`mm` in `%{{+yyyy.mm}}` is not known: there are {LETTERS}",
+    "%{}": "`%{}` is neither a field, such as %{[fields.team]}, nor a date, such as %{+yyyy.MM.dd}",
+    "%{fields.team}": "`%{fields.team}` is neither a field, such as %{[fields.team]}, nor a "
+    "date, such as %{+yyyy.MM.dd}",
+    "%{[]}": "`%{[]}` does not name a field such as %{[fields.team]}",
+    "%{[fields.team}": "`%{[fields.team}` does not name a field such as %{[fields.team]}",
+    "%{[a] b}": "`%{[a] b}` does not name a field such as %{[fields.team]}",
+    "%{[message]}": "`message` is not the same in all documents of an input; " + KNOWN,
+    "%{[log.offset]}": "`log.offset` is not the same in all documents of an input; " + KNOWN,
+    "%{[process_exec.process.pod.namespace]:none}": "`process_exec.process.pod.namespace` is not "
+    "the same in all documents of an input; " + KNOWN,
+    "%{[fields]}": "`fields` is not the same in all documents of an input; " + KNOWN,
+    "%{[data_stream.type]}": "`data_stream.type` is not the same in all documents of an "
+    "input; " + KNOWN,
+    "%{[agent.ephemeral_id]}": "`agent.ephemeral_id` changes with each start, so that events "
+    "sent again would be stored twice; " + KNOWN,
+    "%{+}": f"`%{{+}}` has no part of a date in it; use {LETTERS}",
+    "%{+-}": f"`%{{+-}}` has no part of a date in it; use {LETTERS}",
+    "%{+YYYY.MM.dd}": "`YYYY` in `%{+YYYY.MM.dd}` is not a supported part of a date; use "
+    f"{LETTERS}",
+    "%{+yyyy.MMM}": f"`MMM` in `%{{+yyyy.MMM}}` is not a supported part of a date; use {LETTERS}",
+    "%{+yyyy.mm}": f"`mm` in `%{{+yyyy.mm}}` is not a supported part of a date; use {LETTERS}",
     "%{+yyyyMMdd'T}": "`%{+yyyyMMdd'T}` has a ' that is not closed by another one",
-    "a b": f"`a b` has ' ' in it; {NO_SUCH_CHARACTER}",
-    "a\tb": f"`a\tb` has '\\t' in it; {NO_SUCH_CHARACTER}",
-    "a/b": f"`a/b` has '/' in it; {NO_SUCH_CHARACTER}",
-    "<a-{now/d}>": f"`<a-{{now/d}}>` has '<' in it; {NO_SUCH_CHARACTER}",
-    "a-%{+yyyy/MM}": f"`a-%{{+yyyy/MM}}` has '/' in it; {NO_SUCH_CHARACTER}",
-    "%{[fields.no]:a:b}": f"`a:b` has ':' in it; {NO_SUCH_CHARACTER}",
-    "-a": "`-a` is not the name of an index: it begins with - _ + or is . or ..",
-    "_all": "`_all` is not the name of an index: it begins with - _ + or is . or ..",
-    "..": "`..` is not the name of an index: it begins with - _ + or is . or ..",
-    "x" * 256: f"`{'x' * 60}…` has 256 bytes; an index's name has at most 255",
+    "a b": f"`a b` contains ' '; {NO_SUCH_CHARACTER}",
+    "a\tb": f"`a\tb` contains '\\t'; {NO_SUCH_CHARACTER}",
+    "a/b": f"`a/b` contains '/'; {NO_SUCH_CHARACTER}",
+    "<a-{now/d}>": f"`<a-{{now/d}}>` contains '<'; {NO_SUCH_CHARACTER}",
+    "a-%{+yyyy/MM}": f"`a-%{{+yyyy/MM}}` contains '/'; {NO_SUCH_CHARACTER}",
+    "%{[fields.no]:a:b}": f"`a:b` contains ':'; {NO_SUCH_CHARACTER}",
+    "-a": "`-a` is not the name of an index, which cannot begin with - _ + or be . or ..",
+    "_all": "`_all` is not the name of an index, which cannot begin with - _ + or be . or ..",
+    "..": "`..` is not the name of an index, which cannot begin with - _ + or be . or ..",
+    "x" * 256: f"`{'x' * 60}…` has 256 bytes; the name of an index has at most 255",
 }
 
 
 @pytest.mark.parametrize("character", '\\/*?"<>| ,#:')
 def test_no_name_has_a_character_that_elasticsearch_forbids(character: str) -> None:
-    with pytest.raises(ValueError, match="in it; an index has no white space"):
+    with pytest.raises(ValueError, match="; the name of an index cannot contain white space"):
         IndexPattern.parse(f"a{character}b-%{{+yyyy}}")
 
 
@@ -175,16 +177,16 @@ def test_a_pattern_that_can_give_no_name_is_refused_in_words(pattern: str) -> No
 
 
 REFUSED_NAMES = {
-    "%{[fields.no]}": "`fields.no` has no value: set it, or write %{[fields.no]:default}",
-    "%{[fields.empty]}": "`fields.empty` has no value: set it, or write %{[fields.empty]:default}",
-    "%{[agent.type]}": "`agent.type` has no value: set it, or write %{[agent.type]:default}",
+    "%{[fields.no]}": "`fields.no` has no value; set it, or write %{[fields.no]:default}",
+    "%{[fields.empty]}": "`fields.empty` has no value; set it, or write %{[fields.empty]:default}",
+    "%{[agent.type]}": "`agent.type` has no value; set it, or write %{[agent.type]:default}",
     "%{[fields.deep]}": "`fields.deep` is neither text nor a number",
     "%{[fields.list]:a}": "`fields.list` is neither text nor a number",
-    "%{[fields.bad]}": f"`a/b` has '/' in it; {NO_SUCH_CHARACTER}",
-    "%{[fields.dash]}-%{+yyyy}": "`-x-9999` is not the name of an index: it begins with - _ + or "
-    "is . or ..",
+    "%{[fields.bad]}": f"`a/b` contains '/'; {NO_SUCH_CHARACTER}",
+    "%{[fields.dash]}-%{+yyyy}": "`-x-9999` is not the name of an index, which cannot begin with "
+    "- _ + or be . or ..",
     "%{[fields.no]:}": "the name is empty",
-    "%{[fields.long]}": f"`{'ä' * 60}…` has 256 bytes; an index's name has at most 255",
+    "%{[fields.long]}": f"`{'ä' * 60}…` has 256 bytes; the name of an index has at most 255",
 }
 
 

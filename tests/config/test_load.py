@@ -429,8 +429,8 @@ WRONG = {
     "index that can be none": (
         in_output('index: "tetragon-%{[message]}"'),
         6,
-        "output.index: `message` is not a field that all documents of an input have alike: what "
-        f"may be named is {', '.join(REFERENCES)}",
+        "output.index: `message` is not the same in all documents of an input; use one of "
+        f"{', '.join(REFERENCES)}",
         "",
     ),
     "index and data stream": (

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from shipper.dead_letters.sending import DeadLetterSender, ReplayItem, SendResult
-from shipper.output.dead_letter import lines_to_send
+from shipper.output.dead_letter import bulk_lines
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.elasticsearch.hosts import Hosts
 from shipper.pipeline.batch import Body
@@ -21,7 +21,7 @@ from tests.support.loop import in_a_loop
 
 
 def sendable(number: int) -> ReplayItem:
-    lines = lines_to_send(dead_letter(number))
+    lines = bulk_lines(dead_letter(number))
     assert lines is not None
     return ReplayItem(dead_letter(number), lines)
 
@@ -78,7 +78,7 @@ async def test_each_letter_has_the_outcome_of_its_item() -> None:
     async with sending(4, answer(201, 409, 400, 201)) as world:
         sent = await world.pass_time()
         assert (sent.delivered, sent.already_there) == (2, 1)
-        (refused,) = sent.refused
+        (refused,) = sent.rejected
         assert (refused.id, refused.status) == ("id-2", 400)
         assert (refused.reason, refused.type) == ("error_400: by the script", "error_400")
         assert refused.time == 1_764_000_000.0
@@ -90,7 +90,7 @@ async def test_only_what_was_put_off_is_sent_again() -> None:
     async with sending(4, answer(201, 429, 400, 503), answer(503, 201)) as world:
         sent = await world.pass_time()
         assert world.offsets() == [[0, 1, 2, 3], [1, 3], [1]]
-        assert (sent.delivered, len(sent.refused)) == (3, 1)
+        assert (sent.delivered, len(sent.rejected)) == (3, 1)
         assert world.waits[0] == "http://es-0: item status 429: error_429: by the script"
 
 
@@ -112,7 +112,7 @@ async def test_without_progress_it_gives_up_and_gives_all_letters_back() -> None
         assert [each.offset for each in sent.unanswered] == [1, 2]
         # As they were: nobody has refused them.
         assert sent.unanswered == [dead_letter(1), dead_letter(2)]
-        assert sent.why == "http://es-0: no connection: Connection refused"
+        assert sent.reason == "http://es-0: no connection: Connection refused"
         took = world.transport.posts[-1].at - world.transport.posts[0].at
         assert 60 <= took < 61
 
@@ -157,7 +157,7 @@ async def test_what_is_too_large_is_halved_and_one_letter_alone_stays() -> None:
     async with sending(6, *[limited] * 20) as world:
         sent = await world.pass_time()
         assert sent.delivered == 5
-        (refused,) = sent.refused
+        (refused,) = sent.rejected
         assert (refused.offset, refused.status) == (4, 413)
         assert refused.reason.startswith("HTTP 413: the request is too large with this event alone")
         assert world.offsets()[:2] == [[0, 1, 2, 3, 4, 5], [0, 1, 2]]

@@ -11,7 +11,7 @@ import pytest
 
 from shipper.dead_letters.selection import Selection
 from shipper.dead_letters.show import show, show_json
-from shipper.dead_letters.summary import Summary, dead_letter_in_words, reason_in_general
+from shipper.dead_letters.summary import Summary, format_dead_letter, generalize_reason
 from shipper.output.dead_letter import DeadLetter
 from tests.dead_letters.world import dead_letter, lines_of
 
@@ -78,9 +78,7 @@ def test_the_newest_are_last_whatever_file_they_are_in(path: Path) -> None:
 
 def test_nothing_of_a_line_steers_the_terminal() -> None:
     hostile = "\x1b]0;title\x07\x9b\u202e" + "y" * 5000
-    words = dead_letter_in_words(
-        DeadLetter(1.0, 400, "\x1b[2J", "id", "/logs/\x1b[31m", 7, hostile)
-    )
+    words = format_dead_letter(DeadLetter(1.0, 400, "\x1b[2J", "id", "/logs/\x1b[31m", 7, hostile))
     assert all(char.isprintable() or char == "\n" for char in words)
     assert "\\x1b[2J" in words
     assert len(words) < 500
@@ -135,7 +133,7 @@ def test_a_choice_takes_what_is_all_that_it_says(
     ],
 )
 def test_reasons_that_differ_in_particulars_are_one(reason: str, general: str) -> None:
-    assert reason_in_general(reason) == general
+    assert generalize_reason(reason) == general
 
 
 def test_a_summary_tells_a_bounded_number_of_reasons_apart() -> None:

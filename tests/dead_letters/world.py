@@ -15,7 +15,7 @@ from shipper.dead_letters.replayer import Replayer
 from shipper.dead_letters.selection import Selection
 from shipper.dead_letters.sending import DeadLetterSender
 from shipper.output.backoff import Backoff
-from shipper.output.dead_letter import DeadLetter, DeadLetterFile, line_of
+from shipper.output.dead_letter import DeadLetter, DeadLetterFile, encode_dead_letter
 from shipper.output.elasticsearch.exchange import Answer
 from shipper.output.elasticsearch.hosts import Hosts
 from shipper.pipeline.batch import Body
@@ -42,7 +42,7 @@ def dead_letter(
 
 
 def lines_of(*dead_letters: DeadLetter) -> bytes:
-    return b"".join(map(line_of, dead_letters))
+    return b"".join(map(encode_dead_letter, dead_letters))
 
 
 class Elasticsearch:

@@ -125,7 +125,7 @@ def test_a_field_that_an_input_lacks_is_told_with_the_input() -> None:
         names("t-%{[fields.team]}", {"team": "a"}, {})
     assert caught.value.where == "output.index"
     assert caught.value.what == (
-        "no index name for the input `input-1`: `fields.team` has no value: set it, or write "
+        "no index name for the input `input-1`: `fields.team` has no value; set it, or write "
         "%{[fields.team]:default}"
     )
 

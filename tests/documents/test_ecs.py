@@ -17,7 +17,7 @@ from shipper.config.index_name import IndexPattern
 from shipper.config.inputs import OnInvalid
 from shipper.demo.events import KINDS, EventSource
 from shipper.documents.ecs import EcsDocuments
-from shipper.documents.ecs_rules import NOT_TAKEN_APART
+from shipper.documents.ecs_rules import NOT_MAPPED
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded
 from shipper.files.filesystem import Inode
@@ -133,7 +133,7 @@ def twin(raw: dict[str, Any]) -> dict[str, Any]:
     set_at(document, "event.original", line)
     event = event_in(document, line)
     if event is not None and (levels(event) > 16 or not numbers_fit(event)):
-        set_at(document, "error.message", NOT_TAKEN_APART)
+        set_at(document, "error.message", NOT_MAPPED)
     elif event is not None:
         kinds = [kind for kind in LIFTED if event.get(f"process_{kind}") is not None]
         kind = kinds[0] if kinds else ""

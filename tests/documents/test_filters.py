@@ -60,8 +60,8 @@ def made(
 
 def excluded(line: bytes, **rule: list[str]) -> bool:
     """Whether one rule in `exclude` matches; a rule in `include` does when this one does."""
-    by_exclude = made(exclude=[rule]).refusal(line)
-    by_include = made(include=[rule]).refusal(line)
+    by_exclude = made(exclude=[rule]).excluding_rule(line)
+    by_include = made(include=[rule]).excluding_rule(line)
     assert (by_exclude, by_include) in {("exclude[0]", None), (None, "include")}
     return by_exclude is not None
 
@@ -194,8 +194,8 @@ def test_an_object_that_is_no_event_is_of_the_kind_without_a_name(line: bytes) -
 def test_no_rule_applies_to_a_line_that_is_not_understood(line: bytes) -> None:
     everything = {"type": ["*"]}
     nothing = {"type": ["no such kind"]}
-    assert made(exclude=[everything]).refusal(line) is None
-    assert made(include=[nothing]).refusal(line) is None
+    assert made(exclude=[everything]).excluding_rule(line) is None
+    assert made(include=[nothing]).excluding_rule(line) is None
 
 
 def test_bytes_that_are_not_utf8_elsewhere_in_an_event_do_not_matter() -> None:
@@ -210,11 +210,11 @@ def test_exclude_wins_over_include() -> None:
         include=[{"namespace": ["prod"]}, {"type": ["process_kprobe"]}],
         exclude=[{"binary": ["*/pause"]}],
     )
-    assert events.refusal(event(namespace="prod", binary="/app")) is None
-    assert events.refusal(event("process_kprobe", binary="/app")) is None
-    assert events.refusal(event(namespace="prod", binary="/pause")) == "exclude[0]"
-    assert events.refusal(event(namespace="dev", binary="/pause")) == "exclude[0]"
-    assert events.refusal(event(namespace="dev", binary="/app")) == "include"
+    assert events.excluding_rule(event(namespace="prod", binary="/app")) is None
+    assert events.excluding_rule(event("process_kprobe", binary="/app")) is None
+    assert events.excluding_rule(event(namespace="prod", binary="/pause")) == "exclude[0]"
+    assert events.excluding_rule(event(namespace="dev", binary="/pause")) == "exclude[0]"
+    assert events.excluding_rule(event(namespace="dev", binary="/app")) == "include"
 
 
 def test_the_first_rule_that_matches_is_the_one_that_counts() -> None:
@@ -226,10 +226,10 @@ def test_the_first_rule_that_matches_is_the_one_that_counts() -> None:
         ]
     )
     assert events.labels == ("exclude[0]", "system", "exclude[2]")
-    assert events.refusal(event("process_exit", namespace="kube-system")) == "exclude[0]"
-    assert events.refusal(event(namespace="kube-system", binary="/bin/sh")) == "system"
-    assert events.refusal(event(binary="/bin/sh")) == "exclude[2]"
-    assert events.refusal(event(binary="/usr/bin/sh")) is None
+    assert events.excluding_rule(event("process_exit", namespace="kube-system")) == "exclude[0]"
+    assert events.excluding_rule(event(namespace="kube-system", binary="/bin/sh")) == "system"
+    assert events.excluding_rule(event(binary="/bin/sh")) == "exclude[2]"
+    assert events.excluding_rule(event(binary="/usr/bin/sh")) is None
 
 
 def test_an_input_with_rules_to_include_has_a_label_for_what_none_matches() -> None:
@@ -310,7 +310,7 @@ def test_random_rules_decide_of_real_events_as_the_twin_does() -> None:
         assert events is not None
         # Twice: the second time from memory.
         for line in (*lines, *lines):
-            decided = events.refusal(line)
+            decided = events.excluding_rule(line)
             assert decided == twin(rules, line), (rules, line)
             seen[decided] += 1
     assert {None, "include", "exclude[0]", "exclude[1]", "exclude[2]"} <= seen.keys()
@@ -324,8 +324,8 @@ def test_memory_stays_bounded_however_many_and_long_the_names_are() -> None:
     for count, length in ((4_000, 4_000), (150, 100_000)):
         for number in range(count):
             name = f"{number}" + "x" * length
-            assert events.refusal(event(binary=f"/long/{name}")) == "exclude[0]"
-            assert events.refusal(event(binary=f"/short/{name}")) is None
+            assert events.excluding_rule(event(binary=f"/long/{name}")) == "exclude[0]"
+            assert events.excluding_rule(event(binary=f"/short/{name}")) is None
         held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert max(held) < 8 * 1024**2
@@ -391,7 +391,7 @@ def test_what_is_left_is_what_it_would_be_without_rules(
     without_rules = documents(whole)
     offset, expected, filtered = start, {}, Counter[str]()
     for line in lines:
-        rule = events.refusal(line)
+        rule = events.excluding_rule(line)
         if rule is not None:
             filtered[rule] += 1
         elif offset in without_rules:

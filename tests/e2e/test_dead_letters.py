@@ -475,7 +475,7 @@ def test_damaged_and_half_written_lines_are_told_of_and_no_damaged_one_is_delete
     assert (done.returncode, done.stdout) == (0, (one + two + three).decode())
     damaged, half = done.stderr.splitlines()
     assert json.loads(damaged) == {"warning": f"{file}, line 2: not a dead letter; skipped"}
-    assert half == f"shipper: {file}, line 5: half a letter, cut off in the middle; skipped"
+    assert json.loads(half) == {"warning": f"{file}, line 5: an incomplete dead letter; skipped"}
 
     bulk_server.heal()
     done = run(daemon, "replay")
@@ -483,7 +483,7 @@ def test_damaged_and_half_written_lines_are_told_of_and_no_damaged_one_is_delete
     assert done.stdout.endswith("replayed 3, already there 0, rejected again 0, kept 0\n")
     assert [line.rpartition(", line ")[2] for line in done.stderr.splitlines()] == [
         "2: not a dead letter; skipped",
-        "5: half a letter, cut off in the middle; skipped",
+        "5: an incomplete dead letter; skipped",
     ]
     assert file.read_bytes() == b"\xff\0 damaged\n"
     assert bulk_server.audit(3).passed

@@ -137,4 +137,4 @@ def test_a_processor_that_is_wrong_stops_the_start_with_the_place(
     process.start(wait=False)
     assert process.wait(PATIENCE) == 2
     said = process.logged("configuration-invalid")[0]["error.message"]
-    assert "processors[0].timestamp.test[0]: `24.11.2026` is not written by any" in said
+    assert "processors[0].timestamp.test[0]: `24.11.2026` does not match any" in said

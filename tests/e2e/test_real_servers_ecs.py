@@ -13,7 +13,7 @@ import pytest
 from shipper.config.inputs import OnInvalid
 from shipper.demo.events import KINDS
 from shipper.documents.ecs import EcsDocuments
-from shipper.documents.ecs_rules import NOT_TAKEN_APART
+from shipper.documents.ecs_rules import NOT_MAPPED
 from shipper.documents.encode import DocumentEncoder
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
@@ -126,7 +126,7 @@ def test_a_key_that_is_there_twice_is_where_the_two_differ(stream: Stream) -> No
     ship(stream, lines, ecs=True)
     (raw,), (ecs,) = stored(stream)
     assert ecs["process"]["pid"] == 2
-    assert raw["error"]["message"] == NOT_TAKEN_APART
+    assert raw["error"]["message"] == NOT_MAPPED
     assert raw["event"]["kind"] == "pipeline_error"
     assert raw["event"]["original"] == ecs["event"]["original"] == lines[0].decode()
 
@@ -150,7 +150,7 @@ def test_the_pipeline_takes_documents_of_other_shippers(stream: Stream) -> None:
     assert (good["process"], good["container"]) == ({"pid": 7}, {"runtime": "x"})
     assert good["event"]["action"] == "executed"
     assert good["tags"] == "one"
-    assert bad["error"]["message"] == NOT_TAKEN_APART
+    assert bad["error"]["message"] == NOT_MAPPED
     assert bad["tags"] == ["one", "preserve_original_event"]
     assert bad["event"] == {"original": "no JSON", "kind": "pipeline_error"}
     assert kept["event"]["original"] == json.dumps(event)

@@ -83,8 +83,8 @@ def matching(stream: Stream, query: dict[str, Any]) -> int:
 def test_what_is_missing_is_made_once_and_takes_events_of_all_kinds(
     stream: Stream, tmp_path: Path, shipper: MakeShipper, log_directory: LogDirectory
 ) -> None:
-    assert "  made" in setup(tmp_path, stream, "ecs")
-    assert setup(tmp_path, stream, "ecs").strip().endswith("  there")
+    assert "  created" in setup(tmp_path, stream, "ecs")
+    assert setup(tmp_path, stream, "ecs").strip().endswith("  unchanged")
     log_directory.write(2000)
     # Both labels that the guide's list has, of which one is the beginning of the other's name.
     for name in ("all of it", "usdt", "a loader", "labels of a node"):
@@ -118,7 +118,7 @@ def test_what_is_missing_is_made_once_and_takes_events_of_all_kinds(
     assert matching(stream, {"term": {f"{pod}.pod_labels.app": "x"}}) == 1
     assert matching(stream, {"term": {"process.executable": "/usr/bin/curl"}}) > 100
     said = setup(tmp_path, stream, "ecs").splitlines()
-    assert said[-1].endswith("  there")
+    assert said[-1].endswith("  unchanged")
 
 
 def test_an_operator_s_settings_stay_when_the_template_is_updated(
@@ -131,12 +131,12 @@ def test_an_operator_s_settings_stay_when_the_template_is_updated(
     body["template"]["settings"]["index"]["refresh_interval"] = "7s"
     body["_meta"]["digest"] = "of an older one"
     request(url, "PUT", path, body).expect(200)
-    assert "  updated\n" in setup(tmp_path, stream, "ecs")
+    assert "  updated" in setup(tmp_path, stream, "ecs")
     (found,) = request(url, "GET", path).expect(200).json()["index_templates"]
     body = found["index_template"]
     assert body["template"]["settings"]["index"]["refresh_interval"] == "7s"
     assert body["_meta"]["digest"] != "of an older one"
-    assert "  unchanged\n" in setup(tmp_path, stream, "ecs")
+    assert "  unchanged" in setup(tmp_path, stream, "ecs")
 
 
 def test_what_others_made_is_left(stream: Stream, tmp_path: Path) -> None:
@@ -158,8 +158,8 @@ def test_raw_documents_are_taken_apart_by_the_pipeline_that_setup_makes(
     stream: Stream, tmp_path: Path, shipper: MakeShipper, log_directory: LogDirectory
 ) -> None:
     without_pipeline(stream.server)
-    assert setup(tmp_path, stream, "raw").count("  created\n") == 2
-    assert setup(tmp_path, stream, "raw").count("  unchanged\n") == 2
+    assert setup(tmp_path, stream, "raw").count("  created") == 2
+    assert setup(tmp_path, stream, "raw").count("  unchanged") == 2
     log_directory.write(300)
     log_directory.append(b"no JSON\n")
     daemon = shipper({"output": stream.output})

@@ -65,7 +65,7 @@ def whys(daemon: ShipperProcess) -> str:
 
 FAULTS = {
     "ca": "is from a CA that is not trusted",
-    "name": "the server's certificate is for another name",
+    "name": "the server certificate is for another name",
     "expired": "certificate has expired",
     "fingerprint": "no certificate that the server sends has the fingerprint",
     "password": "HTTP 401",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shipper.filebeat_registry.judge import Verdict
+from shipper.filebeat_registry.matching import Match
 from tests.filebeat_registry.test_importing import HOUR, AgelessFileSystem, World, compress
 from tests.support.filebeat import by_path, fingerprint, native
 
@@ -84,7 +84,7 @@ def lines_of(path: Path) -> list[bytes]:
 @pytest.mark.parametrize("identity", IDENTITIES)
 @pytest.mark.parametrize("ageless", [False, True])
 def test_each_line_comes_from_one_of_the_two(tmp_path: Path, identity: str, ageless: bool) -> None:
-    gone_on = Counter[Verdict]()
+    gone_on = Counter[Match]()
     for seed in range(40):
         directory = tmp_path / str(seed)
         directory.mkdir()
@@ -106,13 +106,13 @@ def test_each_line_comes_from_one_of_the_two(tmp_path: Path, identity: str, agel
         world.write(1)
         for decision in world.plan().decisions:
             lines = lines_of(Path(decision.file.path))
-            start = decision.judgement.start if decision.judgement else 0
-            if decision.judgement:
-                gone_on[decision.judgement.verdict] += 1
+            start = decision.result.start if decision.result else 0
+            if decision.result:
+                gone_on[decision.result.match] += 1
             offset = 0
             for line in lines:
-                context = f"seed {seed}, {decision.file.path} at {offset}: {decision.judgement}"
+                context = f"seed {seed}, {decision.file.path} at {offset}: {decision.result}"
                 assert (offset >= start) == (line not in history.delivered), context
                 offset += len(line)
         world.writer.close()
-    assert gone_on[Verdict.GOES_ON] > 25
+    assert gone_on[Match.CONTINUE] > 25

@@ -25,7 +25,7 @@ from shipper.errors import RegistryError
 from shipper.filebeat_registry.entries import Unused
 from shipper.filebeat_registry.importing import import_at_start, import_now, plan_import
 from shipper.filebeat_registry.plan import Decision, Plan
-from shipper.filebeat_registry.report import decision_in_words
+from shipper.filebeat_registry.report import describe
 from shipper.files.filesystem import FileFacts, FileSystem, Inode
 from shipper.files.identity import NO_MARK, identity_of, mark_of
 from shipper.files.registry import FileRecord, Registry
@@ -120,7 +120,7 @@ class World:
         return found
 
     def words(self, path: Path | None = None, input_id: str = INPUT) -> str:
-        return decision_in_words(self.decision(path, input_id))
+        return describe(self.decision(path, input_id))
 
     def records(self) -> list[FileRecord]:
         """What is taken over, in a data directory of its own."""
@@ -189,7 +189,7 @@ class TestAFileThatIsStillThere:
         assert world.words(path) == "continues at 35"
         world.filesystem = AgelessFileSystem()
         decision = world.decision(path)
-        assert decision_in_words(decision) == "from the beginning"
+        assert describe(decision) == "from the beginning"
         assert not decision.is_certain
 
     def test_of_a_file_that_was_only_seen_everything_is_read(self, world: World) -> None:
@@ -216,9 +216,9 @@ class TestAFileThatIsStillThere:
         path.write_bytes(line * 3)
         world.filebeat.read(path, 2 * len(line))
         decision = world.decision(path)
-        assert decision_in_words(decision) == f"continues at {2 * len(line)}"
-        assert decision.judgement is not None
-        assert decision.judgement.why.startswith("the line before the offset is older")
+        assert describe(decision) == f"continues at {2 * len(line)}"
+        assert decision.result is not None
+        assert decision.result.why.startswith("the line before the offset is older")
 
     def test_by_the_inode_alone(self, world: World) -> None:
         offset = world.write(20)
@@ -309,7 +309,7 @@ class TestWhatHappenedWhileNobodyLooked:
         assert world.write(40) > offset
         assert world.words(rotated) == f"continues at {offset}"
         decision = world.decision()
-        assert decision_in_words(decision) == "from the beginning"
+        assert describe(decision) == "from the beginning"
         assert decision.is_certain
 
     @IDENTITIES
@@ -336,7 +336,7 @@ class TestWhatHappenedWhileNobodyLooked:
         packed = compress(world.writer.rotate())
         world.write(3)
         decision = world.decision(packed)
-        assert decision_in_words(decision) == f"continues at {offset}"
+        assert describe(decision) == f"continues at {offset}"
         assert decision.file.size == size
         record = next(each for each in world.records() if each.path == str(packed))
         assert (record.inode, record.offset) == (None, offset)

@@ -35,7 +35,7 @@ class Rounds:
                 sent, count = self.now, self.limit
                 self.now += seconds
                 for _ in range(count):
-                    self.end(sent, Feedback.TAKEN, in_flight or count, events)
+                    self.end(sent, Feedback.ACCEPTED, in_flight or count, events)
             limits.append(self.limit)
         return limits
 

@@ -25,13 +25,13 @@ from shipper.output.dead_letter import (
     DeadLetter,
     DeadLetterFile,
     DeadLettersFullError,
-    Written,
+    WriteResult,
+    bulk_lines,
     dead_letter_of_line,
     dead_letters_of_items,
-    line_of,
-    lines_to_send,
+    encode_dead_letter,
     read_dead_letter,
-    refused_again,
+    rejected_again,
 )
 from shipper.pipeline.batch import Body
 
@@ -47,7 +47,7 @@ def dead_letter(line: str) -> DeadLetter:
     return DeadLetter(1.5, 400, "a: b", "id-1", "/logs/a.log", 10, line)
 
 
-def write(file: DeadLetterFile, *lines: str) -> Written:
+def write(file: DeadLetterFile, *lines: str) -> WriteResult:
     return asyncio.run(file.write([dead_letter(line) for line in lines]))
 
 
@@ -61,7 +61,7 @@ def lines(*paths: Path) -> list[str]:
 
 
 def test_a_letter_says_what_was_refused_where_it_stands_and_why(path: Path) -> None:
-    assert write(DeadLetterFile(path, MIB), '{"a":"é\\n"}') == Written(lost=0)
+    assert write(DeadLetterFile(path, MIB), '{"a":"é\\n"}') == WriteResult(lost=0)
     assert read(path) == [
         {
             "time": 1.5,
@@ -265,7 +265,7 @@ def encode(
 
 def through_the_file(dead_letter: DeadLetter) -> DeadLetter:
     """Return what is read of what is written."""
-    found = read_dead_letter(line_of(dead_letter))
+    found = read_dead_letter(encode_dead_letter(dead_letter))
     assert found is not None
     return found
 
@@ -277,7 +277,7 @@ def test_a_refused_item_can_be_sent_again_byte_for_byte(line: bytes, gzip: bool,
     sent = encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True)
     (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=gzip), [(0, 400, "no")], 7.0)
     assert dead_letter.line == line.decode("utf-8", "replace")
-    assert lines_to_send(through_the_file(dead_letter)) == tuple(sent)
+    assert bulk_lines(through_the_file(dead_letter)) == tuple(sent)
 
 
 @pytest.mark.parametrize("ecs", [False, True])
@@ -289,7 +289,7 @@ def test_a_line_that_was_never_sent_can_be_sent_as_if_it_had_been_shipped(
     shipped = tuple(encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True))
     (refused,) = encode(line, OnInvalid.DEAD_LETTER, ecs=ecs).refused
     dead_letter = through_the_file(dead_letter_of_line(refused, 7.0))
-    assert lines_to_send(dead_letter) == shipped
+    assert bulk_lines(dead_letter) == shipped
     assert (dead_letter.line_base64 or dead_letter.line.encode()) == line
 
 
@@ -301,24 +301,24 @@ def test_without_ids_of_ours_a_letter_has_one_all_the_same(ecs: bool) -> None:
     sent = encode(line, OnInvalid.SHIP, content_ids=False, ecs=ecs).body.splitlines(keepends=True)
     assert sent == [b'{"create":{}}\n', document]
     (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
-    assert lines_to_send(through_the_file(dead_letter)) == (action, document)
+    assert bulk_lines(through_the_file(dead_letter)) == (action, document)
 
 
 def test_a_letter_goes_where_its_action_said() -> None:
     sent = [b'{"create":{"_index":"logs-a-b","_id":"x"}}\n', b'{"message":"m"}\n']
     (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
     assert dead_letter.index == "logs-a-b"
-    assert lines_to_send(through_the_file(dead_letter)) == tuple(sent)
+    assert bulk_lines(through_the_file(dead_letter)) == tuple(sent)
     unsent = b'{"create":{"_index":"logs-a-b"}}\n{"a":1,"message":""}\n'
     dead_letter = dead_letter_of_line(RefusedLine("/a", 0, "a-0", "not JSON", b"m", unsent), 7.0)
-    assert lines_to_send(through_the_file(dead_letter)) == (
+    assert bulk_lines(through_the_file(dead_letter)) == (
         b'{"create":{"_index":"logs-a-b","_id":"a-0"}}\n',
         b'{"a":1,"message":"m"}\n',
     )
 
 
 def test_a_letter_from_before_there_were_replays_cannot_be_sent() -> None:
-    assert lines_to_send(through_the_file(dead_letter("old"))) is None
+    assert bulk_lines(through_the_file(dead_letter("old"))) is None
 
 
 @pytest.mark.parametrize(
@@ -337,9 +337,9 @@ def test_the_type_of_the_error_is_in_the_letter_if_the_reason_has_it(
     body = Body.of([b'{"create":{"_id":"a"}}\n', b'{"message":"m"}\n'], gzip=False)
     (dead_letter,) = dead_letters_of_items(body, [(0, 400, reason)], 7.0)
     assert (dead_letter.reason, dead_letter.type) == (reason, kind)
-    later = refused_again(dead_letter, 413, "other_exception: x", 8.0)
+    later = rejected_again(dead_letter, 413, "other_exception: x", 8.0)
     assert (later.time, later.status, later.type) == (8.0, 413, "other_exception")
-    assert lines_to_send(later) == lines_to_send(dead_letter)
+    assert bulk_lines(later) == bulk_lines(dead_letter)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_a_damaged_line_is_no_letter(damaged: bytes) -> None:
 
 
 def put_back(file: DeadLetterFile, *lines: str) -> None:
-    asyncio.run(file.put_back([line_of(dead_letter(line)) for line in lines]))
+    asyncio.run(file.put_back([encode_dead_letter(dead_letter(line)) for line in lines]))
 
 
 def test_what_is_put_back_is_added_as_it_is_and_cuts_off_half_a_letter(path: Path) -> None:
@@ -362,7 +362,7 @@ def test_what_is_put_back_is_added_as_it_is_and_cuts_off_half_a_letter(path: Pat
     write(file, "one")
     with path.open("ab") as torn:
         torn.write(b'{"time":1.5,"sta')
-    asyncio.run(file.put_back([b"\xff damaged\n", line_of(dead_letter("two"))]))
+    asyncio.run(file.put_back([b"\xff damaged\n", encode_dead_letter(dead_letter("two"))]))
     one, damaged, two = path.read_bytes().splitlines()
     assert damaged == b"\xff damaged"
     assert [json.loads(line)["line"] for line in (one, two)] == ["one", "two"]
@@ -423,7 +423,7 @@ def test_who_writes_waits_for_another_process_that_has_the_lock(path: Path) -> N
         assert not done
         holder.kill()
         await holder.wait()
-        assert await writing == Written(0)
+        assert await writing == WriteResult(0)
 
     asyncio.run(story())
     assert lines(path) == ["one"]

@@ -32,7 +32,7 @@ class Asking:
         self.got.append(number)
 
     def release(self, number: int) -> None:
-        self.permits.pop(number).release(Feedback.TAKEN, 1)
+        self.permits.pop(number).release(Feedback.ACCEPTED, 1)
 
 
 @in_a_loop
@@ -136,7 +136,7 @@ async def test_a_permit_is_released_once() -> None:
     permit = await limiter.acquire()
     permit.release(Feedback.FAILED, 0)
     with pytest.raises(RuntimeError, match="twice"):
-        permit.release(Feedback.TAKEN, 1)
+        permit.release(Feedback.ACCEPTED, 1)
     assert limiter.in_flight == 0
 
 
@@ -144,7 +144,7 @@ async def test_a_permit_is_released_once() -> None:
 async def test_the_pause_before_a_permit_is_used_again_is_no_time_of_the_clusters() -> None:
     clock = ManualClock()
     limiter = Limiter(clock, most=12, adaptive=True)
-    await _work(clock, limiter, 100, Feedback.TAKEN)
+    await _work(clock, limiter, 100, Feedback.ACCEPTED)
     for _ in range(8):
         permits = [await limiter.acquire() for _ in range(limiter.limit)]
         await clock.advance(60)
@@ -152,7 +152,7 @@ async def test_the_pause_before_a_permit_is_used_again_is_no_time_of_the_cluster
             permit.restart()
         await clock.advance(1)
         for permit in permits:
-            permit.release(Feedback.TAKEN, 10)
+            permit.release(Feedback.ACCEPTED, 10)
     assert limiter.limit == 12
 
 
@@ -183,7 +183,7 @@ async def test_an_adaptive_limit_grows_as_long_as_answers_come_in_time_up_to_the
     clock = ManualClock()
     limiter = Limiter(clock, most=12, adaptive=True)
     assert limiter.limit == 2
-    await _work(clock, limiter, 100, Feedback.TAKEN)
+    await _work(clock, limiter, 100, Feedback.ACCEPTED)
     assert (limiter.limit, limiter.in_flight) == (12, 0)
 
 
@@ -191,7 +191,7 @@ async def test_an_adaptive_limit_grows_as_long_as_answers_come_in_time_up_to_the
 async def test_an_adaptive_limit_shrinks_when_requests_are_rejected() -> None:
     clock = ManualClock()
     limiter = Limiter(clock, most=12, adaptive=True)
-    await _work(clock, limiter, 100, Feedback.TAKEN)
+    await _work(clock, limiter, 100, Feedback.ACCEPTED)
     await _work(clock, limiter, 12, Feedback.REJECTED)
     assert limiter.limit < 12
 
@@ -205,7 +205,7 @@ async def test_when_the_limit_shrinks_those_that_are_under_way_stay_and_others_w
     waiting = asyncio.ensure_future(limiter.acquire())
     await settle()
     assert not waiting.done()
-    second.release(Feedback.TAKEN, 10)
+    second.release(Feedback.ACCEPTED, 10)
     await settle()
     assert waiting.done()
     assert limiter.in_flight == 1

@@ -144,7 +144,7 @@ def test_a_template_that_somebody_made_for_these_events_is_left_and_none_is_made
     assert outcomes(run(cluster)) == [("template", "theirs", Action.SKIPPED)]
     assert cluster.written == []
     # Whoever asks for the pipeline gets it all the same.
-    asked = SetupPlan(STREAM, pipeline=True, pipeline_in_any_case=True)
+    asked = SetupPlan(STREAM, pipeline=True, force_pipeline=True)
     assert outcomes(run(cluster, asked))[1:] == [("pipeline", PIPELINE_NAME, Action.CREATED)]
 
 

@@ -40,10 +40,12 @@ def test_every_field_is_mapped() -> None:
 
 
 def test_a_type_that_the_server_lacks_is_replaced_by_the_next_best() -> None:
-    made = template(STREAM, pipeline="", lacking={"flattened", "constant_keyword"})
+    made = template(STREAM, pipeline="", unsupported={"flattened", "constant_keyword"})
     assert field(made, f"{POD}.pod_labels") == {"type": "flat_object"}
     assert field(made, "event.dataset")["type"] == "keyword"
-    made = template(STREAM, pipeline="", lacking={"flattened", "flat_object", "match_only_text"})
+    made = template(
+        STREAM, pipeline="", unsupported={"flattened", "flat_object", "match_only_text"}
+    )
     assert field(made, f"{POD}.pod_labels") == {"type": "object", "enabled": False}
     assert field(made, "message") == {"type": "text"}
     labels = made["template"]["mappings"]["dynamic_templates"][0]["labels_0"]
@@ -69,7 +71,7 @@ def test_it_is_marked_as_ours_and_known_again() -> None:
 
 def test_what_differs_by_the_server_alone_is_the_same() -> None:
     made = template(STREAM, pipeline="p")
-    assert is_same(template(STREAM, pipeline="p", lacking={"flattened"}), made)
+    assert is_same(template(STREAM, pipeline="p", unsupported={"flattened"}), made)
     assert not is_same(template(STREAM, pipeline=""), made)
     assert not is_same(template(STREAM, pipeline="p", priority=7), made)
     assert not is_same({"_meta": {"managed_by": "shipper"}}, made)

@@ -219,7 +219,7 @@ class Shipper:
         def reply(rejected: int) -> None:
             self.in_flight -= 1
             now = self.world.now
-            feedback = Feedback.REJECTED if rejected else Feedback.TAKEN
+            feedback = Feedback.REJECTED if rejected else Feedback.ACCEPTED
             if self.controller is not None:
                 before = self.controller.limit
                 self.controller.add(Sample(sent_at, now, in_flight, batch.events, feedback))

@@ -1,2 +1,2 @@
-"""What is done to documents on their way: Filebeat's processors. `plan` says what is done once for
-an input and what for each event, `documents` does the latter, and `chain` has the processors."""
+"""Filebeat's processors. `plan` decides which run once for an input and which for each event,
+`processing` runs the latter on encoded documents, and `chain` has the processors."""

@@ -1,7 +1,7 @@
-"""The processors, one after the other: what each does to an event.
+"""The implementation of the processors, and their chain.
 
-One that fails leaves the event as it was before, or as far as Filebeat would have come, and the
-next one has its turn: nothing is lost because of a processor. What failed is told.
+A processor that fails leaves the event unchanged, or changed as far as in Filebeat, and the next
+one continues: no event is lost because of a processor. Failures are reported.
 """
 
 import contextlib
@@ -44,23 +44,23 @@ from shipper.documents.processors.event import (
 from shipper.documents.processors.json_fields import JsonDecoder
 from shipper.documents.processors.metadata import HostMetadata, KubernetesMetadata, Machine
 
-#: What a processor does. It raises ProcessorError, or DroppedError for an event that is to be none.
+#: A processor. It raises ProcessorError, or DroppedError to drop the event.
 Action: TypeAlias = Callable[[Event], None]
 
-#: What is dropped is counted under this rule.
+#: Dropped events are counted under this rule.
 DROPPED = DropEvent.name
 
 
 class Chain:
-    """Processors in their order."""
+    """A list of processors."""
 
     def __init__(self, configs: Iterable[ProcessorConfig], machine: Machine) -> None:
         self._actions = tuple((config.name, action_of(config, machine)) for config in configs)
 
     def run(self, event: Event) -> list[tuple[str, str]]:
-        """Which processors failed, with what was wrong.
+        """Runs the processors; returns failures as (name, problem).
 
-        Raises DroppedError if no document is to be made of the event.
+        Raises DroppedError if the event is dropped.
         """
         failures = []
         for name, action in self._actions:
@@ -69,13 +69,13 @@ class Chain:
             except ProcessorError as error:
                 failures.append((name, str(error)))
             except RecursionError:
-                # Somebody's line: JSON may be nested as deeply as its writer likes.
+                # Decoded JSON of a line may have any depth.
                 failures.append((name, "a field is nested too deeply"))
         return failures
 
 
 def action_of(config: ProcessorConfig, machine: Machine) -> Action:
-    """What does what a configuration says."""
+    """The processor for a configuration."""
     match config:
         case When(condition=condition, processor=processor):
             return _when(check_of(condition), action_of(processor, machine))
@@ -124,7 +124,7 @@ def _if_then_else(config: IfThenElse, machine: Machine) -> Action:
             try:
                 action(event)
             except ProcessorError as error:
-                # As in Filebeat, the rest of the list is not done.
+                # As in Filebeat, the rest of the list is skipped.
                 raise ProcessorError(f"{name}: {error}") from None
 
     return run
@@ -157,8 +157,8 @@ def _timestamp(config: Timestamp) -> Action:
 
 
 def _value_of_time(event: Event, field: str) -> object:
-    """From the document, or, where that has no such field, from the line: the guide's processor
-    names `time`, which is Tetragon's, and in Filebeat finds nothing."""
+    """The value from the document, or else from the line: the processor in Elastic's guide names
+    `time`, a field of Tetragon that Filebeat's documents do not have."""
     value = event.get(field)
     if value is MISSING:
         value = get(event.decoded, field)
@@ -217,7 +217,7 @@ def _move_fields(config: MoveFields) -> Action:
                 return
             raise ProcessorError(f"there is no field `{source}`")
         if not copies:
-            # It goes first, so that `a` can become `a.b`.
+            # Deleted first, so that `a` can become `a.b`.
             delete(event.fields, source, undo)
         event.put(target, copied(value) if copies else value, undo)
 
@@ -236,7 +236,7 @@ def _move_fields(config: MoveFields) -> Action:
 
 
 def _flag(event: Event, message: str) -> None:
-    """As in Filebeat the document says what failed, unless it says already what is wrong."""
+    """Sets `error.message` as in Filebeat, unless the document has one."""
     if event.peek("error.message") is MISSING:
         with contextlib.suppress(ProcessorError):
             event.put("error.message", message)

@@ -1,5 +1,5 @@
-"""What the conditions of processors mean, as in Filebeat (libbeat/conditions): a field that is not
-there, or is of another type than is asked for, meets none of them but a `not`.
+"""Conditions of processors, as in Filebeat (libbeat/conditions). A field that is missing or has
+another type meets no condition, except `not`.
 """
 
 import ipaddress
@@ -33,7 +33,7 @@ _BROADCAST = ipaddress.ip_address("255.255.255.255")
 
 
 def check_of(condition: Condition) -> Check:
-    """What tells whether an event meets a condition."""
+    """A function that returns whether an event meets a condition."""
     match condition:
         case Equals(fields):
             return lambda event: all(_equals(event.peek(field), wanted) for field, wanted in fields)
@@ -70,7 +70,7 @@ def check_of(condition: Condition) -> Check:
 
 
 def fields_of(condition: Condition) -> frozenset[str]:
-    """The fields that a condition looks at."""
+    """The fields that a condition reads."""
     match condition:
         case AnyOf(conditions) | AllOf(conditions):
             return frozenset().union(*map(fields_of, conditions))
@@ -112,7 +112,7 @@ def _addresses(value: object) -> list[_Address]:
             address = ipaddress.ip_address(text)
         except ValueError:
             continue
-        # To Go an IPv4 address in the form of an IPv6 one is the IPv4 address.
+        # Go treats an IPv4-mapped IPv6 address as the IPv4 address.
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
         found.append(mapped or address)
     return found
@@ -151,7 +151,7 @@ def _is_named(address: _Address, name: str) -> bool:
             return address.is_unspecified
         case "private":
             return _is_private(address)
-    # Everything but what is local or private.
+    # Every address that is not local or private.
     return not (
         _is_private(address)
         or address.is_loopback
@@ -172,5 +172,5 @@ def _is_link_local(address: _Address) -> bool:
 
 
 def _scope(address: _Address) -> int:
-    """Of an IPv6 multicast address; -1 of others."""
+    """The scope of an IPv6 multicast address; -1 for others."""
     return address.packed[1] & 0x0F if address.packed[0] == 0xFF else -1

@@ -1,8 +1,8 @@
-"""An event while processors have it: its time, the fields of its document, and the line.
+"""The event that processors change: its time, the fields of its document, and the line.
 
-Fields are found as Filebeat finds them (elastic-agent-libs, mapstr): `a.b.c` is the key with that
-very name, or what is at `b.c` in the object at `a`. Whatever is done here has no say in the id,
-which is made of the line and where it stands.
+Paths are resolved as in Filebeat (elastic-agent-libs, mapstr): `a.b.c` is the key with exactly this
+name, or `b.c` in the object at `a`. Changes do not affect the id, which depends on the line and its
+offset.
 """
 
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ TIMESTAMP: Final = "@timestamp"
 
 
 class ProcessorError(Exception):
-    """A processor could not do what it is to do; the event goes on without that."""
+    """A processor failed; the event is shipped without its change."""
 
 
 class DroppedError(Exception):
-    """No document is made of the event."""
+    """The event is dropped."""
 
 
 class Missing(Enum):
-    """What is in a field that is not there."""
+    """The value of a field that does not exist."""
 
     MISSING = "missing"
 
@@ -38,13 +38,13 @@ MISSING: Final = Missing.MISSING
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """A time in a document, as it is written there (RFC 3339)."""
+    """A time in a document, as text (RFC 3339)."""
 
     text: str
 
     @classmethod
     def of(cls, nanoseconds: int, written: object) -> "Time":
-        """The time, in the words it was `written` in if those are RFC 3339 in UTC."""
+        """The time; keeps the text `written` if it is RFC 3339 in UTC."""
         text = format_utc(nanoseconds)
         if isinstance(written, str) and written.endswith("Z"):
             shortest = written[:-1].rstrip("0").rstrip(".") if "." in written else written[:-1]
@@ -59,7 +59,7 @@ class Event:
     __slots__ = ("_decoded", "_fields", "_message", "_rest", "line", "now", "timestamp")
 
     def __init__(self, timestamp: Time, fields: Fields, line: bytes, now: float) -> None:
-        """`line`: what was read; `now`: when, in Unix seconds."""
+        """`line`: the line; `now`: when it was read, in Unix seconds."""
         self.timestamp = timestamp
         self.line = line
         self.now = now
@@ -72,20 +72,20 @@ class Event:
     def written(
         cls, timestamp: Time, message: str | None, rest: bytes, line: bytes, now: float
     ) -> "Event":
-        """An event whose fields are `message`, if there is one, and those of the JSON object
-        `rest`, which is read only if somebody asks for another field than the message."""
+        """An event with the fields `message`, if there is one, and those of the JSON object `rest`,
+        which is decoded only if another field than the message is needed."""
         event = cls(timestamp, {}, line, now)
         event._fields, event._message, event._rest = None, message, rest
         return event
 
     @property
-    def is_untouched(self) -> bool:
-        """Whether the fields are as they were written, as nobody has asked for them."""
+    def is_unchanged(self) -> bool:
+        """Whether the fields are unchanged: they were not decoded."""
         return self._fields is None
 
     @property
     def fields(self) -> Fields:
-        """The fields, which may be changed."""
+        """The fields; may be changed."""
         if self._fields is None:
             self._fields = orjson.loads(self._rest)
             if self._message is not None:
@@ -98,7 +98,7 @@ class Event:
 
     @property
     def decoded(self) -> Fields:
-        """What the line says, if it is a JSON object."""
+        """The fields of the line, if it is a JSON object."""
         if self._decoded is None:
             try:
                 found = orjson.loads(self.line)
@@ -108,8 +108,7 @@ class Event:
         return self._decoded
 
     def get(self, path: str) -> object:
-        """What is in a field, or MISSING. Raises ProcessorError if something on the way to it is
-        not an object."""
+        """The value of a field, or MISSING. Raises ProcessorError if a parent is not an object."""
         if path == TIMESTAMP:
             return self.timestamp
         if self._fields is None and path == "message" and self._message is not None:
@@ -117,15 +116,15 @@ class Event:
         return get(self.fields, path)
 
     def peek(self, path: str) -> object:
-        """As `get`, and MISSING in any case in which there is nothing."""
+        """As `get`, but MISSING instead of an error."""
         try:
             return self.get(path)
         except ProcessorError:
             return MISSING
 
     def put(self, path: str, value: object, undo: "Undo | None" = None) -> None:
-        """Raises ProcessorError if something on the way is not an object, or a time is expected
-        and it is none."""
+        """Sets a field. Raises ProcessorError if a parent is not an object, or if the field needs a
+        time and the value is not one."""
         if path != TIMESTAMP:
             put(self.fields, path, value, undo)
         elif isinstance(value, Time):
@@ -135,17 +134,17 @@ class Event:
 
 
 class Undo:
-    """What was changed in objects, so that it can be as it was."""
+    """Records changes of objects, to undo them."""
 
     def __init__(self) -> None:
         self._steps: list[tuple[Fields, str, object]] = []
 
     def note(self, container: Fields, key: str) -> None:
-        """To be called before a key changes."""
+        """Records the value of a key; to be called before the change."""
         self._steps.append((container, key, container.get(key, MISSING)))
 
     def undo(self) -> None:
-        """All of it, the last first."""
+        """Undoes all changes, the last one first."""
         for container, key, before in reversed(self._steps):
             if before is MISSING:
                 container.pop(key, None)
@@ -155,16 +154,16 @@ class Undo:
 
 
 def get(fields: Fields, path: str) -> object:
-    """What is at a path, or MISSING.
+    """The value at a path, or MISSING.
 
-    Raises ProcessorError if something on the way to it is not an object.
+    Raises ProcessorError if a parent is not an object.
     """
     found = _find(fields, path)
     return MISSING if found is None else found[0].get(found[1], MISSING)
 
 
 def put(fields: Fields, path: str, value: object, undo: Undo | None = None) -> None:
-    """Objects on the way are made. Raises ProcessorError if something there is not an object."""
+    """Sets the value at a path; creates parents. Raises ProcessorError if one is not an object."""
     key, container = path, fields
     while key not in container:
         first, dot, rest = key.partition(".")
@@ -184,9 +183,9 @@ def put(fields: Fields, path: str, value: object, undo: Undo | None = None) -> N
 
 
 def delete(fields: Fields, path: str, undo: Undo | None = None) -> bool:
-    """Takes a field out; returns whether it was there.
+    """Removes a field; returns whether it existed.
 
-    Raises ProcessorError if something on the way to it is not an object.
+    Raises ProcessorError if a parent is not an object.
     """
     found = _find(fields, path)
     if found is None or found[1] not in found[0]:
@@ -198,10 +197,9 @@ def delete(fields: Fields, path: str, undo: Undo | None = None) -> bool:
 
 
 def merge(into: Fields, fields: Fields, *, overwrite: bool) -> None:
-    """Puts fields into an object, those of objects one by one. Of the second, nothing is shared
-    that could be changed.
+    """Deep merge of copies of fields into an object.
 
-    As in Filebeat, an object comes in the place of what is none even without `overwrite`.
+    As in Filebeat, an object replaces a value that is not an object even without `overwrite`.
     """
     for key, value in fields.items():
         if isinstance(value, dict):
@@ -215,15 +213,15 @@ def merge(into: Fields, fields: Fields, *, overwrite: bool) -> None:
 
 
 def copied(value: object) -> object:
-    """The same, so that a change of the one is none of the other."""
+    """A deep copy."""
     if isinstance(value, dict):
         return {key: copied(item) for key, item in value.items()}
     return [copied(item) for item in value] if isinstance(value, list) else value
 
 
 def append(fields: Fields, path: str, texts: tuple[str, ...], undo: Undo | None = None) -> None:
-    """Adds to the list at a path, which is made if it is not there. Raises ProcessorError if
-    something else is."""
+    """Appends to the list at a path, or creates it. Raises ProcessorError if there is a value that
+    is not a list."""
     before = get(fields, path)
     if before is not MISSING and not isinstance(before, list):
         raise ProcessorError(f"`{path}` is not a list")
@@ -231,7 +229,7 @@ def append(fields: Fields, path: str, texts: tuple[str, ...], undo: Undo | None 
 
 
 def flat_keys(fields: Fields, prefix: str = "") -> list[str]:
-    """The paths of all fields, those in an object before its own."""
+    """The paths of all fields; those in an object before the object itself."""
     keys: list[str] = []
     for key, value in fields.items():
         if isinstance(value, dict):
@@ -241,7 +239,7 @@ def flat_keys(fields: Fields, prefix: str = "") -> list[str]:
 
 
 def _find(fields: Fields, path: str) -> tuple[Fields, str] | None:
-    """Which key of which object a path is; None if there is no such object."""
+    """The object and key that a path leads to; None if there is no such object."""
     key, container = path, fields
     while key not in container:
         first, dot, rest = key.partition(".")

@@ -1,5 +1,5 @@
-"""`decode_json_fields`: JSON in a text becomes a part of the document, as in Filebeat
-(libbeat/processors/actions, libbeat/common/jsontransform)."""
+"""`decode_json_fields`: decodes JSON in text fields, as in Filebeat (libbeat/processors/actions,
+libbeat/common/jsontransform)."""
 
 from datetime import UTC
 
@@ -24,17 +24,17 @@ _TIMES = (Layout("2006-01-02T15:04:05Z07:00"), Layout("2006-01-02T15:04:05.000Z0
 
 
 class _SkippedError(Exception):
-    """A list was met, and lists are not to be processed."""
+    """The value is a list, and lists are not to be decoded."""
 
 
 class JsonDecoder:
-    """One such processor."""
+    """A `decode_json_fields` processor."""
 
     def __init__(self, config: DecodeJsonFields) -> None:
         self._config = config
 
     def __call__(self, event: Event) -> None:
-        """Raises ProcessorError, with all that failed, after the rest is done."""
+        """Decodes all fields. Raises ProcessorError at the end, with all failures."""
         problems = []
         for field in self._config.fields:
             try:
@@ -48,7 +48,7 @@ class JsonDecoder:
         config = self._config
         text = event.get(field)
         if not isinstance(text, str):
-            return  # Missing or no text: as in Filebeat, that is no error.
+            return  # Missing or not a text: as in Filebeat, not an error.
         try:
             value = _decoded(text, config.max_depth, config.process_array)
         except (orjson.JSONDecodeError, _SkippedError) as error:
@@ -103,7 +103,7 @@ class JsonDecoder:
 
 
 def _decoded(text: str, depth: int, lists: bool) -> object:
-    """What the text is in JSON, and the texts in it, down to that depth."""
+    """The decoded text; texts in it are decoded too, down to this depth."""
     value: object = orjson.loads(text)
     if depth == 1:
         return value
@@ -129,7 +129,7 @@ def _deeper(item: object, depth: int, lists: bool) -> object:
 
 
 def _expanded(fields: Fields) -> Fields:
-    """Keys with dots taken apart. Raises ProcessorError if two contradict each other."""
+    """Expands keys with dots into objects. Raises ProcessorError if two keys conflict."""
     result: Fields = {}
     for key, value in fields.items():
         item = _expanded(value) if isinstance(value, dict) else value

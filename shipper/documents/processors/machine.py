@@ -1,6 +1,6 @@
-"""What this machine is: `host.*` as Filebeat's add_host_metadata has it on Linux.
+"""Metadata of this machine: `host.*` as in Filebeat's add_host_metadata on Linux.
 
-What cannot be read is left out: that is no reason to ship nothing.
+Values that cannot be read are omitted.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ from shipper.documents.processors.metadata import Machine
 
 __all__ = ["Machine", "host_fields", "this_machine"]
 
-#: By the ID of /etc/os-release, or the first of ID_LIKE that is known.
+#: OS families by ID of /etc/os-release, or by the first known ID_LIKE.
 _FAMILIES = {
     "alpine": ("alpine",),
     "arch": ("arch", "antergos", "manjaro"),
@@ -48,12 +48,12 @@ _LOOPBACK = 0x8  # IFF_LOOPBACK
 
 
 def this_machine(environ: Mapping[str, str]) -> Machine:
-    """The machine that this runs on."""
+    """This machine."""
     return Machine(environ, lambda netinfo: host_fields(Path("/"), netinfo=netinfo))
 
 
 def host_fields(root: Path, *, netinfo: bool) -> Fields:
-    """`host.*` without the `host`. `root`: where /etc and /proc are."""
+    """The fields below `host`. `root`: the directory with etc and proc."""
     system = os.uname()
     name = system.nodename.lower()
     host: Fields = {
@@ -132,7 +132,7 @@ def _addresses() -> tuple[list[str], list[str]]:
         for payload in _netlink(_GET_ADDRESS, _NEW_ADDRESS):
             (index,) = struct.unpack_from("I", payload, 4)
             found_by_kind = _attributes(payload, 8)
-            # Of a point-to-point link the other one is its far end.
+            # On a point-to-point link IFA_ADDRESS is the remote address.
             packed = found_by_kind.get(_IFA_LOCAL) or found_by_kind.get(_IFA_ADDRESS, b"")
             if index not in loopback and len(packed) in (4, 16):
                 addresses[str(ipaddress.ip_address(packed))] = None
@@ -142,7 +142,7 @@ def _addresses() -> tuple[list[str], list[str]]:
 
 
 def _netlink(request: int, answer: int) -> Iterator[bytes]:
-    """The payloads of what the kernel has of a kind."""
+    """The payloads of the messages in the answer to a netlink dump request."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
         kernel.settimeout(1.0)
         kernel.bind((0, 0))

@@ -1,4 +1,4 @@
-"""`add_host_metadata` and `add_kubernetes_metadata`: what the machine and the event itself say."""
+"""`add_host_metadata` and `add_kubernetes_metadata`: metadata from the machine and the event."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from shipper.documents.processors.event import Event, Fields, copied, merge
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What processors may ask of the machine they are on."""
+    """Access of processors to metadata of the machine."""
 
     environ: Mapping[str, str]
-    #: `host.*` of Filebeat; whether with its addresses.
+    #: Returns the fields below `host`; the argument: with IP and MAC addresses.
     host: Callable[[bool], Fields]
 
 
 class HostMetadata:
-    """One `add_host_metadata`; it asks the machine again when its cache is too old."""
+    """An `add_host_metadata` processor with a cache."""
 
     def __init__(self, config: AddHostMetadata, machine: Machine) -> None:
         self._config = config
@@ -26,7 +26,7 @@ class HostMetadata:
         self._asked_at: float | None = None
 
     def __call__(self, event: Event) -> None:
-        if not self._config.replace_fields and self._is_told(event.fields.get("host")):
+        if not self._config.replace_fields and self._has_more_than_name(event.fields.get("host")):
             return
         merge(event.fields, {"host": self._host(event.now)}, overwrite=True)
 
@@ -41,13 +41,13 @@ class HostMetadata:
         return self._known
 
     @staticmethod
-    def _is_told(host: object) -> bool:
-        """Whether there is more than the name that each document has."""
+    def _has_more_than_name(host: object) -> bool:
+        """Whether `host` has other fields than the name, which every document has."""
         return isinstance(host, dict) and set(host) != {"name"}
 
 
 class KubernetesMetadata:
-    """One `add_kubernetes_metadata`: the pod is the one that Tetragon's event names."""
+    """An `add_kubernetes_metadata` processor: takes the pod from Tetragon's event."""
 
     def __init__(self, config: AddKubernetesMetadata, machine: Machine) -> None:
         self._dedot = config.dedot_labels
@@ -86,7 +86,7 @@ class KubernetesMetadata:
 
 
 def _pod_of(decoded: Fields) -> Fields:
-    """`process.pod` of whatever kind the event is."""
+    """`process.pod` of an event of any kind."""
     for event in decoded.values():
         process = event.get("process") if isinstance(event, dict) else None
         pod = process.get("pod") if isinstance(process, dict) else None
@@ -96,7 +96,7 @@ def _pod_of(decoded: Fields) -> Fields:
 
 
 def _container(container: Fields) -> Fields:
-    """The fields of ECS: an id such as `containerd://…` has the runtime before it."""
+    """The fields of ECS; an id such as `containerd://…` begins with the runtime."""
     image, full_id = container.get("image"), container.get("id")
     runtime, _, bare = full_id.rpartition("://") if isinstance(full_id, str) else ("", "", "")
     name = image.get("name") if isinstance(image, dict) else None
@@ -105,5 +105,5 @@ def _container(container: Fields) -> Fields:
 
 
 def _only(fields: Fields) -> Fields:
-    """Those that have a value."""
+    """The fields that have a value."""
     return {key: value for key, value in fields.items() if value}

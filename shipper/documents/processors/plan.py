@@ -1,11 +1,10 @@
-"""What of an input's processors is done once, what the encoder does anyway, and what is left to do
-to each event.
+"""Plans the processors of an input: those that run once, those that the encoder replaces, and those
+that run for each event.
 
-A processor that looks at nothing but fields that all documents of an input share, and changes
-nothing else, is done to those fields once, and costs nothing per event. The guide for Tetragon has
-a `timestamp` processor that makes of an event's `time` the time of the document, as the encoder
-does: where that is shown to be the same, it is not done again. Both as long as nothing stands
-before them in the list that has to be done to each event.
+A processor that reads and changes constant fields only runs once for the input, and costs nothing
+per event. The `timestamp` processor of Elastic's guide for Tetragon sets the document's time from
+`time`, as the encoder does: if both provably give the same result, it is skipped. Both apply only
+before the first processor that has to run for each event.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,15 +39,15 @@ from shipper.documents.processors.event import (
 )
 from shipper.documents.processors.metadata import Machine
 
-#: At the root of a raw document, what differs from one to the next.
+#: Top-level fields of raw documents that are not constant.
 RAW_VARYING: Final = frozenset({TIMESTAMP, "@metadata", "error", "log", "message"})
 
-#: Where Tetragon has an event's time, and the encoder finds it.
+#: The field of an event's time.
 _TIME = "time"
 
-#: Times, each number of which has another value in one of them, and those at the ends of the
-#: calendar. With each number of digits that a fraction can have they stand for all that the
-#: encoder's fast loop takes: a layout reads digits by their places.
+#: Sample times with different values of each number, and the limits of the calendar. Together with
+#: fractions of all lengths they represent all times that the encoder's fast loop accepts: a layout
+#: reads digits by position.
 _SAMPLES = (
     "2001-02-03T04:05:06",
     "2026-11-24T14:32:37",
@@ -62,18 +61,18 @@ _FRACTIONS = ("", *(f".{'123456789'[:count]}" for count in range(1, 10)), ".000"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done for an input."""
+    """The plan of an input."""
 
-    #: What all documents share, after what is done once.
+    #: The constant fields, after the processors that run once.
     constants: Mapping[str, object]
-    #: Which of those processors failed, and what was wrong: so it is for each document.
+    #: Failures of these processors as (name, problem); they count for each document.
     failures: tuple[tuple[str, str], ...]
-    #: What is done to an event.
+    #: The processors that run for an event.
     chain: Chain
-    #: Whether that is to be done to all of them. If not, it is only for those that are not
-    #: ordinary, of whose time the encoder may think otherwise.
-    each: bool
-    #: Unix seconds: when the machine is to be asked again.
+    #: Whether they run for all events. If not, they run only for unusual lines, whose time the
+    #: encoder may treat differently.
+    per_event: bool
+    #: When the metadata of the machine is outdated, in Unix seconds.
     expires: float
 
 
@@ -84,21 +83,21 @@ def plan_of(
     now: float,
     varying: frozenset[str] | None = RAW_VARYING,
 ) -> Plan:
-    """The plan. `varying`: what differs at the root of documents; None: everything may."""
+    """The plan. `varying`: top-level fields that are not constant; None if any may vary."""
     fields: Fields = orjson.loads(orjson.dumps(constants))
-    rest = list(configs)
-    encoders: list[ProcessorConfig] = []
+    remaining = list(configs)
+    done_by_encoder: list[ProcessorConfig] = []
     failures: list[tuple[str, str]] = []
     expires = float("inf")
-    while rest:
-        config = rest[0]
-        if _is_what_the_encoder_does(config, fields, now):
-            encoders.append(config)
+    while remaining:
+        config = remaining[0]
+        if _equals_encoder(config, fields, now):
+            done_by_encoder.append(config)
         else:
             roots = _roots(config)
-            # What comes later must not put there what this one would have found.
-            taken = {_TIME} if encoders else set()
-            if varying is None or roots is None or roots & (varying | taken):
+            # A later processor must not create the field that a skipped one would have read.
+            reserved = {_TIME} if done_by_encoder else set()
+            if varying is None or roots is None or roots & (varying | reserved):
                 break
             event = Event(Time(""), _copy(fields), b"", now)
             try:
@@ -106,13 +105,19 @@ def plan_of(
             except DroppedError:
                 break
             except ProcessorError as error:
-                if not _fails_by_itself(config):
+                if not _fails_without_trace(config):
                     break
                 failures.append((config.name, str(error)))
             fields = event.fields
             expires = min(expires, now + _lifetime(config))
-        rest.pop(0)
-    return Plan(fields, tuple(failures), Chain((*encoders, *rest), machine), bool(rest), expires)
+        remaining.pop(0)
+    return Plan(
+        fields,
+        tuple(failures),
+        Chain((*done_by_encoder, *remaining), machine),
+        bool(remaining),
+        expires,
+    )
 
 
 def drops_events(configs: Iterable[ProcessorConfig]) -> bool:
@@ -120,17 +125,17 @@ def drops_events(configs: Iterable[ProcessorConfig]) -> bool:
     return any(isinstance(found, DropEvent) for config in configs for found in _within(config))
 
 
-def _is_what_the_encoder_does(config: ProcessorConfig, fields: Fields, now: float) -> bool:
+def _equals_encoder(config: ProcessorConfig, fields: Fields, now: float) -> bool:
     return (
         isinstance(config, Timestamp)
         and (config.field, config.target_field) == (_TIME, TIMESTAMP)
         and _TIME not in fields
-        and _reads_what_tetragon_writes(config, now)
+        and _reads_tetragon_times(config, now)
     )
 
 
-def _reads_what_tetragon_writes(config: Timestamp, now: float) -> bool:
-    """Whether every time that the encoder's fast loop takes is to the processor the same time."""
+def _reads_tetragon_times(config: Timestamp, now: float) -> bool:
+    """Whether the processor reads all times of the encoder's fast loop as the same times."""
     for sample in _SAMPLES:
         moment = datetime.fromisoformat(sample) - datetime(1970, 1, 1)
         seconds = moment.days * 86400 + moment.seconds
@@ -145,8 +150,8 @@ def _reads_what_tetragon_writes(config: Timestamp, now: float) -> bool:
 
 
 def _roots(config: ProcessorConfig) -> frozenset[str] | None:
-    """At the root of a document, the keys that a processor looks at or changes; None if that may
-    be any, or if it depends on more than the document."""
+    """The top-level keys that a processor reads or changes; None if these may be any, or if it
+    depends on more than the document."""
     match config:
         case When(condition=condition, processor=processor):
             below = _roots(processor)
@@ -178,20 +183,20 @@ def _roots_of(paths: Iterable[str]) -> frozenset[str]:
     return frozenset(path.partition(".")[0] for path in paths)
 
 
-def _fails_by_itself(config: ProcessorConfig) -> bool:
+def _fails_without_trace(config: ProcessorConfig) -> bool:
     """Whether a failure leaves no trace in the document (those of `rename` and `copy_fields` are
     in `error.message`, which is not the same in all documents)."""
     return not any(isinstance(found, MoveFields) for found in _within(config))
 
 
 def _lifetime(config: ProcessorConfig) -> float:
-    """Seconds until what a processor did is out of date."""
+    """Seconds until the result of a processor is outdated."""
     lifetimes = [found.cache_ttl for found in _within(config) if isinstance(found, AddHostMetadata)]
     return max(0.0, min(lifetimes, default=float("inf")))
 
 
 def _within(config: ProcessorConfig) -> Iterator[ProcessorConfig]:
-    """The processor, and those in it."""
+    """The processor, or the processors inside it."""
     match config:
         case When(processor=processor):
             yield from _within(processor)

@@ -1,7 +1,6 @@
-"""Processors at work on documents that are written already: read, changed, and written anew.
+"""Runs processors on encoded documents: decodes, changes and encodes them again.
 
-What makes the documents needs to know nothing of processors, and nothing is paid for a document
-that none of them has to look at.
+So the encoder is independent of processors, and documents that no processor needs cost nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,20 +13,20 @@ from shipper.documents.processors.event import DroppedError, Event, Time
 from shipper.documents.processors.metadata import Machine
 from shipper.documents.processors.plan import RAW_VARYING, plan_of
 
-#: The name under which it is counted that a document could not be written as processors left it.
+#: The label for failures to encode a document after its processors.
 _WRITING = "document"
 
 
-#: `Time` is a dataclass, and no object in a document.
+#: `Time` is a dataclass that must not be encoded as an object.
 _AS_IT_IS = orjson.OPT_PASSTHROUGH_DATACLASS
 
-#: Characters of what was wrong that are told: it may repeat what an event says.
+#: Maximum length of a problem in messages: it may contain text of an event.
 _LONGEST_PROBLEM = 300
 
 
 @dataclass(slots=True)
 class Failed:
-    """How often a processor failed, and what was wrong once."""
+    """The number of failures of a processor, and one of the problems."""
 
     count: int
     problem: str
@@ -37,9 +36,9 @@ class Failed:
 class Processed:
     """A document after its processors."""
 
-    #: JSON.
+    #: As JSON.
     timestamp: bytes
-    #: All else, each field with a comma before it; None if it is as it was.
+    #: The other fields, each with a comma before it; None if they are unchanged.
     rest: bytes | None
 
 
@@ -55,8 +54,8 @@ class Processing:
         *,
         varying: frozenset[str] | None = RAW_VARYING,
     ) -> None:
-        """`constants`: what all documents share; `varying`: what differs at their root, None if
-        everything may; `now`: Unix seconds."""
+        """`constants`: constant fields; `varying`: top-level fields that are not constant, None if
+        any may vary; `now`: Unix seconds."""
         self._configs = tuple(configs)
         self._given = constants
         self._machine = machine
@@ -65,16 +64,16 @@ class Processing:
 
     @property
     def constants(self) -> Mapping[str, object]:
-        """What all documents share, after what is done once."""
+        """The constant fields, after the processors that run once."""
         return self._plan.constants
 
     @property
-    def each(self) -> bool:
-        """Whether ordinary lines, too, have processors of their own."""
-        return self._plan.each
+    def per_event(self) -> bool:
+        """Whether processors run for all lines, not only for unusual ones."""
+        return self._plan.per_event
 
     def refresh(self, now: float) -> bool:
-        """Asks the machine again if it is time to; returns whether the constants are others."""
+        """Updates outdated metadata of the machine; returns whether the constants changed."""
         if now < self._plan.expires:
             return False
         before = self._plan.constants
@@ -90,11 +89,11 @@ class Processing:
         now: float,
         failures: dict[str, Failed],
     ) -> Processed | None:
-        """The document after its processors; None if it is to be none.
+        """The document after its processors; None if it is dropped.
 
-        `timestamp`, `message`: these fields, as JSON, the second None if there is none; `fields`:
-        all others, each with a comma before it; `line`: what the document is of. What fails is
-        added to `failures`.
+        `timestamp`, `message`: these fields as JSON, `message` None if there is none; `fields`: the
+        other fields, each with a comma before it; `line`: the line of the document. Adds failures
+        to `failures`.
         """
         text = None if message is None else _text_of(line, message)
         time = Time(timestamp[1:-1].decode())
@@ -105,14 +104,14 @@ class Processing:
         except DroppedError:
             return None
         rest = None
-        if not event.is_untouched:
-            # To write the message once more costs as much as all else: only if it has changed.
+        if not event.is_unchanged:
+            # Encoding the message again costs as much as all the rest: only if it has changed.
             if message is not None and event.fields.get("message") is text:
                 event.fields["message"] = orjson.Fragment(message)
             try:
                 rest = _inner(orjson.dumps(event.fields, _written, _AS_IT_IS))
             except TypeError as error:
-                # Decoded JSON may be nested more deeply than can be written.
+                # Decoded JSON may be nested more deeply than orjson can encode.
                 _count(failures, _WRITING, f"it cannot be written: {error}", 1)
                 return Processed(timestamp, None)
         if event.timestamp is not time:
@@ -120,7 +119,7 @@ class Processing:
         return Processed(timestamp, rest)
 
     def count_once(self, documents: int, failures: dict[str, Failed]) -> None:
-        """What failed for the constants did so for each document."""
+        """Counts failures of processors that run once, for each document."""
         if documents:
             for name, problem in self._plan.failures:
                 _count(failures, name, problem, documents)
@@ -132,7 +131,7 @@ def _count(failures: dict[str, Failed], name: str, problem: str, count: int) -> 
 
 
 def _text_of(line: bytes, message: bytes) -> str:
-    """The message as text: the line, as far as that is text."""
+    """The message as text: the line, if it is UTF-8."""
     try:
         return line.decode()
     except UnicodeDecodeError:
@@ -140,7 +139,7 @@ def _text_of(line: bytes, message: bytes) -> str:
 
 
 def _inner(document: bytes) -> bytes:
-    """The fields of an object, each with a comma before it."""
+    """The members of an object, each with a comma before it."""
     return b"," + document[1:-1] if len(document) > len(b"{}") else b""
 
 

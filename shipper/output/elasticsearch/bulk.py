@@ -1,17 +1,15 @@
-"""One body's life at Elasticsearch: send, read the answer, and decide for each event: done, again,
-dead letter.
+"""Sends bodies to `_bulk` until each event has an outcome: delivered, or a dead letter.
 
-    permit -> request -> answer -> every event done
+    permit -> request -> answer -> every event has an outcome
       ^          ^          |
-      |          +----------+-> too large: half of it, and the other half
-      +--- wait <-----------+-> all of it, or what is cut out of the body that was kept
+      |          +----------+-> too large: one half, then the other half
+      +--- wait <-----------+-> retry: the whole body, or the events without an outcome
 
-A body ends only when each of its events has an outcome. Nothing is given up: what has no usable
-answer is sent again without end, and the ids of the documents make that harmless.
+Events are never dropped: without a valid answer they are retried without limit. The ids of the
+documents prevent duplicates.
 
-While only some events of a body wait, its permit is another's: one shard that is slow or refuses
-does not stop the rest. While nothing gets through at all, the permit is kept, and so nothing new is
-read.
+While only some events of a body wait, the permit is released: one slow or failing shard does not
+stop the others. While no event is accepted, the permit is kept, so that nothing new is read.
 """
 
 import random
@@ -29,12 +27,12 @@ from shipper.output.dead_letter import DeadLetter, dead_letters_of_items
 from shipper.output.destination import Condition
 from shipper.output.elasticsearch.answers import (
     OTHER_TYPE,
-    Again,
-    Refusal,
-    Taken,
+    ItemResults,
+    Rejection,
+    RequestFailed,
     TooLarge,
     Verdict,
-    judge,
+    verdict_of,
 )
 from shipper.output.elasticsearch.exchange import Answer, Transport, TransportError
 from shipper.output.elasticsearch.feedback import feedback_of, without_time
@@ -45,55 +43,54 @@ from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
 
-#: How long a host's Retry-After is heeded at the most, in seconds: an absurd one stops no delivery.
-_LONGEST_PAUSE = 300.0
+#: The longest Retry-After that is respected, in seconds: an absurd value must not stop delivery.
+_MAX_RETRY_AFTER = 300.0
 
-#: So many types of errors have a label of their own: they are a server's words, and may be any.
-_MOST_TYPES = 50
+#: Limit of error types with their own metric label: servers may send any text.
+_MAX_ERROR_TYPES = 50
 
-#: Statuses of whole requests that may be the fault of what is in them. Not those that are about
-#: who we are, the pace, or the size.
-_BLAMEABLE = frozenset(range(400, 500)) - {401, 408, 413, 429}
+#: Statuses of whole requests that the events in them may cause. Without those for authentication,
+#: timeouts, request size and rate.
+_CAUSED_BY_EVENTS = frozenset(range(400, 500)) - {401, 408, 413, 429}
 
 
 @dataclass(slots=True)
 class _Part:
-    """Events that are sent together, until each has its outcome."""
+    """Events that are sent together until each has its outcome."""
 
     body: Body
-    #: In a row, without any progress.
+    #: Consecutive failures without progress.
     failures: int = 0
-    #: Refused events, events that failed with a 500, and the whole request with its last status.
-    suspect: SuspectBody = field(default_factory=SuspectBody)
-    failing: SuspectBody = field(default_factory=SuspectBody)
-    blamed: SuspectBody = field(default_factory=SuspectBody)
-    blamed_status: int = 0
-    #: Whether other events of its request were taken: then it says nothing of its host.
-    is_rest: bool = False
+    #: Counts rejected events, events with a 500, and rejections of the whole request.
+    rejected: SuspectBody = field(default_factory=SuspectBody)
+    server_errors: SuspectBody = field(default_factory=SuspectBody)
+    request: SuspectBody = field(default_factory=SuspectBody)
+    request_status: int = 0
+    #: Whether other events of its request were accepted: then its failures say nothing of the host.
+    is_remainder: bool = False
 
 
-class _Permit(Enum):
-    """What becomes of the permit after an answer."""
+class _PermitAction(Enum):
+    """What happens to the permit after an answer."""
 
-    #: Given back at once: others go on while this part waits, if it does.
-    BACK = "back"
-    #: Kept: nothing gets through, so nothing new is read.
-    KEPT = "kept"
-    #: Kept while this part waits, and then the next one's: whoever gets through tells what is wrong
-    #: with the others.
-    PASSED_ON = "passed on"
+    #: Released at once: other requests continue while this part waits.
+    RELEASE = "release"
+    #: Kept: no event is accepted, so nothing new is read.
+    KEEP = "keep"
+    #: Kept while this part waits, then released: another request shows which side is at fault.
+    RELEASE_LATER = "release later"
 
 
 @dataclass(frozen=True, slots=True)
-class _Next:
-    """What comes after an answer."""
+class _NextStep:
+    """What to do after an answer."""
 
-    #: Sent next, in this order; none if no event is left.
+    #: Sent next, in this order; empty if every event has an outcome.
     parts: tuple[_Part, ...]
-    permit: _Permit
-    #: Seconds.
+    permit: _PermitAction
+    #: Seconds to wait.
     pause: float = 0.0
-    #: Of events that are refused for good.
+    #: Events that were rejected for good.
     dead_letters: tuple[DeadLetter, ...] = ()
 
 
@@ -125,14 +122,14 @@ class BulkSender:
         self._metrics = metrics
         self._log = log
         self._rejections = RejectionDetector()
-        #: Of errors, as labels.
+        #: Error types that have their own label.
         self._types: set[str] = set()
-        #: Requests that are at a host now.
+        #: Requests in flight.
         self._requests = 0
 
     @property
     def condition(self) -> Condition:
-        """How it is now."""
+        """Its current condition."""
         return Condition(
             trouble=self._rejections.systemic or self._hosts.trouble,
             requests=self._requests,
@@ -142,7 +139,7 @@ class BulkSender:
         )
 
     async def admit(self) -> Permit:
-        """Waits until one more request may be under way."""
+        """Waits until another request may be in flight."""
         return await self._limiter.acquire()
 
     def apart(self) -> "BulkSender":
@@ -162,7 +159,7 @@ class BulkSender:
         )
 
     async def run(self) -> None:
-        """Asks a host whether it is there, until one is or a request got through."""
+        """Probes the hosts until one answers, or a request succeeded."""
         failures = 0
         while self._hosts.trouble is not None:
             host = self._hosts.pick()
@@ -171,7 +168,7 @@ class BulkSender:
             except TransportError as error:
                 self._failed(host, str(error))
             else:
-                # An API key that may do nothing but write is answered 403 here: it is known.
+                # An API key with write privileges only gets a 403 here: the key is valid.
                 if 200 <= answer.status < 300 or answer.status in (403, 404, 405):
                     self._succeeded(host)
                     return
@@ -184,7 +181,7 @@ class BulkSender:
     async def deliver(self, body: Body, permit: Permit, outcomes: OutcomeSink) -> None:
         """Returns when every event of the body has its outcome."""
         parts = deque([_Part(body)])
-        # What is cut out of it takes its place: nobody holds on to the whole.
+        # Parts replace the body: no reference keeps the whole in memory.
         del body
         held: Permit | None = permit
         try:
@@ -193,33 +190,33 @@ class BulkSender:
                 part = parts.popleft()
                 events = part.body.events
                 held.restart()
-                host, verdict, asked = await self._ask(part.body)
-                step = self._decide(part, host, verdict, asked, outcomes)
+                host, verdict, retry_after = await self._send(part.body)
+                step = self._decide(part, host, verdict, retry_after, outcomes)
                 del part
-                if step.permit is _Permit.BACK:
+                if step.permit is _PermitAction.RELEASE:
                     held.release(feedback_of(verdict), events)
                     held = None
                 parts.extendleft(reversed(step.parts))
                 if step.dead_letters:
-                    await self._refuse(step.dead_letters, outcomes)
+                    await self._write_dead_letters(step.dead_letters, outcomes)
                 if step.pause:
                     await self._clock.sleep(step.pause)
-                if held and step.permit is _Permit.PASSED_ON:
+                if held and step.permit is _PermitAction.RELEASE_LATER:
                     held.release(without_time(verdict), 0)
                     held = None
         finally:
             if held:
                 held.release(Feedback.FAILED, 0)
 
-    async def _ask(self, body: Body) -> tuple[Host, Verdict, float]:
-        """One request: whom it went to, what the answer means, and how long it asks to wait."""
+    async def _send(self, body: Body) -> tuple[Host, Verdict, float]:
+        """Sends one request; returns the host, the verdict, and the Retry-After in seconds."""
         host = self._hosts.pick()
         try:
             answer = await self._post(host, body)
         except TransportError as error:
-            return host, Again(error.reason, str(error)), 0.0
-        verdict = judge(answer.status, answer.body, body.events)
-        return host, verdict, min(answer.retry_after, _LONGEST_PAUSE)
+            return host, RequestFailed(error.reason, str(error)), 0.0
+        verdict = verdict_of(answer.status, answer.body, body.events)
+        return host, verdict, min(answer.retry_after, _MAX_RETRY_AFTER)
 
     async def _post(self, host: Host, body: Body) -> Answer:
         self._requests += 1
@@ -250,145 +247,154 @@ class BulkSender:
                 )
 
     def _decide(
-        self, part: _Part, host: Host, verdict: Verdict, asked: float, outcomes: OutcomeSink
-    ) -> _Next:
-        """Counts what has ended, and says how the rest goes on."""
+        self, part: _Part, host: Host, verdict: Verdict, retry_after: float, outcomes: OutcomeSink
+    ) -> _NextStep:
+        """Counts finished events; returns the next step for the others."""
         match verdict:
-            case Taken():
-                return self._carry_out(part, host, verdict, outcomes)
+            case ItemResults():
+                return self._apply_results(part, host, verdict, outcomes)
             case TooLarge(status):
                 self._succeeded(host)
-                self._count_again(str(status))
+                self._count_retries(str(status))
                 size = len(part.body.payload)
                 return self._split(
                     part,
                     status,
                     f"HTTP {status}: the request is too large with this event alone ({size} bytes)",
                 )
-            case Again():
-                return self._try_again(part, host, verdict, asked)
+            case RequestFailed():
+                return self._retry(part, host, verdict, retry_after)
 
-    def _carry_out(self, part: _Part, host: Host, taken: Taken, outcomes: OutcomeSink) -> _Next:
-        done = taken.delivered + taken.already_delivered
-        outcomes.end("delivered", taken.delivered)
-        outcomes.end("already_delivered", taken.already_delivered)
-        for reason, count in taken.reasons.items():
-            self._count_again(reason, count)
-        if taken.reasons.keys() & {"item_401", "item_403"}:
+    def _apply_results(
+        self, part: _Part, host: Host, results: ItemResults, outcomes: OutcomeSink
+    ) -> _NextStep:
+        delivered = results.delivered + results.already_delivered
+        outcomes.end("delivered", results.delivered)
+        outcomes.end("already_delivered", results.already_delivered)
+        for reason, count in results.retry_counts.items():
+            self._count_retries(reason, count)
+        if results.retry_counts.keys() & {"item_401", "item_403"}:
             self._transport.credentials_refused()
 
-        if done and not taken.refused:
-            self._rejections.took()
-        waits, given_up = self._rule(part, done, taken)
-        dead_letters = self._dead_letters(part.body, given_up)
-        dead_lettered = {refusal.index for refusal in given_up}
-        left = sorted({*taken.again, *(refusal.index for refusal in waits)} - dead_lettered)
+        if delivered and not results.rejected:
+            self._rejections.request_accepted()
+        waiting, final = self._classify(part, delivered, results)
+        dead_letters = self._dead_letters(part.body, final)
+        dead_lettered = {rejection.index for rejection in final}
+        left = sorted({*results.retry, *(rejection.index for rejection in waiting)} - dead_lettered)
 
-        nothing = len(taken.again) == part.body.events
-        overload = feedback_of(taken) is Feedback.REJECTED
-        if not nothing or dead_letters:
+        none_accepted = len(results.retry) == part.body.events
+        overload = feedback_of(results) is Feedback.REJECTED
+        if not none_accepted or dead_letters:
             self._succeeded(host)
-        elif not part.is_rest:
-            # The host answers, and takes nothing: its queue is full, or rights, a write block.
-            (self._busy if overload else self._failed)(host, taken.why_again)
+        elif not part.is_remainder:
+            # The host answers and accepts nothing: a full queue, privileges, a write block.
+            (self._busy if overload else self._failed)(host, results.retry_reason)
         if not left:
             self._budget.release(len(part.body.payload))
-            return _Next((), _Permit.BACK, dead_letters=dead_letters)
+            return _NextStep((), _PermitAction.RELEASE, dead_letters=dead_letters)
         self._log.emit(
             EVENTS_RETRIED,
             key="again",
             url=host.url,
             events=len(left),
-            reason=taken.why_again or (waits[0].reason if waits else ""),
+            reason=results.retry_reason or (waiting[0].reason if waiting else ""),
         )
-        part.failures = 1 if done or dead_letters else part.failures + 1
+        part.failures = 1 if delivered or dead_letters else part.failures + 1
         if len(left) < part.body.events:
-            part.body = self._cut(part.body, left)
-        part.is_rest = part.is_rest or done > 0
-        if waits and self._rejections.systemic:
-            pause = self._pause(max(part.failures, self._rejections.requests_refused))
-            return _Next((part,), _Permit.PASSED_ON, pause, dead_letters)
-        permit = _Permit.BACK
-        if nothing and not overload and not part.is_rest:
-            # A 500 may be these events' own fault, which others have to show.
-            permit = _Permit.PASSED_ON if taken.failed else _Permit.KEPT
-        return _Next((part,), permit, self._pause(part.failures), dead_letters)
+            part.body = self._remainder(part.body, left)
+        part.is_remainder = part.is_remainder or delivered > 0
+        if waiting and self._rejections.systemic:
+            pause = self._pause(max(part.failures, self._rejections.requests_rejected))
+            return _NextStep((part,), _PermitAction.RELEASE_LATER, pause, dead_letters)
+        permit = _PermitAction.RELEASE
+        if none_accepted and not overload and not part.is_remainder:
+            # These events may cause the 500: other requests show whether they do.
+            permit = _PermitAction.RELEASE_LATER if results.server_errors else _PermitAction.KEEP
+        return _NextStep((part,), permit, self._pause(part.failures), dead_letters)
 
-    def _rule(
-        self, part: _Part, done: int, taken: Taken
-    ) -> tuple[Sequence[Refusal], Sequence[Refusal]]:
-        """Which of the refused wait, as that may be systemic; and which are given up for good."""
-        waits: Sequence[Refusal] = ()
-        given_up: list[Refusal] = []
-        if taken.refused:
-            if self._rejections.rule(part.suspect, done, taken.refused) is RejectionVerdict.WAIT:
-                waits = taken.refused
+    def _classify(
+        self, part: _Part, delivered: int, results: ItemResults
+    ) -> tuple[Sequence[Rejection], Sequence[Rejection]]:
+        """The rejected events that wait, as the rejection may be systemic; and the dead letters."""
+        waiting: Sequence[Rejection] = ()
+        final: list[Rejection] = []
+        if results.rejected:
+            verdict = self._rejections.evaluate(part.rejected, delivered, results.rejected)
+            if verdict is RejectionVerdict.WAIT:
+                waiting = results.rejected
             else:
-                given_up += taken.refused
-        for refusal in waits:
-            self._count_again(f"item_{refusal.status}")
-        if taken.failed and self._rejections.blames(part.failing):
-            given_up += taken.failed
-        return waits, given_up
+                final += results.rejected
+        for rejection in waiting:
+            self._count_retries(f"item_{rejection.status}")
+        if results.server_errors and self._rejections.is_at_fault(part.server_errors):
+            final += results.server_errors
+        return waiting, final
 
-    def _try_again(self, part: _Part, host: Host, again: Again, asked: float) -> _Next:
-        self._count_again(again.reason)
-        if again.unauthorised:
+    def _retry(
+        self, part: _Part, host: Host, failure: RequestFailed, retry_after: float
+    ) -> _NextStep:
+        self._count_retries(failure.reason)
+        if failure.unauthorised:
             self._transport.credentials_refused()
-        overload = feedback_of(again) is Feedback.REJECTED
-        if overload and again.reason == "429":
-            self._busy(host, again.why, asked)
+        overload = feedback_of(failure) is Feedback.REJECTED
+        if overload and failure.reason == "429":
+            self._busy(host, failure.message, retry_after)
         else:
-            self._failed(host, again.why, asked)
+            self._failed(host, failure.message, retry_after)
         part.failures += 1
-        pause = max(self._pause(part.failures), asked)
-        status = int(again.reason) if again.reason.isdigit() else 0
-        if again.reason == "429":
-            return _Next((part,), _Permit.BACK, pause)
-        if status not in _BLAMEABLE:
-            # Nothing new is read while a host is away; a slow one is asked for less.
-            return _Next((part,), _Permit.PASSED_ON if overload else _Permit.KEPT, pause)
-        if status != part.blamed_status:
-            part.blamed, part.blamed_status = SuspectBody(), status
-        if self._rejections.blames(part.blamed):
-            # The host is well: others get through.
+        pause = max(self._pause(part.failures), retry_after)
+        status = int(failure.reason) if failure.reason.isdigit() else 0
+        if failure.reason == "429":
+            return _NextStep((part,), _PermitAction.RELEASE, pause)
+        if status not in _CAUSED_BY_EVENTS:
+            # While a host is unreachable nothing new is read; a slow one gets fewer requests.
+            return _NextStep(
+                (part,), _PermitAction.RELEASE_LATER if overload else _PermitAction.KEEP, pause
+            )
+        if status != part.request_status:
+            part.request, part.request_status = SuspectBody(), status
+        if self._rejections.is_at_fault(part.request):
+            # The host works: other requests succeed.
             self._succeeded(host)
-            return self._split(part, status, again.why)
-        return _Next((part,), _Permit.PASSED_ON, pause)
+            return self._split(part, status, failure.message)
+        return _NextStep((part,), _PermitAction.RELEASE_LATER, pause)
 
-    def _split(self, part: _Part, status: int, why: str) -> _Next:
-        """Half of it at a time: a host cannot or will not take it. A single event is refused."""
+    def _split(self, part: _Part, status: int, message: str) -> _NextStep:
+        """Splits a part that a host does not accept; a single event becomes a dead letter."""
         body = part.body
         if body.events == 1:
-            refusal = Refusal(0, status, why, f"http_{status}")
-            dead_letters = self._dead_letters(body, [refusal])
+            rejection = Rejection(0, status, message, f"http_{status}")
+            dead_letters = self._dead_letters(body, [rejection])
             self._budget.release(len(body.payload))
-            return _Next((), _Permit.BACK, dead_letters=dead_letters)
+            return _NextStep((), _PermitAction.RELEASE, dead_letters=dead_letters)
         half = body.events // 2
         halves = body.only(list(range(half))), body.only(list(range(half, body.events)))
         self._budget.hold(sum(len(each.payload) for each in halves))
         self._budget.release(len(body.payload))
-        return _Next(tuple(_Part(each) for each in halves), _Permit.KEPT)
+        return _NextStep(tuple(_Part(each) for each in halves), _PermitAction.KEEP)
 
-    def _cut(self, body: Body, left: list[int]) -> Body:
-        """What is left of a body; the budget gets the rest."""
+    def _remainder(self, body: Body, left: list[int]) -> Body:
+        """A body of the events at `left`; the budget gets the other bytes back."""
         rest = body.only(left)
         self._budget.hold(len(rest.payload))
         self._budget.release(len(body.payload))
         return rest
 
-    def _dead_letters(self, body: Body, refusals: Sequence[Refusal]) -> tuple[DeadLetter, ...]:
-        if not refusals:
+    def _dead_letters(self, body: Body, rejections: Sequence[Rejection]) -> tuple[DeadLetter, ...]:
+        if not rejections:
             return ()
-        for refusal in refusals:
-            if len(self._types) < _MOST_TYPES:
-                self._types.add(refusal.type)
-            kind = refusal.type if refusal.type in self._types else OTHER_TYPE
+        for rejection in rejections:
+            if len(self._types) < _MAX_ERROR_TYPES:
+                self._types.add(rejection.type)
+            kind = rejection.type if rejection.type in self._types else OTHER_TYPE
             self._metrics.count("shipper_refused_events_total", 1, kind)
-        found = [(refusal.index, refusal.status, refusal.reason) for refusal in refusals]
+        found = [(rejection.index, rejection.status, rejection.reason) for rejection in rejections]
         return tuple(dead_letters_of_items(body, found, self._clock.now()))
 
-    async def _refuse(self, dead_letters: Sequence[DeadLetter], outcomes: OutcomeSink) -> None:
+    async def _write_dead_letters(
+        self, dead_letters: Sequence[DeadLetter], outcomes: OutcomeSink
+    ) -> None:
         held = sum(len(dead_letter.line) for dead_letter in dead_letters)
         self._budget.hold(held)
         await outcomes.refuse(dead_letters)
@@ -397,7 +403,7 @@ class BulkSender:
     def _pause(self, failures: int) -> float:
         return self._backoff.delay(failures, self._rng)
 
-    def _count_again(self, reason: str, count: int = 1) -> None:
+    def _count_retries(self, reason: str, count: int = 1) -> None:
         self._metrics.count("shipper_retries_total", count, reason)
 
     def _succeeded(self, host: Host) -> None:

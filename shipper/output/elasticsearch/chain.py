@@ -1,7 +1,7 @@
-"""The certificates that a server sends, looked at before anything is said to it.
+"""Reads the certificates that a server sends, before anything is sent to it.
 
-What is found may be trusted (`ca_trusted_fingerprint`), or says that TLS is spoken at all. The
-handshake with which it is found out is given up in its middle, so that no request can follow it.
+Used to trust a CA by its fingerprint (`ca_trusted_fingerprint`), and to detect TLS on a port. The
+handshake is aborted once the certificates are received, so that no request can follow it.
 """
 
 import hashlib
@@ -13,29 +13,29 @@ import aiohttp
 from yarl import URL
 
 
-class ChainSeenError(ssl.SSLError):
-    """Ends a handshake, as what it was made for is known."""
+class ChainReceivedError(ssl.SSLError):
+    """Aborts a handshake: the certificates were received."""
 
     def __init__(self, chain: list[bytes]) -> None:
         super().__init__(1, "the handshake was made for the certificates alone")
-        #: DER, the server's own first.
+        #: DER; the server certificate first.
         self.chain = chain
 
 
-class _Looking(ssl.SSLObject):
-    """A connection that is never made."""
+class _ChainProbe(ssl.SSLObject):
+    """Aborts its handshake once there are certificates."""
 
     def do_handshake(self) -> None:
         try:
             super().do_handshake()
         finally:
-            # Also where the server gives up on us, as we show it no certificate of ours.
+            # Also if the server rejects the handshake because we send no certificate.
             if chain := unverified_chain(self):
-                raise ChainSeenError(chain)
+                raise ChainReceivedError(chain)
 
 
 def unverified_chain(connection: ssl.SSLObject) -> list[bytes]:
-    """What the peer has sent so far, in DER. Python has a public name for it from 3.13 on."""
+    """The certificates that the peer has sent so far, in DER. Public API from Python 3.13 on."""
     if sys.version_info >= (3, 13):
         return connection.get_unverified_chain()
     from _ssl import ENCODING_DER
@@ -47,26 +47,26 @@ def unverified_chain(connection: ssl.SSLObject) -> list[bytes]:
     ]
 
 
-async def look_at_chain(session: aiohttp.ClientSession, url: URL, **how: Any) -> list[bytes]:
-    """The chain of a host. Nothing is verified, and nothing is sent after the handshake.
+async def fetch_chain(session: aiohttp.ClientSession, url: URL, **route: Any) -> list[bytes]:
+    """The certificate chain of a host. Nothing is verified, and no request is sent.
 
-    `how` is what leads to the host: `proxy` and the like. Raises what aiohttp raises.
+    `route`: arguments of aiohttp such as `proxy`. Raises what aiohttp raises.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.sslobject_class = _Looking
+    context.sslobject_class = _ChainProbe
     try:
-        async with session.head(url, ssl=context, allow_redirects=False, **how):
-            raise RuntimeError("a handshake that was to be given up was not")
+        async with session.head(url, ssl=context, allow_redirects=False, **route):
+            raise RuntimeError("the handshake was not aborted")
     except aiohttp.ClientConnectorSSLError as error:
-        if isinstance(error.os_error, ChainSeenError):
+        if isinstance(error.os_error, ChainReceivedError):
             return error.os_error.chain
         raise
 
 
 def find(chain: list[bytes], fingerprint: str) -> bytes | None:
-    """The certificate with that SHA-256 (hexadecimal, colons or not); None if it is not there."""
+    """The certificate with this SHA-256 (hexadecimal, with or without colons), or None."""
     wanted = fingerprint.replace(":", "").lower()
     for certificate in chain:
         if hashlib.sha256(certificate).hexdigest() == wanted:
@@ -75,7 +75,7 @@ def find(chain: list[bytes], fingerprint: str) -> bytes | None:
 
 
 def is_ca(certificate: bytes) -> bool:
-    """Whether it may sign others. Raises ssl.SSLError if it is no certificate."""
+    """Whether a certificate may sign others. Raises ssl.SSLError if it is not a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=certificate)
     return context.cert_store_stats()["x509_ca"] == 1

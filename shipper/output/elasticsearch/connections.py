@@ -1,13 +1,13 @@
-"""Connections to the hosts, in generations: those of one generation have the same TLS settings and
-are kept alive for minutes at the most.
+"""Connections to the hosts, in generations: the connections of a generation have the same TLS
+settings, and a limited lifetime.
 
     current -> retired -> closed
        |          |
-       |          +- its last request has ended
-       +- TLS files changed, or it is old: the next request begins another one
+       |          +- its last request has finished
+       +- TLS files changed, or it is too old: the next request starts a new one
 
-So a renewed certificate is used without a restart, no request under way is cut for it, and a name
-is resolved again while connections are in use: new nodes behind it get their share.
+So a renewed certificate is used without a restart and without interrupting requests, and names are
+resolved again regularly: new nodes behind a name get connections.
 """
 
 import asyncio
@@ -27,30 +27,30 @@ from shipper.logs import Log
 from shipper.logs.events import TLS_RELOAD_FAILED, TLS_RELOADED
 from shipper.output.elasticsearch.tls import Tls
 
-#: Seconds that a generation lasts.
+#: Lifetime of a generation, in seconds.
 GENERATION_SECONDS = 300.0
 
-# Less than the idle time after which proxies and load balancers cut (60 s and more).
+# Less than the idle timeout of proxies and load balancers (60 s and more).
 _KEEPALIVE_SECONDS = 30.0
 
 
 class Generation:
-    """Connections that were made with the same settings."""
+    """Connections with the same settings."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, context: ssl.SSLContext | None, born: float
+        self, session: aiohttp.ClientSession, context: ssl.SSLContext | None, created_at: float
     ) -> None:
         self.session = session
         self.context = context
-        self.born = born
+        self.created_at = created_at
         self.requests = 0
-        #: One look at the chain of a host at a time, and which of them were right.
-        self.looking: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self.looked_at: set[str] = set()
+        #: Per host: one check of its chain at a time; hosts whose CA is trusted.
+        self.chain_locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.trusted_hosts: set[str] = set()
 
 
 class Connections:
-    """The current generation, and those before it that have requests under way."""
+    """The current generation, and retired ones with requests in flight."""
 
     def __init__(
         self,
@@ -62,24 +62,24 @@ class Connections:
         resolver: AbstractResolver | None,
         log: Log | None,
     ) -> None:
-        """`limit` is how many there may be at once; without `tls` no host speaks it."""
+        """`limit`: concurrent connections of a generation; `tls`: None if no host uses TLS."""
         self._tls = tls
         self._limit = limit
         self._timeout = timeout
         self._clock = clock
         self._given_resolver = resolver
         self._log = log
-        self._resolver: _InTurn | None = None
+        self._resolver: _RoundRobinResolver | None = None
         self._current: Generation | None = None
         self._alive: set[Generation] = set()
 
     def open(self) -> None:
-        """Makes the first generation; no connection yet."""
-        self._resolver = _InTurn(self._given_resolver or aiohttp.ThreadedResolver())
+        """Creates the first generation, without connections."""
+        self._resolver = _RoundRobinResolver(self._given_resolver or aiohttp.ThreadedResolver())
         self._begin()
 
     async def close(self) -> None:
-        """Cuts all of them."""
+        """Closes all connections."""
         self._current = None
         for generation in list(self._alive):
             await self._end(generation)
@@ -88,7 +88,7 @@ class Connections:
 
     @contextlib.asynccontextmanager
     async def use(self) -> AsyncIterator[Generation]:
-        """The generation for a request, which is not closed while that is under way."""
+        """The generation for a request; it stays open until the request has finished."""
         generation = self._renew()
         generation.requests += 1
         try:
@@ -99,11 +99,11 @@ class Connections:
             await self._end_idle()
 
     def _renew(self) -> Generation:
-        """The current generation, or another one if it is time for that."""
+        """The current generation, or a new one if that is due."""
         current = self._current
         if current is None:
             raise RuntimeError("the transport is used outside of its context")
-        if self._tls_changed() or self._clock.monotonic() - current.born > GENERATION_SECONDS:
+        if self._tls_changed() or self._clock.monotonic() - current.created_at > GENERATION_SECONDS:
             return self._begin()
         return current
 
@@ -126,7 +126,7 @@ class Connections:
             limit=self._limit,
             ssl=context or True,
             keepalive_timeout=_KEEPALIVE_SECONDS,
-            # Connections are few and kept; each new one asks, so that no stale answer is used.
+            # New connections are rare; each resolves the name, so that no stale address is used.
             use_dns_cache=False,
             resolver=self._resolver,
         )
@@ -147,8 +147,8 @@ class Connections:
         await generation.session.close()
 
 
-class _InTurn(AbstractResolver):
-    """Has each connection begin with another one of a name's addresses."""
+class _RoundRobinResolver(AbstractResolver):
+    """Rotates the addresses of a name, so that connections use all of them in turn."""
 
     def __init__(self, resolver: AbstractResolver) -> None:
         self._resolver = resolver

@@ -1,7 +1,7 @@
-"""Who we are to Elasticsearch: the Authorization header, made of secrets that may change.
+"""The Authorization header, from secrets that may change.
 
-A secret in a file is read again when the file changes (Kubernetes rotates mounted secrets) and
-when a request was refused as unauthorised.
+A secret in a file is read again when the file changes (Kubernetes rotates mounted secrets), and
+when a request was rejected as unauthorised.
 """
 
 import base64
@@ -12,7 +12,7 @@ from shipper.output.elasticsearch.secrets import StoredSecret
 
 
 class Credentials:
-    """The credentials of an output: of one kind, which the configuration sees to."""
+    """The credentials of an output: of one kind; the configuration makes sure of that."""
 
     def __init__(self, config: OutputConfig) -> None:
         self._username = config.username
@@ -28,7 +28,7 @@ class Credentials:
         """The value of the Authorization header; empty if there are no credentials.
 
         Raises:
-            OutputError: the secret's file cannot be read, or what is in it is no such secret.
+            OutputError: the file of the secret cannot be read, or has no valid secret.
         """
         if self._api_key:
             api_key = self._api_key.token("API key")
@@ -43,7 +43,7 @@ class Credentials:
         return ""
 
     def forget(self) -> None:
-        """Has the next `header` read the secret again."""
+        """Makes the next `header` read the secret again."""
         for secret in (self._password, self._api_key, self._token):
             secret.forget()
 

@@ -1,4 +1,4 @@
-"""What goes to a host and what comes back: the seam between a request's life and HTTP."""
+"""Requests and answers of a host: the interface between bulk requests and HTTP."""
 
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -9,19 +9,19 @@ from shipper.pipeline.batch import Body
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a host answered."""
+    """The answer of a host."""
 
     status: int
     body: bytes
-    #: What it asks to wait, in seconds.
+    #: Seconds that it asks to wait.
     retry_after: float = 0.0
-    #: What it calls itself in `X-Elastic-Product`; OpenSearch and others say nothing.
+    #: The header `X-Elastic-Product`; OpenSearch and others do not send it.
     product: str = ""
 
 
 class TransportError(Exception):
-    """There was no answer; `reason` is a metric's label, the message says more, and what to do
-    about it where that is known."""
+    """There was no answer. `reason` is a metric label; the message has the details, and what to do
+    where that is known."""
 
     def __init__(self, reason: str, message: str, what_to_do: str = "") -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class TransportError(Exception):
         self.what_to_do = what_to_do
 
     def in_words_of(self, names: OptionNames) -> Self:
-        """The same, with the options that it names called as in that dialect."""
+        """The same error, with the option names of a dialect."""
         self.what_to_do = names.fill(self.what_to_do)
         return self
 
@@ -39,13 +39,13 @@ class TransportError(Exception):
 
 
 class Transport(Protocol):
-    """What carries a request to a host."""
+    """Sends requests to hosts."""
 
     async def post(self, host: str, body: Body) -> Answer:
-        """Raises TransportError if there is no whole answer."""
+        """Sends a bulk request. Raises TransportError if there is no complete answer."""
 
     async def probe(self, host: str) -> Answer:
-        """Asks for nothing, to see whether the host can be reached with our credentials."""
+        """Checks that the host can be reached with our credentials. Raises TransportError."""
 
     def credentials_refused(self) -> None:
-        """The next request is to read the credentials again from their files."""
+        """Makes the next request read the credentials from their files again."""

@@ -1,18 +1,18 @@
-"""Why there was no answer, in words that say what to do: a pure function of what was raised.
+"""Explains why there was no answer, and what to do about it: pure functions of the exception.
 
-| label | what happened |
+| label | cause |
 |---|---|
-| `dns` | the host's name is not known |
-| `connect` | nobody listens there, or the way is blocked |
+| `dns` | the host name cannot be resolved |
+| `connect` | connection refused, or no route |
 | `timeout` | no answer in time |
-| `disconnected`, `cut_answer` | the connection ended before the answer, or in its middle |
-| `invalid_answer` | no HTTP, or more of it than there can be |
-| `tls_issuer`, `tls_hostname`, `tls_expired` | what is wrong with the server's certificate |
+| `disconnected`, `cut_answer` | the connection was closed before the answer, or during it |
+| `invalid_answer` | not HTTP, or too long |
+| `tls_issuer`, `tls_hostname`, `tls_expired` | the server certificate is not valid |
 | `tls_fingerprint` | no CA of the chain has the fingerprint |
-| `tls_client_certificate` | the server wants a certificate of ours, or another one |
-| `tls_version`, `tls_not_spoken`, `tls_needed` | the two sides speak different things |
+| `tls_client_certificate` | the server requires a client certificate, or another one |
+| `tls_version`, `tls_not_spoken`, `tls_needed` | TLS version, or TLS on one side only |
 | `tls` | the handshake failed in another way |
-| `proxy`, `proxy_auth`, `proxy_refused` | the proxy is away, does not know us, has no way on |
+| `proxy`, `proxy_auth`, `proxy_refused` | proxy unreachable, authentication, connection rejected |
 | `credentials` | a secret's file cannot be read |
 """
 
@@ -51,10 +51,10 @@ _PROXY_CREDENTIALS = (
 def explain(
     error: Exception, *, proxy: URL | None = None, shows_certificate: bool = False
 ) -> TransportError:
-    """What aiohttp raised, with a metric's label and words. Here and below, what to do about it may
-    have `option("…")` in it (`shipper.option_names`).
+    """The TransportError for an exception of aiohttp. Here and below, its `what_to_do` may contain
+    option names (`shipper.option_names`).
 
-    `proxy` is the one on the way, if any; `shows_certificate`: we have one for the server.
+    `proxy`: the URL of the proxy, if any; `shows_certificate`: we have a client certificate.
     """
     if found := _ssl_error(error):
         return _explain_tls(found, _subject(error, proxy), shows_certificate=shows_certificate)
@@ -64,7 +64,7 @@ def explain(
         case aiohttp.ClientProxyConnectionError():
             return TransportError(
                 "proxy",
-                f"no connection to the proxy: {_words(error.os_error)}",
+                f"no connection to the proxy: {reason_of(error.os_error)}",
                 f"check {option('output.proxy.url')}, and that the proxy runs",
             )
         case aiohttp.ClientConnectorDNSError():
@@ -80,7 +80,7 @@ def explain(
         case aiohttp.ClientConnectorError() if isinstance(error.os_error, ConnectionResetError):
             return TransportError("tls", "the connection was closed during the TLS handshake")
         case aiohttp.ClientConnectorError():
-            return TransportError("connect", f"no connection: {_words(error.os_error)}")
+            return TransportError("connect", f"no connection: {reason_of(error.os_error)}")
         case TimeoutError():
             return TransportError("timeout", "no answer within the timeout")
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
@@ -90,12 +90,12 @@ def explain(
                 "cut_answer", "the connection was closed in the middle of the answer"
             )
         case _:
-            words = f"the answer is not valid HTTP: {error}"
-            return TransportError("invalid_answer", words)
+            message = f"the answer is not valid HTTP: {error}"
+            return TransportError("invalid_answer", message)
 
 
 def proxy_refuses(status: int, message: str = "") -> TransportError:
-    """The proxy answers in place of the host."""
+    """An answer of the proxy instead of the host."""
     if status == 407:
         return TransportError(
             "proxy_auth", "the proxy requires authentication: HTTP 407", _PROXY_CREDENTIALS
@@ -108,7 +108,7 @@ def proxy_refuses(status: int, message: str = "") -> TransportError:
 
 
 def needs_tls() -> TransportError:
-    """An `http` host that speaks TLS alone."""
+    """An `http` URL of a host that requires TLS."""
     return TransportError(
         "tls_needed",
         "the connection was closed before the answer: the host speaks TLS",
@@ -117,7 +117,7 @@ def needs_tls() -> TransportError:
 
 
 def wrong_fingerprint(*, is_there: bool) -> TransportError:
-    """The chain has no CA with the fingerprint of the configuration."""
+    """No CA of the chain has the configured fingerprint."""
     return TransportError(
         "tls_fingerprint",
         "the TLS connection was not made: the certificate with the fingerprint is not a CA's"
@@ -182,45 +182,45 @@ def _explain_tls(error: ssl.SSLError, failed: str, *, shows_certificate: bool) -
 
 
 def _explain_certificate(error: ssl.SSLCertVerificationError, failed: str) -> TransportError:
-    words = error.verify_message.rstrip(".")
+    reason = error.verify_message.rstrip(".")
     if error.verify_code in _NAMES:
         return TransportError(
             "tls_hostname",
-            f"{failed}: the server certificate is for another name: {words}",
+            f"{failed}: the server certificate is for another name: {reason}",
             f"use a name of the certificate in {option('output.hosts')}, or set "
             f"{option('output.tls.server_name')} to one",
         )
     if error.verify_code == _EXPIRED:
         return TransportError(
             "tls_expired",
-            f"{failed}: a certificate of the server has expired: {words}",
+            f"{failed}: a certificate of the server has expired: {reason}",
             "renew it on the server, and check the clock of this machine",
         )
     if error.verify_code == _NOT_YET_VALID:
         return TransportError(
             "tls_expired",
-            f"{failed}: a certificate of the server is not valid yet: {words}",
+            f"{failed}: a certificate of the server is not valid yet: {reason}",
             "check the clock of this machine",
         )
     if error.verify_code in _ISSUER:
         return TransportError(
             "tls_issuer",
-            f"{failed}: the server certificate is from a CA that is not trusted: {words}",
+            f"{failed}: the server certificate is from a CA that is not trusted: {reason}",
             f"set {option('output.tls.ca')} to the CA of the cluster",
         )
     return TransportError(
         "tls",
-        f"{failed}: the server certificate is not valid: {words}",
+        f"{failed}: the server certificate is not valid: {reason}",
         "check the certificates that the server sends",
     )
 
 
 def _ssl_error(error: BaseException) -> ssl.SSLError | None:
-    """What OpenSSL said, wherever aiohttp put it: an alert after the handshake is the cause of a
-    connection that was cut."""
+    """The error of OpenSSL in an exception of aiohttp: an alert after the handshake is the cause of
+    a closed connection."""
     seen: BaseException | None = error
     while seen is not None:
-        # Errors of aiohttp are errors of ssl too, and say less than those they hold.
+        # Some errors of aiohttp are ssl errors too, with less detail than the ones they contain.
         for name in ("certificate_error", "os_error"):
             if isinstance(held := getattr(seen, name, None), ssl.SSLError):
                 return held
@@ -233,7 +233,3 @@ def _ssl_error(error: BaseException) -> ssl.SSLError | None:
 def _alert(reason: str) -> str:
     """`TLSV13_ALERT_CERTIFICATE_REQUIRED` as `certificate required`."""
     return reason.rpartition("ALERT_")[2].replace("_", " ").lower()
-
-
-def _words(error: OSError) -> str:
-    return reason_of(error)

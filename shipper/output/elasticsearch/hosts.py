@@ -1,9 +1,9 @@
-"""Where to send: a list of hosts, of which one that fails rests for a while.
+"""Chooses the host of each request. A host that fails is paused.
 
-    well -> fails -> rests -> on trial: one request at a time -> well again, or rests for longer
+    healthy -> failed -> paused -> probing: one request at a time -> healthy, or paused for longer
 
-Among those that are well, the next request goes to one with the fewest under way; one that is much
-slower than the quickest gets only so many that it is noticed when it is quick again.
+The next request goes to the healthy host with the fewest requests in flight. A host that is much
+slower than the fastest gets a request now and then, to notice when it is fast again.
 """
 
 import random
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from shipper.clock import Clock
 from shipper.output.backoff import Backoff
 
-#: A host whose round trip takes so many times that of the quickest is spared.
+#: A host with this multiple of the fastest round trip counts as slow.
 _SLOW = 2.0
 
-#: What is known of a round trip counts half after so many seconds without another one.
+#: Seconds after which an old round trip counts half.
 _HALF_LIFE = 10.0
 
 #: The weight of the newest round trip in the average.
@@ -28,26 +28,26 @@ class Host:
     """One URL to send to."""
 
     url: str
-    #: What is wrong, in words; None while it is well.
+    #: What is wrong, for messages; None while it is healthy.
     trouble: str | None = "no host has answered yet"
     failures: int = 0
     #: Monotonic seconds.
     paused_until: float = 0.0
     in_flight: int = 0
-    #: The average of its last requests in seconds, and when it last changed; None before the first.
+    #: Average of its last requests in seconds, and when it was updated; None before the first.
     round_trip: float | None = None
     measured_at: float = 0.0
 
     def expected(self, now: float) -> float | None:
-        """Seconds that a request may take; None where nobody knows."""
+        """Seconds that a request probably takes; None if unknown."""
         if self.round_trip is None:
             return None
-        # Old news fades: a host that was slow is tried again.
+        # Old values fade, so that a slow host is tried again.
         return float(self.round_trip * 0.5 ** ((now - self.measured_at) / _HALF_LIFE))
 
 
 class Hosts:
-    """Chooses a host for each request; if none is well, the one that has rested longest."""
+    """The hosts of an output."""
 
     def __init__(
         self, urls: Sequence[str], backoff: Backoff, clock: Clock, rng: random.Random
@@ -57,7 +57,7 @@ class Hosts:
         self._clock = clock
         self._rng = rng
         self._turn = 0
-        #: What was last said to be wrong with any of them.
+        #: The last problem of any host.
         self._last_trouble = self._hosts[0].trouble
 
     def anew(self) -> "Hosts":
@@ -66,9 +66,12 @@ class Hosts:
         return Hosts(urls, self._backoff, self._clock, self._rng)
 
     def pick(self) -> Host:
-        """The host for the next request. Does not wait: a request has a backoff of its own."""
+        """The host for the next request; if all are paused, the one whose pause ends first.
+
+        Does not wait: requests have their own backoff.
+        """
         now = self._clock.monotonic()
-        # One that has failed is on trial: others do not run into it while one finds out.
+        # A host that has failed is probed with one request: others must not fail there meanwhile.
         able = [
             host
             for host in self._in_turn()
@@ -89,11 +92,11 @@ class Hosts:
         return self._hosts[turn:] + self._hosts[:turn]
 
     def began(self, host: Host) -> None:
-        """A request is on its way there."""
+        """Notes that a request was sent to a host."""
         host.in_flight += 1
 
     def ended(self, host: Host, seconds: float | None) -> None:
-        """It is over, and took so long; None if it had no answer."""
+        """Notes the end of a request and its duration in seconds; None if there was no answer."""
         host.in_flight -= 1
         if seconds is None:
             return
@@ -103,37 +106,37 @@ class Hosts:
         host.measured_at = now
 
     def succeeded(self, host: Host) -> None:
-        """It answered, and took something."""
+        """Notes that a host accepted events: it is healthy."""
         host.trouble = None
         host.failures = 0
         host.paused_until = 0.0
 
     def failed(self, host: Host, why: str) -> None:
-        """It could not be reached, or is not well: the others are asked for a while."""
+        """Notes a failure: the host is paused."""
         self.busy(host, why)
         host.failures += 1
         rest = self._backoff.delay(host.failures, self._rng) + self._backoff.initial
         host.paused_until = self._clock.monotonic() + rest
 
     def busy(self, host: Host, why: str, seconds: float = 0.0) -> None:
-        """It answers, and takes nothing now: it is not asked for so many seconds."""
+        """Notes that a host answers but accepts nothing; pauses it for these seconds."""
         host.trouble = self._last_trouble = why
         host.paused_until = max(host.paused_until, self._clock.monotonic() + seconds)
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong, in words; None if any of them is well."""
+        """What is wrong, for messages; None if any host is healthy."""
         if any(host.trouble is None for host in self._hosts):
             return None
         return self._last_trouble
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """All of them."""
+        """The URLs of all hosts."""
         return tuple(host.url for host in self._hosts)
 
     @property
     def paused(self) -> tuple[str, ...]:
-        """Those that rest now."""
+        """The URLs of paused hosts."""
         now = self._clock.monotonic()
         return tuple(host.url for host in self._hosts if host.paused_until > now)

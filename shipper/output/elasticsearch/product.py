@@ -1,8 +1,8 @@
-"""What answers at a host: Elasticsearch and OpenSearch are known, anything else is worth a word."""
+"""Recognises Elasticsearch and OpenSearch; a host that is neither gets a warning."""
 
 import msgspec
 
-#: Elasticsearch names itself in this header of every answer, from 7.14 on.
+#: Elasticsearch sends its name in this header of every answer, from 7.14 on.
 HEADER = "X-Elastic-Product"
 
 

@@ -1,7 +1,6 @@
-"""Which proxy leads to a host, if any, and who we are to it.
+"""The proxy for a host, if any, and its credentials.
 
-The variables of the environment are looked at only where the configuration says so, and once: a
-process has them from its start to its end.
+Environment variables are read once, and only if the configuration asks for it.
 """
 
 import ipaddress
@@ -19,10 +18,10 @@ from shipper.output.elasticsearch.secrets import StoredSecret
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy as a request needs it."""
+    """The proxy of a request."""
 
     url: URL
-    #: Of the Proxy-Authorization header; empty if there is none.
+    #: Value of the Proxy-Authorization header; empty if there is none.
     authorization: str
 
 
@@ -32,7 +31,7 @@ class Proxies:
     def __init__(self, config: ProxyConfig, environ: Mapping[str, str]) -> None:
         """
         Raises:
-            ConfigError: a variable names something that is no proxy.
+            ConfigError: a variable is not the URL of a proxy.
         """
         self._username = config.username
         self._password = StoredSecret(
@@ -51,11 +50,11 @@ class Proxies:
 
     @property
     def use_tls(self) -> bool:
-        """Whether TLS is spoken to any of them."""
+        """Whether any proxy has an https URL."""
         return any(proxy.url.scheme == "https" for proxy in self._by_scheme.values())
 
     def to(self, host: URL) -> Proxy | None:
-        """The proxy on the way to a host.
+        """The proxy for a host; None if the host is reached directly.
 
         Raises:
             OutputError: the file of the password cannot be read.
@@ -68,13 +67,13 @@ class Proxies:
         return proxy
 
     def forget(self) -> None:
-        """Has the next request read the password again."""
+        """Makes the next request read the password again."""
         self._password.forget()
 
 
 def is_excluded(host: URL, excluded: list[str]) -> bool:
-    """Whether NO_PROXY names a host: itself, a domain that it is in, its address, a network that
-    has it, each with or without a port; `*` is every host."""
+    """Whether NO_PROXY excludes a host: by its name, its domain, its address or its network, each
+    with or without a port; `*` is every host."""
     name = (host.host or "").lower().rstrip(".")
     return any(_covers(entry.lower(), name, host.port) for entry in excluded)
 
@@ -98,7 +97,7 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def _parse(text: str, variable: str) -> Proxy:
-    """From a variable, which may hold credentials: its text is in no error."""
+    """A proxy from a variable. Errors do not contain its text: it may have credentials."""
     named = text.strip() if "://" in text else f"http://{text.strip()}"
     scheme, _, rest = named.partition("://")
     credentials, _, address = rest.rpartition("@")

@@ -1,13 +1,12 @@
-"""Tells a systemic rejection from rejected events: are all events refused because of the cluster,
-or of what it was told about them (a template, a pipeline, a mapping); or are these at fault?
-While a rejection is systemic shipping waits, and nothing is given up for it; a rejected event goes
-to the dead letter file, and nothing waits for it.
+"""Tells systemic rejections from rejected events. A rejection is systemic if the cluster or its
+configuration (a template, a pipeline, a mapping) is at fault: shipping waits, and no event becomes
+a dead letter. A rejected event becomes a dead letter at once.
 
-    most items of the request were taken     -> the refused ones are at fault: DEAD_LETTER
-    nearly all were refused, for one reason  -> suspicious: WAIT, and try them again
-        other requests got through meanwhile -> at fault after all: DEAD_LETTER at the next refusal
-        a few, and refused again and again   -> at fault: DEAD_LETTER
-        many, and nothing gets through       -> systemic: WAIT, and say so, until something does
+    most items were accepted                 -> the events are at fault: DEAD_LETTER
+    nearly all were rejected, for one reason -> unclear: WAIT, and retry them
+        other requests succeeded meanwhile   -> the events are at fault: DEAD_LETTER at the next try
+        a few events, rejected repeatedly    -> the events are at fault: DEAD_LETTER
+        many events, and none is accepted    -> systemic: WAIT, and report it, until one is
 
 Pure bookkeeping: it neither sends nor waits.
 """
@@ -18,24 +17,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from shipper.output.elasticsearch.answers import Refusal
+from shipper.output.elasticsearch.answers import Rejection
 
-#: This part of a request's events refused for one reason is nearly all of them.
+#: Share of a request's events, rejected for one reason, that counts as nearly all.
 _NEARLY_ALL = 0.9
 
-#: So many events refused in a row, and none taken, are systemic; fewer may be at fault themselves.
-_MANY = 10
+#: This number of events rejected in a row, with none accepted, is systemic; fewer events may be at
+#: fault themselves.
+_SYSTEMIC_EVENTS = 10
 
-#: So often are a few events tried that are refused with nothing else to compare them with; and a
-#: whole request that others get past.
+#: Tries before a few events become dead letters when no other request can be compared; and before
+#: a request is split that is rejected as a whole while others succeed.
 ENOUGH_TRIES = 5
 
-#: What differs between the reasons of one cause: ids, values, names of fields, numbers.
+#: Parts of a reason that differ between events: ids, values, field names, numbers.
 _PARTICULARS = re.compile(r"\[[^\]]*\]|'[^']*'|\"[^\"]*\"|\d+")
 
 
 class RejectionVerdict(Enum):
-    """What is done with refused events."""
+    """What to do with rejected events."""
 
     DEAD_LETTER = "dead_letter"
     WAIT = "wait"
@@ -43,72 +43,72 @@ class RejectionVerdict(Enum):
 
 @dataclass(slots=True)
 class SuspectBody:
-    """What is remembered of one body while it is tried again."""
+    """The rejections of one body while it is retried."""
 
-    #: How often it was refused, and how many requests had got through when it first was.
-    refusals: int = 0
-    passed_before: int = 0
+    #: Times it was rejected, and the number of accepted requests before the first time.
+    rejections: int = 0
+    accepted_before: int = 0
 
 
 class RejectionDetector:
-    """Watches the requests of one output."""
+    """Counts the rejections of one output."""
 
     def __init__(self) -> None:
-        #: Requests that got their events through so far.
-        self._passed = 0
-        #: Since the last of those: events refused, requests refused, and why.
+        #: Requests whose events were accepted so far.
+        self._accepted = 0
+        #: Since the last of those: rejected events, rejected requests, and the last reason.
         self._events = 0
         self._requests = 0
-        self._why = ""
+        self._reason = ""
 
     @property
     def systemic(self) -> str | None:
-        """Why nothing gets through, in words; None if something does."""
-        if self._events < _MANY or self._requests < 2:
+        """Why no event is accepted, for messages; None if there is no systemic rejection."""
+        if self._events < _SYSTEMIC_EVENTS or self._requests < 2:
             return None
-        return f"nearly all events are refused for the same reason: {self._why}"
+        return f"nearly all events are refused for the same reason: {self._reason}"
 
     @property
-    def requests_refused(self) -> int:
-        """How many requests in a row were refused."""
+    def requests_rejected(self) -> int:
+        """Requests in a row that were rejected."""
         return self._requests
 
-    def took(self) -> None:
-        """A request got its events through."""
-        self._passed += 1
+    def request_accepted(self) -> None:
+        """Notes that the events of a request were accepted."""
+        self._accepted += 1
         self._events = self._requests = 0
 
-    def rule(
-        self, suspect: SuspectBody, taken: int, refused: Sequence[Refusal]
+    def evaluate(
+        self, suspect: SuspectBody, accepted: int, rejected: Sequence[Rejection]
     ) -> RejectionVerdict:
-        """What to do with the refused events of a request of which `taken` were taken."""
-        if _same_reason(refused) < _NEARLY_ALL * (taken + len(refused)):
-            self.took()
+        """What to do with the rejected events of a request of which `accepted` were accepted."""
+        if _same_reason(rejected) < _NEARLY_ALL * (accepted + len(rejected)):
+            self.request_accepted()
             return RejectionVerdict.DEAD_LETTER
         if self._rejected_before(suspect):
             return RejectionVerdict.DEAD_LETTER
-        if suspect.refusals == 1:
-            self._events += len(refused)
+        if suspect.rejections == 1:
+            self._events += len(rejected)
         self._requests += 1
-        self._why = refused[0].reason
-        if suspect.refusals >= ENOUGH_TRIES and self._events < _MANY:
+        self._reason = rejected[0].reason
+        if suspect.rejections >= ENOUGH_TRIES and self._events < _SYSTEMIC_EVENTS:
             return RejectionVerdict.DEAD_LETTER
         return RejectionVerdict.WAIT
 
-    def blames(self, suspect: SuspectBody) -> bool:
-        """Whether what fails is to blame itself: a request that is refused as a whole, or events
-        that fail. It did so again and again, and others got through meanwhile."""
-        return self._rejected_before(suspect) and suspect.refusals >= ENOUGH_TRIES
+    def is_at_fault(self, suspect: SuspectBody) -> bool:
+        """Whether a request that is rejected as a whole, or events that fail, are at fault: they
+        failed repeatedly, and other requests succeeded meanwhile."""
+        return self._rejected_before(suspect) and suspect.rejections >= ENOUGH_TRIES
 
     def _rejected_before(self, suspect: SuspectBody) -> bool:
-        """Notes one more refusal; whether others got through since the first one."""
-        if not suspect.refusals:
-            suspect.passed_before = self._passed
-        suspect.refusals += 1
-        return suspect.passed_before < self._passed
+        """Notes one more rejection; returns whether others succeeded since the first one."""
+        if not suspect.rejections:
+            suspect.accepted_before = self._accepted
+        suspect.rejections += 1
+        return suspect.accepted_before < self._accepted
 
 
-def _same_reason(refused: Sequence[Refusal]) -> int:
-    """How many were refused for the commonest reason."""
-    reasons = Counter(_PARTICULARS.sub("", refusal.reason) for refusal in refused)
+def _same_reason(rejected: Sequence[Rejection]) -> int:
+    """The number of events with the most frequent reason."""
+    reasons = Counter(_PARTICULARS.sub("", rejection.reason) for rejection in rejected)
     return max(reasons.values())

@@ -1,6 +1,6 @@
-"""Secrets that are given as they are or in a file, and how a change of a file is noticed.
+"""Secrets, from the configuration or from a file that is read again when it changes.
 
-Kubernetes rotates what it mounts: another file is put in the place of the one before.
+Kubernetes rotates a mounted secret by replacing the file.
 """
 
 import os
@@ -14,7 +14,7 @@ from shipper.errors import OutputError, reason_of
 
 @dataclass(frozen=True, slots=True)
 class FileVersion:
-    """What tells one content of a file from the next without reading it."""
+    """Detects changes of a file without reading it."""
 
     inode: int
     modified: int
@@ -22,7 +22,7 @@ class FileVersion:
 
     @classmethod
     def of(cls, path: str) -> Self:
-        """Of what is there now. Raises OSError."""
+        """The current version of a file. Raises OSError."""
         found = os.stat(path)
         return cls(found.st_ino, found.st_mtime_ns, found.st_size)
 
@@ -31,7 +31,7 @@ class StoredSecret:
     """A secret, read from its file when that has changed; false if none is configured."""
 
     def __init__(self, inline: Secret, path: str, option: str) -> None:
-        """`option`: what has the secret if no file does, for errors (`option_names.option`)."""
+        """`option`: where the secret is if not in a file, for errors (`option_names.option`)."""
         self._inline = inline
         self._path = path
         self._version: FileVersion | None = None
@@ -42,17 +42,17 @@ class StoredSecret:
         return bool(self._inline) or bool(self._path)
 
     def reveal(self) -> str:
-        """The secret as it is now.
+        """The current secret.
 
         Raises:
-            OutputError: its file cannot be read, or there is nothing in it.
+            OutputError: its file cannot be read, or is empty.
         """
         if not self._path:
             return self._inline.reveal()
         try:
             version = FileVersion.of(self._path)
             if version != self._version:
-                # An editor's last newline is not part of a secret; other white space may be.
+                # Editors add a newline, which is not part of the secret; other white space may be.
                 self._read = Path(self._path).read_text(encoding="utf-8").rstrip("\r\n")
                 self._version = version
         except (OSError, UnicodeDecodeError) as error:
@@ -72,10 +72,10 @@ class StoredSecret:
         return self._read
 
     def token(self, name: str) -> str:
-        """A secret that has no white space around it: a Secret made with `echo` adds a newline.
+        """A secret without surrounding white space: a Secret made with `echo` ends in a newline.
 
         Raises:
-            OutputError: as `reveal`, or it cannot stand in a header. `name` says what it is.
+            OutputError: as `reveal`, or the secret is not valid in a header; `name` is for errors.
         """
         token = self.reveal().strip()
         if not token or not token.isprintable():
@@ -89,5 +89,5 @@ class StoredSecret:
         return token
 
     def forget(self) -> None:
-        """Has the file read again, even if it looks unchanged."""
+        """Makes the next call read the file, even if it looks unchanged."""
         self._version = None

@@ -1,7 +1,7 @@
-"""TLS: whom we trust and who we are, made of files that may change while we run.
+"""TLS settings, from files that may change while shipper runs.
 
-A file that changed is used from the next connection on. What cannot be used (half of it is written,
-the key is there and its certificate is not yet) leaves the settings before it in use.
+A changed file is used from the next connection on. If it cannot be used (half written, or the key
+does not fit the certificate yet), the previous settings stay in use.
 """
 
 import os
@@ -17,10 +17,10 @@ class Tls:
     """The TLS settings of an output."""
 
     def __init__(self, config: TlsConfig, names: OptionNames = OWN_NAMES) -> None:
-        """`names`: what errors call the options.
+        """`names`: option names in errors.
 
         Raises:
-            ConfigError: a file is not there, or they do not fit together.
+            ConfigError: a file is missing, or the files do not fit together.
         """
         self._config = config
         self._names = names
@@ -34,21 +34,21 @@ class Tls:
             )
             if path and not is_pem(path)
         ]
-        self._tried = self._versions()
-        #: The settings of connections from now on.
+        self._loaded_versions = self._versions()
+        #: The settings of new connections.
         self.context = self._make()
 
     def refresh(self) -> bool:
         """Reads changed files; returns whether there are new settings.
 
         Raises:
-            ConfigError: what is there now cannot be used. `context` is what it was, and the next
-                call does not look again before a file has changed once more.
+            ConfigError: the files cannot be used. `context` is unchanged, and they are not read
+                again before one of them changes.
         """
         versions = self._versions()
-        if versions == self._tried:
+        if versions == self._loaded_versions:
             return False
-        self._tried = versions
+        self._loaded_versions = versions
         self.context = self._make()
         return True
 
@@ -66,11 +66,11 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
     """The TLS settings of all connections.
 
     Raises:
-        ConfigError: a certificate or key cannot be read, or is none, or does not fit.
+        ConfigError: a certificate or key cannot be read, is not valid, or does not fit.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Whoever puts an intermediate CA into `ca` trusts that one, and need not trust its root.
+    # An intermediate CA in `ca` is trusted without its root.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     _load_ca(context, config)
     if config.certificate:
@@ -92,7 +92,7 @@ def _load_ca(context: ssl.SSLContext, config: TlsConfig) -> None:
         elif not config.ca_trusted_fingerprint:
             context.load_default_certs()
     except (OSError, TypeError, ValueError) as error:
-        # OSError is the parent of ssl.SSLError; the others are for text that is not ASCII.
+        # ssl.SSLError is an OSError; the others are raised for text that is not ASCII.
         why = "it is not PEM"
         if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
             why = reason_of(error)
@@ -107,28 +107,33 @@ def _load_certificate(context: ssl.SSLContext, config: TlsConfig) -> None:
     certificate, key = config.certificate, config.key.reveal()
     for given, name in ((certificate, "certificate"), (key, "key")):
         if not is_pem(given):
-            _look_at(given, name)
+            _check_readable(given, name)
     passphrase = StoredSecret(
         config.key_passphrase, config.key_passphrase_file, option("output.tls.key_passphrase")
     )
-    asked = False
+    passphrase_requested = False
 
     def give() -> str:
-        # Asked for only if the key is encrypted. Without an answer OpenSSL would ask the terminal.
-        nonlocal asked
-        asked = True
+        # Called only if the key is encrypted. Without it OpenSSL would prompt on the terminal.
+        nonlocal passphrase_requested
+        passphrase_requested = True
         return passphrase.reveal() if passphrase else ""
 
-    with _AsFile(certificate) as certificate_path, _AsFile(key) as key_path:
+    with _PemFile(certificate) as certificate_path, _PemFile(key) as key_path:
         try:
             context.load_cert_chain(certificate_path, key_path, give)
         except OutputError as error:
             raise ConfigError.of(error.problems) from error
         except (OSError, ValueError) as error:
-            raise _unusable(config, error, asked=asked, has_passphrase=bool(passphrase)) from error
+            raise _unusable(
+                config,
+                error,
+                passphrase_requested=passphrase_requested,
+                has_passphrase=bool(passphrase),
+            ) from error
 
 
-def _look_at(path: str, name: str) -> None:
+def _check_readable(path: str, name: str) -> None:
     try:
         with open(path, "rb"):
             pass
@@ -141,9 +146,9 @@ def _look_at(path: str, name: str) -> None:
 
 
 def _unusable(
-    config: TlsConfig, error: Exception, *, asked: bool, has_passphrase: bool
+    config: TlsConfig, error: Exception, *, passphrase_requested: bool, has_passphrase: bool
 ) -> ConfigError:
-    """Why OpenSSL took neither or one of certificate and key, whose own words say little."""
+    """The error for a certificate and key that OpenSSL rejects; its own messages say little."""
     key = config.key.reveal()
     key_at = option("output.tls.key") if is_pem(key) else key
     is_text = is_pem(config.certificate)
@@ -155,7 +160,7 @@ def _unusable(
             where=key_at,
             what_to_do=f"use the key that belongs to {certificate_at}",
         )
-    if asked:
+    if passphrase_requested:
         return ConfigError(
             "the passphrase does not open the key" if has_passphrase else "the key is encrypted",
             where=key_at,
@@ -171,10 +176,10 @@ def _unusable(
     )
 
 
-class _AsFile:
-    """PEM text as a file, as OpenSSL reads a key from nothing else; a path stays what it is.
+class _PemFile:
+    """PEM text as a file, as OpenSSL reads keys from files only; a path is used as it is.
 
-    The file is one of memory: a key is on no disk but where it came from.
+    The file is in memory (memfd): the key is never written to a disk.
     """
 
     def __init__(self, given: str) -> None:

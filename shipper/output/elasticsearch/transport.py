@@ -1,7 +1,7 @@
-"""HTTP to the hosts: requests with our credentials, and whole answers or why there is none.
+"""HTTP requests to the hosts, with our credentials; complete answers, or errors that explain why
+there is none.
 
-What a request may say depends on the host: a parameter that one does not know is left out there
-from then on.
+A query parameter that a host does not know is omitted for that host from then on.
 """
 
 import email.utils
@@ -24,7 +24,7 @@ from shipper.logs import Log
 from shipper.logs.events import HOST_NOT_RECOGNIZED
 from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.elasticsearch import product
-from shipper.output.elasticsearch.chain import find, is_ca, look_at_chain
+from shipper.output.elasticsearch.chain import fetch_chain, find, is_ca
 from shipper.output.elasticsearch.connections import Connections, Generation
 from shipper.output.elasticsearch.credentials import Credentials
 from shipper.output.elasticsearch.exchange import Answer, TransportError
@@ -38,16 +38,16 @@ from shipper.output.elasticsearch.proxy import Proxies, Proxy
 from shipper.output.elasticsearch.tls import Tls
 from shipper.pipeline.batch import Body
 
-#: What we ask of the answer: positions and statuses of all items, reasons of those that failed.
+#: Limits the answer to the statuses of all items, and the errors of those that failed.
 _FILTER = "errors,items.*.status,items.*.error"
 
-#: Elasticsearch from 8.13 on then makes no plain index where the template is missing.
+#: With it Elasticsearch (8.13 and later) creates no plain index if the template is missing.
 _REQUIRE_DATA_STREAM = "require_data_stream"
-_NOT_KNOWN = re.compile(rb"unrecognized parameters?: .*\[require_data_stream\]")
+_UNKNOWN_PARAMETER = re.compile(rb"unrecognized parameters?: .*\[require_data_stream\]")
 
-#: An answer is read up to this size, in bytes: so much for each event, and so much besides.
+#: The largest answer, in bytes: per event, and a constant part.
 _ANSWER_PER_EVENT = 2048
-_ANSWER_BESIDES = 256 * 1024
+_ANSWER_BASE = 256 * 1024
 
 _CONNECT_SECONDS = 10.0
 _WRITE_BYTES = 256 * 1024
@@ -66,8 +66,8 @@ class HttpTransport:
         environ: Mapping[str, str] = os.environ,
         names: OptionNames = OWN_NAMES,
     ) -> None:
-        """`resolver` asks for the addresses of names in place of the system's; `environ` may name
-        proxies, if the configuration has it so; `names`: what errors call the options.
+        """`resolver`: used instead of the system's; `environ`: may have the variables of proxies,
+        if the configuration asks for them; `names`: option names in errors.
 
         Raises:
             ConfigError: the TLS or proxy settings cannot be used (no such CA file, say).
@@ -80,9 +80,9 @@ class HttpTransport:
             self._proxies = Proxies(config.proxy, environ)
         except ConfigError as error:
             raise error.in_words_of(names) from None
-        # The server is to give up waiting for a shard before we give up waiting for the server.
-        patience = max(1, int(config.timeout / 2))
-        query = f"?filter_path={_FILTER}&timeout={patience}s"
+        # The server's timeout for a shard must end before our timeout for the server.
+        shard_timeout = max(1, int(config.timeout / 2))
+        query = f"?filter_path={_FILTER}&timeout={shard_timeout}s"
         if config.pipeline:
             query += f"&pipeline={config.pipeline}"
         target = f"/{quote(config.target, safe='')}" if config.target else ""
@@ -103,17 +103,18 @@ class HttpTransport:
         use_tls = uses_tls(config) or self._proxies.use_tls
         self._connections = Connections(
             tls=Tls(config.tls, names) if use_tls else None,
-            # One more than the requests: a probe needs no place of theirs.
+            # One more than bulk requests, for a probe.
             limit=config.max_in_flight + 1,
             timeout=aiohttp.ClientTimeout(total=config.timeout, connect=_CONNECT_SECONDS),
             clock=clock,
             resolver=resolver,
             log=log,
         )
-        #: Hosts by what is known of them: some answer, what they are, no `require_data_stream`.
+        #: Hosts that have answered; that were checked for their product; that do not know
+        #: `require_data_stream`.
         self._answered: set[str] = set()
-        self._judged: set[str] = set()
-        self._older: set[str] = set()
+        self._identified: set[str] = set()
+        self._without_data_stream_check: set[str] = set()
 
     async def __aenter__(self) -> Self:
         self._connections.open()
@@ -128,44 +129,44 @@ class HttpTransport:
         await self._connections.close()
 
     async def post(self, host: str, body: Body) -> Answer:
-        """Sends a bulk request. Raises TransportError if there is no whole answer."""
-        if self._is_data_stream and host not in self._older:
+        """Sends a bulk request. Raises TransportError if there is no complete answer."""
+        if self._is_data_stream and host not in self._without_data_stream_check:
             answer = await self._post(f"{host}{self._bulk_path}&{_REQUIRE_DATA_STREAM}=true", body)
-            if answer.status != 400 or _NOT_KNOWN.search(answer.body) is None:
+            if answer.status != 400 or _UNKNOWN_PARAMETER.search(answer.body) is None:
                 return answer
-            # An older Elasticsearch or an OpenSearch, which has read none of the events.
-            self._older.add(host)
+            # An older Elasticsearch, or OpenSearch. It has processed none of the events.
+            self._without_data_stream_check.add(host)
         return await self._post(host + self._bulk_path, body)
 
     async def _post(self, url: str, body: Body) -> Answer:
         headers = {"Content-Encoding": "gzip"} if body.gzip else {}
-        limit = _ANSWER_BESIDES + body.events * _ANSWER_PER_EVENT
+        limit = _ANSWER_BASE + body.events * _ANSWER_PER_EVENT
         return await self.request("POST", url, limit, headers, _BulkPayload(body.payload))
 
     async def probe(self, host: str) -> Answer:
-        """Asks for the root page. Raises TransportError if there is no answer."""
-        answer = await self.request("GET", f"{host}/", _ANSWER_BESIDES)
-        if answer.status == 200 and host not in self._judged:
-            self._judged.add(host)
+        """Requests the root page. Raises TransportError if there is no answer."""
+        answer = await self.request("GET", f"{host}/", _ANSWER_BASE)
+        if answer.status == 200 and host not in self._identified:
+            self._identified.add(host)
             if self._log is not None and not product.is_known(answer.product, answer.body):
                 self._log.emit(HOST_NOT_RECOGNIZED, url=host)
         return answer
 
     def credentials_refused(self) -> None:
-        """Has the next request read the credentials again."""
+        """Makes the next request read the credentials again."""
         self._credentials.forget()
 
     async def request(
         self,
         method: str,
         url: str,
-        limit: int = _ANSWER_BESIDES,
+        limit: int = _ANSWER_BASE,
         headers: dict[str, str] | None = None,
         data: aiohttp.payload.Payload | bytes | None = None,
     ) -> Answer:
-        """Any request, with our credentials; the answer's body may have `limit` bytes.
+        """Sends any request, with our credentials; `limit`: bytes of the answer's body.
 
-        Raises TransportError if there is no whole answer.
+        Raises TransportError if there is no complete answer.
         """
         target = URL(url, encoded=True)
         try:
@@ -178,19 +179,19 @@ class HttpTransport:
             headers["Authorization"] = authorization
         if proxy is not None and proxy.authorization and target.scheme == "http":
             headers["Proxy-Authorization"] = proxy.authorization
-        how = self._way(target, proxy)
+        route = self._route(target, proxy)
         async with self._connections.use() as generation:
             try:
                 if target.scheme == "https" and self._tls_config.ca_trusted_fingerprint:
-                    await self._trust(generation, target, how)
+                    await self._trust(generation, target, route)
                 async with generation.session.request(
                     method,
                     target,
                     data=data,
                     headers=headers,
-                    # A redirect would carry the credentials and the logs to another host.
+                    # A redirect would send the credentials and the logs to another host.
                     allow_redirects=False,
-                    **how,
+                    **route,
                 ) as response:
                     if response.status == 407 and proxy is not None:
                         self._proxies.forget()
@@ -206,40 +207,40 @@ class HttpTransport:
         self._answered.add(str(target.origin()))
         return answer
 
-    def _way(self, target: URL, proxy: Proxy | None) -> dict[str, Any]:
-        """What leads to a host, in the words of aiohttp."""
-        how: dict[str, Any] = {}
+    def _route(self, target: URL, proxy: Proxy | None) -> dict[str, Any]:
+        """Arguments of aiohttp for the route to a host: proxy and server name."""
+        route: dict[str, Any] = {}
         if self._tls_config.server_name and target.scheme == "https":
-            how["server_hostname"] = self._tls_config.server_name
+            route["server_hostname"] = self._tls_config.server_name
         if proxy is not None:
-            how["proxy"] = proxy.url
+            route["proxy"] = proxy.url
             if target.scheme == "https":
-                # Of the CONNECT request; the host sees none of them.
-                how["proxy_headers"] = {"User-Agent": self._headers["User-Agent"]}
+                # Headers of the CONNECT request; the host does not get them.
+                route["proxy_headers"] = {"User-Agent": self._headers["User-Agent"]}
                 if proxy.authorization:
-                    how["proxy_headers"]["Proxy-Authorization"] = proxy.authorization
-        return how
+                    route["proxy_headers"]["Proxy-Authorization"] = proxy.authorization
+        return route
 
-    async def _trust(self, generation: Generation, target: URL, how: dict[str, Any]) -> None:
-        """Has the CA with the fingerprint trusted, if the host's chain has it.
+    async def _trust(self, generation: Generation, target: URL, route: dict[str, Any]) -> None:
+        """Trusts the CA with the configured fingerprint, if the host sends it.
 
-        Raises TransportError if it has not; what aiohttp raises if there is no chain to look at.
+        Raises TransportError if it does not; what aiohttp raises if there is no chain.
         """
         host = str(target.origin())
-        async with generation.looking[host]:
-            if host in generation.looked_at or generation.context is None:
+        async with generation.chain_locks[host]:
+            if host in generation.trusted_hosts or generation.context is None:
                 return
-            chain = await look_at_chain(generation.session, target.origin(), **how)
+            chain = await fetch_chain(generation.session, target.origin(), **route)
             found = find(chain, self._tls_config.ca_trusted_fingerprint)
             if found is None or not is_ca(found):
                 raise wrong_fingerprint(is_there=found is not None).in_words_of(self._names)
             generation.context.load_verify_locations(cadata=found)
-            generation.looked_at.add(host)
+            generation.trusted_hosts.add(host)
 
     async def _failure(
         self, error: Exception, generation: Generation, target: URL, proxy: Proxy | None
     ) -> TransportError:
-        """Why there was no answer."""
+        """Explains why there was no answer."""
         failure = explain(
             error,
             proxy=proxy.url if proxy else None,
@@ -249,9 +250,9 @@ class HttpTransport:
         if failure.reason == "proxy_auth":
             self._proxies.forget()
         if failure.reason.startswith("tls"):
-            # Its CA may be another one now.
-            generation.looked_at.discard(host)
-        # A server that speaks TLS alone cuts what is no TLS, or answers it with an alert.
+            # The host may have a new CA now.
+            generation.trusted_hosts.discard(host)
+        # A server that requires TLS closes other connections, or answers with an alert.
         may_need_tls = (
             failure.reason in ("disconnected", "invalid_answer")
             and target.scheme == "http"
@@ -263,7 +264,7 @@ class HttpTransport:
         return failure
 
     def _retry_after(self, value: str) -> float:
-        """Seconds, from either form of the header (RFC 9110, 10.2.3); 0 if it is neither."""
+        """Seconds, from either form of the header (RFC 9110, 10.2.3); 0 if it is not valid."""
         if value.isascii() and value.isdigit():
             return float(value)
         try:
@@ -276,13 +277,13 @@ class HttpTransport:
 async def _speaks_tls(session: aiohttp.ClientSession, target: URL) -> bool:
     address = target.origin().with_scheme("https").with_port(target.port)
     try:
-        return bool(await look_at_chain(session, address))
+        return bool(await fetch_chain(session, address))
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
         return False
 
 
 class _BulkPayload(aiohttp.payload.Payload):
-    """Bytes, written piece by piece, so that a large body does not hold the event loop."""
+    """Bytes that are written in pieces, so that a large body does not block the event loop."""
 
     def __init__(self, value: bytes) -> None:
         super().__init__(value)

@@ -1,10 +1,10 @@
-"""Events into a file, in place of a cluster: NDJSON that is synced before it counts.
+"""The output to a file: NDJSON that is synced before its events count as delivered.
 
-    permit -> what is there already is left out -> write and sync -> every event done
-                                                     ^    |
-                                                     +----+ a full disk is waited for
+    permit -> skip documents that are in the file -> write and sync -> every event has an outcome
+                                                       ^    |
+                                                       +----+ retry while the disk is full
 
-One body at a time, in a thread of its own: a disk that hangs stops the reading, and nothing else.
+One body at a time, in a separate thread: a disk that hangs stops reading, and nothing else.
 """
 
 import asyncio
@@ -39,8 +39,8 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class _New:
-    """What of a body is not in the file yet."""
+class _NewLines:
+    """The part of a body that is not in the file yet."""
 
     data: bytes
     events: int
@@ -71,17 +71,17 @@ class FileSender:
         self._metrics = metrics
         self._log = log
         self._limiter = Limiter(clock, most=1, adaptive=False)
-        # What was begun is over before the next call begins, cancelled or not.
-        self._disk = ThreadPoolExecutor(1, "output")
+        # One thread: a cancelled call ends before the next one begins.
+        self._executor = ThreadPoolExecutor(1, "output")
         self._trouble: str | None = f"{config.path} is not open yet"
 
     @property
     def condition(self) -> Condition:
-        """How it is now."""
+        """Its current condition."""
         return Condition(self._trouble, self._limiter.in_flight, self._limiter.limit)
 
     async def admit(self) -> Permit:
-        """Waits until the body before is written."""
+        """Waits until the previous body is written."""
         return await self._limiter.acquire()
 
     def apart(self) -> "FileSender":
@@ -89,62 +89,62 @@ class FileSender:
         return self
 
     async def run(self) -> None:
-        """Opens the file: that it cannot be written to is known before there is a line."""
-        await self._until_done(self._file.open)
-        recall = self._file.recall
-        if recall is not None and recall.strange:
+        """Opens the file, so that a problem is reported before the first line."""
+        await self._with_retries(self._file.open)
+        written = self._file.written
+        if written is not None and written.invalid_lines:
             self._log.emit(
                 OUTPUT_LINES_UNKNOWN,
                 path=self._config.path,
-                lines=recall.strange,
+                lines=written.invalid_lines,
             )
 
     async def deliver(self, body: Body, permit: Permit, outcomes: OutcomeSink) -> None:
         """Returns when every event of the body is in the file, on the disk."""
         feedback, events, size = Feedback.FAILED, body.events, len(body.payload)
-        # The lines are taken apart and put together again.
+        # The body is split into lines and joined again: a second copy in memory.
         self._budget.hold(size)
         try:
-            await self._until_done(self._file.open)
-            new = await self._on_disk(partial(self._choose, body))
+            await self._with_retries(self._file.open)
+            new = await self._in_thread(partial(self._select_new, body))
             del body
             if new.events:
-                deleted = await self._until_done(partial(self._file.append, new.data))
+                deleted = await self._with_retries(partial(self._file.append, new.data))
                 self._count_deleted(deleted)
             outcomes.end("delivered", new.events)
             outcomes.end("already_delivered", events - new.events)
             self._budget.release(size)
-            feedback = Feedback.TAKEN
+            feedback = Feedback.ACCEPTED
         finally:
             self._budget.release(size)
             permit.release(feedback, events)
 
     def close(self) -> None:
-        """Ends the thread and closes the file; waits for what is under way."""
-        self._disk.submit(self._file.close)
-        self._disk.shutdown()
+        """Waits for a running write, closes the file and ends the thread."""
+        self._executor.submit(self._file.close)
+        self._executor.shutdown()
 
-    def _choose(self, body: Body) -> _New:
-        recall, is_bulk = self._file.recall, self._config.format is FileFormat.BULK
-        if not recall and is_bulk:
-            return _New(body.payload, body.events)
+    def _select_new(self, body: Body) -> _NewLines:
+        written, is_bulk = self._file.written, self._config.format is FileFormat.BULK
+        if not written and is_bulk:
+            return _NewLines(body.payload, body.events)
         lines = body.lines()
         documents = lines[1::2]
-        if recall:
-            new = [index for index, line in enumerate(documents) if not recall.has(line)]
+        if written:
+            new = [index for index, line in enumerate(documents) if not written.contains(line)]
             if is_bulk:
                 chosen = [line for index in new for line in lines[2 * index : 2 * index + 2]]
             else:
                 chosen = [documents[index] for index in new]
-            return _New(b"".join(chosen), len(new))
-        return _New(b"".join(documents), len(documents))
+            return _NewLines(b"".join(chosen), len(new))
+        return _NewLines(b"".join(documents), len(documents))
 
-    async def _until_done(self, call: Callable[[], _T]) -> _T:
-        """Calls it in the thread until it raises no OSError any more."""
+    async def _with_retries(self, call: Callable[[], _T]) -> _T:
+        """Calls a function in the thread; retries while it raises OSError."""
         failures = 0
         while True:
             try:
-                result = await self._on_disk(call)
+                result = await self._in_thread(call)
             except OSError as error:
                 failures += 1
                 self._trouble = f"{self._config.path} cannot be written: {error}"
@@ -163,8 +163,8 @@ class FileSender:
                 self._trouble = None
                 return result
 
-    async def _on_disk(self, call: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._disk, call)
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     def _count_deleted(self, deleted: int) -> None:
         if deleted:

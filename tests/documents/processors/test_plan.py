@@ -49,7 +49,7 @@ def test_what_is_the_same_for_all_documents_is_done_once(
     processors: str, changed: dict[str, Any]
 ) -> None:
     found = plan(processors)
-    assert not found.each
+    assert not found.per_event
     assert found.constants == {**CONSTANTS, "tags": ["a", "b"], **changed}
     assert found.failures == ()
 
@@ -81,7 +81,7 @@ def test_what_is_the_same_for_all_documents_is_done_once(
 )
 def test_what_is_not_is_done_to_each_event(processors: str) -> None:
     found = plan(processors + "\n- add_tags: {tags: [later]}")
-    assert found.each
+    assert found.per_event
     assert found.constants == {**CONSTANTS, "tags": ["a", "b"]}
 
 
@@ -89,13 +89,13 @@ def test_nothing_is_done_before_what_stands_before_it() -> None:
     found = plan(
         "- add_tags: {tags: [c]}\n- drop_fields: {fields: [log.offset]}\n- add_tags: {tags: [d]}"
     )
-    assert found.each
+    assert found.per_event
     assert found.constants["tags"] == ["a", "b", "c"]
 
 
 def test_a_failure_that_is_the_same_for_all_documents_is_told_once() -> None:
     found = plan("- drop_fields: {fields: [missing, agent.id]}\n- add_tags: {tags: [c]}")
-    assert not found.each
+    assert not found.per_event
     assert found.constants == {"agent": {"name": "n"}, "host": {"name": "n"}, "tags": [*"abc"]}
     assert found.failures == (("drop_fields", "there is no field `missing`"),)
 
@@ -111,7 +111,7 @@ def test_a_failure_that_is_the_same_for_all_documents_is_told_once() -> None:
     ],
 )
 def test_a_timestamp_that_reads_what_tetragon_writes_is_the_encoders_work(layouts: str) -> None:
-    assert not plan(f"- timestamp: {{field: time, layouts: {layouts}}}").each
+    assert not plan(f"- timestamp: {{field: time, layouts: {layouts}}}").per_event
 
 
 @pytest.mark.parametrize(
@@ -129,15 +129,15 @@ def test_a_timestamp_that_reads_what_tetragon_writes_is_the_encoders_work(layout
     ],
 )
 def test_one_that_does_not_is_done_to_each_event(processor: str) -> None:
-    assert plan(f"- timestamp: {{{processor}}}").each
+    assert plan(f"- timestamp: {{{processor}}}").per_event
 
 
 def test_a_timestamp_whose_field_the_document_has_is_done_to_each_event() -> None:
     before = "- add_fields: {target: '', fields: {time: '2015-03-07T11:06:39Z'}}\n"
-    assert plan(before + GUIDE).each
+    assert plan(before + GUIDE).per_event
     # Where it comes later, the first one has found the line's; it must not find this one.
     found = plan(GUIDE + before)
-    assert found.each
+    assert found.per_event
     assert "time" not in found.constants
 
 
@@ -151,8 +151,8 @@ def test_what_the_machine_says_is_out_of_date_after_its_time_to_live() -> None:
 def test_where_everything_may_vary_nothing_is_done_once() -> None:
     configs = parse(yaml.safe_load(GUIDE + "- add_tags: {tags: [c]}"))
     found = plan_of(configs, CONSTANTS, MACHINE, NOW, None)
-    assert (found.each, found.constants["tags"]) == (True, ["a", "b"])
-    assert not plan_of(parse(yaml.safe_load(GUIDE)), CONSTANTS, MACHINE, NOW, None).each
+    assert (found.per_event, found.constants["tags"]) == (True, ["a", "b"])
+    assert not plan_of(parse(yaml.safe_load(GUIDE)), CONSTANTS, MACHINE, NOW, None).per_event
 
 
 def test_it_is_known_whether_events_may_be_dropped() -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from shipper.output.elasticsearch.answers import (
-    Again,
+    ItemResults,
     Outcome,
-    Refusal,
-    Taken,
+    Rejection,
+    RequestFailed,
     TooLarge,
-    judge,
-    outcome_of,
+    outcome_of_status,
+    verdict_of,
 )
 
 CONFLICT = {"type": "version_conflict_engine_exception", "reason": "document already exists"}
@@ -36,32 +36,32 @@ def answer(*items: Any, errors: Any = True) -> bytes:
     [
         ((200, 201), Outcome.DELIVERED),
         ((409,), Outcome.ALREADY_DELIVERED),
-        ((401, 403, 404, 429, 500, 502, 503, 504, 599), Outcome.AGAIN),
-        ((400, 402, 405, 406, 410, 413, 415, 422), Outcome.REFUSED),
-        ((99_999, 10**20), Outcome.AGAIN),
-        ((-1, 0, 100, 301), Outcome.REFUSED),
+        ((401, 403, 404, 429, 500, 502, 503, 504, 599), Outcome.RETRY),
+        ((400, 402, 405, 406, 410, 413, 415, 422), Outcome.REJECTED),
+        ((99_999, 10**20), Outcome.RETRY),
+        ((-1, 0, 100, 301), Outcome.REJECTED),
     ],
 )
 def test_an_items_status_decides_what_becomes_of_it(
     statuses: tuple[int, ...], outcome: Outcome
 ) -> None:
-    assert {outcome_of(status) for status in statuses} == {outcome}
+    assert {outcome_of_status(status) for status in statuses} == {outcome}
 
 
 def test_all_items_created() -> None:
-    taken = judge(200, answer(item(201), item(201), errors=False), 2)
-    assert taken == Taken(2, 0, [], {}, "", [])
+    results = verdict_of(200, answer(item(201), item(201), errors=False), 2)
+    assert results == ItemResults(2, 0, [], {}, "", [])
 
 
 def test_an_answer_without_errors_needs_no_items() -> None:
-    assert judge(200, b'{"errors":false}', 7) == Taken(7, 0, [], {}, "", [])
+    assert verdict_of(200, b'{"errors":false}', 7) == ItemResults(7, 0, [], {}, "", [])
 
 
 def test_white_space_and_other_fields_change_nothing() -> None:
     pretty = json.dumps(
         {"took": 3, "errors": False, "items": [item(201), item(200)], "ingest_took": 1}, indent=2
     )
-    assert judge(200, pretty.encode(), 2) == Taken(2, 0, [], {}, "", [])
+    assert verdict_of(200, pretty.encode(), 2) == ItemResults(2, 0, [], {}, "", [])
 
 
 def test_each_item_has_an_outcome_of_its_own() -> None:
@@ -74,15 +74,15 @@ def test_each_item_has_an_outcome_of_its_own() -> None:
         item(429, REJECTED),
         item(400, MAPPER),
     )
-    assert judge(200, body, 7) == Taken(
+    assert verdict_of(200, body, 7) == ItemResults(
         delivered=1,
         already_delivered=1,
-        again=[2, 4, 5],
-        reasons={"item_429": 2, "item_503": 1},
-        why_again="item status 429: es_rejected_execution_exception: queue is full",
-        refused=[
-            Refusal(3, 400, f"{PARSING['type']}: {PARSING['reason']}", PARSING["type"]),
-            Refusal(6, 400, f"{MAPPER['type']}: {MAPPER['reason']}", MAPPER["type"]),
+        retry=[2, 4, 5],
+        retry_counts={"item_429": 2, "item_503": 1},
+        retry_reason="item status 429: es_rejected_execution_exception: queue is full",
+        rejected=[
+            Rejection(3, 400, f"{PARSING['type']}: {PARSING['reason']}", PARSING["type"]),
+            Rejection(6, 400, f"{MAPPER['type']}: {MAPPER['reason']}", MAPPER["type"]),
         ],
     )
 
@@ -91,22 +91,24 @@ def test_each_item_has_an_outcome_of_its_own() -> None:
 def test_an_item_that_the_cluster_and_not_the_event_is_at_fault_for_is_sent_again(
     status: int,
 ) -> None:
-    verdict = judge(200, answer(item(status), item(201)), 2)
-    assert isinstance(verdict, Taken)
-    assert verdict.again == [0]
-    assert verdict.refused == []
+    verdict = verdict_of(200, answer(item(status), item(201)), 2)
+    assert isinstance(verdict, ItemResults)
+    assert verdict.retry == [0]
+    assert verdict.rejected == []
 
 
 def test_errors_that_are_none_of_ours_are_still_deliveries() -> None:
     """`errors: true` is said for a 409 too."""
-    assert judge(200, answer(item(409, CONFLICT), errors=True), 1) == Taken(0, 1, [], {}, "", [])
+    assert verdict_of(200, answer(item(409, CONFLICT), errors=True), 1) == ItemResults(
+        0, 1, [], {}, "", []
+    )
 
 
 def test_a_reason_of_megabytes_is_cut() -> None:
     body = answer(item(400, {"type": "a", "reason": "x" * 10**6}))
-    verdict = judge(200, body, 1)
-    assert isinstance(verdict, Taken)
-    assert len(verdict.refused[0].reason) < 400
+    verdict = verdict_of(200, body, 1)
+    assert isinstance(verdict, ItemResults)
+    assert len(verdict.rejected[0].reason) < 400
 
 
 GOOD = answer(item(201), item(400, PARSING))
@@ -139,16 +141,16 @@ GARBAGE = {
 
 @pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE)
 def test_what_is_no_whole_answer_for_these_events_has_the_request_sent_again(body: bytes) -> None:
-    verdict = judge(200, body, 2)
-    assert isinstance(verdict, Again)
+    verdict = verdict_of(200, body, 2)
+    assert isinstance(verdict, RequestFailed)
     assert verdict.reason == "garbage"
-    assert verdict.why.startswith("the answer is not that of _bulk: ")
+    assert verdict.message.startswith("the answer is not that of _bulk: ")
     assert not verdict.unauthorised
 
 
 def test_an_answer_that_is_cut_anywhere_is_no_answer() -> None:
     for end in range(len(GOOD)):
-        assert isinstance(judge(200, GOOD[:end], 2), Again), GOOD[:end]
+        assert isinstance(verdict_of(200, GOOD[:end], 2), RequestFailed), GOOD[:end]
 
 
 @pytest.mark.parametrize(
@@ -171,15 +173,15 @@ def test_an_answer_that_is_cut_anywhere_is_no_answer() -> None:
 def test_a_request_that_was_not_taken_is_sent_again_and_says_why(
     status: int, body: bytes, why: str
 ) -> None:
-    verdict = judge(status, body, 3)
-    assert isinstance(verdict, Again)
+    verdict = verdict_of(status, body, 3)
+    assert isinstance(verdict, RequestFailed)
     assert verdict.reason == str(status)
-    assert verdict.why == why
+    assert verdict.message == why
     assert verdict.unauthorised is (status in (401, 403))
 
 
 def test_a_request_that_is_too_large_is_to_be_cut() -> None:
-    assert judge(413, b"whatever", 3) == TooLarge(413)
+    assert verdict_of(413, b"whatever", 3) == TooLarge(413)
 
 
 def test_a_429_for_a_body_that_never_fits_is_one_that_is_too_large() -> None:
@@ -194,18 +196,18 @@ def test_a_429_for_a_body_that_never_fits_is_one_that_is_too_large() -> None:
         error = {"type": "es_rejected_execution_exception", "reason": reason}
         return json.dumps({"error": error, "status": 429}).encode()
 
-    assert judge(429, rejection(541, 540), 3) == TooLarge(429)
-    assert isinstance(judge(429, rejection(540, 540), 3), Again)
-    assert isinstance(judge(503, rejection(541, 540), 3), Again)
+    assert verdict_of(429, rejection(541, 540), 3) == TooLarge(429)
+    assert isinstance(verdict_of(429, rejection(540, 540), 3), RequestFailed)
+    assert isinstance(verdict_of(503, rejection(541, 540), 3), RequestFailed)
 
 
 def test_a_500_is_sent_again_and_noted_as_it_may_be_the_events_own_fault() -> None:
     failing = {"type": "fail_processor_exception", "reason": "no pod"}
-    taken = judge(200, answer(item(201), item(500, failing), item(503, REJECTED)), 3)
-    assert isinstance(taken, Taken)
-    assert (taken.again, taken.refused) == ([1, 2], [])
-    assert taken.failed == [
-        Refusal(1, 500, "fail_processor_exception: no pod", "fail_processor_exception")
+    results = verdict_of(200, answer(item(201), item(500, failing), item(503, REJECTED)), 3)
+    assert isinstance(results, ItemResults)
+    assert (results.retry, results.rejected) == ([1, 2], [])
+    assert results.server_errors == [
+        Rejection(1, 500, "fail_processor_exception: no pod", "fail_processor_exception")
     ]
 
 
@@ -221,9 +223,9 @@ def test_a_pipeline_that_does_not_exist_is_no_fault_of_the_event(
     reason: str, outcome: dict[str, int]
 ) -> None:
     error = {"type": "illegal_argument_exception", "reason": reason}
-    taken = judge(200, answer(item(400, error)), 1)
-    assert isinstance(taken, Taken)
-    assert taken.reasons == outcome
+    results = verdict_of(200, answer(item(400, error)), 1)
+    assert isinstance(results, ItemResults)
+    assert results.retry_counts == outcome
 
 
 SHARDS = "this action would add [2] shards, but this cluster currently has [1000]/[1000] maximum"
@@ -232,21 +234,25 @@ SHARDS = "this action would add [2] shards, but this cluster currently has [1000
 @pytest.mark.parametrize(
     ("kind", "reason", "outcome"),
     [
-        ("illegal_argument_exception", "no write index is defined for alias [a]. It", "again"),
-        ("illegal_argument_exception", "it has no write index is defined for alias [a]", "refused"),
-        ("document_parsing_exception", "no write index is defined for alias [a]. It", "refused"),
-        ("validation_exception", f"Validation Failed: 1: {SHARDS} normal shards open;", "again"),
-        ("validation_exception", "Validation Failed: 1: an id must be provided;", "refused"),
-        ("index_closed_exception", "closed", "again"),
-        ("index_closed_exception", None, "again"),
+        ("illegal_argument_exception", "no write index is defined for alias [a]. It", "retry"),
+        (
+            "illegal_argument_exception",
+            "it has no write index is defined for alias [a]",
+            "rejected",
+        ),
+        ("document_parsing_exception", "no write index is defined for alias [a]. It", "rejected"),
+        ("validation_exception", f"Validation Failed: 1: {SHARDS} normal shards open;", "retry"),
+        ("validation_exception", "Validation Failed: 1: an id must be provided;", "rejected"),
+        ("index_closed_exception", "closed", "retry"),
+        ("index_closed_exception", None, "retry"),
     ],
 )
 def test_an_index_that_cannot_take_anything_is_no_fault_of_the_event(
     kind: str, reason: str | None, outcome: str
 ) -> None:
-    taken = judge(200, answer(item(400, {"type": kind, "reason": reason})), 1)
-    assert isinstance(taken, Taken)
-    assert (taken.reasons, len(taken.refused)) == {
-        "again": ({"item_400": 1}, 0),
-        "refused": ({}, 1),
+    results = verdict_of(200, answer(item(400, {"type": kind, "reason": reason})), 1)
+    assert isinstance(results, ItemResults)
+    assert (results.retry_counts, len(results.rejected)) == {
+        "retry": ({"item_400": 1}, 0),
+        "rejected": ({}, 1),
     }[outcome]

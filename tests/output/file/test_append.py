@@ -326,9 +326,9 @@ def test_what_is_there_is_read_back_once_rotated_files_and_all(path: Path) -> No
         append(path, line)
     file = appended(path)
     file.open()
-    assert file.recall is not None
-    assert all(file.recall.has(line) for line in lines)
-    known = file.recall
+    assert file.written is not None
+    assert all(file.written.contains(line) for line in lines)
+    known = file.written
     file.append(lines[0])
-    assert file.recall is known
+    assert file.written is known
     file.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shipper.output.file.recall import Recall, recall
+from shipper.output.file.written import WrittenDocuments, read_written
 
 
 def document(file: str, offset: int, message: str) -> bytes:
@@ -30,9 +30,9 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_is_there_is_recognised_and_what_is_not_is_new(path: Path) -> None:
     path.write_bytes(A0 + B0 + A9)
-    found = recall([path])
+    found = read_written([path])
     assert len(found) == 3
-    assert [found.has(line) for line in (A0, A9, B0, A20)] == [True, True, True, False]
+    assert [found.contains(line) for line in (A0, A9, B0, A20)] == [True, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_what_is_there_is_recognised_and_what_is_not_is_new(path: Path) -> None:
 )
 def test_it_is_this_very_line_or_it_is_new(path: Path, other: bytes) -> None:
     path.write_bytes(A0 + A9 + A20)
-    assert not recall([path]).has(other)
+    assert not read_written([path]).contains(other)
 
 
 def test_a_document_of_format_ecs_is_told_by_its_line_as_well(path: Path) -> None:
@@ -55,42 +55,42 @@ def test_a_document_of_format_ecs_is_told_by_its_line_as_well(path: Path) -> Non
         return json.dumps({**made, "event": {"original": line}}).encode() + b"\n"
 
     path.write_bytes(ecs("y") + A20)
-    assert recall([path]).has(ecs("y"))
-    assert not recall([path]).has(ecs("another y"))
+    assert read_written([path]).contains(ecs("y"))
+    assert not read_written([path]).contains(ecs("another y"))
     # The other format is no other line.
-    assert recall([path]).has(A9)
+    assert read_written([path]).contains(A9)
 
 
 def test_two_contents_at_one_offset_are_both_known(path: Path) -> None:
     """A log that was cut and written again may begin with the same line."""
     again = document("a", 9, "another y")
     path.write_bytes(A0 + A9 + again)
-    found = recall([path])
-    assert found.has(A9)
-    assert found.has(again)
+    found = read_written([path])
+    assert found.contains(A9)
+    assert found.contains(again)
 
 
 def test_a_file_is_forgotten_once_a_newer_line_of_it_comes(path: Path) -> None:
     path.write_bytes(A0 + A9 + B0)
-    found = recall([path])
-    assert not found.has(A20)
+    found = read_written([path])
+    assert not found.contains(A20)
     assert len(found) == 1
-    assert not found.has(A9)
-    assert found.has(B0)
+    assert not found.contains(A9)
+    assert found.contains(B0)
 
 
 def test_actions_are_no_documents_and_nothing_strange(path: Path) -> None:
     path.write_bytes(action(1) + A0 + action(2) + A9)
-    found = recall([path])
+    found = read_written([path])
     assert len(found) == 2
-    assert found.strange == 0
+    assert found.invalid_lines == 0
 
 
 def test_lines_that_are_no_documents_are_counted_and_passed_over(path: Path) -> None:
     path.write_bytes(b"\0\0\0\n" + A0 + b"[1]\n" + b'{"log":\xff}\n')
-    found = recall([path])
+    found = read_written([path])
     assert len(found) == 1
-    assert found.strange == 3
+    assert found.invalid_lines == 3
 
 
 def test_only_the_end_is_read_in_whole_lines(path: Path) -> None:
@@ -102,9 +102,9 @@ def test_only_the_end_is_read_in_whole_lines(path: Path) -> None:
         (1, [False, False, False]),
         (10**9, [True, True, True]),
     ):
-        found = recall([path], most)
-        assert [found.has(line) for line in (A0, A9, A20)] == known, most
-        assert found.strange == 0
+        found = read_written([path], most)
+        assert [found.contains(line) for line in (A0, A9, A20)] == known, most
+        assert found.invalid_lines == 0
 
 
 def test_older_files_are_read_as_far_as_the_newer_ones_leave_room(path: Path) -> None:
@@ -112,10 +112,10 @@ def test_older_files_are_read_as_far_as_the_newer_ones_leave_room(path: Path) ->
     path.write_bytes(A20)
     older.write_bytes(A0 + A9)
     oldest.write_bytes(B0)
-    found = recall([path, older, oldest], len(A20) + len(A9))
-    assert [found.has(line) for line in (A0, A9, A20, B0)] == [False, True, True, False]
+    found = read_written([path, older, oldest], len(A20) + len(A9))
+    assert [found.contains(line) for line in (A0, A9, A20, B0)] == [False, True, True, False]
 
 
 def test_nothing_is_known_of_nothing() -> None:
-    assert not Recall()
-    assert not Recall().has(A0)
+    assert not WrittenDocuments()
+    assert not WrittenDocuments().contains(A0)

@@ -1,8 +1,8 @@
-"""What an output file holds from a life before. Killed between its sync and the registry's commit,
-shipper reads the same lines again: here it is seen that their documents are there.
+"""Detects documents that the output file has from an earlier run. If shipper was killed between the
+sync of the output file and the commit of the registry, it reads the same lines again.
 
-A document is told by the content identity of its file, its offset there and the checksum of its
-line, as an `_id` of Elasticsearch is: what is recognised is this very line.
+A document is identified by the content identity of its log file, its offset and the checksum of its
+line, as an `_id` of Elasticsearch is.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import xxhash
 
-#: How much is read back, in bytes, from the end on. It has to cover what is written between two
-#: commits of the registry, `registry.commit_interval` apart: 130 MB were measured in a second. Some
-#: 75 bytes of memory a document pay for it.
-RECALLED = 256 * 1024**2
+#: Bytes that are read, from the end of the files. They must cover the output between two commits of
+#: the registry (`registry.commit_interval`): 130 MB a second were measured. Costs about 75 bytes of
+#: memory a document.
+READ_BACK_BYTES = 256 * 1024**2
 
 
 class _File(msgspec.Struct):
@@ -33,42 +33,42 @@ class _Event(msgspec.Struct):
 class _Document(msgspec.Struct):
     log: _Log = msgspec.field(default_factory=_Log)
     message: str = ""
-    #: Where `format: ecs` has the line.
+    #: `event.original` has the line with `format: ecs`.
     event: _Event = msgspec.field(default_factory=_Event)
 
 
 _decode = msgspec.json.Decoder(_Document).decode
 
 
-class Recall:
-    """The documents that are there, until newer ones of the same file come."""
+class WrittenDocuments:
+    """Documents of the output file, by log file, until newer ones of the same log file come."""
 
     def __init__(self) -> None:
-        #: By the identity of their file: offset and checksum in one number, the offset above.
+        #: By the identity of the log file: offset and checksum in one number, the offset in front.
         self._known: dict[str, set[int]] = {}
         self._newest: dict[str, int] = {}
-        #: Lines that are no JSON objects: a machine that lost its power may leave such.
-        self.strange = 0
+        #: Lines that are not JSON objects, such as those after a power failure.
+        self.invalid_lines = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._known.values()))
 
     def add(self, line: bytes) -> None:
-        """Learns of a line of the file; one without a place in a log (an action) is passed over."""
+        """Adds a line of the output file; a line without a log file (an action) is skipped."""
         try:
             fingerprint, offset, mark = _place(line)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            self.strange += 1
+            self.invalid_lines += 1
             return
         if fingerprint:
             self._known.setdefault(fingerprint, set()).add(mark)
             self._newest[fingerprint] = max(offset, self._newest.get(fingerprint, 0))
 
-    def has(self, document: bytes) -> bool:
-        """Whether a document that is about to be written is there already.
+    def contains(self, document: bytes) -> bool:
+        """Whether a document is in the output file already.
 
-        Lines of a file come in their order. So with one that is newer than all that are there
-        nothing more of that file can come again, and it is forgotten.
+        The lines of a log file come in order. So with a line that is newer than all known ones of
+        its log file, no more duplicates can follow, and the log file is forgotten.
         """
         fingerprint, offset, mark = _place(document)
         known = self._known.get(fingerprint)
@@ -80,18 +80,18 @@ class Recall:
         return mark in known
 
 
-def recall(files: Iterable[Path], most: int = RECALLED) -> Recall:
-    """Reads back the last `most` bytes of these files, of which the newest comes first.
+def read_written(files: Iterable[Path], most: int = READ_BACK_BYTES) -> WrittenDocuments:
+    """Reads the last `most` bytes of these files; the newest file comes first.
 
     Raises OSError.
     """
-    found = Recall()
+    found = WrittenDocuments()
     for path in files:
         if most <= 0:
             break
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            # A line is whole if the byte before it ends another one.
+            # One byte more, to see whether the first line is complete.
             start = max(0, size - most - 1)
             file.seek(start)
             if start:

@@ -1,7 +1,7 @@
-"""The files that are there now, as far as deciding about them asks for it: their digests, and what
-stands before an offset. Gzips of rotated logs are looked into.
+"""Reads the log files on the disk as needed for the import: digests, and the line before an offset.
+Also reads gzips of rotated logs.
 
-It blocks on the disk: the daemon calls it from a worker thread, before anything is followed.
+It blocks: the daemon calls it in a worker thread, before files are read.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import msgspec
 
 from shipper.config.inputs import InputConfig
 from shipper.filebeat_registry.entries import Entry
-from shipper.filebeat_registry.judge import Evidence
+from shipper.filebeat_registry.matching import FileFacts
 from shipper.files.archive import window
 from shipper.files.compressed import gzips_of
 from shipper.files.discovery import scan
@@ -25,11 +25,11 @@ from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.records import SUFFIX
 from shipper.files.walk import Found
 
-#: How much before an offset is searched for the line that ends there, in bytes: first little, and
-#: more only if it is long.
+#: Bytes before an offset in which to search the beginning of the last line; the larger window is
+#: for long lines.
 _WINDOWS = (64 * 1024, 64 * 1024**2)
 
-#: A digest of fewer bytes than this says too little; so does Filebeat (`min`, in bytes).
+#: Minimum bytes of a digest, as in Filebeat (`min`).
 _FEWEST = 64
 _MOST = 64 * 1024
 
@@ -38,25 +38,25 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Which bytes of a file Filebeat's fingerprint is of (`prospector.scanner.fingerprint`)."""
+    """The bytes that Filebeat's fingerprint covers (`prospector.scanner.fingerprint`)."""
 
     offset: int = 0
     length: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class LiveFile:
-    """One file."""
+class DiskFile:
+    """A log file, or a gzip of one."""
 
     path: str
     inode: Inode
-    #: In bytes; of a gzip, what it says is in it (modulo 2**32).
+    #: In bytes; for a gzip, the uncompressed size in its trailer (modulo 2**32).
     size: int
     born: int | None
     identity: Identity | None
-    #: Filebeat's fingerprint; empty for a file that is too short for one.
+    #: Filebeat's fingerprint; empty if the file is too short.
     digest: str
-    #: The time of its first line, in itself; None if that has none.
+    #: The event time of its first line; None if it has none.
     begins: int | None
     compressed: bool
 
@@ -65,7 +65,7 @@ class _Line(msgspec.Struct):
     time: str = ""
 
 
-class LiveFiles:
+class DiskFiles:
     """The files of one input."""
 
     def __init__(
@@ -73,7 +73,7 @@ class LiveFiles:
     ) -> None:
         self._filesystem = filesystem
         self._fingerprint = fingerprint
-        #: What could not be looked at: the path, and why.
+        #: Errors by path.
         self.unreadable: dict[str, OSError] = {}
         plain = (*settings.exclude, f"*{SUFFIX}")
         self._openers = {
@@ -82,7 +82,7 @@ class LiveFiles:
         }
         found = scan(filesystem, settings.paths, plain, symlinks=settings.symlinks)
         self.unreadable.update(found.unreadable)
-        self.files = self._look(found.found, compressed=False)
+        self.files = self._read_files(found.found, compressed=False)
         if settings.compressed:
             patterns = gzips_of(settings.paths)
             gzips = scan(filesystem, patterns, settings.exclude, symlinks=settings.symlinks).found
@@ -92,44 +92,44 @@ class LiveFiles:
                 for inode, gzip in gzips.items()
                 if not os.path.exists(gzip.path.removesuffix(SUFFIX))
             }
-            self.files += self._look(alone, compressed=True)
+            self.files += self._read_files(alone, compressed=True)
 
-    def begins_like(self, file: LiveFile, entry: Entry) -> bool:
-        """Whether it begins like a short file that an entry is of; False if it cannot be read."""
+    def begins_like(self, file: DiskFile, entry: Entry) -> bool:
+        """Whether it begins like the short file of an entry; False if it cannot be read."""
         if entry.covered is None or not _FEWEST <= entry.covered <= _MOST:
             return False
         with suppress(OSError), self._opened(file) as content:
             head = content.read(self._fingerprint.offset, entry.covered)
-            # Which of the two depends on the version.
+            # The form depends on the version of Filebeat.
             forms = (head, head.hex().encode())
             return len(head) == entry.covered and any(
                 hashlib.sha256(form).hexdigest() == entry.value for form in forms
             )
         return False
 
-    def evidence(self, file: LiveFile, entry: Entry) -> Evidence | None:
-        """What it shows for an entry; None if it cannot be read, or is another file by now."""
+    def facts(self, file: DiskFile, entry: Entry) -> FileFacts | None:
+        """The evidence for an entry; None if the file cannot be read, or was replaced."""
         try:
             with self._opened(file) as content:
-                return _evidence(content, file, entry)
+                return _facts(content, file, entry)
         except OSError as error:
             self.unreadable[file.path] = error
             return None
 
-    def _look(self, found: dict[Inode, Found], *, compressed: bool) -> list[LiveFile]:
+    def _read_files(self, found: dict[Inode, Found], *, compressed: bool) -> list[DiskFile]:
         files = []
         for path, inode in sorted((each.path, inode) for inode, each in found.items()):
             try:
                 with self._opened_at(path, compressed=compressed) as content:
                     facts = self._filesystem.facts(content.descriptor)
                     if facts.inode != inode:
-                        continue  # It was rotated since; it is new to us as well as to Filebeat.
+                        continue  # Rotated since the scan: the new file is unknown to Filebeat.
                     identity = identity_of(content.read(0, HEAD_BYTES), final=compressed)
                     size = content.length(facts.size)
                     born = self._filesystem.born(content.descriptor)
                     digest, begins = self._digest(content), _time_of_first(content)
                     files.append(
-                        LiveFile(path, inode, size, born, identity, digest, begins, compressed)
+                        DiskFile(path, inode, size, born, identity, digest, begins, compressed)
                     )
             except (FileNotFoundError, NotFollowedError):
                 continue
@@ -142,7 +142,7 @@ class LiveFiles:
         return hashlib.sha256(head).hexdigest() if len(head) == self._fingerprint.length else ""
 
     @contextmanager
-    def _opened(self, file: LiveFile) -> Iterator["_Content"]:
+    def _opened(self, file: DiskFile) -> Iterator["_Content"]:
         with self._opened_at(file.path, compressed=file.compressed) as content:
             if self._filesystem.facts(content.descriptor).inode != file.inode:
                 raise FileNotFoundError(file.path)
@@ -159,14 +159,14 @@ class LiveFiles:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What is in an open file, inflated if it is a gzip."""
+    """The content of an open file, decompressed if it is a gzip."""
 
     filesystem: FileSystem
     descriptor: int
     compressed: bool
 
     def read(self, offset: int, count: int) -> bytes:
-        """`count` bytes from `offset` on, fewer at the end."""
+        """`count` bytes from `offset`; fewer at the end."""
         if self.compressed:
             return window(self.descriptor, offset, count)
         found = bytearray()
@@ -178,32 +178,32 @@ class _Content:
         return bytes(found)
 
     def length(self, size: int) -> int:
-        """How long it is; `size`: of the file itself."""
+        """Length of the content; `size`: size of the file."""
         if not self.compressed:
             return size
         return int.from_bytes(self.filesystem.peek(self.descriptor, 4, max(0, size - 4)), "little")
 
 
-def _evidence(content: _Content, file: LiveFile, entry: Entry) -> Evidence:
+def _facts(content: _Content, file: DiskFile, entry: Entry) -> FileFacts:
     offset = entry.offset or 0
     begin, before, follows, cut = 0, b"", False, 0
     for size in _WINDOWS:
         begin = max(0, offset - size)
-        # One byte more: whether anything follows.
+        # One byte more, to see whether anything follows.
         found = content.read(begin, offset - begin + 1)
         before, follows = found[: offset - begin], len(found) > offset - begin
-        # A last line without a newline is complete where nothing will follow.
+        # A last line without a newline is complete if the file cannot grow.
         ended = entry.ended and not follows
         cut = len(before) if ended else before.rfind(b"\n") + 1
-        # The line has to be here as a whole.
+        # The window must contain the whole line.
         if not begin or before.rfind(b"\n", 0, max(0, cut - 1)) >= 0:
             break
     whole_lines = before[:cut]
-    return Evidence(
+    return FileFacts(
         born=file.born,
         same_path=os.fsencode(file.path).decode("utf-8", "replace") == entry.source,
         reaches=len(before) == offset - begin,
-        # Where no line begins for that long, nothing is known.
+        # Without a beginning of a line in the window, nothing is known.
         line_end=begin + cut if cut or not begin else 0,
         mark=mark_of(whole_lines),
         line_time=_time_of_last(whole_lines, is_all=begin == 0),
@@ -216,8 +216,8 @@ def _time_of_first(content: _Content) -> int | None:
 
 
 def _time_of_last(lines: bytes, *, is_all: bool) -> int | None:
-    """The time of the last line, in nanoseconds since the Unix epoch; None if it has none, or does
-    not begin here. `is_all`: nothing is before."""
+    """The time of the last line, in nanoseconds since the Unix epoch; None if it has none, or
+    begins before `lines`. `is_all`: `lines` starts at the beginning of the file."""
     lines = lines.rstrip(b"\r\n")
     start = lines.rfind(b"\n") + 1
     if not lines or (start == 0 and not is_all):

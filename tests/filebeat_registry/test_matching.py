@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from shipper.filebeat_registry.entries import Entry, Kind
-from shipper.filebeat_registry.judge import Evidence, Verdict, by_content, is_of, judge
+from shipper.filebeat_registry.matching import (
+    FileFacts,
+    Match,
+    by_content,
+    match_entry,
+    may_belong_to,
+)
 from shipper.files.identity import NO_MARK, mark_of
 
 SECOND = 1_000_000_000
@@ -22,7 +28,7 @@ FINGERPRINT = replace(NATIVE, kind=Kind.FINGERPRINT, value="ab" * 32, inode=0, d
 BY_INODE_OR_NAME = pytest.mark.parametrize("entry", [NATIVE, PATH, MARKER])
 
 #: A file as it was left, with a time in each line.
-LEFT = Evidence(
+LEFT = FileFacts(
     born=READ - 3600 * SECOND,
     same_path=True,
     reaches=True,
@@ -34,14 +40,14 @@ LEFT = Evidence(
 
 @pytest.mark.parametrize("entry", [NATIVE, PATH, MARKER, FINGERPRINT])
 def test_a_file_as_it_was_left_goes_on(entry: Entry) -> None:
-    found = judge(entry, LEFT, LAST_WRITE)
-    assert (found.verdict, found.start, found.mark) == (Verdict.GOES_ON, 1000, MARK)
+    found = match_entry(entry, LEFT, LAST_WRITE)
+    assert (found.match, found.start, found.mark) == (Match.CONTINUE, 1000, MARK)
 
 
 @pytest.mark.parametrize("offset", [None, 0])
 def test_nothing_acknowledged_is_the_beginning(offset: int | None) -> None:
-    found = judge(replace(NATIVE, offset=offset), LEFT, LAST_WRITE)
-    assert (found.verdict, found.start, found.mark) == (Verdict.BEGINNING, 0, NO_MARK)
+    found = match_entry(replace(NATIVE, offset=offset), LEFT, LAST_WRITE)
+    assert (found.match, found.start, found.mark) == (Match.BEGINNING, 0, NO_MARK)
 
 
 @pytest.mark.parametrize("entry", [NATIVE, PATH, MARKER, FINGERPRINT])
@@ -55,76 +61,78 @@ def test_nothing_acknowledged_is_the_beginning(offset: int | None) -> None:
     ],
 )
 def test_another_content(entry: Entry, changed: dict[str, object]) -> None:
-    found = judge(entry, replace(LEFT, **changed), LAST_WRITE)  # type: ignore[arg-type]
-    assert (found.verdict, found.start) == (Verdict.ANOTHER, 0)
+    found = match_entry(entry, replace(LEFT, **changed), LAST_WRITE)  # type: ignore[arg-type]
+    assert (found.match, found.start) == (Match.OTHER_FILE, 0)
 
 
 @BY_INODE_OR_NAME
 def test_a_file_that_came_after_filebeats_reading_is_another(entry: Entry) -> None:
     # Inodes and names are used again. Its lines may have any time, or none.
     for line_time in (READ - SECOND, None):
-        evidence = replace(LEFT, born=READ + 1, line_time=line_time)
-        assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.ANOTHER
+        facts = replace(LEFT, born=READ + 1, line_time=line_time)
+        assert match_entry(entry, facts, LAST_WRITE).match is Match.OTHER_FILE
 
 
 def test_a_copy_that_came_later_has_the_fingerprint_all_the_same() -> None:
-    assert judge(FINGERPRINT, replace(LEFT, born=READ + 1), LAST_WRITE).verdict is Verdict.GOES_ON
+    assert (
+        match_entry(FINGERPRINT, replace(LEFT, born=READ + 1), LAST_WRITE).match is Match.CONTINUE
+    )
 
 
 @BY_INODE_OR_NAME
 def test_where_the_age_is_not_known_the_lines_decide(entry: Entry) -> None:
-    evidence = replace(LEFT, born=None)
-    assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.GOES_ON
-    assert judge(entry, replace(evidence, line_time=None), LAST_WRITE).verdict is Verdict.UNSURE
+    facts = replace(LEFT, born=None)
+    assert match_entry(entry, facts, LAST_WRITE).match is Match.CONTINUE
+    assert match_entry(entry, replace(facts, line_time=None), LAST_WRITE).match is Match.UNSURE
 
 
 @BY_INODE_OR_NAME
 def test_where_lines_have_no_time_age_and_newline_decide(entry: Entry) -> None:
-    evidence = replace(LEFT, line_time=None)
-    assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.GOES_ON
-    assert judge(entry, replace(evidence, line_end=990), LAST_WRITE).verdict is Verdict.UNSURE
+    facts = replace(LEFT, line_time=None)
+    assert match_entry(entry, facts, LAST_WRITE).match is Match.CONTINUE
+    assert match_entry(entry, replace(facts, line_end=990), LAST_WRITE).match is Match.UNSURE
 
 
 @pytest.mark.parametrize("entry", [NATIVE, FINGERPRINT])
 def test_inside_a_line_it_goes_back_to_where_that_begins(entry: Entry) -> None:
     mark = mark_of(b"other bytes")
-    found = judge(entry, replace(LEFT, line_end=900, mark=mark), LAST_WRITE)
-    assert (found.verdict, found.start, found.mark) == (Verdict.GOES_ON, 900, mark)
+    found = match_entry(entry, replace(LEFT, line_end=900, mark=mark), LAST_WRITE)
+    assert (found.match, found.start, found.mark) == (Match.CONTINUE, 900, mark)
     assert found.why.endswith("the offset is inside a line, which is read as a whole")
 
 
 @BY_INODE_OR_NAME
 def test_inside_a_line_of_a_file_whose_age_is_not_known_it_is_not_sure(entry: Entry) -> None:
     # The copy of a log, which has old lines, may have taken the inode of a file that is gone.
-    evidence = replace(LEFT, born=None, line_end=900)
-    assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.UNSURE
+    facts = replace(LEFT, born=None, line_end=900)
+    assert match_entry(entry, facts, LAST_WRITE).match is Match.UNSURE
 
 
 def test_clocks_may_differ_by_a_second() -> None:
-    evidence = replace(LEFT, line_time=READ + SECOND)
-    assert judge(NATIVE, evidence, LAST_WRITE).verdict is Verdict.GOES_ON
-    evidence = replace(LEFT, line_time=READ + SECOND + 1)
-    assert judge(NATIVE, evidence, LAST_WRITE).verdict is Verdict.ANOTHER
+    facts = replace(LEFT, line_time=READ + SECOND)
+    assert match_entry(NATIVE, facts, LAST_WRITE).match is Match.CONTINUE
+    facts = replace(LEFT, line_time=READ + SECOND + 1)
+    assert match_entry(NATIVE, facts, LAST_WRITE).match is Match.OTHER_FILE
 
 
 def test_without_filebeats_time_its_last_write_and_the_name_serve() -> None:
     entry = replace(NATIVE, updated=None)
-    evidence = replace(LEFT, born=LAST_WRITE, line_time=LAST_WRITE)
-    assert judge(entry, evidence, LAST_WRITE).verdict is Verdict.GOES_ON
-    assert judge(entry, replace(evidence, same_path=False), LAST_WRITE).verdict is Verdict.UNSURE
-    later = replace(evidence, born=LAST_WRITE + 1)
-    assert judge(entry, later, LAST_WRITE).verdict is Verdict.ANOTHER
+    facts = replace(LEFT, born=LAST_WRITE, line_time=LAST_WRITE)
+    assert match_entry(entry, facts, LAST_WRITE).match is Match.CONTINUE
+    assert match_entry(entry, replace(facts, same_path=False), LAST_WRITE).match is Match.UNSURE
+    later = replace(facts, born=LAST_WRITE + 1)
+    assert match_entry(entry, later, LAST_WRITE).match is Match.OTHER_FILE
 
 
 def test_by_content_alone_everything_has_to_fit() -> None:
-    assert is_of(NATIVE, replace(LEFT, born=READ + SECOND, same_path=False))
+    assert may_belong_to(NATIVE, replace(LEFT, born=READ + SECOND, same_path=False))
     assert by_content(NATIVE, LEFT).start == 1000
-    for evidence in (
+    for facts in (
         replace(LEFT, reaches=False),
         replace(LEFT, line_end=900),
         replace(LEFT, line_time=None),
         replace(LEFT, line_time=READ + 2 * SECOND),
     ):
-        assert not is_of(NATIVE, evidence)
-    assert not is_of(replace(NATIVE, offset=0), LEFT)
-    assert not is_of(replace(NATIVE, updated=None), LEFT)
+        assert not may_belong_to(NATIVE, facts)
+    assert not may_belong_to(replace(NATIVE, offset=0), LEFT)
+    assert not may_belong_to(replace(NATIVE, updated=None), LEFT)
