@@ -367,8 +367,7 @@ class Catalog:
             tail.close()
 
     def _follow(self, path: str) -> Tail:
-        opened = self._opener.open(path)
-        return self._follow_opened(path, opened, compressed=False)
+        return self._follow_opened(path, self._opener.open(path), compressed=False)
 
     def _follow_opened(self, path: str, opened: OpenedLog, *, compressed: bool) -> Tail:
         # The path may lead elsewhere by now: what was opened counts, not what was seen.

@@ -6,85 +6,43 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from threading import Thread
 
 from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.compressed import CompressedLogs
-from shipper.files.discovery import Globs, Scan, ScanSummary, scan, summary_of
+from shipper.files.discovery import Globs, Scan, ScanSummary, scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.lines import NoLine
+from shipper.files.offload import Offload, in_a_thread
 from shipper.files.placement import Start
 from shipper.files.records import SUFFIX
 from shipper.files.retention import Retention
 from shipper.files.scan_log import ScanLog
+from shipper.files.scan_report import ScanReport
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tail import Tail
-from shipper.files.walk import MAX_DIRECTORIES, MAX_FILES, directory_of
+from shipper.files.walk import directory_of
 from shipper.files.watch import WakeUp
 from shipper.logs import Log
 from shipper.logs.events import (
     COMPRESSED_FILE_READ_FAILED,
     DELETED_FILE_ABANDONED,
-    DIRECTORY_FOUND,
-    DIRECTORY_MISSING,
     FILE_FINISHED,
     FILE_OPEN_FAILED,
-    FILES_LEFT_OUT,
     KEPT_FILE_ADOPTED,
     KEPT_FILES_READ_FAILED,
     LINKS_MISSING,
-    PATH_ACCESS_FAILED,
-    SYMLINK_SKIPPED,
-    SYMLINKS_SKIPPED,
     UNREAD_DATA_LOST,
     UNREAD_LINES_UNKNOWN,
-    LogEvent,
 )
 from shipper.metrics import Metrics
 from shipper.option_names import OWN_NAMES, OptionNames
 
-#: What a walk of directories is handed to, since it blocks on the disk.
-Offload = Callable[[Callable[[], Scan]], Awaitable[Scan]]
-
-#: So many paths with trouble, or that are left out, are named in the log for each scan.
-_NAMED = 20
-
 #: So many files are linked, or found not to need it, before others have their turn.
 _LINKS_A_STEP = 100
-
-
-async def in_a_thread(call: Callable[[], Scan]) -> Scan:
-    """Calls it in a thread of its own, and waits for it.
-
-    A thread of no pool: a file system that hangs keeps nothing else waiting, and does not keep the
-    process from ending.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Scan] = loop.create_future()
-
-    def tell(result: Scan | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if result is not None:
-            done.set_result(result)
-        elif error is not None:
-            done.set_exception(error)
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = call()
-        except BaseException as error:  # Whatever it is: it is raised where it is waited for.
-            failure = error
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(tell, result, failure)
-
-    Thread(target=run, name="walk", daemon=True).start()
-    return await done
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +110,13 @@ class FileTracker:
         self._adopted: dict[str, set[str]] = {}
         self._scan_logs: dict[str, ScanLog] = {}
         self._offload = offload
-        self._summaries: dict[str, ScanSummary] = {}
-        self._skipped: dict[str, set[str]] = {}
-        self._left_out: set[str] = set()
+        self._reports = {
+            source.input_id: ScanReport(source.input_id, faults, log, names) for source in inputs
+        }
 
     def summary(self, source: TrackedInput) -> ScanSummary:
         """What the last scan of an input saw."""
-        return self._summaries.get(source.input_id, ScanSummary())
+        return self._reports[source.input_id].summary
 
     def appear(self, source: TrackedInput, paths: Iterable[str]) -> list[Tail]:
         """Follows files whose names are new, without a scan, and keeps them by links at once."""
@@ -219,14 +177,14 @@ class FileTracker:
         if source.compressed is None or gzips is None:
             return
         for step in source.compressed.looking(gzips):
-            self._report_errors(COMPRESSED_FILE_READ_FAILED, step)
+            self._reports[source.input_id].errors(COMPRESSED_FILE_READ_FAILED, step)
             yield []
 
     def _following_up(
         self, source: TrackedInput, found: Scan, problems: Sequence[OSError]
     ) -> Iterator[list[OSError]]:
         """What follows when the catalog knows of a scan, in steps as there."""
-        self._report(source, found, problems)
+        self._reports[source.input_id].scanned(found, problems)
         if source.retention is None:
             return
         self._adopt(source, source.retention, found)
@@ -371,65 +329,3 @@ class FileTracker:
             read=closed.size,
             lost_bytes=closed.lost,
         )
-
-    def _report(self, source: TrackedInput, found: Scan, problems: Sequence[OSError]) -> None:
-        before = self._summaries.get(source.input_id, ScanSummary())
-        self._summaries[source.input_id] = summary_of(found, problems)
-        for path, error in found.unreadable.items():
-            error.filename = path
-        self._report_errors(
-            PATH_ACCESS_FAILED, [error for _, error in sorted(found.unreadable.items())]
-        )
-        self._report_errors(FILE_OPEN_FAILED, problems)
-        self._report_missing(source, frozenset(before.missing), frozenset(found.missing))
-        self._report_skipped(source, found)
-        if found.left_out and source.input_id not in self._left_out:
-            self._log.emit(
-                FILES_LEFT_OUT,
-                input=source.input_id,
-                files_left_out=found.files_left_out,
-                directories_left_out=found.directories_left_out,
-                max_files=MAX_FILES,
-                max_directories=MAX_DIRECTORIES,
-                hint=f"make the globs in {self._names('inputs[].paths')} narrower, or exclude what "
-                "is no log",
-            )
-        (self._left_out.add if found.left_out else self._left_out.discard)(source.input_id)
-
-    def _report_errors(self, event: LogEvent, errors: Sequence[OSError]) -> None:
-        for number, error in enumerate(errors):
-            if number < _NAMED:
-                self._faults.report(event, error)
-            else:
-                self._faults.count(error)
-
-    def _report_missing(
-        self, source: TrackedInput, before: frozenset[str], missing: frozenset[str]
-    ) -> None:
-        for directory in missing - before:
-            self._log.emit(
-                DIRECTORY_MISSING,
-                input=source.input_id,
-                path=directory,
-                hint="Tetragon's charts up to 1.7 export to /var/run/cilium/tetragon, "
-                "later ones to /var/log/tetragon",
-            )
-        for directory in before - missing:
-            self._log.emit(DIRECTORY_FOUND, path=directory)
-
-    def _report_skipped(self, source: TrackedInput, found: Scan) -> None:
-        """Names each symbolic link that is not followed once, as long as it is there."""
-        before = self._skipped.get(source.input_id, set())
-        new = [path for path in sorted(found.skipped) if path not in before]
-        name = self._names("inputs[].symlinks")
-        hint = f"set {name} to true for this input if what it leads to is to be shipped"
-        for path in new[:_NAMED]:
-            self._log.emit(SYMLINK_SKIPPED, path=path, input=source.input_id, hint=hint)
-        if len(new) > _NAMED:
-            self._log.emit(
-                SYMLINKS_SKIPPED,
-                input=source.input_id,
-                links=found.skipped_count - len(before) - _NAMED,
-                hint=hint,
-            )
-        self._skipped[source.input_id] = set(found.skipped)

@@ -185,8 +185,8 @@ def test_without_symlinks_a_file_behind_a_symbolic_link_is_left_out(
     process.start()
     assert_all_there_once(process, bulk_server, log_directory)
     assert lines_read(process) == 20
-    (said,) = (said for said in process.logs() if "symbolic link" in said["message"])
-    assert said["path"] == str(log_directory.path / "link.log")
+    (said,) = process.logged("symlink-skipped")
+    assert said["file.path"] == str(log_directory.path / "link.log")
     # A gzip behind a link, and a link in the place of a log that is written to under another name.
     (log_directory.path / "link2.log.gz").symlink_to(other)
     log_directory.log.rename(log_directory.path / "moved")

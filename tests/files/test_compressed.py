@@ -235,6 +235,46 @@ def test_a_gzip_that_was_read_is_not_read_again_whatever_its_name(world: World) 
     asyncio.run(story())
 
 
+def test_a_gzip_that_is_told_of_is_followed_and_kept_without_a_scan(world: World) -> None:
+    async def story() -> None:
+        await world.look()
+        path = world.write("a.log.gz", b"one\n")
+        world.write("b.txt.gz", b"two\n")
+        paths = [str(path), str(world.directory / "absent.log.gz")]
+        [tail] = world.tracker.appear(world.source, paths)
+        assert (tail.compressed, tail.path) == (True, str(path))
+        assert len(os.listdir(world.directory / DIRECTORY)) == 1
+        path.unlink()
+        assert await world.settle() == [b"one"]
+        assert world.catalog.tails == ()
+
+    asyncio.run(story())
+
+
+def test_one_that_was_read_and_is_told_of_by_another_name_is_not_read_again(world: World) -> None:
+    async def story() -> None:
+        path = world.write("a.log.gz", b"one\n")
+        assert await world.settle() == [b"one"]
+        path = path.rename(world.directory / "b.log.gz")
+        assert world.tracker.appear(world.source, [str(path)]) == []
+        assert world.catalog.tails == ()
+        assert await world.settle() == []
+
+    asyncio.run(story())
+
+
+def test_a_symbolic_link_to_a_gzip_is_not_followed(world: World, tmp_path: Path) -> None:
+    async def story() -> None:
+        target = world.write("target", b"")
+        target.write_bytes(gzip.compress(b"one\n"))
+        link = world.directory / "a.log.gz"
+        link.symlink_to(target)
+        assert world.tracker.appear(world.source, [str(link)]) == []
+        assert await world.settle() == []
+
+    asyncio.run(story())
+
+
 def test_what_a_gzip_holds_is_not_forgotten_while_it_is_there(world: World) -> None:
     async def story() -> None:
         path = world.write("a.log.gz", b"one\n")

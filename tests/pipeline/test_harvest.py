@@ -23,9 +23,10 @@ from shipper.files.discovery import Scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileFacts, FileSystem
 from shipper.files.lines import BLOCK_BYTES, ReadBuffer
+from shipper.files.offload import Offload
 from shipper.files.registry import RowId
 from shipper.files.schedule import WalkSchedule
-from shipper.files.tracker import FileTracker, Offload, TrackedInput
+from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.files.watch import WakeUp
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batch, Batcher
