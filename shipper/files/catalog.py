@@ -47,6 +47,8 @@ class ClosedFile:
     #: nobody has read.
     stored: int | None = 0
     compressed: bool = False
+    #: Whether what is written to it from now on is not followed, either.
+    for_good: bool = False
 
 
 class Catalog:
@@ -106,6 +108,8 @@ class Catalog:
         self._appeared: set[Inode] = set()
         # Rewritten under us: nothing more is read of them, but something is under way.
         self._retired: set[Tail] = set()
+        # Of which only the rest is read, whoever writes on.
+        self._to_their_end: set[Tail] = set()
         self._first_gzips_found = False
         # What must not be forgotten although it is done.
         self._gzip_is_there: Callable[[FileRecord], bool] = lambda _: False
@@ -238,7 +242,9 @@ class Catalog:
                 continue  # Nobody follows it any more: what cannot be finished stays remembered.
             if opened.inode == inode:
                 compressed = path.endswith(SUFFIX)
-                self.adopt(inode, path, opened.descriptor, compressed=compressed)
+                tail = self.adopt(inode, path, opened.descriptor, compressed=compressed)
+                if tail is not None:
+                    self._to_their_end.add(tail)
             else:
                 self._filesystem.close(opened.descriptor)
 
@@ -352,7 +358,9 @@ class Catalog:
         gzips that are, wherever they are."""
         for tail in list(self._tails.values()):
             over = tail.state is State.READING if tail.compressed else tail.gone is not None
-            if not over or not tail.acks.all_acknowledged or not self.is_final(tail):
+            if not over or not tail.acks.all_acknowledged:
+                continue
+            if not (tail in self._to_their_end or self.is_final(tail)):
                 continue
             if not tail.look():
                 tail.is_finished = True
@@ -367,6 +375,7 @@ class Catalog:
                 continue  # One of them may be a copy that has what is missing here.
             self._retired.discard(tail)
             closed_files.append(self._closed_file(tail))
+            self._to_their_end.discard(tail)
         return closed_files
 
     def _closed_file(self, tail: Tail) -> ClosedFile:
@@ -380,6 +389,7 @@ class Catalog:
             row=self.records.close_finished(tail),
             stored=tail.version.size if tail.is_finished else None,
             compressed=tail.compressed,
+            for_good=tail in self._to_their_end,
         )
 
     def _lost(self, tail: Tail) -> int:

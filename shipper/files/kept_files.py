@@ -100,12 +100,13 @@ class KeptFiles:
                 keeping.retention.keep(inode, paths[inode], descriptor)
             self._filesystem.close(descriptor)
 
-    def adopt(self, input_id: str, directories: Iterable[str]) -> None:
-        """Follows again what an earlier process kept beside the logs, once for each directory.
-        `directories`: those that were walked."""
+    def adopt(self, input_id: str, directories: Iterable[str]) -> list[Tail]:
+        """Follows again what an earlier process kept beside the logs, once for each directory;
+        returns what is followed. `directories`: those that were walked."""
         keeping = self._inputs.get(input_id)
         if keeping is None:
-            return
+            return []
+        adopted: list[Tail] = []
         places = set(directories)
         if keeping.adopted is None:
             keeping.adopted = set()
@@ -115,7 +116,7 @@ class KeptFiles:
             keeping.adopted &= places  # One that went and comes again is another directory.
         for place in sorted(places - keeping.adopted):
             try:
-                self._adopt(keeping, place)
+                adopted += self._adopt(keeping, place)
             except FileNotFoundError:
                 pass  # Nothing was ever kept there.
             except OSError as error:
@@ -124,6 +125,7 @@ class KeptFiles:
                 continue
             keeping.adopted.add(place)
         self._say_foreign()
+        return adopted
 
     def finished(self, input_id: str, closed: ClosedFile) -> None:
         """The file is closed. Its link waits for the commit that says so."""
@@ -171,11 +173,10 @@ class KeptFiles:
         if keeping.catalog.follows(inode):
             return  # It is back, and is followed.
         try:
-            if closed.stored is None or keeping.retention.size(inode) != closed.stored:
+            grown = closed.stored is None or keeping.retention.size(inode) != closed.stored
+            if grown and not closed.for_good:
                 descriptor = keeping.retention.open(inode)
-                keeping.catalog.adopt(
-                    inode, closed.path, descriptor, compressed=closed.compressed
-                )
+                keeping.catalog.adopt(inode, closed.path, descriptor, compressed=closed.compressed)
                 return
         except KeyError:
             return  # It never had one, or somebody removed it.
@@ -183,16 +184,18 @@ class KeptFiles:
             pass  # Its link is not there any more.
         keeping.retention.release(inode)
 
-    def _adopt(self, keeping: Keeping, place: str) -> None:
+    def _adopt(self, keeping: Keeping, place: str) -> list[Tail]:
         found = keeping.retention.adopt(
             place, matches=keeping.matches, is_known=keeping.catalog.records.has_inode
         )
+        adopted = []
         for link in found.kept:
             compressed = link.path.endswith(SUFFIX)
             tail = keeping.catalog.adopt(
                 link.inode, link.path, link.descriptor, compressed=compressed
             )
             if tail is not None:
+                adopted.append(tail)
                 self._log.emit(KEPT_FILE_ADOPTED, path=link.path)
         # What was foreign to one input may have been adopted by another.
         before = self._foreign.pop(place, {})
@@ -200,6 +203,7 @@ class KeptFiles:
         foreign.update({link.path: link for link in found.foreign if not link.has_living_owner})
         if foreign:
             self._foreign[place] = foreign
+        return adopted
 
     def _say_foreign(self) -> None:
         """Warns of each directory once, as soon as all inputs had a look."""

@@ -239,7 +239,9 @@ class FileTracker:
         if source.retention is None:
             return
         self._links.compare(source.input_id)
-        self._links.adopt(source.input_id, found.directories)
+        adopted = self._links.adopt(source.input_id, found.directories)
+        if source.compressed is not None:
+            source.compressed.wait_for(tail for tail in adopted if not tail.compressed)
         tails = source.catalog.tails
         for first in range(0, len(tails), _LINKS_A_STEP):
             # New ones have their links. This is for those that could not be linked, or whose link

@@ -619,7 +619,7 @@ WRONG = {
         6,
         "(a key that is not text): unknown option",
         "known options: name, inputs, processors, data_dir, output, dead_letter, memory, "
-        "retention, registry, admin, logging, shutdown_timeout",
+        "retention, losses, registry, admin, logging, shutdown_timeout",
     ),
     "processor that is none": (
         LEAST + "processors:\n  - add_tags:\n      tags: [a]\n  - renam: {}\n",
@@ -806,6 +806,7 @@ EVERY_OPTION = {
     "inputs[].events.exclude[].binary": ("[/bin/sh]", ("/bin/sh",)),
     "inputs[].events.exclude[].name": ("noise", "noise"),
     "inputs[].scan_interval": ("5s", 5.0),
+    "inputs[].close_removed_after": ("5m", 300.0),
     "inputs[].symlinks": ("false", False),
     "inputs[].fields": ("{team: a}", {"team": "a"}),
     "inputs[].fields_under_root": ("true", True),
@@ -861,6 +862,7 @@ EVERY_OPTION = {
     "memory.max_bytes": ("1GiB", 1024**3),
     "retention.enabled": ("false", False),
     "retention.max_bytes": ("0", 0),
+    "losses.ship": ("false", False),
     "registry.commit_interval": ("100ms", 0.1),
     "registry.forget_after": ("1d", 86400.0),
     "registry.import_from": ("/usr/share/filebeat/data", "/usr/share/filebeat/data"),
