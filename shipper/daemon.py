@@ -233,7 +233,7 @@ class Daemon:
         ]
         serving = [
             tasks.create_task(output_destination.run()),
-            tasks.create_task(self._commit_regularly(registry, tracked)),
+            tasks.create_task(self._commit_regularly(registry, tracker, tracked)),
         ]
         if config.logging.metrics_interval:
             metrics_log = MetricsLog(
@@ -252,7 +252,7 @@ class Daemon:
             await _cancel(reading)
             await self._drain(batcher, deliveries)
             await _cancel(serving)
-            await self._commit(registry, tracked)
+            await self._commit(registry, tracker, tracked)
             tracker.close()
             links.close_all()
             self._log.emit(STOPPED, in_flight_events=harvest.in_flight_events)
@@ -266,16 +266,20 @@ class Daemon:
         if abandoned := deliveries.abandon():
             self._log.emit(REQUESTS_ABANDONED, requests=abandoned)
 
-    async def _commit_regularly(self, registry: Registry, inputs: Sequence[TrackedInput]) -> None:
+    async def _commit_regularly(
+        self, registry: Registry, tracker: FileTracker, inputs: Sequence[TrackedInput]
+    ) -> None:
         """At once when something changed, and then not before `commit_interval` is over: even a
         life of a second leaves its trace, and an idle daemon does nothing."""
         while True:
             await self._unsaved.wait()
             self._unsaved.clear()
-            await self._commit(registry, inputs)
+            await self._commit(registry, tracker, inputs)
             await self._clock.sleep(self._config.registry.commit_interval)
 
-    async def _commit(self, registry: Registry, inputs: Sequence[TrackedInput]) -> None:
+    async def _commit(
+        self, registry: Registry, tracker: FileTracker, inputs: Sequence[TrackedInput]
+    ) -> None:
         """Saves what changed; what cannot be saved is part of the next commit."""
         for source in inputs:
             changes = source.catalog.records.changes()
@@ -306,6 +310,7 @@ class Daemon:
                 raise
             else:
                 source.catalog.records.committed(changes)
+                tracker.committed(source)
                 self._registry_trouble = None
                 self._metrics.count("shipper_registry_commits_total")
                 if self._log.debug_enabled:
@@ -348,6 +353,9 @@ class Daemon:
 
         for kind in kinds:
             loop.add_signal_handler(kind, stop)
+        # Comes when a file is opened to write in the moment in which we ask for its writers, and
+        # would end the process.
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
         try:
             yield
         finally:

@@ -197,12 +197,26 @@ METRICS = (
     Metric(
         "shipper_kept_files",
         Kind.GAUGE,
-        "Deleted log files that are not finished; kept by a hard link in .shipper or a descriptor.",
+        "Deleted log files that are not finished, by what keeps them: link (a hard link in "
+        ".shipper) or descriptor (no link is possible; a restart loses what is not acknowledged).",
+        ("by",),
     ),
     Metric(
         "shipper_kept_bytes",
         Kind.GAUGE,
         "Bytes of deleted log files that are not finished; limited by retention.max_bytes.",
+    ),
+    Metric(
+        "shipper_logs_removed_under_writer_total",
+        Kind.COUNTER,
+        "Log files that were removed while a process had them open to write. They are followed as "
+        "long as it has.",
+        ("input",),
+    ),
+    Metric(
+        "shipper_foreign_links",
+        Kind.GAUGE,
+        "Hard links in .shipper that belong to no input and to no shipper that runs.",
     ),
     Metric("shipper_registry_commits_total", Kind.COUNTER, "Commits of offsets to the registry."),
     Metric(

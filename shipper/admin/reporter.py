@@ -51,7 +51,9 @@ class StatusReporter:
         gauge("shipper_ready", lambda: not self.troubles())
         gauge("shipper_build_info", lambda: 1, __version__, platform.python_version())
         kept = self._tracker.kept
-        gauge("shipper_kept_files", lambda: len(kept()))
+        gauge("shipper_kept_files", lambda: self._tracker.kept_by(link=True), "link")
+        gauge("shipper_kept_files", lambda: self._tracker.kept_by(link=False), "descriptor")
+        gauge("shipper_foreign_links", lambda: self._tracker.foreign_links)
         gauge("shipper_kept_bytes", lambda: sum(tail.allocated for _, tail in kept()))
         for source in self._inputs:
             self._publish_input(source)

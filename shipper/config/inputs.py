@@ -194,6 +194,15 @@ class InputConfig(Section, frozen=True):
             "Where it does, many thousands of files are looked for up to every 30 s only."
         ),
     ] = Seconds(2)
+    close_removed_after: Annotated[
+        Seconds,
+        Meta(
+            description="A file that no path leads to any more is followed as long as a process "
+            "has it open to write. Where the kernel does not tell (the file has another name, is "
+            "on a network file system, or belongs to another user), it is complete after so long "
+            "without a write."
+        ),
+    ] = Seconds(60)
     symlinks: Annotated[
         bool,
         Meta(
@@ -241,6 +250,9 @@ class InputConfig(Section, frozen=True):
             "max_line_bytes", self.max_line_bytes, ByteSize(_KIB), ByteSize(64 * _MIB)
         )
         yield from within("ignore_older", self.ignore_older, Seconds(0), Seconds(10 * 365 * 86400))
+        yield from within(
+            "close_removed_after", self.close_removed_after, Seconds(1), Seconds(24 * 3600)
+        )
         yield from within("scan_interval", self.scan_interval, Seconds(0.05), Seconds(3600))
         try:
             orjson.dumps(self.fields)

@@ -20,10 +20,11 @@ from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.lines import NoLine, ReadBuffer
 from shipper.files.opening import LogOpener, NotFollowedError, OpenedLog
 from shipper.files.placement import Placement, Start
-from shipper.files.quiet import SeenVersions
+from shipper.files.quiet import CLOSE_REMOVED_AFTER, SeenVersions
 from shipper.files.records import SUFFIX, FileRecords
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import State, Tail, Version
+from shipper.files.writers import Writers
 
 #: So many files of a scan are opened in one step.
 _STEP = 100
@@ -40,6 +41,14 @@ class ClosedFile:
     lost: int
     #: Whether any of it was to be read.
     placed: bool = True
+    #: Its row in the registry, if it has one.
+    row: RowId | None = None
+    #: Bytes of the file itself when it was closed; None if other content took its place, which
+    #: nobody has read.
+    stored: int | None = 0
+    compressed: bool = False
+    #: Whether what is written to it from now on is not followed, either.
+    for_good: bool = False
 
 
 class Catalog:
@@ -60,6 +69,7 @@ class Catalog:
         start_at_end: bool = False,
         exclude: Sequence[str] = (),
         symlinks: bool = False,
+        close_removed_after: float = CLOSE_REMOVED_AFTER,
     ) -> None:
         """`remembered`: what the registry holds of this input. `on_change` is called when
         `changes` has something to tell. `forget_after`: seconds that a file that is gone stays
@@ -67,7 +77,8 @@ class Catalog:
         `ignore_older`: a new file that was last written longer ago (seconds; 0: none is) is read
         from its end, and with `start_at_end` so are all that the first scan finds, unless files
         of this input are remembered. `exclude`, `symlinks`: what is not followed, whatever a scan
-        says."""
+        says. `close_removed_after`: seconds without a write after which a file that no path leads
+        to is complete, where it is not known whether somebody has it open."""
         self.input_id = input_id
         self._filesystem = filesystem
         self._opener = LogOpener(filesystem, exclude=exclude, symlinks=symlinks)
@@ -75,7 +86,9 @@ class Catalog:
         self._link_opener = None if symlinks else LogOpener(filesystem, symlinks=True)
         self._clock = clock
         self._buffer = buffer
-        self._versions = SeenVersions(clock)
+        self._writers = Writers(filesystem)
+        self._versions = SeenVersions(clock, self._writers.has_writer, close_removed_after)
+        self._keep: Callable[[Tail], object] = lambda _: None
         #: What is remembered of each file, and what of it the registry has to learn.
         self.records = FileRecords(
             input_id, remembered, clock=clock, on_change=on_change, forget_after=forget_after
@@ -95,6 +108,8 @@ class Catalog:
         self._appeared: set[Inode] = set()
         # Rewritten under us: nothing more is read of them, but something is under way.
         self._retired: set[Tail] = set()
+        # Of which only the rest is read, whoever writes on.
+        self._to_their_end: set[Tail] = set()
         self._first_gzips_found = False
         # What must not be forgotten although it is done.
         self._gzip_is_there: Callable[[FileRecord], bool] = lambda _: False
@@ -107,6 +122,20 @@ class Catalog:
     def at(self, path: str) -> Tail | None:
         """The file that stands at that path, if it is followed."""
         return self._by_path.get(path)
+
+    def follows(self, inode: Inode) -> bool:
+        """Whether that file is followed."""
+        return inode in self._tails
+
+    def keep_with(self, keep: Callable[[Tail], object], links_of: Callable[[Inode], int]) -> None:
+        """From now on `keep` is called with each file as soon as it is open. `links_of`: how many
+        of a file's names are links of ours."""
+        self._keep = keep
+        self._writers.links_of = links_of
+
+    def written_after_removal(self) -> list[Tail]:
+        """The files that were removed and are still written; each once."""
+        return self._writers.newly_noticed()
 
     def begin_scan(self) -> None:
         """A scan begins, which `apply` will be told of: what `appear` is told of meanwhile is newer
@@ -186,6 +215,7 @@ class Catalog:
         if self._by_path.get(tail.path) is tail:
             del self._by_path[tail.path]
         tail.path, tail.gone = path, None
+        self._writers.forget(tail)
         self._by_path[path] = tail
         self.records.touched(tail)
 
@@ -212,7 +242,9 @@ class Catalog:
                 continue  # Nobody follows it any more: what cannot be finished stays remembered.
             if opened.inode == inode:
                 compressed = path.endswith(SUFFIX)
-                self.adopt(inode, path, opened.descriptor, compressed=compressed)
+                tail = self.adopt(inode, path, opened.descriptor, compressed=compressed)
+                if tail is not None:
+                    self._to_their_end.add(tail)
             else:
                 self._filesystem.close(opened.descriptor)
 
@@ -228,6 +260,7 @@ class Catalog:
         tail.gone = self._clock.now()
         # Who has it open may still finish its last line: the quiet time begins anew.
         self._versions.forget(tail)
+        self._writers.removed(tail)
         self.records.touched(tail)
         if self._by_path.get(tail.path) is tail:
             del self._by_path[tail.path]
@@ -249,6 +282,7 @@ class Catalog:
         tail.born = self._filesystem.born(descriptor)
         tail.gone = self._clock.now()
         self._tails[inode] = tail
+        self._writers.removed(tail)
         self._versions.observe(tail)
         return tail
 
@@ -293,10 +327,6 @@ class Catalog:
         """From now on no file is forgotten of which something `is_there` that would be read."""
         self._gzip_is_there = is_there
 
-    def is_quiet(self, tail: Tail) -> bool:
-        """Whether nothing was written for QUIET_AFTER seconds, as of the last scan."""
-        return self._versions.is_quiet(tail)
-
     def is_final(self, tail: Tail) -> bool:
         """Whether a file will not grow any more: see `SeenVersions.is_final`."""
         return self._versions.is_final(tail)
@@ -324,12 +354,15 @@ class Catalog:
         self._retire(tail)
 
     def close_finished(self) -> list[ClosedFile]:
-        """Closes the files that are gone, read to their end and acknowledged."""
+        """Closes the files that are removed and final, read to their end and acknowledged; and
+        gzips that are, wherever they are."""
         for tail in list(self._tails.values()):
-            over = tail.gone is not None
-            if tail.compressed:
-                over = tail.state is State.READING and self.is_final(tail)
-            if over and not tail.look() and tail.acks.all_acknowledged:
+            over = tail.state is State.READING if tail.compressed else tail.gone is not None
+            if not over or not tail.acks.all_acknowledged:
+                continue
+            if not (tail in self._to_their_end or self.is_final(tail)):
+                continue
+            if not tail.look():
                 tail.is_finished = True
                 self._retire(tail)
         closed_files = []
@@ -342,13 +375,22 @@ class Catalog:
                 continue  # One of them may be a copy that has what is missing here.
             self._retired.discard(tail)
             closed_files.append(self._closed_file(tail))
-            self.records.close_finished(tail)
+            self._to_their_end.discard(tail)
         return closed_files
 
     def _closed_file(self, tail: Tail) -> ClosedFile:
-        inode = None if tail.inode in self._tails else tail.inode
-        placed = bool(tail.identity)
-        return ClosedFile(tail.path, inode, tail.offset, self._lost(tail), placed)
+        lost = self._lost(tail)
+        return ClosedFile(
+            tail.path,
+            None if tail.inode in self._tails else tail.inode,
+            tail.offset,
+            lost,
+            placed=bool(tail.identity),
+            row=self.records.close_finished(tail),
+            stored=tail.version.size if tail.is_finished else None,
+            compressed=tail.compressed,
+            for_good=tail in self._to_their_end,
+        )
 
     def _lost(self, tail: Tail) -> int:
         """What was rewritten before it was read, and is not in a copy either, in bytes."""
@@ -379,6 +421,7 @@ class Catalog:
         tail.born = opened.born
         self._tails[opened.inode] = tail
         self._by_path[path] = tail
+        self._keep(tail)
         return tail
 
     def _tail(self, inode: Inode, path: str, descriptor: int, *, compressed: bool) -> Tail:
@@ -396,5 +439,6 @@ class Catalog:
             del self._by_path[tail.path]
         self._retired.add(tail)
         self._versions.forget(tail)
+        self._writers.forget(tail)
         self._placement.forget(tail)
         self.records.touched(tail)

@@ -11,7 +11,7 @@ nobody has tried to identify yet, one that is followed and has the same content 
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from shipper.files.archive import Ending
@@ -128,6 +128,14 @@ class CompressedLogs:
         self._looked = True
         self._catalog.gzips_found()
         yield problems
+
+    def wait_for(self, tails: Iterable[Tail]) -> None:
+        """Gzips that were not tried yet wait for these files, too, which were kept and are followed
+        again: what is in a gzip may be what was made of one of them."""
+        tails = set(tails)
+        for gzip in self._gzips.values():
+            if not gzip.tried:
+                gzip.waits_for |= tails
 
     def appear(self, path: str) -> Tail | None:
         """Follows the gzip at a path that is new, without a scan; None if there is none to follow.

@@ -22,6 +22,12 @@ from aiofiles.os import wrap
 #: RWF_NOWAIT. /var/run, where Tetragon's older charts export to, is one.
 _MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 
+#: File systems of several machines: who writes on another one is not known here, and a lease is
+#: refused for other reasons than a writer, too.
+_WITHOUT_LEASES = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "gfs2", "ocfs2", "lustre", "virtiofs"}
+)
+
 _read_in_thread = wrap(os.preadv)
 
 # statx(2), which Python has no call for; the numbers are those of linux/stat.h.
@@ -51,6 +57,8 @@ class FileFacts:
     allocated: int
     #: Not a directory, a FIFO, a socket or a device.
     is_regular: bool = True
+    #: How many names it has, ours included.
+    names: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +113,32 @@ class FileSystem:
         found = os.fstat(descriptor)
         # A block of stat(2) has 512 bytes, whatever those of the file system have.
         allocated = min(found.st_size, 512 * found.st_blocks)
-        regular = stat.S_ISREG(found.st_mode)
-        return FileFacts(inode_in(found), found.st_size, found.st_mtime_ns, allocated, regular)
+        return FileFacts(
+            inode_in(found),
+            found.st_size,
+            found.st_mtime_ns,
+            allocated,
+            stat.S_ISREG(found.st_mode),
+            found.st_nlink,
+        )
+
+    def has_writer(self, descriptor: int, device: int) -> bool | None:
+        """Whether any process has the file open to write; None where the kernel does not say.
+
+        Asks for a read lease (fcntl(2), F_SETLEASE), which is refused while there is a writer, and
+        gives it back at once. Who opens the file to write in between waits for that, and SIGIO is
+        sent to us: ignore that signal, and ask only of files that have no name.
+        """
+        if _file_system_of(device) in _WITHOUT_LEASES:
+            return None
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None  # Neither the owner nor CAP_LEASE; a file system that has no leases.
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return False
 
     def born(self, descriptor: int) -> int | None:
         """When the file came into being (nanoseconds since the Unix epoch), whatever was written
@@ -275,14 +307,20 @@ def _statx() -> Callable[..., int] | None:
 
 
 def _is_in_memory(device: int) -> bool:
-    """Whether the file system of that device number is one of memory (proc_pid_mountinfo(5))."""
+    return _file_system_of(device) in _MEMORY_FILE_SYSTEMS
+
+
+@cache
+def _file_system_of(device: int) -> str:
+    """The type of the file system of that device number (proc_pid_mountinfo(5)); empty if it is not
+    listed."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
             for line in mounts:
                 before, _, after = line.partition(" - ")
                 if before.split(" ")[2] == wanted:
-                    return after.split(" ")[0] in _MEMORY_FILE_SYSTEMS
+                    return after.split(" ")[0]
     except OSError:
-        return False
-    return False
+        pass
+    return ""

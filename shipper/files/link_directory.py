@@ -121,6 +121,10 @@ class LinkDirectories:
         """Whether no other shipper that runs has the directory open."""
         return self._filesystem.is_locked_by_us_alone(directory.descriptor)
 
+    def without_links(self) -> list[str]:
+        """The places of those in which nothing is kept."""
+        return [place for place, directory in self._open.items() if not directory.links]
+
     def leave(self, place: str) -> None:
         """Closes the one of a directory in which nothing is kept any more, and removes it if it is
         empty, so that its parent can be removed. Raises OSError."""

@@ -1,19 +1,32 @@
 """Whether files stay as they are: which of its versions each was last seen in, and since when."""
 
+from collections.abc import Callable
+
 from shipper.clock import Clock
 from shipper.files.archive import Ending
 from shipper.files.tail import Tail, Version
 
-#: How long nothing may have been written before a file counts as quiet, in seconds: then a last
-#: line without a newline is complete, if the file is gone, and a file that is done needs no link.
+#: How long nothing may have been written before a gzip counts as quiet, in seconds: then what is
+#: wrong with its end is not going to change.
 QUIET_AFTER = 5.0
+
+#: The same for a file that no path leads to, where it is not known whether somebody has it open.
+CLOSE_REMOVED_AFTER = 60.0
 
 
 class SeenVersions:
     """The versions of the files of one input."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        has_writer: Callable[[Tail], bool | None],
+        close_removed_after: float = CLOSE_REMOVED_AFTER,
+    ) -> None:
+        """`has_writer`: as in `Writers`; `close_removed_after`: as in `Catalog`."""
         self._clock = clock
+        self._has_writer = has_writer
+        self._close_removed_after = close_removed_after
         # Since when: monotonic seconds.
         self._seen: dict[Tail, tuple[Version, float]] = {}
 
@@ -35,16 +48,14 @@ class SeenVersions:
         """The file is closed; or the time begins anew."""
         self._seen.pop(tail, None)
 
-    def is_quiet(self, tail: Tail) -> bool:
-        """Whether nothing was written for QUIET_AFTER seconds, as of the last scan."""
-        if tail.descriptor < 0:
-            return True
+    def _is_quiet(self, tail: Tail, seconds: float) -> bool:
         seen = self._seen.get(tail)
-        return seen is not None and self._clock.monotonic() - seen[1] >= QUIET_AFTER
+        return seen is not None and self._clock.monotonic() - seen[1] >= seconds
 
     def is_final(self, tail: Tail) -> bool:
-        """Whether a file will not grow any more: nobody can open it, and it stayed as it was; of a
-        gzip, whether it is what it is going to be.
+        """Whether a file will not grow any more: no path leads to it, and nobody has it open to
+        write, or, where that is not known, it stayed as it was; of a gzip, whether it is what it is
+        going to be.
 
         What a gzip is made from is removed when the gzip is whole (lumberjack, logrotate, gzip);
         what was left of an interrupted attempt is written anew from it. The time alone says
@@ -53,9 +64,15 @@ class SeenVersions:
         if tail.compressed:
             self.observe(tail)
             ended = tail.ending is Ending.COMPLETE or (tail.ending and tail.ending.is_last)
-            whole = tail.at_end and (bool(ended) or self.is_quiet(tail))
+            whole = tail.at_end and (bool(ended) or self._is_quiet(tail, QUIET_AFTER))
             return whole and not tail.original_exists
         if tail.gone is None:
             return False
+        if tail.descriptor < 0:
+            return True
+        # Who has the file open is asked before it is looked at for the last time.
+        writer = self._has_writer(tail)
         self.observe(tail)
-        return self.is_quiet(tail)
+        if writer is None:
+            return self._is_quiet(tail, self._close_removed_after)
+        return not writer

@@ -132,14 +132,16 @@ class FileRecords:
         self._add_like(tail.identity, row)
         self.changed(row)
 
-    def close_finished(self, tail: Tail) -> None:
-        """The tail is done; its file is remembered as it is now, if it ever held one."""
+    def close_finished(self, tail: Tail) -> RowId | None:
+        """The tail is done; its file is remembered as it is now, if it ever held a row, which is
+        returned."""
         row = self._rows.get(tail)
         if row is not None:
             self._packed[row] = pack(self._current(row))
             del self._rows[tail], self._held[row]
             self._going[row] = self._clock.monotonic() + self._forget_after
             self.changed(row)
+        return row
 
     def found_again(self, identity: Identity, path: str) -> None:
         """A gzip of a file with that first line, which is done, is at `path` by now."""

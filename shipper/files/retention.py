@@ -114,22 +114,18 @@ class Retention:
         directory, name = self._links[inode]
         return self._filesystem.open_in(directory.descriptor, name)
 
+    def size(self, inode: Inode) -> int:
+        """Bytes of a kept file, through its link. Raises OSError; KeyError if it has none."""
+        directory, name = self._links[inode]
+        return self._filesystem.size_in(directory.descriptor, name)
+
     def release(self, inode: Inode) -> None:
         """Removes the link of a file, if there is one."""
         link = self._links.pop(inode, None)
         if link is None:
             return
         directory, name = link
-        try:
-            self._directories.changed_by_us(
-                directory, lambda: self._filesystem.unlink(directory.descriptor, name)
-            )
-        except FileNotFoundError:
-            pass  # Somebody else removed it.
-        except OSError as error:
-            # The next start finds it again, sees that the file is done, and removes it.
-            error.filename = os.path.join(directory.place, DIRECTORY, name)
-            self._report(LINK_REMOVE_FAILED, error)
+        self._remove(directory, name)
         self._directories.forget(directory)
 
     def reconcile(self) -> Reconciled:
@@ -166,7 +162,7 @@ class Retention:
         links: dict[Inode, str] = {}
         try:
             for name, inode in sorted(self._filesystem.list_private(directory.descriptor).items()):
-                if inode in self._links:
+                if self._links.get(inode) == (directory, name):
                     continue
                 link = parse_link_name(name)
                 ours = link is not None and link.owner in (
@@ -179,6 +175,10 @@ class Retention:
                 if link is None or not self._is_to_adopt(link, inode, ours, alone, matches(path)):
                     if not ours:
                         result.foreign.append(self._foreign(directory, name, link, alone))
+                    continue
+                if inode in self._links:
+                    # From before its log was renamed: one link is enough.
+                    self._remove(directory, name)
                     continue
                 if directory.exposed and not is_known(inode):
                     result.foreign.append(self._foreign(directory, name, link, alone))
@@ -194,6 +194,10 @@ class Retention:
             self._hold(inode, directory, name)
         return result
 
+    def without_links(self) -> list[str]:
+        """The directories of logs in whose `.shipper`, which is open, nothing is kept."""
+        return self._directories.without_links()
+
     def leave(self, place: str) -> None:
         """Gives up the directory beside logs that are gone, if nothing is kept there."""
         self._compared.pop(place, None)
@@ -201,6 +205,18 @@ class Retention:
             self._directories.leave(place)
         except OSError as error:
             self._report_once(place, error)
+
+    def _remove(self, directory: LinkDirectory, name: str) -> None:
+        try:
+            self._directories.changed_by_us(
+                directory, lambda: self._filesystem.unlink(directory.descriptor, name)
+            )
+        except FileNotFoundError:
+            pass  # Somebody else removed it.
+        except OSError as error:
+            # The next start finds it again, sees that the file is done, and removes it.
+            error.filename = os.path.join(directory.place, DIRECTORY, name)
+            self._report(LINK_REMOVE_FAILED, error)
 
     def _hold(self, inode: Inode, directory: LinkDirectory, name: str) -> None:
         directory.links += 1

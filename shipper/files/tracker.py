@@ -4,7 +4,6 @@ before it is done, gives up what is too much, and says goodbye to what is done.
 
 import asyncio
 import functools
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import Globs, Scan, ScanSummary, scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
+from shipper.files.kept_files import KeptFiles
 from shipper.files.lines import NoLine
 from shipper.files.offload import Offload, in_a_thread
 from shipper.files.placement import Start
@@ -24,7 +24,6 @@ from shipper.files.scan_log import ScanLog
 from shipper.files.scan_report import ScanReport
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tail import Tail
-from shipper.files.walk import directory_of
 from shipper.files.watch import WakeUp
 from shipper.logs import Log
 from shipper.logs.events import (
@@ -32,16 +31,14 @@ from shipper.logs.events import (
     DELETED_FILE_ABANDONED,
     FILE_FINISHED,
     FILE_OPEN_FAILED,
-    KEPT_FILE_ADOPTED,
-    KEPT_FILES_READ_FAILED,
-    LINKS_MISSING,
+    LOG_REMOVED_UNDER_WRITER,
     UNREAD_DATA_LOST,
     UNREAD_LINES_UNKNOWN,
 )
 from shipper.metrics import Metrics
 from shipper.option_names import OWN_NAMES, OptionNames
 
-#: So many files are linked, or found not to need it, before others have their turn.
+#: So many files are linked, or found to be linked, before others have their turn.
 _LINKS_A_STEP = 100
 
 
@@ -107,7 +104,16 @@ class FileTracker:
         self._metrics = metrics
         self._log = log
         self._max_kept_bytes = max_kept_bytes
-        self._adopted: dict[str, set[str]] = {}
+        self._links = KeptFiles(filesystem, faults=faults, log=log)
+        for source in inputs:
+            if source.retention is not None:
+                self._links.add(
+                    source.input_id,
+                    source.patterns,
+                    source.catalog,
+                    source.retention,
+                    source.matches,
+                )
         self._scan_logs: dict[str, ScanLog] = {}
         self._offload = offload
         self._reports = {
@@ -119,7 +125,7 @@ class FileTracker:
         return self._reports[source.input_id].summary
 
     def appear(self, source: TrackedInput, paths: Iterable[str]) -> list[Tail]:
-        """Follows files whose names are new, without a scan, and keeps them by links at once."""
+        """Follows files whose names are new, without a scan; each is linked as it is opened."""
         tails = []
         for path in sorted(paths):
             try:
@@ -130,7 +136,6 @@ class FileTracker:
                 continue
             if tail is not None:
                 tails.append(tail)
-        self.keep(source, tails)
         return tails
 
     async def scan(self, source: TrackedInput) -> None:
@@ -169,6 +174,9 @@ class FileTracker:
         source.schedule.end(cost, found.directories)
         await self._obey_quota()
         await asyncio.sleep(0)
+        for tail in source.catalog.written_after_removal():
+            self._metrics.count("shipper_logs_removed_under_writer_total", 1, source.input_id)
+            self._log.emit(LOG_REMOVED_UNDER_WRITER, path=tail.path, input=source.input_id)
         for closed in source.catalog.close_finished():
             self._report_closed(source, closed)
 
@@ -187,53 +195,39 @@ class FileTracker:
         self._reports[source.input_id].scanned(found, problems)
         if source.retention is None:
             return
-        self._adopt(source, source.retention, found)
-        self._compare_links(source, source.retention)
+        self._links.compare(source.input_id)
+        adopted = self._links.adopt(source.input_id, found.directories)
+        if source.compressed is not None:
+            source.compressed.wait_for(tail for tail in adopted if not tail.compressed)
         tails = source.catalog.tails
         for first in range(0, len(tails), _LINKS_A_STEP):
-            self.keep(source, tails[first : first + _LINKS_A_STEP])
+            # New ones have their links. This is for those that could not be linked, or whose link
+            # was removed.
+            self._links.keep(source.input_id, tails[first : first + _LINKS_A_STEP])
             yield []
+        self._links.leave_empty()
 
-    def _compare_links(self, source: TrackedInput, retention: Retention) -> None:
-        """Has `keep` make links again that somebody else removed."""
-        found = retention.reconcile()
-        if not found.missing:
-            return
-        self._log.emit(
-            LINKS_MISSING,
-            key=f"links:{source.input_id}",
-            input=source.input_id,
-            links=len(found.missing),
-        )
-        paths = {tail.inode: tail.path for tail in source.catalog.tails}
-        for inode, descriptor in found.rescued.items():
-            if inode in paths:
-                retention.keep(inode, paths[inode], descriptor)
-            self._filesystem.close(descriptor)
+    def committed(self, source: TrackedInput) -> None:
+        """What changed in the files of an input is in the registry: what is done there needs no
+        link any more."""
+        self._links.committed(source.input_id)
 
-    def keep(self, source: TrackedInput, tails: Iterable[Tail]) -> None:
-        """Has a link to each file that is not done or was written to lately, and to no other."""
-        if source.retention is None:
-            return
-        for tail in tails:
-            if tail.descriptor < 0:
-                continue
-            if tail.is_acknowledged and source.catalog.is_quiet(tail):
-                source.retention.release(tail.inode)
-            else:
-                source.retention.keep(tail.inode, tail.path, tail.descriptor)
+    @property
+    def foreign_links(self) -> int:
+        """How many links belong to no shipper that runs, and to no input."""
+        return self._links.foreign_links
 
     def close(self) -> None:
-        """Closes all files; only those that are not done stay kept for the next start."""
+        """Closes all files. Links stay for the next start but for those that a commit covers."""
         for source in self._inputs:
-            if source.retention is not None:
-                for tail in source.catalog.tails:
-                    # A closed one has left its inode to the content that is there now; an open one
-                    # may have grown since somebody looked.
-                    tail.look()
-                    if tail.descriptor >= 0 and tail.is_acknowledged:
-                        source.retention.release(tail.inode)
             source.catalog.close()
+
+    def kept_by(self, *, link: bool) -> int:
+        """How many of these have a link, or none."""
+        return sum(
+            link == (source.retention is not None and tail.inode in source.retention)
+            for source, tail in self.kept()
+        )
 
     def kept(self) -> list[tuple[TrackedInput, Tail]]:
         """The files that are deleted and not done, the oldest first."""
@@ -245,37 +239,6 @@ class FileTracker:
             if not tail.is_acknowledged
         ]
         return sorted(kept, key=lambda each: (each[1].modified, each[1].path))
-
-    def _adopt(self, source: TrackedInput, retention: Retention, found: Scan) -> None:
-        """Follows again what an earlier process kept, once for each directory."""
-        seen = self._adopted.get(source.input_id)
-        places = set(found.directories)
-        if seen is None:
-            seen = self._adopted[source.input_id] = set()
-            places.update(directory_of(pattern) for pattern in source.patterns)
-            places.update(os.path.dirname(path) for path in source.catalog.records.paths)
-        else:
-            seen &= places  # One that went and comes again is another directory.
-        for place in sorted(places - seen):
-            try:
-                adopted = retention.adopt(
-                    place, matches=source.matches, is_known=source.catalog.records.has_inode
-                )
-            except FileNotFoundError:
-                seen.add(place)  # Nothing was ever kept there.
-                continue
-            except OSError as error:
-                error.filename = error.filename or place
-                self._faults.report(KEPT_FILES_READ_FAILED, error)
-                continue
-            seen.add(place)
-            for link in adopted.kept:
-                compressed = link.path.endswith(SUFFIX)
-                tail = source.catalog.adopt(
-                    link.inode, link.path, link.descriptor, compressed=compressed
-                )
-                if tail is not None:
-                    self._log.emit(KEPT_FILE_ADOPTED, path=link.path)
 
     async def _obey_quota(self) -> None:
         kept = self.kept()
@@ -315,8 +278,7 @@ class FileTracker:
             return tail.size - tail.offset, 0
 
     def _report_closed(self, source: TrackedInput, closed: ClosedFile) -> None:
-        if source.retention is not None and closed.inode is not None:
-            source.retention.release(closed.inode)
+        self._links.finished(source.input_id, closed)
         if not closed.placed:
             return
         if not closed.lost:

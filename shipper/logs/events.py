@@ -270,6 +270,21 @@ LINKS_MISSING = LogEvent(
     "With how many (`shipper.links`). Exclude `.shipper` from whatever cleans the directory of the "
     "logs: a file that is deleted before its link is there again is lost by a restart.",
 )
+LOG_REMOVED_UNDER_WRITER = LogEvent(
+    "log-removed-under-writer",
+    Level.WARNING,
+    "log was removed while a process has it open to write; following it without a name",
+    "Once per file. What the process writes is shipped as long as it has the file open, and is not "
+    "to be seen in the directory. Find out who removed the log; have the process open it again.",
+)
+FOREIGN_LINKS = LogEvent(
+    "foreign-links",
+    Level.WARNING,
+    "files in .shipper belong to no input and use space",
+    "At a start, once per directory, with their number and bytes: links of another agent or input "
+    "that does not run, whose files no glob matches. `shipper registry adopt` has them shipped; or "
+    "remove them.",
+)
 LINK_DIRECTORY_ACCESS_FAILED = LogEvent(
     "link-directory-access-failed",
     Level.WARNING,

@@ -123,7 +123,6 @@ class Harvester:
                 tail.unread_since = tail.unread_since or self._clock.monotonic()
                 self._queued.add(tail)
                 self._queue.append((source, tail))
-                self._tracker.keep(source.files, [tail])
         if self._queue:
             self._something.set()
 

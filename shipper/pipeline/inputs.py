@@ -87,7 +87,9 @@ class Inputs:
                 start_at_end=settings.start_at is StartAt.END,
                 exclude=exclude,
                 symlinks=settings.symlinks,
+                close_removed_after=settings.close_removed_after,
             )
+            self._metrics.count("shipper_logs_removed_under_writer_total", 0, settings.id)
             constants = document_constants(
                 self._config, settings, agent_id=registry.agent_id, ephemeral_id=ephemeral_id
             )

@@ -806,6 +806,7 @@ EVERY_OPTION = {
     "inputs[].events.exclude[].binary": ("[/bin/sh]", ("/bin/sh",)),
     "inputs[].events.exclude[].name": ("noise", "noise"),
     "inputs[].scan_interval": ("5s", 5.0),
+    "inputs[].close_removed_after": ("5m", 300.0),
     "inputs[].symlinks": ("false", False),
     "inputs[].fields": ("{team: a}", {"team": "a"}),
     "inputs[].fields_under_root": ("true", True),

@@ -39,6 +39,26 @@ def links(directory: LogDirectory) -> list[str]:
     return os.listdir(place) if place.exists() else []
 
 
+def kept(directory: LogDirectory) -> list[str]:
+    """The links to files that have no other name."""
+    place = directory.path / DIRECTORY
+    named = {path.stat().st_ino for path in directory.path.iterdir()}
+    return [name for name in links(directory) if (place / name).stat().st_ino not in named]
+
+
+def assert_nothing_is_left(process: ShipperProcess, directory: LogDirectory) -> None:
+    """Files that have a name have a link, and nothing else has one; without files nothing stays."""
+    process.wait_until(lambda: not kept(directory), "what is done needs no link")
+    logs = [path for path in directory.path.iterdir() if path.suffix == ".log"]
+    assert len(links(directory)) == len(logs)
+    for path in directory.path.iterdir():
+        if path.name != DIRECTORY:
+            path.unlink()
+    process.wait_until(lambda: not os.listdir(directory.path), "no link is left")
+    held = [os.readlink(each) for each in process.descriptors()]
+    assert not [path for path in held if path.startswith(str(directory.path))]
+
+
 def lost(process: ShipperProcess) -> tuple[float, float]:
     """Bytes and lines."""
     page = process.metrics()
@@ -75,7 +95,8 @@ def test_files_that_are_deleted_in_an_outage_are_kept_across_two_kills(
     bulk_server.up()
     assert_delivered_once(process, bulk_server, rotating.written)
     assert lost(process) == (0, 0)
-    process.wait_until(lambda: not links(rotating), "what is done needs no link")
+    rotating.close()
+    assert_nothing_is_left(process, rotating)
     assert process.metrics().value("shipper_kept_bytes") == 0
 
 
@@ -99,7 +120,8 @@ def test_copies_of_a_log_that_is_truncated_in_an_outage_are_kept(
     log_directory.write(10)
     bulk_server.up()
     assert_delivered_once(process, bulk_server, 710)
-    process.wait_until(lambda: not links(log_directory), "no link is left")
+    log_directory.close()
+    assert_nothing_is_left(process, log_directory)
 
 
 def test_what_does_not_fit_the_quota_is_lost_and_counted_to_the_line(
@@ -140,7 +162,7 @@ def test_without_links_a_deleted_file_is_read_on_as_long_as_the_daemon_runs(
     assert bulk_server.audit(rotating.written).passed
 
 
-def test_a_stop_leaves_links_only_to_what_is_not_done(
+def test_a_stop_leaves_links_to_what_has_a_name_or_is_not_done(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
 ) -> None:
     log_directory.write(50)
@@ -148,10 +170,13 @@ def test_a_stop_leaves_links_only_to_what_is_not_done(
     process.start()
     bulk_server.wait_for_lines(50)
     process.wait_until_idle()
-    log_directory.rotate()
+    done = log_directory.rotate()
     bulk_server.down()
     log_directory.write(50)
     process.wait_until(lambda: process.status()["in_flight_events"] == 50, "it is read")
+    assert len(links(log_directory)) == 2
+    log_directory.delete(done)
+    process.wait_until(lambda: len(links(log_directory)) == 1, "what is done is released")
     assert process.sigterm() == 0
     assert len(links(log_directory)) == 1
     log_directory.delete()
@@ -160,7 +185,7 @@ def test_a_stop_leaves_links_only_to_what_is_not_done(
     again = shipper(directory=tmp_path / "daemon")
     again.start()
     assert_delivered_once(again, bulk_server, 100)
-    again.wait_until(lambda: not links(log_directory), "no link is left")
+    again.wait_until(lambda: not os.listdir(log_directory.path), "no link is left")
 
 
 def test_the_documents_of_a_kept_file_have_the_path_that_it_had(
@@ -202,4 +227,5 @@ def test_rotated_files_that_are_compressed_in_an_outage_are_kept(
     log_directory.write(10)
     bulk_server.up()
     assert_delivered_once(process, bulk_server, 610)
-    process.wait_until(lambda: not links(log_directory), "no link is left")
+    log_directory.close()
+    assert_nothing_is_left(process, log_directory)

@@ -18,7 +18,7 @@ from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.lines import Block, NoLine, ReadBuffer, Rewritten
 from shipper.files.placement import Start
-from shipper.files.quiet import QUIET_AFTER
+from shipper.files.quiet import CLOSE_REMOVED_AFTER, QUIET_AFTER
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import State, Tail
 from tests.support.clock import ManualClock
@@ -36,6 +36,10 @@ class Faults(FileSystem):
         self.listing: OSError | None = None
         #: Reads that work before one does not.
         self.reads_left = -1
+        self.tells_of_writers = True
+
+    def has_writer(self, descriptor: int, device: int) -> bool | None:
+        return super().has_writer(descriptor, device) if self.tells_of_writers else None
 
     def open(self, path: str, *, symlinks: bool = True) -> int:
         if self.opening is not None:
@@ -341,7 +345,7 @@ async def test_copy_and_truncate_reads_the_rest_in_the_copy_and_the_new_lines_in
     assert sorted(world.lines) == [b"one", b"one", b"three", b"two"]
     (closed,) = world.catalog.close_finished()
     # Nothing is lost: what the log had not given is in the copy.
-    assert closed == ClosedFile(str(world.log), None, 4, 0)
+    assert closed == ClosedFile(str(world.log), None, 4, 0, row=RowId(1), stored=None)
 
 
 @in_a_loop
@@ -360,7 +364,9 @@ async def test_what_is_cut_is_not_lost_if_a_copy_had_it_that_is_done_by_now(worl
     world.rewrite(b"three\n")
     await world.read()
     world.acknowledge()
-    assert world.catalog.close_finished() == [ClosedFile(str(world.log), None, 4, 0)]
+    assert world.catalog.close_finished() == [
+        ClosedFile(str(world.log), None, 4, 0, row=RowId(1), stored=None)
+    ]
 
 
 @in_a_loop
@@ -374,7 +380,9 @@ async def test_what_is_cut_before_it_is_read_is_lost_and_counted(world: World) -
     assert world.lines == [b"one", b"four"]
     assert world.catalog.close_finished() == [], "a line of it is under way"
     world.acknowledge()
-    assert world.catalog.close_finished() == [ClosedFile(str(world.log), None, 4, 10)]
+    assert world.catalog.close_finished() == [
+        ClosedFile(str(world.log), None, 4, 10, row=RowId(1), stored=None)
+    ]
 
 
 @in_a_loop
@@ -413,13 +421,15 @@ async def test_a_file_is_let_go_only_when_it_is_gone_and_read_and_acknowledged(
     assert tail.descriptor >= 0
     world.acknowledge()
     inode = tail.inode
-    assert world.catalog.close_finished() == [ClosedFile(str(world.log), inode, 8, 0)]
+    assert world.catalog.close_finished() == [
+        ClosedFile(str(world.log), inode, 8, 0, row=RowId(1), stored=8)
+    ]
     assert world.catalog.tails == ()
     assert tail.descriptor == -1
 
 
 @in_a_loop
-async def test_a_last_line_without_newline_is_complete_when_its_file_was_gone_and_quiet(
+async def test_a_last_line_without_newline_is_complete_when_its_file_is_gone_and_has_no_writer(
     world: World,
 ) -> None:
     world.append(b"one\ntw")
@@ -431,29 +441,97 @@ async def test_a_last_line_without_newline_is_complete_when_its_file_was_gone_an
     with world.log.open("ab") as writer:
         world.log.unlink()
         await world.read()
-        # Whoever has it open may still write.
-        await world.clock.advance(QUIET_AFTER - 1)
+        # Whoever has it open may still write, however long that takes.
+        await world.clock.advance(10 * CLOSE_REMOVED_AFTER)
         writer.write(b" and a half")
         writer.flush()
         await world.read()
-        await world.clock.advance(QUIET_AFTER - 1)
+        await world.clock.advance(10 * CLOSE_REMOVED_AFTER)
         await world.read()
         assert world.lines == [b"one"]
-    await world.clock.advance(1)
+        world.acknowledge()
+        assert world.catalog.close_finished() == []
     await world.read()
     assert world.lines == [b"one", b"two and a half"]
 
 
+@in_a_loop
+async def test_where_nobody_knows_of_writers_a_removed_file_is_complete_once_it_was_quiet(
+    world: World,
+) -> None:
+    world.filesystem.tells_of_writers = False
+    world.append(b"one\ntw")
+    await world.read()
+    with world.log.open("ab") as writer:
+        world.log.unlink()
+        await world.read()
+        await world.clock.advance(CLOSE_REMOVED_AFTER - 1)
+        writer.write(b"o")
+        writer.flush()
+        await world.read()
+        await world.clock.advance(CLOSE_REMOVED_AFTER - 1)
+        await world.read()
+        assert world.lines == [b"one"]
+    world.acknowledge()
+    assert world.catalog.close_finished() == []
+    await world.clock.advance(1)
+    await world.read()
+    assert world.lines == [b"one", b"two"]
+    world.acknowledge()
+    assert [closed.size for closed in world.catalog.close_finished()] == [7]
+
+
+@in_a_loop
+async def test_a_file_that_was_renamed_out_of_the_globs_is_followed_until_it_is_quiet(
+    world: World,
+) -> None:
+    world.append(b"one\n")
+    await world.read()
+    elsewhere = world.directory / "tetragon.log.1"
+    world.log.rename(elsewhere)
+    for number in range(3):
+        world.scan()
+        world.acknowledge()
+        assert world.catalog.close_finished() == []
+        await world.clock.advance(CLOSE_REMOVED_AFTER - 1)
+        # Whoever writes opens it each time.
+        world.append(b"%d\n" % number, elsewhere)
+        await world.read()
+    assert world.lines == [b"one", b"0", b"1", b"2"]
+    world.acknowledge()
+    await world.clock.advance(CLOSE_REMOVED_AFTER)
+    assert [closed.size for closed in world.catalog.close_finished()] == [10]
+    assert world.catalog.written_after_removal() == [], "it has a name"
+
+
+@in_a_loop
+async def test_a_log_that_was_removed_under_its_writer_is_named_once(world: World) -> None:
+    world.append(b"one\n")
+    await world.read()
+    with world.log.open("ab") as writer:
+        tail = world.tail()
+        world.log.unlink()
+        world.scan()
+        assert world.catalog.written_after_removal() == [tail]
+        writer.write(b"two\n")
+        writer.flush()
+        await world.read()
+        assert world.catalog.written_after_removal() == []
+    assert world.lines == [b"one", b"two"]
+    # Without a writer there is nothing to say.
+    world.append(b"three\n")
+    await world.read()
+    world.log.unlink()
+    world.scan()
+    assert world.catalog.written_after_removal() == []
+
+
 @pytest.mark.parametrize("content", [b"", b"\n\n"])
 @in_a_loop
-async def test_a_file_without_lines_is_let_go_when_it_was_gone_and_quiet(
-    world: World, content: bytes
-) -> None:
+async def test_a_file_without_lines_is_let_go_when_it_is_gone(world: World, content: bytes) -> None:
     world.append(content)
     assert await world.read() == []
     world.log.unlink()
-    await world.read()
-    await world.clock.advance(QUIET_AFTER)
     await world.read()
     world.acknowledge()
     assert [closed.lost for closed in world.catalog.close_finished()] == [0]

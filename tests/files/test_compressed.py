@@ -16,7 +16,7 @@ from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
-from shipper.files.lines import Block, HalfLine, NoLine, ReadBuffer
+from shipper.files.lines import Block, HalfLine, NoLine, ReadBuffer, Rewritten
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
 from shipper.files.quiet import QUIET_AFTER
@@ -58,6 +58,7 @@ class World:
         self.metrics = Metrics()
         self.lines: list[bytes] = []
         self.rows: dict[RowId, FileRecord] = {}
+        self.agent = "agent-1"
         self._numbers = itertools.count(1)
         self.recorded = RecordedLog(self.clock)
         self.log = self.recorded.log
@@ -78,7 +79,7 @@ class World:
         )
         faults = FileErrors(self.metrics, self.log)
         self.directories = LinkDirectories(self.files, self.clock, faults.report)
-        owner = LinkOwner("agent-1", "tetragon", "/data")
+        owner = LinkOwner(self.agent, "tetragon", "/data")
         retention = Retention(self.files, self.directories, owner, faults.report)
         self.source = TrackedInput(
             "tetragon",
@@ -118,6 +119,8 @@ class World:
         self.rows.update({record.row: record for record in changes.records})
         for row in changes.forgotten:
             self.rows.pop(row, None)
+        self.catalog.records.committed(changes)
+        self.tracker.committed(self.source)
 
     def write(self, name: str, data: bytes) -> Path:
         path = self.directory / name
@@ -146,6 +149,9 @@ class World:
                     queue.append(tail)
                 case NoLine.MORE | NoLine.LONG_LINE:
                     queue.append(tail)
+                case Rewritten():
+                    new = self.catalog.rewritten(tail)
+                    queue += [new] if new is not None else []
         return self.lines[before:]
 
     async def settle(self) -> list[bytes]:
@@ -307,7 +313,9 @@ def test_a_gzip_that_is_deleted_in_an_outage_is_kept(world: World) -> None:
         world.start()
         assert await world.settle() == [b"one", b"two"]
         await world.look()
-        assert list((world.directory / DIRECTORY).iterdir()) == []
+        assert len(list((world.directory / DIRECTORY).iterdir())) == 1, "nothing is committed"
+        world.commit()
+        assert not (world.directory / DIRECTORY).exists()
 
     asyncio.run(story())
 

@@ -45,6 +45,12 @@ CHANGED: dict[str, str] = {
     "shipper_gzip_problems_total": ADDED,
     # Losses are documents of their own.
     "shipper_losses_shipped_total": ADDED,
+    # Links of live files stay; whether somebody writes a removed file is known.
+    "shipper_kept_files 0.0": 'shipper_kept_files{by="link"} 0.0',
+    "shipper_kept_files 1.0": 'shipper_kept_files{by="link"} 1.0',
+    'shipper_kept_files{by="descriptor"} 0.0': ADDED,
+    "shipper_logs_removed_under_writer_total": ADDED,
+    "shipper_foreign_links": ADDED,
     # What each input finds.
     "shipper_input_files": ADDED,
 }

@@ -1,0 +1,322 @@
+"""How long files keep their links: as long as they have a name, and until a commit covers them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from shipper.files.link_names import LinkOwner, link_name
+from shipper.files.quiet import CLOSE_REMOVED_AFTER
+from shipper.files.retention import DIRECTORY
+from tests.files.test_compressed import World as InputWorld
+
+
+class World(InputWorld):
+    """One input of a directory, from its files to its registry's rows."""
+
+    def links(self) -> list[str]:
+        """What the links keep, by the names that the files had."""
+        place = self.directory / DIRECTORY
+        return sorted(name.split("-", 2)[2] for name in os.listdir(place)) if place.exists() else []
+
+    def fail_to_commit(self) -> None:
+        self.catalog.records.failed(self.catalog.records.changes())
+
+    def append(self, name: str, data: bytes) -> Path:
+        path = self.directory / name
+        with path.open("ab") as file:
+            file.write(data)
+        return path
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    return World(directory)
+
+
+def orphan(world: World, owner: LinkOwner, path: Path, *, former: bool = False) -> None:
+    """Makes a link that another owner left, and removes its file."""
+    place = world.directory / DIRECTORY
+    place.mkdir(mode=0o700, exist_ok=True)
+    token = owner.former_token if former else owner.token
+    os.link(path, place / link_name(token, path.stat().st_ino, str(path)))
+    path.unlink()
+
+
+def test_each_file_that_is_followed_has_a_link_as_long_as_it_has_a_name(world: World) -> None:
+    async def story() -> None:
+        world.append("a.log", b"one\n")
+        world.append("empty.log", b"")
+        world.append("half.log", b"hal")
+        world.write("b.log.gz", b"two\n")
+        await world.tracker.scan(world.source)
+        assert world.links() == ["a.log", "b.log.gz", "empty.log", "half.log"]
+        assert await world.settle() == [b"one", b"two"]
+        await world.clock.advance(3600)
+        await world.look()
+        world.commit()
+        # The gzip is read, and will not change.
+        assert world.links() == ["a.log", "empty.log", "half.log"]
+        for name in ("a.log", "empty.log", "half.log"):
+            (world.directory / name).unlink()
+        assert await world.settle() == [b"hal"]
+        world.commit()
+        await world.look()
+        assert world.links() == []
+        assert world.catalog.tails == ()
+
+    asyncio.run(story())
+
+
+def test_a_new_name_is_linked_before_any_scan(world: World) -> None:
+    async def story() -> None:
+        await world.look()
+        path = world.append("a.log", b"one\n")
+        world.tracker.appear(world.source, [str(path)])
+        assert world.links() == ["a.log"]
+        path.unlink()
+        assert await world.look() == [b"one"]
+
+    asyncio.run(story())
+
+
+def test_a_commit_that_fails_releases_nothing(world: World) -> None:
+    async def story() -> None:
+        path = world.append("a.log", b"one\n")
+        assert await world.look() == [b"one"]
+        world.commit()
+        path.unlink()
+        await world.look()
+        assert world.catalog.tails == (), "it is finished"
+        world.fail_to_commit()
+        world.tracker.committed(world.source)
+        assert world.links() == ["a.log"]
+        world.commit()
+        assert world.links() == []
+
+    asyncio.run(story())
+
+
+def test_what_is_not_committed_is_found_again_after_a_kill(world: World) -> None:
+    async def story() -> None:
+        path = world.append("a.log", b"one\n")
+        await world.look()
+        path.unlink()
+        await world.look()
+        # Acknowledged, finished, and the registry does not know.
+        world.catalog.close()
+        world.directories.close_all()
+        world.start()
+        assert await world.look() == [b"one"]
+        await world.look()
+        world.commit()
+        assert world.links() == []
+
+    asyncio.run(story())
+
+
+def test_a_removed_log_is_followed_as_long_as_somebody_writes_it_across_a_restart(
+    world: World,
+) -> None:
+    async def story() -> None:
+        path = world.append("a.log", b"one\n")
+        await world.look()
+        with path.open("ab", buffering=0) as writer:
+            path.unlink()
+            for number in range(3):
+                await world.look()
+                await world.clock.advance(100 * CLOSE_REMOVED_AFTER)
+                writer.write(b"%d\n" % number)
+                assert await world.look() == [b"%d" % number]
+            world.kill()
+            writer.write(b"meanwhile\n")
+            world.start()
+            assert await world.look() == [b"meanwhile"]
+            writer.write(b"last")
+            await world.look()
+            assert world.links() == ["a.log"]
+        assert await world.look() == [b"last"]
+        await world.look()
+        world.commit()
+        assert world.links() == []
+        assert world.catalog.tails == ()
+        # Once in each life.
+        assert world.metrics.value("shipper_logs_removed_under_writer_total", "tetragon") == 2
+        actions = world.recorded.actions()
+        assert list(actions).count("log-removed-under-writer") == 2
+
+    asyncio.run(story())
+
+
+def test_what_is_written_between_the_end_of_a_file_and_its_commit_is_read(world: World) -> None:
+    async def story() -> None:
+        path = world.append("a.log", b"one\n")
+        await world.look()
+        elsewhere = path.rename(world.directory / "a.log.1")
+        await world.look()
+        await world.clock.advance(CLOSE_REMOVED_AFTER)
+        await world.look()
+        assert world.catalog.tails == ()
+        world.append("a.log.1", b"two\n")
+        world.commit()
+        assert world.links() == ["a.log"]
+        assert await world.look() == [b"two"]
+        elsewhere.unlink()
+        await world.look()
+        world.commit()
+        assert world.links() == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("how", ["cleaned", "removed", "moved", "replaced"])
+def test_links_that_are_gone_are_made_again_before_a_kill(world: World, how: str) -> None:
+    async def story() -> None:
+        names = ["a.log", "b.log", "c.log.gz"]
+        for name in names:
+            world.write(name, name.encode() + b"\n")
+        await world.look(acknowledge=False)
+        place = world.directory / DIRECTORY
+        if how == "cleaned":
+            for link in place.iterdir():
+                link.unlink()
+        elif how == "removed":
+            shutil.rmtree(place)
+        else:
+            place.rename(world.directory.parent / "elsewhere")
+        if how == "replaced":
+            place.mkdir(mode=0o770)
+            (place / "stranger").write_bytes(b"")
+        await world.look(acknowledge=False)
+        for name in names:
+            (world.directory / name).unlink()
+        world.kill()
+        world.start()
+        assert sorted(await world.settle()) == [b"a.log", b"b.log", b"c.log.gz"]
+        # Where `.shipper` was moved to, the files have a name still.
+        await world.clock.advance(CLOSE_REMOVED_AFTER)
+        await world.look()
+        world.commit()
+        left = os.listdir(place) if place.exists() else []
+        assert left == (["stranger"] if how == "replaced" else [])
+
+    asyncio.run(story())
+
+
+def test_a_renamed_file_has_one_link_after_a_restart(world: World) -> None:
+    async def story() -> None:
+        path = world.append("a.log", b"one\n")
+        await world.look()
+        path = path.rename(world.directory / "a-1.log")
+        world.kill()
+        world.start()
+        await world.look()
+        assert world.links() == ["a-1.log"]
+        path.unlink()
+        await world.look()
+        world.commit()
+        assert world.links() == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_links_are_adopted_after_the_agent_id_or_the_registry_was_lost(
+    world: World, lost: bool
+) -> None:
+    async def story() -> None:
+        path = world.append("a.log", b"one\n")
+        await world.look()
+        world.append("a.log", b"two\n")
+        world.kill()
+        path.unlink()
+        if lost:
+            world.rows.clear()
+        else:
+            world.agent = "agent-2"
+        world.start()
+        assert await world.look() == [b"one", b"two"][0 if lost else 1 :]
+        await world.look()
+        world.commit()
+        assert world.links() == []
+        assert world.tracker.foreign_links == 0
+
+    asyncio.run(story())
+
+
+def test_links_with_the_names_of_version_0_1_are_adopted(world: World) -> None:
+    async def story() -> None:
+        path = world.append("a.log", b"one\n")
+        orphan(world, LinkOwner("", "tetragon", "/data"), path, former=True)
+        assert await world.look() == [b"one"]
+        await world.look()
+        world.commit()
+        assert world.links() == []
+
+    asyncio.run(story())
+
+
+def test_links_that_are_nobodys_are_counted_and_said_at_each_start(world: World) -> None:
+    async def story() -> None:
+        orphan(world, LinkOwner("old", "other", "/old"), world.append("a.txt", b"12345"))
+        orphan(world, LinkOwner("old", "tetragon", "/old"), world.append("a.log", b"one\n"))
+        for start in (1, 2):
+            assert await world.look() == ([b"one"] if start == 1 else [])
+            await world.look()
+            world.commit()
+            assert world.tracker.foreign_links == 1
+            assert world.links() == ["a.txt"]
+            said = [
+                entry
+                for entry in world.recorded.entries("warning")
+                if entry["event.action"] == "foreign-links"
+            ]
+            assert len(said) == start
+            assert (said[0]["shipper.links"], said[0]["shipper.bytes"]) == (1, 5)
+            world.kill()
+            world.start()
+
+    asyncio.run(story())
+
+
+def test_nothing_is_left_of_a_directory_whose_logs_are_gone(world: World) -> None:
+    async def story() -> None:
+        await world.look()
+        before = sorted(os.listdir("/proc/self/fd"))
+        for number in range(3):
+            path = world.append("a.log", b"%d\n" % number)
+            assert await world.look() == [b"%d" % number]
+            assert world.links() == ["a.log"]
+            path.unlink()
+            await world.look()
+            world.commit()
+            await world.look()
+            assert os.listdir(world.directory) == []
+            assert sorted(os.listdir("/proc/self/fd")) == before
+
+    asyncio.run(story())
+
+
+def test_content_that_was_written_over_the_log_and_then_removed_is_read_by_its_link(
+    world: World,
+) -> None:
+    async def story() -> None:
+        path = world.append("a.log", b"one\ntwo\n")
+        await world.look()
+        with path.open("r+b") as file:
+            file.truncate(0)
+            file.write(b"three\n")
+        path.unlink()
+        lines = await world.settle()
+        assert lines == [b"three"]
+        await world.look()
+        world.commit()
+        assert world.links() == []
+
+    asyncio.run(story())
