@@ -132,8 +132,8 @@ class OutputConfig(Section, frozen=True):
         Ids,
         Meta(
             description="`content`: an id that the line's file, offset and checksum give, so that "
-            "a line that is sent twice is stored once. `node`: the same, and `name` is part of it, so "
-            "that identical files of two nodes are stored as two. `auto`: Elasticsearch makes ids, "
+            "a line that is sent twice is stored once. `node`: `name` is part of it, too, so that "
+            "identical files of two nodes are stored as two. `auto`: Elasticsearch makes ids, "
             "which it does somewhat faster; what is sent twice is then stored twice. See "
             "[there](documents.md#document-ids)."
         ),

@@ -77,10 +77,9 @@ class DocumentEncoder:
         processing: Processing | None = None,
     ) -> None:
         """`constants`: constant fields of the documents; `node`: part of the ids, if it is not
-        empty (`id_prefix_of`); `contributions`: makes the content of
-        lines, None for `format: raw`; `events`: selects events, None for all; `index`: the index
-        name in actions, None if the path of the request has it; `processing`: processors, which may
-        also change the constants."""
+        empty (`id_prefix_of`); `contributions`: makes the content of lines, None for `format: raw`;
+        `events`: selects events, None for all; `index`: the index name in actions, None if the path
+        of the request has it; `processing`: processors, which may also change the constants."""
         self._processing = processing
         self._contributions = contributions
         if contributions is not None:

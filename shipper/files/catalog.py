@@ -9,7 +9,7 @@ all of it is acknowledged. What it remembers goes to the registry as `FileRecord
                                               +--- back again -----+
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from shipper.clock import Clock
@@ -32,6 +32,8 @@ class Start:
 
     offset: int
     why: str
+    #: Whether nothing that is remembered begins with the same line.
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,11 @@ class Catalog:
     def tails(self) -> tuple[Tail, ...]:
         """All files that are followed or have something under way."""
         return (*self._tails.values(), *self._retired)
+
+    @property
+    def inodes(self) -> Collection[Inode]:
+        """The inodes of the files that are followed."""
+        return self._tails.keys()
 
     def at(self, path: str) -> Tail | None:
         """The file that stands at that path, if it is followed."""
@@ -314,7 +321,7 @@ class Catalog:
         if skipped := self._why_skipped(tail):
             end, mark = await tail.last_line_end()
             return self._new_row(), Start(end, skipped), mark
-        return self._new_row(), Start(0, why), NO_MARK
+        return self._new_row(), Start(0, why, is_new=not same), NO_MARK
 
     def _why_skipped(self, tail: Tail) -> str:
         """Why what is in a new file is not shipped; empty if it is."""

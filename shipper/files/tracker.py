@@ -11,6 +11,7 @@ from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import Scan, WakeUp, directory_of, scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
+from shipper.files.overlaps import shared_file, shared_glob
 from shipper.files.retention import Retention
 from shipper.files.scan_log import ScanLog
 from shipper.files.tail import Tail
@@ -22,6 +23,7 @@ from shipper.logs.events import (
     DIRECTORY_MISSING,
     FILE_FINISHED,
     FILE_OPEN_FAILED,
+    INPUTS_OVERLAP,
     KEPT_FILE_ADOPTED,
     KEPT_FILES_READ_FAILED,
     PATH_ACCESS_FAILED,
@@ -76,6 +78,8 @@ class FileTracker:
         self._adopted: dict[str, set[str]] = {}
         self._missing: dict[str, frozenset[str]] = {}
         self._scan_logs: dict[str, ScanLog] = {}
+        # Pairs of inputs that are known to match the same file.
+        self._overlapping: set[frozenset[str]] = set()
 
     async def scan(self, source: TrackedInput) -> None:
         """Looks at the input's directories now."""
@@ -89,6 +93,7 @@ class FileTracker:
         self._report(source, found)
         for error in source.catalog.apply(found):
             self._faults.report(FILE_OPEN_FAILED, error)
+        self._report_overlaps(source, found)
         if source.retention is not None:
             self._adopt(source, source.retention, found)
             self.keep(source, source.catalog.tails)
@@ -208,6 +213,20 @@ class FileTracker:
             read=closed.size,
             lost_bytes=closed.lost,
         )
+
+    def _report_overlaps(self, source: TrackedInput, found: Scan) -> None:
+        for other in self._inputs:
+            pair = frozenset((source.input_id, other.input_id))
+            if other is source or pair in self._overlapping:
+                continue
+            shared = shared_glob(
+                source.patterns, source.exclude, other.patterns, other.exclude
+            ) or shared_file(found.found, other.catalog.inodes)
+            if shared is not None:
+                self._overlapping.add(pair)
+                self._log.emit(
+                    INPUTS_OVERLAP, input=source.input_id, other_input=other.input_id, path=shared
+                )
 
     def _report(self, source: TrackedInput, found: Scan) -> None:
         for path, error in found.unreadable.items():
