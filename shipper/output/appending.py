@@ -34,7 +34,9 @@ def write_failure(path: Path, error: OSError) -> str:
     disk that is full."""
     if error.errno in _FULL:
         return f"{reason_of(error)} (the disk of {path.parent})"
-    return f"{reason_of(error)}: {error.filename or path}"
+    # An error of our own has words of its own: "another process writes to it".
+    is_ours = error.strerror and error.strerror != os.strerror(error.errno or 0)
+    return f"{error.strerror if is_ours else reason_of(error)}: {error.filename or path}"
 
 
 def append_synced(path: Path, data: bytes) -> None:

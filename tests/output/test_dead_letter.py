@@ -318,11 +318,12 @@ def test_without_ids_of_ours_a_letter_has_one_all_the_same(ecs: bool) -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (OSError(28, "x"), "no space left on device (the disk of /data)"),
-        (OSError(122, "x", "/data/a"), "disk quota exceeded (the disk of /data)"),
-        (OSError(13, "x"), "permission denied: /data/a"),
-        (OSError(13, "x", "/data/a.lock"), "permission denied: /data/a.lock"),
-        (OSError(5, "x"), "input/output error: /data/a"),
+        (OSError(16, "another process writes to it", "/a"), "another process writes to it: /a"),
+        (OSError(28, os.strerror(28)), "no space left on device (the disk of /data)"),
+        (OSError(122, os.strerror(122), "/data/a"), "disk quota exceeded (the disk of /data)"),
+        (OSError(13, os.strerror(13)), "permission denied: /data/a"),
+        (OSError(13, os.strerror(13), "/data/a.lock"), "permission denied: /data/a.lock"),
+        (OSError(5, os.strerror(5)), "input/output error: /data/a"),
     ],
 )
 def test_why_a_file_cannot_be_written_names_the_file_or_the_disk(
