@@ -820,7 +820,7 @@ EVERY_OPTION = {
     "output.cloud_id": (CLOUD_ID, CLOUD_ID),
     "output.data_stream": ("logs-mine.log-prod", "logs-mine.log-prod"),
     "output.index": ("tetragon-%{+yyyy.MM.dd}", "tetragon-%{+yyyy.MM.dd}"),
-    "output.ids": ("node", Ids.NODE),
+    "output.ids": ("auto", Ids.AUTO),
     "output.pipeline": ("mine", "mine"),
     "output.username": ("u", "u"),
     "output.password": ("p", "p"),
