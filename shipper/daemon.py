@@ -20,7 +20,7 @@ from shipper.admin.metrics_log import MetricsLog
 from shipper.admin.reporter import StatusReporter
 from shipper.clock import Clock
 from shipper.config.model import Config
-from shipper.config.outputs import OutputKind, uses_tls
+from shipper.config.outputs import Ids, OutputKind, uses_tls
 from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
 from shipper.documents.processors.machine import Machine
@@ -116,13 +116,14 @@ class Daemon:
             log=self._log,
             stop=self._stop.set,
         )
+        first_start = await self._on_disk(_is_empty, Path(self._config.data_dir))
         registry, aside = await self._on_disk(Registry.open, Path(self._config.data_dir))
         if aside is not None:
             self._log.emit(REGISTRY_REPLACED, put_aside=aside, reason=_DUPLICATES[output.kind])
         try:
             await self._take_over(registry)
             async with destination(context) as output_destination, asyncio.TaskGroup() as tasks:
-                await self._ship(registry, context, output_destination, tasks)
+                await self._ship(registry, context, output_destination, tasks, first_start)
         finally:
             await self._on_disk(registry.close)
             self._disk.shutdown()
@@ -147,6 +148,7 @@ class Daemon:
         context: OutputContext,
         output_destination: Destination,
         tasks: asyncio.TaskGroup,
+        first_start: bool,
     ) -> None:
         config, output = self._config, self._config.output
         if output.tls.verify is not TlsVerify.FULL and uses_tls(output):
@@ -164,6 +166,7 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
             on_end=lambda count: harvest.ended(count),
+            already_stored_hint=_already_stored_hint(config),
         )
         deliveries = Deliveries(
             output_destination, outcomes, budget=self._budget, clock=self._clock, tasks=tasks
@@ -214,6 +217,7 @@ class Daemon:
             clock=self._clock,
             metrics=self._metrics,
             log=self._log,
+            first_start=first_start,
         )
         view = StatusReporter(
             clock=self._clock,
@@ -361,6 +365,22 @@ class Daemon:
         finally:
             for kind in kinds:
                 loop.remove_signal_handler(kind)
+
+
+def _is_empty(directory: Path) -> bool:
+    """Whether nothing is there: no earlier process has left anything."""
+    try:
+        return next(directory.iterdir(), None) is None
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def _already_stored_hint(config: Config) -> str:
+    if config.output.ids is Ids.NODE:
+        return f"give each node its own {config.option_names('name')}"
+    return f"if another node has an identical file, set {config.option_names('output.ids')} to node"
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -73,7 +73,8 @@ They have the fields that Filebeat's have ([documents.md](documents.md)), with t
 - `@timestamp` is the event's own `time`. With Filebeat it is the time of reading: the guide's
   `timestamp` processor looks for a field `time`, which a line that is not decoded has not.
 - `_id` is made from the file's content, the offset and a checksum, so that a line that is sent
-  again is not stored again.
+  again is not stored again. Identical files of two nodes are stored as one: `output.ids: node` in
+  shipper's own format tells them apart ([documents.md](documents.md#document-ids)).
 - `agent.type` and `agent.version` are `shipper` and its version; `ecs.version` is that of the
   integration; `event.*`, `data_stream.*` and `log.file.fingerprint` are there too.
 

@@ -7,35 +7,32 @@ be unknown, which is no failure.
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import UNSET
 
+from shipper.check.files import check_files
 from shipper.check.findings import Finding, Status
 from shipper.check.host import HostCheck
+from shipper.check.logrotate import PATHS
 from shipper.clock import Clock
 from shipper.config.model import Config
 from shipper.config.outputs import OutputKind
 from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
-from shipper.errors import reason_of
-from shipper.files.discovery import Scan, scan
-from shipper.files.filesystem import FileSystem
-from shipper.files.opening import LogOpener, NotFollowedError
-from shipper.files.records import SUFFIX
 from shipper.output.elasticsearch.transport import HttpTransport
 
 #: For all questions to one host together, in seconds.
 _PATIENCE = 30.0
 
-#: So many symbolic links that are not followed are named for each glob.
-_NAMED = 20
 
-
-async def check(config: Config, clock: Clock) -> list[Finding]:
-    """Everything that can be looked at without shipping.
+async def check(
+    config: Config, clock: Clock, *, logrotate: Sequence[Path] = PATHS
+) -> list[Finding]:
+    """Everything that can be looked at without shipping. `logrotate`: the files and directories of
+    its configuration.
 
     Raises ConfigError if the TLS settings cannot be used, or `output.index` gives no name.
     """
@@ -43,7 +40,7 @@ async def check(config: Config, clock: Clock) -> list[Finding]:
     indices = [config.output.target] if config.output.target else []
     # Each once, in the order of the inputs.
     indices += dict.fromkeys(name.at(today) for name in index_names(config))
-    findings = [*_check_files(config), _check_data_dir(config)]
+    findings = [*check_files(config, logrotate), _check_data_dir(config)]
     if config.output.kind is not OutputKind.ELASTICSEARCH:
         return [*findings, _check_local_output(config)]
     async with HttpTransport(config.output, clock, names=config.option_names) as transport:
@@ -63,57 +60,6 @@ async def check(config: Config, clock: Clock) -> list[Finding]:
                 )
             findings += host_check.findings
     return findings
-
-
-def _check_files(config: Config) -> list[Finding]:
-    filesystem = FileSystem()
-    findings = []
-    for source in config.inputs:
-        subject = f"input {source.id}"
-        exclude = (*source.exclude, f"*{SUFFIX}")
-        opener = LogOpener(filesystem, exclude=exclude, symlinks=source.symlinks)
-        for pattern in source.paths:
-            found = scan(filesystem, [pattern], exclude, symlinks=source.symlinks)
-            unreadable = dict(found.unreadable)
-            for file in found.found.values():
-                try:
-                    filesystem.close(opener.open(file.path).descriptor)
-                except (FileNotFoundError, NotFollowedError):
-                    continue  # Rotated away since.
-                except OSError as error:
-                    unreadable[file.path] = error
-            for path, fault in unreadable.items():
-                detail = f"{path}: {reason_of(fault)}"
-                advice = "Tetragon writes its logs as root with mode 600: run as root, or change it"
-                findings.append(Finding(subject, "readable", Status.FAILED, detail, advice))
-            findings += _not_followed(config, subject, found)
-            if found.missing:
-                detail = f"{found.missing[0]} does not exist yet; shipper waits for it"
-                advice = (
-                    "Tetragon's charts up to 1.7 export to /var/run/cilium/tetragon, later ones "
-                    "to /var/log/tetragon"
-                )
-                findings.append(Finding(subject, "files", Status.WARNING, detail, advice))
-            else:
-                detail = f"{pattern}: {_count(len(found.found))}"
-                findings.append(Finding(subject, "files", Status.OK, detail))
-    return findings
-
-
-def _not_followed(config: Config, subject: str, found: Scan) -> Iterator[Finding]:
-    """The symbolic links that match and are not followed."""
-    name = config.option_names("inputs[].symlinks")
-    advice = f"set {name} to true if what it leads to is to be shipped"
-    for path in found.skipped[:_NAMED]:
-        detail = f"{path} is a symbolic link, and {name} is false"
-        yield Finding(subject, "not followed", Status.WARNING, detail, advice)
-    if found.skipped_count > _NAMED:
-        detail = f"{found.skipped_count - _NAMED} more symbolic links"
-        yield Finding(subject, "not followed", Status.WARNING, detail)
-
-
-def _count(files: int) -> str:
-    return "1 file" if files == 1 else f"{files} files"
 
 
 def _check_data_dir(config: Config) -> Finding:

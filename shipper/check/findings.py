@@ -39,15 +39,22 @@ class Finding:
     what_to_do: str = ""
 
 
-def exit_code(findings: Sequence[Finding]) -> int:
-    """1 if anything failed, else 0."""
-    return int(any(finding.status is Status.FAILED for finding in findings))
+def exit_code(findings: Sequence[Finding], *, strict: bool = False) -> int:
+    """1 if anything failed, else 0. `strict`: a warning counts as a failure."""
+    failures = {Status.FAILED, Status.WARNING} if strict else {Status.FAILED}
+    return int(any(finding.status in failures for finding in findings))
 
 
 def print_text(
-    name: str, notices: "Sequence[Notice]", findings: Sequence[Finding], stream: TextIO
+    name: str,
+    notices: "Sequence[Notice]",
+    findings: Sequence[Finding],
+    stream: TextIO,
+    *,
+    strict: bool = False,
 ) -> None:
-    """Prints what was found with the configuration `name`, for people."""
+    """Prints what was found with the configuration `name`, for people. `strict`: as in
+    `exit_code`."""
     stream.write(f"configuration {name}: OK\n")
     for notice in notices:
         stream.write(f"  {notice.location}: {notice.key}: {notice.what}\n")
@@ -66,21 +73,26 @@ def print_text(
         if (count := sum(finding.status is status for finding in findings))
     ]
     others = f" ({', '.join(counts)})" if counts else ""
-    stream.write(f"result: {_overall(findings).value}{others}\n")
+    stream.write(f"result: {_overall(findings, strict).value}{others}\n")
 
 
 def print_json(
-    name: str, notices: "Sequence[Notice]", findings: Sequence[Finding], stream: TextIO
+    name: str,
+    notices: "Sequence[Notice]",
+    findings: Sequence[Finding],
+    stream: TextIO,
+    *,
+    strict: bool = False,
 ) -> None:
     """Prints the same for programs."""
     report = {
         "configuration": name,
-        "status": _overall(findings),
+        "status": _overall(findings, strict),
         "notices": [notice.as_json() for notice in notices],
         "findings": findings,
     }
     stream.write(msgspec.json.encode(report).decode() + "\n")
 
 
-def _overall(findings: Sequence[Finding]) -> Status:
-    return Status.FAILED if exit_code(findings) else Status.OK
+def _overall(findings: Sequence[Finding], strict: bool) -> Status:
+    return Status.FAILED if exit_code(findings, strict=strict) else Status.OK

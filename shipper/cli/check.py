@@ -26,29 +26,34 @@ nothing.
         examples="""
 shipper check -c /etc/shipper/shipper.yml
 kubectl exec daemonset/shipper -- shipper check
+shipper check --strict
 shipper check --json | jq '.findings[] | select(.status == "FAILED")'
 """,
         codes="""
 0  no check failed
-1  a check failed
+1  a check failed; with --strict, or there was a warning
 2  the configuration or the arguments are wrong
 """,
     )
     add_config(check)
     add_json(check)
+    check.add_argument(
+        "--strict", action="store_true", help="count each WARNING as a failure (exit code 1)"
+    )
     check.set_defaults(command=_check)
 
 
 def _check(options: argparse.Namespace) -> int:
-    return check(*load(options), json=options.json)
+    return check(*load(options), json=options.json, strict=options.strict)
 
 
-def check(name: str, loaded: LoadedConfig, *, json: bool = False) -> int:
-    """Says what would keep that configuration from working; returns the exit code."""
+def check(name: str, loaded: LoadedConfig, *, json: bool = False, strict: bool = False) -> int:
+    """Says what would keep that configuration from working; returns the exit code. `strict`: a
+    warning counts as a failure."""
     from shipper.check import command, findings
 
     with errors_of(loaded.config):
         found = asyncio.run(command.check(loaded.config, SystemClock()))
     print_findings = findings.print_json if json else findings.print_text
-    print_findings(name, loaded.notices, found, sys.stdout)
-    return findings.exit_code(found)
+    print_findings(name, loaded.notices, found, sys.stdout, strict=strict)
+    return findings.exit_code(found, strict=strict)

@@ -31,6 +31,7 @@ class Ids(Enum):
     """Where the documents' ids come from."""
 
     CONTENT = "content"
+    NODE = "node"
     AUTO = "auto"
 
 
@@ -131,8 +132,10 @@ class OutputConfig(Section, frozen=True):
         Ids,
         Meta(
             description="`content`: an id that the line's file, offset and checksum give, so that "
-            "a line that is sent twice is stored once. `auto`: Elasticsearch makes ids, which it "
-            "does somewhat faster; what is sent twice is then stored twice."
+            "a line that is sent twice is stored once. `node`: `name` is part of it, too, so that "
+            "identical files of two nodes are stored as two. `auto`: Elasticsearch makes ids, "
+            "which it does somewhat faster; what is sent twice is then stored twice. See "
+            "[there](documents.md#document-ids)."
         ),
     ] = Ids.CONTENT
     pipeline: Annotated[

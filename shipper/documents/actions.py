@@ -11,7 +11,6 @@ import msgspec
 import orjson
 
 from shipper.config.index_name import IndexName
-from shipper.files.identity import Identity
 
 #: Cached actions if the index name has a date: several files, with events of the same few days or
 #: hours.
@@ -32,16 +31,16 @@ class Actions:
         self._content_ids = content_ids
         self._action = functools.lru_cache(_CACHE_SIZE)(self._render)
 
-    def constant(self, identity: Identity) -> bytes:
+    def constant(self, id_prefix: str) -> bytes:
         """The action of all lines of a file; empty if it depends on the date."""
-        return b"" if self._span else self._render(identity, "")
+        return b"" if self._span else self._render(id_prefix, "")
 
-    def at(self, identity: Identity, timestamp: bytes) -> bytes:
+    def at(self, id_prefix: str, timestamp: bytes) -> bytes:
         """The action of a line with this time (JSON, any time zone)."""
-        return self._action(identity, self._index_time(timestamp))
+        return self._action(id_prefix, self._index_time(timestamp))
 
     def at_all(
-        self, identity: Identity, times: Sequence[bytes | memoryview | msgspec.Raw], joined: bytes
+        self, id_prefix: str, times: Sequence[bytes | memoryview | msgspec.Raw], joined: bytes
     ) -> list[bytes]:
         """The actions of lines with these times (JSON, UTC); `joined`: the times joined by
         commas."""
@@ -51,15 +50,15 @@ class Actions:
         first = bytes(times[0])[:end]
         # `first` begins with a quote, so it matches at the beginning of a time only.
         if joined.count(first) == len(times):
-            return [self._action(identity, first[1:].decode())] * len(times)
-        return [self._action(identity, bytes(time)[1:end].decode()) for time in times]
+            return [self._action(id_prefix, first[1:].decode())] * len(times)
+        return [self._action(id_prefix, bytes(time)[1:end].decode()) for time in times]
 
-    def _render(self, identity: Identity, time: str) -> bytes:
+    def _render(self, id_prefix: str, time: str) -> bytes:
         index = b'"_index":%b' % orjson.dumps(self._index.at(time)) if self._index else b""
         if not self._content_ids:
             return b'}\n{"create":{%b}}\n{"@timestamp":' % index
         comma = b"," if index else b""
-        return b'}\n{"create":{%b%b"_id":"%b-' % (index, comma, identity.encode())
+        return b'}\n{"create":{%b%b"_id":"%b-' % (index, comma, id_prefix.encode())
 
     def _index_time(self, timestamp: bytes) -> str:
         """The part of a time that the index name needs, in UTC."""

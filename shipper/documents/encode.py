@@ -26,7 +26,7 @@ from shipper.config.index_name import IndexName
 from shipper.config.inputs import OnInvalid
 from shipper.documents.actions import Actions
 from shipper.documents.contributions import Contributions
-from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id
+from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id, id_prefix_of
 from shipper.documents.filters import EventFilter, Run
 from shipper.documents.line import (
     HALF_LINE,
@@ -71,16 +71,17 @@ class DocumentEncoder:
         constants: Mapping[str, object],
         *,
         content_ids: bool,
+        node: str = "",
         on_invalid: OnInvalid,
         contributions: Contributions | None = None,
         events: EventFilter | None = None,
         index: IndexName | None = None,
         processing: Processing | None = None,
     ) -> None:
-        """`constants`: constant fields of the documents; `contributions`: makes the content of
-        lines, None for `format: raw`; `events`: selects events, None for all; `index`: the index
-        name in actions, None if the path of the request has it; `processing`: processors, which may
-        also change the constants."""
+        """`constants`: constant fields of the documents; `node`: part of the ids, if it is not
+        empty (`id_prefix_of`); `contributions`: makes the content of lines, None for `format: raw`;
+        `events`: selects events, None for all; `index`: the index name in actions, None if the path
+        of the request has it; `processing`: processors, which may also change the constants."""
         self._processing = processing
         self._contributions = contributions
         if contributions is not None:
@@ -91,6 +92,7 @@ class DocumentEncoder:
         #: Incremented when the constants change: then older templates are outdated.
         self.generation = 0
         self._content_ids = content_ids
+        self._node = node
         self._on_invalid = on_invalid
         self._events = events
         self._actions = Actions(index, content_ids=content_ids)
@@ -106,12 +108,13 @@ class DocumentEncoder:
                 "fingerprint": identity,
             }
         )
+        id_prefix = id_prefix_of(identity, self._node)
         comma = b"," if self._constants else b""
         content = b"," if self._contributions else b',"message":'
         return FileTemplate(
-            identity=identity,
+            id_prefix=id_prefix,
             path=path,
-            action=self._actions.constant(identity),
+            action=self._actions.constant(id_prefix),
             constants=b',"file":' + file + b"}" + comma + self._constants + content,
             generation=self.generation,
         )
@@ -184,7 +187,7 @@ class DocumentEncoder:
         ):
             raise _UnusualError
         if not template.action:
-            parts[::_PARTS] = self._actions.at_all(template.identity, times, joined)
+            parts[::_PARTS] = self._actions.at_all(template.id_prefix, times, joined)
         if self._processing is None:
             return Encoded(self._body(parts), len(times))
         lines = [line for run in runs for line in run.lines] if self._processing.per_event else None
@@ -267,7 +270,7 @@ class DocumentEncoder:
             if result is None:
                 continue
             if not template.action:
-                action = self._actions.at(template.identity, result.timestamp)
+                action = self._actions.at(template.id_prefix, result.timestamp)
             kept += (action, offset, checksum, result.timestamp)
             kept += (log, constants, content) if result.rest is None else (result.rest, b"", b"")
         encoded.events = len(kept) // _PARTS
@@ -284,7 +287,7 @@ class DocumentEncoder:
         text = "" if self._contributions is None else parsed.text
         content, problem = self._content(text, parsed.problem, parse=False)
         self._add(parts, template, offset, line, content, timestamp, problem)
-        document_id = content_id(template.identity, offset, line)
+        document_id = content_id(template.id_prefix, offset, line)
         return RefusedLine(
             template.path, offset, document_id, parsed.problem, line, self._body(parts)
         )
@@ -305,7 +308,7 @@ class DocumentEncoder:
         if problem:
             log = b',"error":{"message":%b}' % orjson.dumps(problem).replace(b"%", b"%%") + log
         parts += (
-            template.action or self._actions.at(template.identity, timestamp),
+            template.action or self._actions.at(template.id_prefix, timestamp),
             b"%010x-" % offset,
             b'%b"}}\n{"@timestamp":' % xxhash.xxh3_64_hexdigest(line).encode(),
             timestamp,

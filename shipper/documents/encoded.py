@@ -13,7 +13,8 @@ from shipper.files.identity import Identity
 class FileTemplate:
     """The rendered parts that all documents of a file share."""
 
-    identity: Identity
+    #: The first part of the ids of its documents.
+    id_prefix: str
     path: str
     #: Closes the document before it, and ends before the offset in the id. Empty if the index name
     #: has a date: then it depends on the event.
@@ -64,6 +65,18 @@ class Encoded:
         return self.events + unsent
 
 
-def content_id(identity: str, offset: int, line: bytes) -> str:
+def id_prefix_of(identity: Identity, node: str) -> str:
+    """The first part of the ids of a file's documents: 16 hexadecimal digits. `node`: the name that
+    tells identical files of two nodes apart (`output.ids: node`); empty: only the content counts.
+
+    The only place where the name comes in: the registry and `log.file.fingerprint` have the
+    identity of the content.
+    """
+    if not node:
+        return identity
+    return xxhash.xxh3_64_hexdigest(f"{identity}\0{node}".encode())
+
+
+def content_id(id_prefix: str, offset: int, line: bytes) -> str:
     """The `_id` of a line's document, as the fast loop builds it from parts."""
-    return f"{identity}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
+    return f"{id_prefix}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"

@@ -10,7 +10,7 @@ of it is acknowledged. What it remembers goes to the registry as `FileRecord`s.
 """
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from shipper.clock import Clock
@@ -118,6 +118,11 @@ class Catalog:
     def tails(self) -> tuple[Tail, ...]:
         """All files that are followed or have something under way."""
         return (*self._tails.values(), *self._retired)
+
+    @property
+    def inodes(self) -> Collection[Inode]:
+        """The inodes of the files that are followed."""
+        return self._tails.keys()
 
     def at(self, path: str) -> Tail | None:
         """The file that stands at that path, if it is followed."""

@@ -23,6 +23,8 @@ class Start:
 
     offset: int
     why: str
+    #: Whether nothing that is remembered begins with the same line.
+    is_new: bool = False
 
 
 #: A file's row, where it begins and the mark of that, and which file it is.
@@ -131,7 +133,7 @@ class Placement:
                 return None
             end, mark = last
             return self._new_row(), Start(end, skipped), mark, identity
-        return self._new_row(), Start(0, why), NO_MARK, identity
+        return self._new_row(), Start(0, why, is_new=not same), NO_MARK, identity
 
     def _why_skipped(self, tail: Tail) -> str:
         """Why what is in a new file is not shipped; empty if it is."""

@@ -17,6 +17,7 @@ from shipper.files.filesystem import FileSystem
 from shipper.files.kept_files import KeptFiles
 from shipper.files.lines import NoLine
 from shipper.files.offload import Offload, in_a_thread
+from shipper.files.overlaps import shared_file, shared_glob
 from shipper.files.placement import Start
 from shipper.files.records import SUFFIX
 from shipper.files.retention import Retention
@@ -31,6 +32,7 @@ from shipper.logs.events import (
     DELETED_FILE_ABANDONED,
     FILE_FINISHED,
     FILE_OPEN_FAILED,
+    INPUTS_OVERLAP,
     LOG_REMOVED_UNDER_WRITER,
     UNREAD_DATA_LOST,
     UNREAD_LINES_UNKNOWN,
@@ -115,6 +117,8 @@ class FileTracker:
                     source.matches,
                 )
         self._scan_logs: dict[str, ScanLog] = {}
+        # Pairs of inputs that are known to match the same file.
+        self._overlapping: set[frozenset[str]] = set()
         self._offload = offload
         self._reports = {
             source.input_id: ScanReport(source.input_id, faults, log, names) for source in inputs
@@ -193,6 +197,7 @@ class FileTracker:
     ) -> Iterator[list[OSError]]:
         """What follows when the catalog knows of a scan, in steps as there."""
         self._reports[source.input_id].scanned(found, problems)
+        self._report_overlaps(source, found)
         if source.retention is None:
             return
         self._links.compare(source.input_id)
@@ -291,3 +296,19 @@ class FileTracker:
             read=closed.size,
             lost_bytes=closed.lost,
         )
+
+    def _report_overlaps(self, source: TrackedInput, found: Scan) -> None:
+        for other in self._inputs:
+            pair = frozenset((source.input_id, other.input_id))
+            if other is source or pair in self._overlapping:
+                continue
+            shared = shared_glob(
+                source.patterns, source.exclude, other.patterns, other.exclude
+            ) or shared_file(
+                {inode: file.path for inode, file in found.found.items()}, other.catalog.inodes
+            )
+            if shared is not None:
+                self._overlapping.add(pair)
+                self._log.emit(
+                    INPUTS_OVERLAP, input=source.input_id, other_input=other.input_id, path=shared
+                )

@@ -192,6 +192,14 @@ DIRECTORY_FOUND = LogEvent(
     "directory exists now",
     "A directory that was missing can be read.",
 )
+INPUTS_OVERLAP = LogEvent(
+    "inputs-overlap",
+    Level.WARNING,
+    "two inputs match the same file",
+    "Once per pair of inputs, with a file that both match, or a glob that both have. Each reads "
+    "the file; in one index its lines are stored once, with the fields of either input. Change "
+    "`paths` or `exclude`.",
+)
 COMPRESSED_FILE_DAMAGED = LogEvent(
     "compressed-file-damaged",
     Level.ERROR,
@@ -430,7 +438,7 @@ EVENTS_RETRIED = LogEvent(
 EVENTS_REJECTED = LogEvent(
     "events-rejected",
     Level.ERROR,
-    "Elasticsearch rejected events; writing them to the dead letter file",
+    "Elasticsearch rejected events; they are in the dead letter file",
     "`event.reason` is the first reason: mostly a mapping that does not fit. Correct it, then "
     "`shipper deadletter replay`.",
 )
@@ -438,7 +446,18 @@ DEAD_LETTER_WRITE_FAILED = LogEvent(
     "dead-letter-write-failed",
     Level.ERROR,
     "dead letter file cannot be written; retrying",
-    "Its events wait. Check space and permissions of `data_dir`.",
+    "Its events wait; `event.reason` is why the first was rejected. Check space and permissions "
+    "of `data_dir`.",
+)
+NEW_FILE_ALREADY_STORED = LogEvent(
+    "new-file-already-stored",
+    Level.WARNING,
+    "the first line of a new file was stored before it was sent",
+    "Lines that are there already count as `already_delivered` and are not stored again. If "
+    "another node has an identical file, set `output.ids` to `node` "
+    "([documents.md](documents.md#document-ids)). Otherwise another input or shipper reads the "
+    "same file, the data directory was replaced, or an old file came back. Files that are there "
+    "when shipper starts are reported only if `data_dir` was empty.",
 )
 HOST_AVAILABLE = LogEvent(
     "host-available", Level.INFO, "host is available", "It answers, for the first time or again."

@@ -1,11 +1,17 @@
 """Appends to a file that several processes write to: one at a time, synced, complete lines only."""
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from shipper.errors import reason_of
+
+#: What a full disk says: no space, and a quota that is used up.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextlib.contextmanager
@@ -21,6 +27,16 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def write_failure(path: Path, error: OSError) -> str:
+    """Why a file at `path` cannot be written, in words that name the file, or the directory of the
+    disk that is full."""
+    if error.errno in _FULL:
+        return f"{reason_of(error)} (the disk of {path.parent})"
+    # An error of our own has words of its own: "another process writes to it".
+    is_ours = error.strerror and error.strerror != os.strerror(error.errno or 0)
+    return f"{error.strerror if is_ours else reason_of(error)}: {error.filename or path}"
 
 
 def append_synced(path: Path, data: bytes) -> None:

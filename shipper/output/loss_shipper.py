@@ -46,6 +46,11 @@ class _Answers:
     def end(self, outcome: str, count: int) -> None:
         """Nothing is counted: a loss is no event."""
 
+    def already_stored(
+        self, beginnings: Sequence[tuple[int, str]], conflicts: Sequence[int]
+    ) -> None:
+        """It was acknowledged before, and the answer was lost."""
+
     async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
         """They stay in the registry."""
         self.refused = (*self.refused, *dead_letters)

@@ -8,8 +8,13 @@ from typing import Protocol
 
 from shipper.clock import Clock
 from shipper.logs import Log
-from shipper.logs.events import DEAD_LETTER_WRITE_FAILED, EVENTS_REJECTED
+from shipper.logs.events import (
+    DEAD_LETTER_WRITE_FAILED,
+    EVENTS_REJECTED,
+    NEW_FILE_ALREADY_STORED,
+)
 from shipper.metrics import Metrics
+from shipper.output.appending import write_failure
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetter, DeadLetterFile
 
@@ -19,6 +24,11 @@ class OutcomeSink(Protocol):
 
     def end(self, outcome: str, count: int) -> None:
         """So many events have this outcome of `metrics.OUTCOMES`."""
+
+    def already_stored(
+        self, beginnings: Sequence[tuple[int, str]], conflicts: Sequence[int]
+    ) -> None:
+        """The first attempt of a body has these conflicts. `beginnings`: those of `Body`."""
 
     async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
         """These events will never be taken: returns once they are safe elsewhere."""
@@ -37,8 +47,10 @@ class Outcomes:
         metrics: Metrics,
         log: Log,
         on_end: Callable[[int], None],
+        already_stored_hint: str = "",
     ) -> None:
-        """`on_end` is called with the number of lines that have got their outcome."""
+        """`on_end` is called with the number of lines that have got their outcome.
+        `already_stored_hint`: what to do if a new file is stored already; may be empty."""
         self._dead_letters = dead_letters
         self._backoff = backoff
         self._clock = clock
@@ -46,6 +58,7 @@ class Outcomes:
         self._metrics = metrics
         self._log = log
         self._on_end = on_end
+        self._already_stored_hint = already_stored_hint
         #: For messages, while dead letters cannot be written; None otherwise.
         self.trouble: str | None = None
 
@@ -54,8 +67,24 @@ class Outcomes:
         self._metrics.count("shipper_events_total", count, outcome)
         self._on_end(count)
 
+    def already_stored(
+        self, beginnings: Sequence[tuple[int, str]], conflicts: Sequence[int]
+    ) -> None:
+        """Logs new files whose first event was stored before this process sent it. `beginnings`:
+        those of `Body`; `conflicts`: indexes of the events that were there already."""
+        known = frozenset(conflicts) if beginnings else frozenset()
+        if paths := [path for index, path in beginnings if index in known]:
+            self._log.emit(
+                NEW_FILE_ALREADY_STORED,
+                key="already_stored",
+                path=paths[0],
+                files=len(paths),
+                hint=self._already_stored_hint or None,
+            )
+
     async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Writes rejected events as dead letters, and logs it."""
+        """Writes rejected events as dead letters, and logs it once they are on the disk."""
+        await self.write_dead_letters(dead_letters)
         self._log.emit(
             EVENTS_REJECTED,
             key="refused",
@@ -63,7 +92,6 @@ class Outcomes:
             reason=dead_letters[0].reason,
             path=str(self._dead_letters.path),
         )
-        await self.write_dead_letters(dead_letters)
 
     async def write_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Returns once the dead letters are on the disk and counted. Retries while the disk is full
@@ -74,12 +102,15 @@ class Outcomes:
                 written = await self._dead_letters.write(dead_letters)
             except OSError as error:
                 failures += 1
-                self.trouble = f"the dead letter file cannot be written: {error}"
+                problem = write_failure(self._dead_letters.path, error)
+                self.trouble = f"the dead letter file cannot be written: {problem}"
                 self._log.emit(
                     DEAD_LETTER_WRITE_FAILED,
                     key="dead_letter",
                     path=str(self._dead_letters.path),
-                    error=str(error),
+                    events=len(dead_letters),
+                    reason=dead_letters[0].reason,
+                    error=problem,
                 )
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))
             else:

@@ -34,6 +34,9 @@ class Body:
     payload: bytes
     gzip: bool
     events: int
+    #: Events that are the first of a file that is new: the index of each, and the file's path. Part
+    #: of a body that is sent again has none.
+    beginnings: tuple[tuple[int, str], ...] = ()
 
     @classmethod
     def of(cls, lines: list[bytes], *, gzip: bool) -> "Body":
@@ -112,6 +115,7 @@ class _Open:
     filtered: int = 0
     spans: list[Span] = field(default_factory=list)
     refused: list[RefusedLine] = field(default_factory=list)
+    beginnings: list[tuple[int, str]] = field(default_factory=list)
 
 
 class Batcher:
@@ -145,8 +149,9 @@ class Batcher:
         self._turn = asyncio.Lock()
         self._begun = asyncio.Event()
 
-    async def add(self, encoded: Encoded, span: Span) -> None:
-        """Takes a block; returns when there is room for another one."""
+    async def add(self, encoded: Encoded, span: Span, *, new_file: str = "") -> None:
+        """Takes a block; returns when there is room for another one. `new_file`: the path, if the
+        block is the first of a new file."""
         batch = self._open
         if batch is None:
             batch = self._open = _Open(_packer(self._gzip), self._clock.monotonic())
@@ -161,6 +166,8 @@ class Batcher:
         batch.held += held
         self._budget.hold(held)
         batch.raw_bytes += len(encoded.body)
+        if new_file and encoded.events:
+            batch.beginnings.append((batch.events, new_file))
         batch.events += encoded.events
         batch.blank += encoded.blank
         batch.dropped += encoded.dropped
@@ -208,7 +215,7 @@ class Batcher:
         self._budget.hold(len(rest))
         batch.chunks.append(rest)
         return Batch(
-            Body(b"".join(batch.chunks), self._gzip, batch.events),
+            Body(b"".join(batch.chunks), self._gzip, batch.events, tuple(batch.beginnings)),
             batch.spans,
             batch.refused,
             batch.blank,

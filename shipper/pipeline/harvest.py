@@ -58,7 +58,9 @@ class Harvester:
         clock: Clock,
         metrics: Metrics,
         log: Log,
+        first_start: bool = False,
     ) -> None:
+        """`first_start`: whether no earlier process can have sent what the files hold."""
         self._inputs = inputs
         self._tracker = tracker
         self._faults = faults
@@ -73,6 +75,11 @@ class Harvester:
         self._walk_due = {source.files.input_id: asyncio.Event() for source in inputs}
         self._templates: dict[Tail, FileTemplate] = {}
         self._sent_first = False
+        # An earlier process may have sent these without having saved it; None: none can have.
+        self._found_first: set[Tail] | None = None if first_start else set()
+        self._scanned: set[str] = set()
+        # New files of which no block is read yet.
+        self._new_files: set[Tail] = set()
         #: Lines that were read and have no outcome yet.
         self.in_flight_events = 0
 
@@ -111,11 +118,18 @@ class Harvester:
                 await self._clock.sleep(pause)
             due.clear()
             await self._tracker.scan(source.files)
+            self._note_first(source)
             tails = source.files.catalog.tails  # The scan has looked at them.
             for first in range(0, len(tails), _ENQUEUED_AT_ONCE):
                 self._enqueue(source, tails[first : first + _ENQUEUED_AT_ONCE])
                 await asyncio.sleep(0)
             self._forget_templates()
+
+    def _note_first(self, source: Input) -> None:
+        """After a scan: of the first one of an input, which files were there."""
+        if self._found_first is not None and source.files.input_id not in self._scanned:
+            self._scanned.add(source.files.input_id)
+            self._found_first.update(source.files.catalog.tails)
 
     def _enqueue(self, source: Input, tails: Iterable[Tail]) -> None:
         for tail in tails:
@@ -241,7 +255,9 @@ class Harvester:
                 events=failed.count,
                 reason=failed.problem,
             )
-        await self._batcher.add(encoded, span)
+        new_file = tail.path if tail in self._new_files else ""
+        self._new_files.discard(tail)
+        await self._batcher.add(encoded, span, new_file=new_file)
 
     async def _begin(self, source: Input, tail: Tail) -> NoLine | None:
         """Why a file cannot be read yet; None: it can."""
@@ -250,6 +266,12 @@ class Harvester:
             return NoLine.AT_END
         if isinstance(start, NoLine):
             return start
+        was_there = self._found_first is not None and tail in self._found_first
+        if self._found_first is not None:
+            self._found_first.discard(tail)
+        # What was deleted was kept by an earlier process, or is read from a gzip.
+        if start.is_new and not was_there and tail.gone is None and not tail.compressed:
+            self._new_files.add(tail)
         self._log.emit(
             FILE_OPENED, path=tail.path, offset=start.offset, size=tail.size, reason=start.why
         )
@@ -259,6 +281,8 @@ class Harvester:
         for tail in self._templates.keys() - self._queued:
             if tail.state is State.DONE:
                 del self._templates[tail]
+        for noted in (self._new_files, self._found_first or set()):
+            noted -= {tail for tail in noted if tail.state is State.DONE}
 
     def _template(self, source: Input, tail: Tail) -> FileTemplate:
         source.encoder.refresh(self._clock.now())

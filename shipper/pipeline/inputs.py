@@ -98,7 +98,8 @@ class Inputs:
             )
             encoder = DocumentEncoder(
                 constants,
-                content_ids=self._config.output.ids is Ids.CONTENT,
+                content_ids=self._config.output.ids is not Ids.AUTO,
+                node=self._config.name if self._config.output.ids is Ids.NODE else "",
                 on_invalid=settings.on_invalid,
                 contributions=contributions_of(settings.format, constants),
                 events=self._event_filter(settings),

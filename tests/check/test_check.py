@@ -679,6 +679,93 @@ class TestFiles:
         assert found.detail.startswith(f"{tmp_path / 'file'} is not a directory")
 
 
+class TestOverlap:
+    def test_a_file_of_two_inputs_is_a_warning(
+        self, config: Config, log_directory: LogDirectory, tmp_path: Path
+    ) -> None:
+        log_directory.write(1)
+        (tmp_path / "there").symlink_to(log_directory.path)
+        other = InputConfig("other", (f"{tmp_path}/there/tetr*",))
+        found = findings(msgspec.structs.replace(config, inputs=(*config.inputs, other)))["overlap"]
+        assert (found.subject, found.status) == ("input tetragon", Status.WARNING)
+        assert found.detail.startswith(f"{log_directory.log} is matched by input other, too")
+
+    def test_so_is_a_glob_without_files(self, config: Config, log_directory: LogDirectory) -> None:
+        twice = (*config.inputs, InputConfig("other", config.inputs[0].paths))
+        found = findings(msgspec.structs.replace(config, inputs=twice))["overlap"]
+        assert found.detail.startswith(f"{log_directory.glob} is matched by input other, too")
+
+    def test_files_that_one_of_them_leaves_out_are_none(
+        self, config: Config, log_directory: LogDirectory
+    ) -> None:
+        log_directory.write(1)
+        other = InputConfig("other", (log_directory.glob,), exclude=(str(log_directory.log),))
+        inputs = (*config.inputs, other)
+        assert "overlap" not in findings(msgspec.structs.replace(config, inputs=inputs))
+
+
+class TestLogrotate:
+    @staticmethod
+    def details(config: Config, pattern: Path | str, *options: str) -> list[str]:
+        """What is said where logrotate rotates these logs."""
+        conf = Path(config.data_dir).parent / "logrotate.conf"
+        conf.write_text("\n".join([f"{pattern} {{", *options, "}"]))
+        found = asyncio.run(check(config, SystemClock(), logrotate=[conf]))
+        rotated = [each for each in found if each.check == "logrotate"]
+        assert {each.status for each in rotated} <= {Status.WARNING}
+        assert all("allowhardlink" in each.what_to_do for each in rotated)
+        return [each.detail.removeprefix(f"{conf}, line ") for each in rotated]
+
+    def test_a_log_of_an_input_without_allowhardlink_is_a_warning(
+        self, config: Config, log_directory: LogDirectory, tmp_path: Path
+    ) -> None:
+        log_directory.write(1)
+        (tmp_path / "there").symlink_to(log_directory.path)
+        for pattern in (log_directory.log, log_directory.glob, f"{tmp_path}/there/*"):
+            assert self.details(config, pattern, "daily") == [f"1: {pattern} without allowhardlink"]
+            assert self.details(config, pattern, "allowhardlink") == []
+
+    def test_so_is_one_that_is_not_there_yet(
+        self, config: Config, log_directory: LogDirectory
+    ) -> None:
+        later = log_directory.path / "later.log"
+        assert self.details(config, later) == [f"1: {later} without allowhardlink"]
+
+    def test_other_logs_are_none_of_ours(
+        self, config: Config, log_directory: LogDirectory, tmp_path: Path
+    ) -> None:
+        log_directory.write(1)
+        for other in (tmp_path / "*.log", log_directory.path / "x" / "a.log", "/var/log/syslog"):
+            assert self.details(config, other) == []
+        (source,) = config.inputs
+        excluded = msgspec.structs.replace(source, exclude=(str(log_directory.log),))
+        config = msgspec.structs.replace(config, inputs=(excluded,))
+        assert self.details(config, log_directory.log) == []
+
+    def test_without_links_there_is_nothing_to_allow(
+        self, config: Config, log_directory: LogDirectory
+    ) -> None:
+        log_directory.write(1)
+        retention = msgspec.structs.replace(config.retention, enabled=False)
+        config = msgspec.structs.replace(config, retention=retention)
+        assert self.details(config, log_directory.log) == []
+
+
+def test_strictly_a_warning_is_a_failure() -> None:
+    def reported(*statuses: Status) -> tuple[int, str, str]:
+        found = [Finding("a", "b", status) for status in statuses]
+        text, json_text = io.StringIO(), io.StringIO()
+        print_text("x.yml", (), found, text, strict=True)
+        print_json("x.yml", (), found, json_text, strict=True)
+        code = exit_code(found, strict=True)
+        return code, text.getvalue().splitlines()[-1], json.loads(json_text.getvalue())["status"]
+
+    assert reported(Status.OK, Status.UNKNOWN) == (0, "result: OK (1 UNKNOWN)", "OK")
+    assert reported(Status.OK, Status.WARNING) == (1, "result: FAILED (1 WARNING)", "FAILED")
+    assert reported(Status.FAILED) == (1, "result: FAILED (1 FAILED)", "FAILED")
+    assert exit_code([Finding("a", "b", Status.WARNING)]) == 0
+
+
 def test_the_server_of_these_tests_knows_the_pages_that_are_asked_for() -> None:
     """Else every finding here would be that of a 404."""
     for page in (ROOT, RESOLVE, SIMULATE):

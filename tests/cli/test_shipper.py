@@ -445,6 +445,15 @@ class TestCheck:
         assert done.stdout.endswith("result: OK\n")
         assert bulk_server.documents == {}
 
+    def test_with_strict_a_warning_is_exit_code_1(
+        self, tmp_path: Path, config: dict[str, Any]
+    ) -> None:
+        path = write(tmp_path, config)
+        done = run("check", "-c", path)
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "result: OK (1 WARNING)")
+        done = run("check", "--strict", "-c", path)
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "result: FAILED (1 WARNING)")
+
     def test_as_json_it_is_one_object_for_programs(
         self, tmp_path: Path, config: dict[str, Any]
     ) -> None:

@@ -304,15 +304,18 @@ def test_a_line_that_is_cut_is_not_taken_apart() -> None:
     assert "cilium_tetragon" not in cut
 
 
-@pytest.mark.parametrize("content_ids", [True, False])
+@pytest.mark.parametrize(
+    ("content_ids", "node"), [(True, ""), (True, "node-1"), (False, "")], ids=str
+)
 @pytest.mark.parametrize("pattern", ["", "t-%{+yyyy.MM.dd}"])
-def test_ids_and_indices_are_those_of_raw(content_ids: bool, pattern: str) -> None:
+def test_ids_and_indices_are_those_of_raw(content_ids: bool, node: str, pattern: str) -> None:
     lines = [*odd_events(7, 50), *AWKWARD.values()]
     actions = []
     for contributions in (None, EcsDocuments(CONSTANTS)):
         made = DocumentEncoder(
             CONSTANTS,
             content_ids=content_ids,
+            node=node,
             on_invalid=OnInvalid.SHIP,
             contributions=contributions,
             index=IndexPattern.parse(pattern).fill({}) if pattern else None,

@@ -616,6 +616,54 @@ def test_automatic_ids_are_left_to_elasticsearch() -> None:
     assert events_of(cut_line.body)[0][0] == {"create": {}}
 
 
+# Ids of a node ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("index", ["", "tetragon-%{+yyyy.MM.dd}"])
+def test_with_the_name_of_a_node_only_the_first_part_of_the_ids_differs(index: str) -> None:
+    block = block_of([GOOD, b"not JSON", GOOD])
+
+    def made(node: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        encoder = DocumentEncoder(
+            CONSTANTS,
+            content_ids=True,
+            node=node,
+            on_invalid=OnInvalid.SHIP,
+            index=index_name(index) if index else None,
+        )
+        found = encoder.encode(template(encoder), 0, block, NOW)
+        cut = encoder.encode_cut(template(encoder), 7, GOOD, 5000, NOW)
+        return events_of(found.body) + events_of(cut.body)
+
+    content, one, other = made(""), made("node-1"), made("node-2")
+    assert made("node-1") == one
+    prefixes = set()
+    for events in (content, one, other):
+        # The fingerprint stays that of the content.
+        assert [document for _, document in events] == [document for _, document in content]
+        ids = [action["create"].pop("_id").split("-", 1) for action, _ in events]
+        assert [rest for _, rest in ids] == [
+            f"{document['log']['offset']:010x}-{xxhash.xxh3_64_hexdigest(line)}"
+            for (_, document), line in zip(events, [GOOD, b"not JSON", GOOD, GOOD], strict=True)
+        ]
+        (prefix,) = {prefix for prefix, _ in ids}
+        assert re.fullmatch("[0-9a-f]{16}", prefix)
+        prefixes.add(prefix)
+    assert len(prefixes) == 3
+    assert FILE["fingerprint"] in prefixes
+    assert [action for action, _ in one] == [action for action, _ in content]
+
+
+def test_a_line_that_is_not_sent_has_the_id_that_it_would_have_had() -> None:
+    made = [
+        DocumentEncoder(CONSTANTS, content_ids=True, node="node-1", on_invalid=on_invalid)
+        for on_invalid in (OnInvalid.SHIP, OnInvalid.DEAD_LETTER)
+    ]
+    shipped, refused = (each.encode(template(each), 0, b"not JSON\n", NOW) for each in made)
+    ((action, _),) = events_of(shipped.body)
+    assert [each.id for each in refused.refused] == [action["create"]["_id"]]
+
+
 # Indices by date ----------------------------------------------------------------------------------
 
 DAILY = "tetragon-%{+yyyy.MM.dd}"

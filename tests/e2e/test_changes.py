@@ -121,6 +121,27 @@ def test_rewritten_with_the_same_first_line_and_others_after_it(
     )
 
 
+def test_a_log_that_is_trimmed_in_place_is_another_file(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    """Its lines stand at other offsets now, as if they had been written again: none is missed, and
+    those that stayed are stored twice."""
+    process = shipper()
+    ship(process, bulk_server, log_directory, 60)
+    stayed = log_directory.log.read_bytes().splitlines(keepends=True)[-20:]
+    log_directory.truncate()
+    log_directory.append(b"".join(stayed))
+    log_directory.write(1)
+    bulk_server.wait_for(lambda: len(bulk_server.documents) == 81)
+    process.wait_until_idle()
+    assert len(bulk_server.documents) == 81
+    assert len(set(bulk_server.messages())) == 61
+    twice = [m for m in set(bulk_server.messages()) if bulk_server.messages().count(m) == 2]
+    assert sorted(twice) == sorted(line.decode().rstrip("\n") for line in stayed)
+    assert process.metrics().value("shipper_files_rewritten_total", input="tetragon") == 1
+    assert process.metrics().value("shipper_lost_bytes_total") == 0
+
+
 def test_two_files_that_begin_with_the_same_line(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:

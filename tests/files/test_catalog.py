@@ -178,11 +178,11 @@ def world(tmp_path: Path) -> Iterator[World]:
 @in_a_loop
 async def test_a_file_that_is_renamed_between_scans_is_the_same_file(world: World) -> None:
     world.append(b"one\ntwo\n")
-    assert await world.read() == [Start(0, "it is new")]
+    assert await world.read() == [Start(0, "it is new", is_new=True)]
     world.append(b"three\n")
     rotated = world.rotate()
     world.append(b"four\n")
-    assert await world.read() == [Start(0, "it is new")]
+    assert await world.read() == [Start(0, "it is new", is_new=True)]
     assert sorted(world.lines) == [b"four", b"one", b"three", b"two"]
     assert world.tail(rotated).offset == 14
     assert world.tail().offset == 5
@@ -267,7 +267,7 @@ async def test_another_file_with_the_inode_of_one_that_is_gone_is_another_file(
     world.rewrite(b"new\n")
     new = world.rotate()
     (start,) = await world.read()
-    assert start == Start(0, f"another file, once {world.log}, had its inode")
+    assert start == Start(0, f"another file, once {world.log}, had its inode", is_new=True)
     world.acknowledge()
     world.commit()
     inodes = {record.path: record.inode for record in world.saved.values()}

@@ -21,6 +21,7 @@ from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, RefusedLine
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
+from shipper.output.appending import write_failure
 from shipper.output.dead_letter import (
     DeadLetter,
     DeadLetterFile,
@@ -251,11 +252,17 @@ LINES = {
 
 
 def encode(
-    line: bytes, on_invalid: OnInvalid, *, content_ids: bool = True, ecs: bool = False
+    line: bytes,
+    on_invalid: OnInvalid,
+    *,
+    content_ids: bool = True,
+    ecs: bool = False,
+    node: str = "",
 ) -> Encoded:
     encoder = DocumentEncoder(
         CONSTANTS,
         content_ids=content_ids,
+        node=node,
         on_invalid=on_invalid,
         contributions=EcsDocuments(CONSTANTS) if ecs else None,
     )
@@ -272,24 +279,28 @@ def through_the_file(dead_letter: DeadLetter) -> DeadLetter:
 
 @pytest.mark.parametrize("ecs", [False, True])
 @pytest.mark.parametrize("gzip", [True, False])
+@pytest.mark.parametrize("node", ["", "node-1"])
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
-def test_a_refused_item_can_be_sent_again_byte_for_byte(line: bytes, gzip: bool, ecs: bool) -> None:
-    sent = encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True)
+def test_a_refused_item_can_be_sent_again_byte_for_byte(
+    line: bytes, node: str, gzip: bool, ecs: bool
+) -> None:
+    sent = encode(line, OnInvalid.SHIP, ecs=ecs, node=node).body.splitlines(keepends=True)
     (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=gzip), [(0, 400, "no")], 7.0)
     assert dead_letter.line == line.decode("utf-8", "replace")
     assert bulk_lines(through_the_file(dead_letter)) == tuple(sent)
 
 
 @pytest.mark.parametrize("ecs", [False, True])
+@pytest.mark.parametrize("node", ["", "node-1"])
 @pytest.mark.parametrize("name", ["not JSON", "NUL", "neither", "an array"])
 def test_a_line_that_was_never_sent_can_be_sent_as_if_it_had_been_shipped(
-    name: str, ecs: bool
+    name: str, node: str, ecs: bool
 ) -> None:
     line = LINES[name]
-    shipped = tuple(encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True))
-    (refused,) = encode(line, OnInvalid.DEAD_LETTER, ecs=ecs).refused
+    shipped = encode(line, OnInvalid.SHIP, ecs=ecs, node=node).body.splitlines(keepends=True)
+    (refused,) = encode(line, OnInvalid.DEAD_LETTER, ecs=ecs, node=node).refused
     dead_letter = through_the_file(dead_letter_of_line(refused, 7.0))
-    assert bulk_lines(dead_letter) == shipped
+    assert bulk_lines(dead_letter) == tuple(shipped)
     assert (dead_letter.line_base64 or dead_letter.line.encode()) == line
 
 
@@ -302,6 +313,23 @@ def test_without_ids_of_ours_a_letter_has_one_all_the_same(ecs: bool) -> None:
     assert sent == [b'{"create":{}}\n', document]
     (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
     assert bulk_lines(through_the_file(dead_letter)) == (action, document)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(16, "another process writes to it", "/a"), "another process writes to it: /a"),
+        (OSError(28, os.strerror(28)), "no space left on device (the disk of /data)"),
+        (OSError(122, os.strerror(122), "/data/a"), "disk quota exceeded (the disk of /data)"),
+        (OSError(13, os.strerror(13)), "permission denied: /data/a"),
+        (OSError(13, os.strerror(13), "/data/a.lock"), "permission denied: /data/a.lock"),
+        (OSError(5, os.strerror(5)), "input/output error: /data/a"),
+    ],
+)
+def test_why_a_file_cannot_be_written_names_the_file_or_the_disk(
+    error: OSError, words: str
+) -> None:
+    assert write_failure(Path("/data/a"), error) == words
 
 
 def test_a_letter_goes_where_its_action_said() -> None:

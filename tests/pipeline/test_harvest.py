@@ -89,6 +89,7 @@ class World:
         processing: Processing | None = None,
         spacing: float = 0.0,
         offload: Offload = at_once,
+        first_start: bool = False,
     ) -> None:
         self.directory = directory
         self.log = directory / "a.log"
@@ -153,6 +154,7 @@ class World:
             clock=self.clock,
             metrics=self.metrics,
             log=log,
+            first_start=first_start,
         )
 
     async def _submit(self, batch: Batch) -> None:
@@ -598,6 +600,36 @@ def test_a_hundred_new_names_within_a_second_are_three_walks_at_the_most(tmp_pat
         assert world.metrics.value("shipper_lines_read_total", "tetragon") == 100
         assert 1 <= world.files.walks - before <= 3
 
+
+# What a new file is -------------------------------------------------------------------------------
+
+
+def beginnings(world: World) -> list[tuple[int, str]]:
+    return [
+        (index, os.path.basename(path))
+        for batch in world.batches
+        for index, path in batch.body.beginnings
+    ]
+
+
+@pytest.mark.parametrize("first_start", [False, True])
+def test_the_first_event_of_a_file_that_comes_later_is_marked(
+    tmp_path: Path, first_start: bool
+) -> None:
+    """One that is there at the start may have been sent by an earlier process, if there was one."""
+    world = World(tmp_path, first_start=first_start)
+    world.append(world.lines(3))
+
+    async def story() -> None:
+        await world.scan()
+        world.append(world.lines(2, first=100), tmp_path / "b.log")
+        await world.scan()
+        world.append(world.lines(2, first=200))
+        world.append(world.lines(2, first=300), tmp_path / "b.log")
+        await world.scan()
+        assert len(await world.documents()) == 9
+        assert beginnings(world) == [(0, "a.log"), (0, "b.log")][0 if first_start else 1 :]
+
     run(world, story)
 
 
@@ -614,5 +646,33 @@ def test_new_names_are_read_while_a_walk_goes_on_for_ever(tmp_path: Path) -> Non
         world.wake_up.wake(added=[str(world.log)], scan=True)
         await settle()
         assert await world.numbers() == [0]
+
+
+def test_the_mark_is_at_the_place_of_the_event_in_the_body(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    async def story() -> None:
+        await world.scan()
+        world.append(b"\n" + world.lines(2, first=100), tmp_path / "b.log")
+        world.append(world.lines(2, first=200), tmp_path / "c.log")
+        await world.scan()
+        assert await world.numbers() == [100, 101, 200, 201]
+        assert beginnings(world) == [(0, "b.log"), (2, "c.log")]
+
+    run(world, story)
+
+
+def test_a_copy_of_a_known_file_is_no_new_file(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.append(world.lines(3))
+
+    async def story() -> None:
+        await world.scan()
+        shutil.copyfile(world.log, tmp_path / "copy.log")
+        # It begins like a known one, and is another.
+        world.append(world.lines(1) + world.lines(2, first=50), tmp_path / "like.log")
+        await world.scan()
+        assert len(await world.documents()) > 3
+        assert beginnings(world) == []
 
     run(world, story)

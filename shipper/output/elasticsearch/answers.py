@@ -58,6 +58,8 @@ class ItemResults:
     rejected: list[Rejection]
     #: Those of `retry` with a 500: the cluster failed, or its pipeline failed for this event.
     server_errors: list[Rejection] = field(default_factory=list)
+    #: Indexes of the items that were there already, ascending.
+    conflicts: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ def _items(body: bytes, events: int) -> ItemResults:
     retry_counts: dict[str, int] = {}
     retry_reason = ""
     rejected, server_errors = [], []
+    conflicts: list[int] = []
     for index, result in enumerate(results):
         outcome = Outcome.RETRY if _is_clusters_fault(result) else outcome_of_status(result.status)
         counts[outcome] += 1
@@ -182,11 +185,13 @@ def _items(body: bytes, events: int) -> ItemResults:
             retry.append(index)
             if result.status == 500:
                 server_errors.append(_rejection(index, result))
+        elif outcome is Outcome.ALREADY_DELIVERED:
+            conflicts.append(index)
         elif outcome is Outcome.REJECTED:
             rejected.append(_rejection(index, result))
     delivered, already = counts[Outcome.DELIVERED], counts[Outcome.ALREADY_DELIVERED]
     return ItemResults(
-        delivered, already, retry, retry_counts, retry_reason, rejected, server_errors
+        delivered, already, retry, retry_counts, retry_reason, rejected, server_errors, conflicts
     )
 
 

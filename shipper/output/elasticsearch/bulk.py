@@ -271,6 +271,9 @@ class BulkSender:
         delivered = results.delivered + results.already_delivered
         outcomes.end("delivered", results.delivered)
         outcomes.end("already_delivered", results.already_delivered)
+        # At the first attempt only: what is sent again may have been stored by us.
+        if not part.failures:
+            outcomes.already_stored(part.body.beginnings, results.conflicts)
         for reason, count in results.retry_counts.items():
             self._count_retries(reason, count)
         if results.retry_counts.keys() & {"item_401", "item_403"}:

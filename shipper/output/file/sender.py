@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from shipper.clock import Clock
@@ -27,6 +28,7 @@ from shipper.logs.events import (
     OUTPUT_WRITE_RECOVERED,
 )
 from shipper.metrics import Metrics
+from shipper.output.appending import write_failure
 from shipper.output.backoff import Backoff
 from shipper.output.destination import Condition
 from shipper.output.file.append import AppendedFile
@@ -147,14 +149,15 @@ class FileSender:
                 result = await self._in_thread(call)
             except OSError as error:
                 failures += 1
-                self._trouble = f"{self._config.path} cannot be written: {error}"
+                problem = write_failure(Path(self._config.path), error)
+                self._trouble = f"{self._config.path} cannot be written: {problem}"
                 name = errno.errorcode.get(error.errno or 0, "other")
                 self._metrics.count("shipper_retries_total", 1, name)
                 self._log.emit(
                     OUTPUT_WRITE_FAILED,
                     key="output_file",
                     path=self._config.path,
-                    error=str(error),
+                    error=problem,
                 )
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))
             else:

@@ -84,6 +84,7 @@ def test_each_item_has_an_outcome_of_its_own() -> None:
             Rejection(3, 400, f"{PARSING['type']}: {PARSING['reason']}", PARSING["type"]),
             Rejection(6, 400, f"{MAPPER['type']}: {MAPPER['reason']}", MAPPER["type"]),
         ],
+        conflicts=[1],
     )
 
 
@@ -100,7 +101,7 @@ def test_an_item_that_the_cluster_and_not_the_event_is_at_fault_for_is_sent_agai
 def test_errors_that_are_none_of_ours_are_still_deliveries() -> None:
     """`errors: true` is said for a 409 too."""
     assert verdict_of(200, answer(item(409, CONFLICT), errors=True), 1) == ItemResults(
-        0, 1, [], {}, "", []
+        0, 1, [], {}, "", [], conflicts=[0]
     )
 
 

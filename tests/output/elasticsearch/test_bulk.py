@@ -6,15 +6,17 @@ import asyncio
 import itertools
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shipper.output.elasticsearch.exchange import Answer, TransportError
-from shipper.pipeline.batch import Body
+from shipper.pipeline.batch import Batch, Body
 from tests.output.fakes import (
     BACKOFF,
     Reply,
+    World,
     all_created,
     answer,
     bulk_world,
@@ -427,8 +429,18 @@ class TestDeadLetters:
             assert world.budget.held == 100 + len("bad")
             trouble = world.trouble()
             assert trouble is not None
-            assert trouble.startswith("the dead letter file cannot be written: ")
-            assert "dead-letter-write-failed" in world.actions()
+            assert trouble == (
+                "the dead letter file cannot be written: no such file or directory: "
+                f"{world.dead_letters.with_suffix('.lock')}"
+            )
+            failed = next(e for e in world.logged() if "write-failed" in e["event.action"])
+            assert failed["error.message"] in trouble
+            assert (failed["shipper.events"], failed["event.reason"]) == (
+                1,
+                "error_400: by the script",
+            )
+            # Said only once it is true.
+            assert "events-rejected" not in world.actions()
 
             # The others go on meanwhile, and do not hide that this one waits.
             await world.submit(other := make_batch("c"))
@@ -441,6 +453,7 @@ class TestDeadLetters:
             assert [dead_letter["line"] for dead_letter in world.dead_lettered()] == ["bad"]
             assert (world.events("delivered"), world.events("dead_letter")) == (2, 1)
             assert world.trouble() is None
+            assert "events-rejected" in world.actions()
 
     @in_a_loop
     async def test_letters_that_made_room_are_counted_as_lost(self, tmp_path: Path) -> None:
@@ -837,3 +850,57 @@ async def test_what_is_given_up_leaves_no_trouble_behind(tmp_path: Path, bad: Re
         await world.finish()
         assert [dead_letter["line"] for dead_letter in world.dead_lettered()] == ["bad"]
         assert world.trouble() is None
+
+
+class TestANewFileThatIsStoredAlready:
+    """It is another's: said with the file, and only if it cannot have been ours."""
+
+    @staticmethod
+    def beginning(*at: int) -> Batch:
+        batch = make_batch("a", "b", "c")
+        batch.body = replace(batch.body, beginnings=tuple((i, f"/logs/{i}.log") for i in at))
+        return batch
+
+    @staticmethod
+    def reported(world: World) -> list[tuple[str, int]]:
+        return [
+            (entry["file.path"], entry["shipper.files"])
+            for entry in world.logged()
+            if entry["event.action"] == "new-file-already-stored"
+        ]
+
+    @in_a_loop
+    async def test_a_first_line_that_is_there_is_reported_with_its_file(
+        self, tmp_path: Path
+    ) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(answer(201, 409, 409))
+            await world.submit(self.beginning(0, 1, 2))
+            await world.finish()
+            assert self.reported(world) == [("/logs/1.log", 2)]
+            assert world.events("already_delivered") == 2
+
+    @pytest.mark.parametrize(
+        ("beginnings", "replies"),
+        [
+            pytest.param((0,), [answer(201, 409, 409)], id="lines further on"),
+            pytest.param((), [answer(409, 409, 409)], id="no new file"),
+            pytest.param(
+                (0,),
+                [TransportError("timeout", "no answer"), answer(409, 409, 409)],
+                id="the answer was lost",
+            ),
+            pytest.param((0,), [answer(503, 503, 503), answer(409, 409, 409)], id="refused before"),
+            pytest.param((0,), [answer(503, 201, 201), answer(409)], id="one of some"),
+        ],
+    )
+    @in_a_loop
+    async def test_else_nothing_is_reported(
+        self, tmp_path: Path, beginnings: tuple[int, ...], replies: list[Reply]
+    ) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(*replies)
+            await world.submit(self.beginning(*beginnings))
+            await world.finish()
+            assert self.reported(world) == []
+            assert sum(world.ended) == 3
