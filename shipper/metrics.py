@@ -167,6 +167,11 @@ METRICS = (
         ("input",),
     ),
     Metric(
+        "shipper_losses_shipped_total",
+        Kind.COUNTER,
+        "Documents of losses that were acknowledged (event.action: log-lines-lost).",
+    ),
+    Metric(
         "shipper_lost_bytes_total",
         Kind.COUNTER,
         "Bytes that were lost, by reason: rewritten (a file was truncated or overwritten before"

@@ -71,6 +71,19 @@ class RetentionConfig(Section, frozen=True):
         yield from within("max_bytes", self.max_bytes, ByteSize(0), ByteSize(1024**4))
 
 
+class LossesConfig(Section, frozen=True):
+    """Lines that will never be delivered are recorded in the registry, and listed by
+    `shipper registry losses`."""
+
+    ship: Annotated[
+        bool,
+        Meta(
+            description="Whether each loss is sent as a document too, with "
+            "`event.action: log-lines-lost`."
+        ),
+    ] = True
+
+
 class RegistryConfig(Section, frozen=True):
     """What is remembered of the files: `registry.db` in `data_dir`."""
 
@@ -208,6 +221,7 @@ class Config(Section, frozen=True, kw_only=True):
     dead_letter: DeadLetterConfig = field(default_factory=DeadLetterConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     retention: RetentionConfig = field(default_factory=RetentionConfig)
+    losses: LossesConfig = field(default_factory=LossesConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)

@@ -16,7 +16,7 @@ from shipper.clock import Clock
 from shipper.errors import OutputError
 from shipper.output.destination import Condition
 from shipper.output.limiter import Feedback, Limiter, Permit
-from shipper.output.outcomes import Outcomes
+from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
 
@@ -52,10 +52,14 @@ class Console:
         """Waits until the body before is printed."""
         return await self._limiter.acquire()
 
+    def apart(self) -> "Console":
+        """The same: what is written here is judged by nobody."""
+        return self
+
     async def run(self) -> None:
         """There is nothing to do besides."""
 
-    async def deliver(self, body: Body, permit: Permit, outcomes: Outcomes) -> None:
+    async def deliver(self, body: Body, permit: Permit, outcomes: OutcomeSink) -> None:
         """Returns when every document of the body is printed.
 
         With the reader gone it is cancelled, as a stop would do it: the next start prints it.

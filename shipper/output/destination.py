@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shipper.output.limiter import Permit
-from shipper.output.outcomes import Outcomes
+from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
 
 
@@ -38,13 +38,17 @@ class Destination(Protocol):
     async def admit(self) -> Permit:
         """Waits until it takes one more body. While it does, nothing is read."""
 
-    async def deliver(self, body: Body, permit: Permit, outcomes: Outcomes) -> None:
+    async def deliver(self, body: Body, permit: Permit, outcomes: OutcomeSink) -> None:
         """Returns when every event of the body has its outcome and `outcomes` was told of it: not
         before it is durable there. The permit is released, whatever happens.
 
         What the body takes of the byte budget is given back as its events end. Nothing is given up;
         cancelled, it leaves the rest to the next start.
         """
+
+    def apart(self) -> "Destination":
+        """Another way to the same place, for what is no event of a log: what it is answered is no
+        evidence for or against the events. It is not run, and is done with when this one is."""
 
     async def run(self) -> None:
         """What it has to do besides: to see at the start whether it can be reached, say. Until it

@@ -4,6 +4,7 @@ before they count.
 
 import random
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from shipper.clock import Clock
 from shipper.logs import Log
@@ -11,6 +12,16 @@ from shipper.logs.events import DEAD_LETTER_WRITE_FAILED, EVENTS_REJECTED
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetter, DeadLetterFile
+
+
+class OutcomeSink(Protocol):
+    """Where a destination says what became of its events."""
+
+    def end(self, outcome: str, count: int) -> None:
+        """So many events have this outcome of `metrics.OUTCOMES`."""
+
+    async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """These events will never be taken: returns once they are safe elsewhere."""
 
 
 class Outcomes:

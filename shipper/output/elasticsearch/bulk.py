@@ -41,7 +41,7 @@ from shipper.output.elasticsearch.feedback import feedback_of, without_time
 from shipper.output.elasticsearch.hosts import Host, Hosts
 from shipper.output.elasticsearch.rejections import RejectionDetector, RejectionVerdict, SuspectBody
 from shipper.output.limiter import Feedback, Limiter, Permit
-from shipper.output.outcomes import Outcomes
+from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
 
@@ -145,6 +145,22 @@ class BulkSender:
         """Waits until one more request may be under way."""
         return await self._limiter.acquire()
 
+    def apart(self) -> "BulkSender":
+        """A sender with its own hosts' states, one request at a time, and its own evidence. Its
+        requests are not counted among those of events."""
+        return BulkSender(
+            transport=self._transport,
+            hosts=self._hosts.anew(),
+            backoff=self._backoff,
+            limiter=Limiter(self._clock, most=1, adaptive=False),
+            budget=self._budget,
+            clock=self._clock,
+            rng=self._rng,
+            metrics=Metrics(),
+            log=self._log,
+            gzip=self.gzip,
+        )
+
     async def run(self) -> None:
         """Asks a host whether it is there, until one is or a request got through."""
         failures = 0
@@ -165,7 +181,7 @@ class BulkSender:
             failures += 1
             await self._clock.sleep(self._backoff.delay(failures, self._rng))
 
-    async def deliver(self, body: Body, permit: Permit, outcomes: Outcomes) -> None:
+    async def deliver(self, body: Body, permit: Permit, outcomes: OutcomeSink) -> None:
         """Returns when every event of the body has its outcome."""
         parts = deque([_Part(body)])
         # What is cut out of it takes its place: nobody holds on to the whole.
@@ -234,7 +250,7 @@ class BulkSender:
                 )
 
     def _decide(
-        self, part: _Part, host: Host, verdict: Verdict, asked: float, outcomes: Outcomes
+        self, part: _Part, host: Host, verdict: Verdict, asked: float, outcomes: OutcomeSink
     ) -> _Next:
         """Counts what has ended, and says how the rest goes on."""
         match verdict:
@@ -252,7 +268,7 @@ class BulkSender:
             case Again():
                 return self._try_again(part, host, verdict, asked)
 
-    def _carry_out(self, part: _Part, host: Host, taken: Taken, outcomes: Outcomes) -> _Next:
+    def _carry_out(self, part: _Part, host: Host, taken: Taken, outcomes: OutcomeSink) -> _Next:
         done = taken.delivered + taken.already_delivered
         outcomes.end("delivered", taken.delivered)
         outcomes.end("already_delivered", taken.already_delivered)
@@ -372,7 +388,7 @@ class BulkSender:
         found = [(refusal.index, refusal.status, refusal.reason) for refusal in refusals]
         return tuple(dead_letters_of_items(body, found, self._clock.now()))
 
-    async def _refuse(self, dead_letters: Sequence[DeadLetter], outcomes: Outcomes) -> None:
+    async def _refuse(self, dead_letters: Sequence[DeadLetter], outcomes: OutcomeSink) -> None:
         held = sum(len(dead_letter.line) for dead_letter in dead_letters)
         self._budget.hold(held)
         await outcomes.refuse(dead_letters)

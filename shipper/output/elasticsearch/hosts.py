@@ -60,6 +60,11 @@ class Hosts:
         #: What was last said to be wrong with any of them.
         self._last_trouble = self._hosts[0].trouble
 
+    def anew(self) -> "Hosts":
+        """The same hosts, of which nothing is known yet."""
+        urls = [host.url for host in self._hosts]
+        return Hosts(urls, self._backoff, self._clock, self._rng)
+
     def pick(self) -> Host:
         """The host for the next request. Does not wait: a request has a backoff of its own."""
         now = self._clock.monotonic()

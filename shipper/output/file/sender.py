@@ -31,7 +31,7 @@ from shipper.output.backoff import Backoff
 from shipper.output.destination import Condition
 from shipper.output.file.append import AppendedFile
 from shipper.output.limiter import Feedback, Limiter, Permit
-from shipper.output.outcomes import Outcomes
+from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
 
@@ -84,6 +84,10 @@ class FileSender:
         """Waits until the body before is written."""
         return await self._limiter.acquire()
 
+    def apart(self) -> "FileSender":
+        """The same: what is written here is judged by nobody."""
+        return self
+
     async def run(self) -> None:
         """Opens the file: that it cannot be written to is known before there is a line."""
         await self._until_done(self._file.open)
@@ -95,7 +99,7 @@ class FileSender:
                 lines=recall.strange,
             )
 
-    async def deliver(self, body: Body, permit: Permit, outcomes: Outcomes) -> None:
+    async def deliver(self, body: Body, permit: Permit, outcomes: OutcomeSink) -> None:
         """Returns when every event of the body is in the file, on the disk."""
         feedback, events, size = Feedback.FAILED, body.events, len(body.payload)
         # The lines are taken apart and put together again.
