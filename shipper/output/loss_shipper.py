@@ -14,6 +14,7 @@ from shipper.documents.loss import LossDocuments
 from shipper.errors import RegistryError
 from shipper.files.losses import LossId, StoredLoss
 from shipper.logs import Log
+from shipper.logs.events import LOSSES_READ_FAILED, LOSSES_REJECTED
 from shipper.metrics import Metrics
 from shipper.output.dead_letter import DeadLetter
 from shipper.output.destination import Destination
@@ -96,19 +97,14 @@ class LossShipper:
                 return False
             refused = await self._send(stored)
             if refused:
-                self._log.error(
-                    "losses were refused; they stay in the registry and are sent again",
-                    key="losses",
-                    losses=len(refused),
-                    reason=refused[0].reason,
+                self._log.emit(
+                    LOSSES_REJECTED, key="losses", losses=len(refused), reason=refused[0].reason
                 )
                 await self._clock.sleep(PAUSE_AFTER_FAILURE)
                 return True
             await self._store.losses_shipped([each.id for each in stored])
         except RegistryError as error:
-            self._log.error(
-                "losses cannot be read from the registry", key="losses", error=str(error)
-            )
+            self._log.emit(LOSSES_READ_FAILED, key="losses", error=str(error))
             await self._clock.sleep(PAUSE_AFTER_FAILURE)
             return True
         self._metrics.count("shipper_losses_shipped_total", len(stored))

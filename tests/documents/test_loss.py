@@ -99,7 +99,10 @@ def test_an_index_with_dates_is_that_of_the_loss() -> None:
 
 def test_no_processor_is_applied_but_the_index_may_be_named_by_one() -> None:
     config = CONFIG.replace("http://es:9200]", "http://es:9200], index: 'logs-%{[fields.tenant]}'")
-    config += "processors: [{add_fields: {fields: {tenant: red}}}, {drop_event: {when: {has_fields: [message]}}}]\n"
+    config += (
+        "processors: [{add_fields: {fields: {tenant: red}}}, "
+        "{drop_event: {when: {has_fields: [message]}}}]\n"
+    )
     action, document = made(config=config)
     assert action["_index"] == "logs-red"
     assert document["fields"] == {"team": "platform"}
