@@ -23,7 +23,7 @@ from shipper.pipeline.budget import ByteBudget
 
 #: Losses in one request, and seconds between two requests.
 LOSSES_A_REQUEST = 100
-PAUSE = 10.0
+PAUSE = 1.0
 
 #: Seconds until losses are sent again that were refused, or could not be read from the registry.
 PAUSE_AFTER_FAILURE = 600.0
