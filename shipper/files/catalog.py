@@ -17,13 +17,18 @@ from shipper.clock import Clock
 from shipper.files.content import Content, GzipContent, PlainContent
 from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.identity import Identity
 from shipper.files.lines import NoLine, ReadBuffer
+from shipper.files.losses import Loss, LossReason
 from shipper.files.opening import LogOpener, NotFollowedError, OpenedLog
 from shipper.files.placement import Placement, Start
 from shipper.files.quiet import SeenVersions
 from shipper.files.records import SUFFIX, FileRecords
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import State, Tail, Version
+
+#: Of a file that has no complete first line.
+NO_IDENTITY = Identity("")
 
 #: So many files of a scan are opened in one step.
 _STEP = 100
@@ -40,6 +45,7 @@ class ClosedFile:
     lost: int
     #: Whether any of it was to be read.
     placed: bool = True
+    identity: Identity = NO_IDENTITY
 
 
 class Catalog:
@@ -323,6 +329,23 @@ class Catalog:
         tail.is_finished = True
         self._retire(tail)
 
+    def record_loss(
+        self,
+        reason: LossReason,
+        file: Tail | ClosedFile,
+        start: int,
+        end: int,
+        *,
+        size: int,
+        lines: int | None,
+    ) -> int:
+        """Has a range of a file recorded as lost: `size` bytes of it, with so many lines (None:
+        nobody knows). Returns as `FileRecords.add_loss`."""
+        now = self._clock.now()
+        return self.records.add_loss(
+            Loss(self.input_id, file.path, file.identity, start, end, size, lines, reason, now)
+        )
+
     def close_finished(self) -> list[ClosedFile]:
         """Closes the files that are gone, read to their end and acknowledged."""
         for tail in list(self._tails.values()):
@@ -348,7 +371,7 @@ class Catalog:
     def _closed_file(self, tail: Tail) -> ClosedFile:
         inode = None if tail.inode in self._tails else tail.inode
         placed = bool(tail.identity)
-        return ClosedFile(tail.path, inode, tail.offset, self._lost(tail), placed)
+        return ClosedFile(tail.path, inode, tail.offset, self._lost(tail), placed, tail.identity)
 
     def _lost(self, tail: Tail) -> int:
         """What was rewritten before it was read, and is not in a copy either, in bytes."""

@@ -15,8 +15,9 @@ from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import Globs, Scan, ScanSummary, scan, summary_of
 from shipper.files.faults import FileErrors
-from shipper.files.filesystem import FileSystem
+from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.lines import NoLine
+from shipper.files.losses import LossReason
 from shipper.files.placement import Start
 from shipper.files.records import SUFFIX
 from shipper.files.retention import Retention
@@ -155,6 +156,9 @@ class FileTracker:
         self._summaries: dict[str, ScanSummary] = {}
         self._skipped: dict[str, set[str]] = {}
         self._left_out: set[str] = set()
+        # Files that were given up, by input, with the number of the loss that must be recorded
+        # before their links go.
+        self._given_up: dict[str, dict[Inode, int]] = {}
 
     def summary(self, source: TrackedInput) -> ScanSummary:
         """What the last scan of an input saw."""
@@ -331,10 +335,13 @@ class FileTracker:
             tail.stop()
             size, lines = await self._count_unread(tail)
             source.catalog.give_up(tail)
-            if source.retention is not None:
-                source.retention.release(tail.inode)
+            end = max(tail.size, tail.offset)
+            number = source.catalog.record_loss(
+                LossReason.RETENTION, tail, tail.offset, end, size=size, lines=lines
+            )
+            self._given_up.setdefault(source.input_id, {})[tail.inode] = number
             self._metrics.count("shipper_lost_bytes_total", size, "retention")
-            self._metrics.count("shipper_lost_lines_total", lines, "retention")
+            self._metrics.count("shipper_lost_lines_total", lines or 0, "retention")
             self._log.emit(
                 DELETED_FILE_ABANDONED,
                 path=tail.path,
@@ -344,26 +351,42 @@ class FileTracker:
                 "or see why the cluster takes no lines",
             )
 
-    async def _count_unread(self, tail: Tail) -> tuple[int, int]:
-        """Bytes and lines that are not read; the lines as far as they can be."""
+    def release_recorded(self, source: TrackedInput) -> None:
+        """Losses of an input are in the registry: removes the links of the files that were given
+        up for them."""
+        committed = source.catalog.records.losses_committed
+        given_up = self._given_up.get(source.input_id, {})
+        for inode in [inode for inode, number in given_up.items() if number <= committed]:
+            del given_up[inode]
+            if source.retention is not None:
+                source.retention.release(inode)
+
+    async def _count_unread(self, tail: Tail) -> tuple[int, int | None]:
+        """Bytes and lines that are not read; None: the lines cannot be counted."""
         if tail.compressed:
             # Inflating it for that may take minutes.
-            return max(0, tail.size - tail.offset), 0
+            return max(0, tail.size - tail.offset), None
         try:
             return await tail.count_unread()
         except OSError as error:
             error.filename = error.filename or tail.path
             self._faults.report(UNREAD_LINES_UNKNOWN, error)
-            return tail.size - tail.offset, 0
+            return tail.size - tail.offset, None
 
     def _report_closed(self, source: TrackedInput, closed: ClosedFile) -> None:
-        if source.retention is not None and closed.inode is not None:
-            source.retention.release(closed.inode)
+        given_up = self._given_up.get(source.input_id, {})
+        retention = source.retention
+        if retention is not None and closed.inode is not None and closed.inode not in given_up:
+            retention.release(closed.inode)
         if not closed.placed:
             return
         if not closed.lost:
             self._log.emit(FILE_FINISHED, path=closed.path, size=closed.size)
             return
+        end = closed.size + closed.lost
+        source.catalog.record_loss(
+            LossReason.REWRITTEN, closed, closed.size, end, size=closed.lost, lines=None
+        )
         self._metrics.count("shipper_lost_bytes_total", closed.lost, "rewritten")
         self._log.emit(
             UNREAD_DATA_LOST,

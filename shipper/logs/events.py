@@ -419,6 +419,19 @@ EVENTS_REJECTED = LogEvent(
     "`event.reason` is the first reason: mostly a mapping that does not fit. Correct it, then "
     "`shipper deadletter replay`.",
 )
+LOSSES_REJECTED = LogEvent(
+    "losses-rejected",
+    Level.ERROR,
+    "Elasticsearch rejected documents of losses; sending them again in 10 minutes",
+    "`event.reason` is the first reason: mostly a mapping that does not fit. The losses stay in "
+    "the registry: see `shipper registry losses`.",
+)
+LOSSES_READ_FAILED = LogEvent(
+    "losses-read-failed",
+    Level.ERROR,
+    "losses cannot be sent: the registry cannot be used; retrying",
+    "The registry has to note which losses are sent. Check space and permissions of `data_dir`.",
+)
 DEAD_LETTER_WRITE_FAILED = LogEvent(
     "dead-letter-write-failed",
     Level.ERROR,

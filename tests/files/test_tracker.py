@@ -14,6 +14,8 @@ from shipper.files.filesystem import FileSystem
 from shipper.files.lines import Block, ReadBuffer, Rewritten
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
+from shipper.files.losses import LossReason
+from shipper.files.records import Changes
 from shipper.files.registry import RowId
 from shipper.files.retention import DIRECTORY, Retention
 from shipper.files.schedule import WalkSchedule
@@ -92,6 +94,13 @@ class World:
     async def scan(self) -> None:
         await self.tracker.scan(self.source)
 
+    def commit(self) -> Changes:
+        """As the daemon does it, when a commit succeeds."""
+        changes = self.catalog.records.changes()
+        self.catalog.records.committed(changes)
+        self.tracker.release_recorded(self.source)
+        return changes
+
     def links(self) -> list[str]:
         return os.listdir(self.directory / DIRECTORY)
 
@@ -107,7 +116,13 @@ def test_a_file_that_cannot_be_read_is_given_up_like_any_other(
         world.files.fails = True
         await world.scan()
         assert world.tracker.kept() == []
+        # The link goes when the loss is in the registry.
+        await world.scan()
+        assert len(world.links()) == 1
+        (loss,) = world.commit().losses
         assert world.links() == []
+        assert (loss.reason, loss.path) == (LossReason.RETENTION, str(world.log))
+        assert (loss.start, loss.end, loss.bytes, loss.lines) == (0, 24, 24, None)
         value = world.metrics.value
         assert value("shipper_lost_bytes_total", "retention") == 3 * len(LINE)
         # Nobody can count lines that cannot be read.
