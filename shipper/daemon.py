@@ -200,6 +200,11 @@ class Daemon:
             names=config.option_names,
         )
         losses = self._loss_shipper(registry, making.ephemeral_id, output_destination)
+
+        def committed(_: TrackedInput, changes: Changes) -> None:
+            if changes.losses and losses is not None:
+                losses.wake()
+
         tracker = FileTracker(
             tracked,
             filesystem=self._filesystem,
@@ -207,6 +212,7 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
             max_kept_bytes=config.retention.max_bytes,
+            commit=lambda source: commits.commit([source], committed),
             names=config.option_names,
         )
         harvest = Harvester(
@@ -229,12 +235,6 @@ class Daemon:
             metrics=self._metrics,
             registry_trouble=lambda: commits.trouble,
         )
-
-        def committed(source: TrackedInput, changes: Changes) -> None:
-            if changes.losses:
-                tracker.release_recorded(source)
-                if losses is not None:
-                    losses.wake()
 
         view.publish()
         reading = [

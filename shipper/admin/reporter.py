@@ -52,7 +52,7 @@ class StatusReporter:
         gauge("shipper_build_info", lambda: 1, __version__, platform.python_version())
         kept = self._tracker.kept
         gauge("shipper_kept_files", lambda: len(kept()))
-        gauge("shipper_kept_bytes", lambda: sum(tail.allocated for _, tail in kept()))
+        gauge("shipper_kept_bytes", lambda: sum(tail.allocated for tail in kept()))
         for source in self._inputs:
             self._publish_input(source)
 
@@ -69,7 +69,11 @@ class StatusReporter:
     def troubles(self) -> tuple[str, ...]:
         """Why lines cannot be read or get through, or offsets not be saved; empty when all is
         well."""
-        troubles = [self._registry_trouble(), self._deliveries.condition.trouble]
+        troubles = [
+            self._registry_trouble(),
+            self._tracker.quota.trouble,
+            self._deliveries.condition.trouble,
+        ]
         troubles += [self._unreadable(source) for source in self._inputs]
         return tuple(trouble for trouble in troubles if trouble is not None)
 

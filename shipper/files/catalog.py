@@ -114,6 +114,10 @@ class Catalog:
         """The file that stands at that path, if it is followed."""
         return self._by_path.get(path)
 
+    def with_inode(self, inode: Inode) -> Tail | None:
+        """The file with that inode, if it is followed."""
+        return self._tails.get(inode)
+
     def begin_scan(self) -> None:
         """A scan begins, which `apply` will be told of: what `appear` is told of meanwhile is newer
         than what the scan saw."""
@@ -352,19 +356,21 @@ class Catalog:
             over = tail.gone is not None
             if tail.compressed:
                 over = tail.state is State.READING and self.is_final(tail)
-            if over and not tail.look() and tail.acks.all_acknowledged:
+            if over and not tail.held and not tail.look() and tail.acks.all_acknowledged:
                 tail.is_finished = True
                 self._retire(tail)
         closed_files = []
-        unplaced = any(
-            tail.state is State.WAITING and tail.unread and not tail.compressed
+        unplaced = [
+            tail
             for tail in self._tails.values()
-        )
+            if tail.state is State.WAITING and tail.unread and not tail.compressed
+        ]
         for tail in [tail for tail in self._retired if tail.acks.all_acknowledged]:
-            if tail.unread_lost and unplaced:
+            if tail.unread_lost and any(other.begins_like(tail) for other in unplaced):
                 continue  # One of them may be a copy that has what is missing here.
             self._retired.discard(tail)
             closed_files.append(self._closed_file(tail))
+            tail.stop()  # What is lost of it is told once.
             self.records.close_finished(tail)
         return closed_files
 

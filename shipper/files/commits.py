@@ -73,6 +73,9 @@ class Commits:
         self._names = names
         #: In words, while commits fail; None otherwise.
         self.trouble: str | None = None
+        # A commit is over when the next one begins: what it was handed is in the registry then, or
+        # is part of the next one.
+        self._lock = asyncio.Lock()
 
     async def run(self, inputs: Sequence[TrackedInput], on_commit: OnCommit) -> None:
         """Commits at once when something changed, and then not before the interval is over: even a
@@ -87,9 +90,10 @@ class Commits:
         """Saves what changed; what cannot be saved is part of the next commit. `on_commit` is told
         what is saved."""
         for source in inputs:
-            changes = source.catalog.records.changes()
-            if not changes.is_empty and await self._save(source, changes):
-                on_commit(source, changes)
+            async with self._lock:
+                changes = source.catalog.records.changes()
+                if not changes.is_empty and await self._save(source, changes):
+                    on_commit(source, changes)
 
     async def _save(self, source: TrackedInput, changes: Changes) -> bool:
         records = source.catalog.records
@@ -115,6 +119,8 @@ class Commits:
             records.failed(changes)
             raise
         records.committed(changes)
+        for loss in changes.losses:
+            self._metrics.count_loss(loss.reason.value, loss.bytes, loss.lines)
         self.trouble = None
         self._metrics.count("shipper_registry_commits_total")
         if self._log.debug_enabled:

@@ -141,9 +141,9 @@ class CompressedLogs:
         except (FileNotFoundError, NotFollowedError):
             return None
 
-    async def place(self, tail: Tail) -> Start | NoLine | None:
+    async def place(self, tail: Tail, *, at_once: bool = False) -> Start | NoLine | None:
         """Decides where a gzip begins to be read; None while it has to wait, or if it need not be
-        read; MORE: call again."""
+        read; MORE: call again. `at_once`: also if enough others are being read."""
         gzip = self._gzips.get(tail.inode)
         if gzip is None or gzip.tail is not tail:
             gzip = self._gzips[tail.inode] = _Gzip(tail, set())
@@ -165,7 +165,7 @@ class CompressedLogs:
         if not same and self._catalog.records.has_finished(tail, gzip.identity):
             self._drop(gzip)
             return None
-        if same or self._being_read() >= _AT_A_TIME:
+        if same or (not at_once and self._being_read() >= _AT_A_TIME):
             tail.rest()
             return None
         return await self._catalog.place(tail)

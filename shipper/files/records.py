@@ -105,6 +105,11 @@ class FileRecords:
         row = self._at_inode.get(inode)
         return None if row is None else self._record(row).path
 
+    def offset_at(self, inode: Inode) -> int:
+        """How far the file with that inode was acknowledged, when it was saved; 0 if unknown."""
+        row = self._at_inode.get(inode)
+        return 0 if row is None or row in self._held else self._record(row).offset
+
     def has_inode(self, inode: Inode) -> bool:
         """Whether a file with that inode is remembered."""
         return inode in self._at_inode
@@ -249,6 +254,11 @@ class FileRecords:
         self._forgotten.update(changes.forgotten)
         self._losses = [*changes.losses, *self._losses]
         self._bound_losses()
+
+    def is_saved(self, tail: Tail) -> bool:
+        """The same of the row that a tail holds, if it does."""
+        row = self._rows.get(tail)
+        return row is None or self.is_committed(row)
 
     def is_committed(self, row: RowId) -> bool:
         """Whether the registry says of that row what is known now; also if nothing is known."""

@@ -15,10 +15,11 @@ from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import Globs, Scan, ScanSummary, scan, summary_of
 from shipper.files.faults import FileErrors
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.lines import NoLine
 from shipper.files.losses import LossReason
 from shipper.files.placement import Start
+from shipper.files.quota import Quota, QuotaInput
 from shipper.files.records import SUFFIX
 from shipper.files.retention import Retention
 from shipper.files.scan_log import ScanLog
@@ -29,7 +30,6 @@ from shipper.files.watch import WakeUp
 from shipper.logs import Log
 from shipper.logs.events import (
     COMPRESSED_FILE_READ_FAILED,
-    DELETED_FILE_ABANDONED,
     DIRECTORY_FOUND,
     DIRECTORY_MISSING,
     FILE_FINISHED,
@@ -42,7 +42,6 @@ from shipper.logs.events import (
     SYMLINK_SKIPPED,
     SYMLINKS_SKIPPED,
     UNREAD_DATA_LOST,
-    UNREAD_LINES_UNKNOWN,
     LogEvent,
 )
 from shipper.metrics import Metrics
@@ -50,6 +49,9 @@ from shipper.option_names import OWN_NAMES, OptionNames
 
 #: What a walk of directories is handed to, since it blocks on the disk.
 Offload = Callable[[Callable[[], Scan]], Awaitable[Scan]]
+
+#: Has the registry learn now what changed in an input; what it could not, it learns later.
+Commit = Callable[["TrackedInput"], Awaitable[None]]
 
 #: So many paths with trouble, or that are left out, are named in the log for each scan.
 _NAMED = 20
@@ -119,10 +121,10 @@ class TrackedInput:
             return None if self.compressed is None else self.compressed.appear(path)
         return self.catalog.appear(path)
 
-    async def place(self, tail: Tail) -> Start | NoLine | None:
+    async def place(self, tail: Tail, *, at_once: bool = False) -> Start | NoLine | None:
         """Decides where a waiting file begins, as `Catalog.place` and `CompressedLogs.place`."""
         if tail.compressed and self.compressed is not None:
-            return await self.compressed.place(tail)
+            return await self.compressed.place(tail, at_once=at_once)
         return await self.catalog.place(tail)
 
 
@@ -138,27 +140,34 @@ class FileTracker:
         metrics: Metrics,
         log: Log,
         max_kept_bytes: int,
+        commit: Commit,
         names: OptionNames = OWN_NAMES,
         offload: Offload = in_a_thread,
     ) -> None:
-        """`max_kept_bytes`: of files that are deleted and not done; `names`: what messages call the
-        options; `offload`: who walks."""
+        """`max_kept_bytes`: of files that are deleted and not done; `commit`: saves what an input has
+        changed; `names`: what messages call the options; `offload`: who walks."""
         self._names = names
         self._inputs = inputs
         self._filesystem = filesystem
         self._faults = faults
         self._metrics = metrics
         self._log = log
-        self._max_kept_bytes = max_kept_bytes
+        #: Set by each scan: removed files may take too much since.
+        self.scanned = asyncio.Event()
+        #: What removed files that are not done may take of the disk.
+        self.quota = Quota(
+            [self._quota_input(source, commit) for source in inputs],
+            max_bytes=max_kept_bytes,
+            faults=faults,
+            log=log,
+            names=names,
+        )
         self._adopted: dict[str, set[str]] = {}
         self._scan_logs: dict[str, ScanLog] = {}
         self._offload = offload
         self._summaries: dict[str, ScanSummary] = {}
         self._skipped: dict[str, set[str]] = {}
         self._left_out: set[str] = set()
-        # Files that were given up, by input, with the number of the loss that must be recorded
-        # before their links go.
-        self._given_up: dict[str, dict[Inode, int]] = {}
 
     def summary(self, source: TrackedInput) -> ScanSummary:
         """What the last scan of an input saw."""
@@ -213,10 +222,9 @@ class FileTracker:
             problems += step
             await asyncio.sleep(0)
         source.schedule.end(cost, found.directories)
-        await self._obey_quota()
-        await asyncio.sleep(0)
         for closed in source.catalog.close_finished():
             self._report_closed(source, closed)
+        self.scanned.set()
 
     def _looking(self, source: TrackedInput, gzips: Scan | None) -> Iterator[list[OSError]]:
         """Follows gzips, in steps as `_following_up`."""
@@ -262,7 +270,7 @@ class FileTracker:
         if source.retention is None:
             return
         for tail in tails:
-            if tail.descriptor < 0:
+            if tail.descriptor < 0 or tail.held:
                 continue
             if tail.is_acknowledged and source.catalog.is_quiet(tail):
                 source.retention.release(tail.inode)
@@ -277,20 +285,28 @@ class FileTracker:
                     # A closed one has left its inode to the content that is there now; an open one
                     # may have grown since somebody looked.
                     tail.look()
-                    if tail.descriptor >= 0 and tail.is_acknowledged:
+                    if tail.descriptor >= 0 and tail.is_acknowledged and not tail.held:
                         source.retention.release(tail.inode)
             source.catalog.close()
 
-    def kept(self) -> list[tuple[TrackedInput, Tail]]:
+    async def obey_quota(self) -> None:
+        """Gives up files that are deleted and not done, if they take too much."""
+        await self.quota.obey()
+
+    def kept(self) -> list[Tail]:
         """The files that are deleted and not done, the oldest first."""
-        kept = [
-            (source, tail)
-            for source in self._inputs
-            for tail in source.catalog.tails
-            if tail.gone is not None and tail.descriptor >= 0
-            if not tail.is_acknowledged
-        ]
-        return sorted(kept, key=lambda each: (each[1].modified, each[1].path))
+        return [file.tail for file in self.quota.kept]
+
+    def _quota_input(self, source: TrackedInput, commit: Commit) -> QuotaInput:
+        def let_go(_: Tail) -> None:
+            source.wake_up.wake(scan=True)
+
+        return QuotaInput(
+            source.catalog,
+            place=functools.partial(source.place, at_once=True),
+            commit=functools.partial(commit, source),
+            let_go=let_go,
+        )
 
     def _adopt(self, source: TrackedInput, retention: Retention, found: Scan) -> None:
         """Follows again what an earlier process kept, once for each directory."""
@@ -323,61 +339,9 @@ class FileTracker:
                 if tail is not None:
                     self._log.emit(KEPT_FILE_ADOPTED, path=link.path)
 
-    async def _obey_quota(self) -> None:
-        kept = self.kept()
-        excess = sum(tail.allocated for _, tail in kept) - self._max_kept_bytes
-        for source, tail in kept:
-            if excess <= 0:
-                return
-            if tail.busy:
-                continue  # In the middle of a read; the next scan is soon.
-            excess -= tail.allocated
-            tail.stop()
-            size, lines = await self._count_unread(tail)
-            source.catalog.give_up(tail)
-            end = max(tail.size, tail.offset)
-            number = source.catalog.record_loss(
-                LossReason.RETENTION, tail, tail.offset, end, size=size, lines=lines
-            )
-            self._given_up.setdefault(source.input_id, {})[tail.inode] = number
-            self._metrics.count("shipper_lost_bytes_total", size, "retention")
-            self._metrics.count("shipper_lost_lines_total", lines or 0, "retention")
-            self._log.emit(
-                DELETED_FILE_ABANDONED,
-                path=tail.path,
-                lost_bytes=size,
-                lost_lines=lines,
-                hint=f"kept files took more than {self._names('retention.max_bytes')}: raise it, "
-                "or see why the cluster takes no lines",
-            )
-
-    def release_recorded(self, source: TrackedInput) -> None:
-        """Losses of an input are in the registry: removes the links of the files that were given
-        up for them."""
-        committed = source.catalog.records.losses_committed
-        given_up = self._given_up.get(source.input_id, {})
-        for inode in [inode for inode, number in given_up.items() if number <= committed]:
-            del given_up[inode]
-            if source.retention is not None:
-                source.retention.release(inode)
-
-    async def _count_unread(self, tail: Tail) -> tuple[int, int | None]:
-        """Bytes and lines that are not read; None: the lines cannot be counted."""
-        if tail.compressed:
-            # Inflating it for that may take minutes.
-            return max(0, tail.size - tail.offset), None
-        try:
-            return await tail.count_unread()
-        except OSError as error:
-            error.filename = error.filename or tail.path
-            self._faults.report(UNREAD_LINES_UNKNOWN, error)
-            return tail.size - tail.offset, None
-
     def _report_closed(self, source: TrackedInput, closed: ClosedFile) -> None:
-        given_up = self._given_up.get(source.input_id, {})
-        retention = source.retention
-        if retention is not None and closed.inode is not None and closed.inode not in given_up:
-            retention.release(closed.inode)
+        if source.retention is not None and closed.inode is not None:
+            source.retention.release(closed.inode)
         if not closed.placed:
             return
         if not closed.lost:
@@ -387,7 +351,6 @@ class FileTracker:
         source.catalog.record_loss(
             LossReason.REWRITTEN, closed, closed.size, end, size=closed.lost, lines=None
         )
-        self._metrics.count("shipper_lost_bytes_total", closed.lost, "rewritten")
         self._log.emit(
             UNREAD_DATA_LOST,
             path=closed.path,

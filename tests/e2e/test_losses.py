@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +118,55 @@ def test_what_is_given_up_in_an_outage_is_listed_and_arrives_as_documents(
     lines = len(bulk_server.documents) - len(bulk_server.losses)
     assert events["delivered"] + events["already_delivered"] == lines
     assert page.value("shipper_lines_read_total") == lines
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("in_flight", ["little", "much"])
+def test_an_outage_past_the_quota_and_a_restart_lose_what_is_recorded_and_nothing_else(
+    shipper: MakeShipper,
+    bulk_server: BulkServer,
+    tmp_path: Path,
+    in_flight: str,
+    seed: int,
+    end: str,
+) -> None:
+    rng = random.Random(seed)
+    options: dict[str, Any] = {
+        "retention": {"max_bytes": "500KB"},
+        "output": {"bulk": {"max_events": rng.choice((20, 100))}, "max_in_flight": 2},
+        "shutdown_timeout": "1s",
+    }
+    if in_flight == "much":
+        options["output"]["max_in_flight"] = 50
+        options["memory"] = {"max_bytes": "1MiB"}
+    log = LogDirectory(tmp_path / "rotating", seed=seed, max_bytes=200_000, backups=2)
+    with contextlib.closing(log):
+        config = tracker(log, **options)
+        bulk_server.down()
+        process = shipper(config, directory=tmp_path / "daemon")
+        process.start()
+        # Nothing is given up at the start of a process: that takes a few seconds.
+        with log.writing(400):
+            process.wait_until(lambda: lost(process)[1] > 100, "files are given up")
+            time.sleep(rng.uniform(0, 0.6))  # Anywhere between a scan and a commit.
+            if end == "SIGTERM":
+                assert process.sigterm() == 0
+            else:
+                process.kill9()
+        before = sum(stored.loss.lines or 0 for stored in read_losses(data_of(process)))
+        assert before > 100
+        bulk_server.up()
+        process = shipper(config, directory=tmp_path / "daemon")
+        process.start()
+        process.wait_until_idle()
+        listed = recorded(process)
+        audit = bulk_server.audit(log.written)
+        assert (audit.doubled, audit.strange) == (0, 0)
+        assert sum(loss["lines"] for loss in listed) == audit.lost >= before
+        assert {loss["reason"] for loss in listed} == {"retention"}
+        assert sum(loss["lines"] for loss in listed) == before + lost(process)[1]
+        assert process.metrics().uncounted_lines == 0
 
 
 def test_a_kill_between_recording_and_shipping_changes_and_doubles_nothing(

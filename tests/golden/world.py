@@ -22,6 +22,7 @@ from shipper.clock import Clock
 from shipper.config.load import read_config
 from shipper.daemon import Daemon
 from shipper.documents.processors.machine import Machine
+from shipper.files.commits import RegistryThread
 from shipper.files.discovery import Scan
 from shipper.files.filesystem import FileFacts, FileSystem, Inode, inode_in
 from shipper.files.schedule import WalkSchedule
@@ -155,10 +156,10 @@ class _Ticks(Watch):
         await self._tick()
 
 
-class _Inline(Daemon):
+class _Inline(RegistryThread):
     """What a commit has is not to depend on how fast the disk is."""
 
-    async def _on_disk(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    async def __call__(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         return call(*args, **kwargs)
 
 
@@ -174,7 +175,7 @@ async def _at_once(walk: Callable[[], Scan]) -> Scan:
 async def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> None:
     """Run the real daemon with that configuration."""
     reading = read_config([config], ENVIRONMENT)
-    running = _Inline(
+    running = Daemon(
         reading.config,
         clock=clock,
         filesystem=files,
@@ -183,6 +184,7 @@ async def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> 
         log=log,
     )
     with (
+        mock.patch.object(running, "_on_disk", _Inline()),
         mock.patch.object(inputs, "WalkSchedule", partial(_ToldSchedule, files.scans)),
         mock.patch.object(inputs, "Watch", _Ticks),
         mock.patch.object(daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),

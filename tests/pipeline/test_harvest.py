@@ -23,6 +23,7 @@ from shipper.files.discovery import Scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileFacts, FileSystem
 from shipper.files.lines import BLOCK_BYTES, ReadBuffer
+from shipper.files.losses import LossReason
 from shipper.files.registry import RowId
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tracker import FileTracker, Offload, TrackedInput
@@ -32,6 +33,7 @@ from shipper.pipeline.batch import Batch, Batcher
 from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.harvest import Harvester, Input
 from tests.support.clock import ManualClock, settle
+from tests.support.committing import committing
 from tests.support.logs import RecordedLog
 
 LINE = b'{"n":"%06d","time":"2026-11-24T04:32:37Z"}'
@@ -141,6 +143,7 @@ class World:
             metrics=self.metrics,
             log=log,
             max_kept_bytes=2**30,
+            commit=committing,
             offload=offload,
         )
         self.harvest = Harvester(
@@ -495,7 +498,9 @@ def test_a_file_that_is_rewritten_is_read_again_and_what_is_lost_is_said(tmp_pat
         assert await world.numbers() == [0, 1, 3]
         assert world.metrics.value("shipper_files_rewritten_total", "tetragon") == 1
         lost = len(world.lines(1))
-        assert world.metrics.value("shipper_lost_bytes_total", "rewritten") == lost
+        [loss] = world.catalog.records.changes().losses
+        assert (loss.reason, loss.bytes, loss.lines) == (LossReason.REWRITTEN, lost, None)
+        assert (loss.start, loss.end) == (len(world.lines(2)), len(world.lines(3)))
         (error,) = world.logged("error")
         assert (error["file.path"], error["shipper.lost_bytes"]) == (str(world.log), lost)
         assert world.logged("warning")[0]["event.action"] == "file-rewritten"
