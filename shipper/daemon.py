@@ -201,7 +201,7 @@ class Daemon:
         )
         losses = self._loss_shipper(registry, making.ephemeral_id, output_destination)
 
-        def committed(_: TrackedInput, changes: Changes) -> None:
+        def committed(source: TrackedInput, changes: Changes) -> None:
             if changes.losses and losses is not None:
                 losses.wake()
 

@@ -10,7 +10,7 @@ may its link go. While that cannot be written, nothing is given up, and `trouble
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from shipper.files.catalog import Catalog
 from shipper.files.faults import FileErrors
@@ -76,7 +76,6 @@ class _GivenUp:
     skipped: bool
     #: Where the loss is recorded, and its number there; None if nothing is lost.
     recorded: tuple[QuotaInput, int] | None = None
-    source: QuotaInput | None = field(default=None)
 
 
 def kept_files(inputs: Iterable[QuotaInput]) -> list[KeptFile]:
@@ -90,9 +89,9 @@ def kept_files(inputs: Iterable[QuotaInput]) -> list[KeptFile]:
     files = []
     for inode in removed:
         followers = tuple(
-            (source, tail)
+            (source, found)
             for source in inputs
-            if (tail := source.catalog.with_inode(inode)) is not None and tail.descriptor >= 0
+            if (found := source.catalog.with_inode(inode)) is not None and found.descriptor >= 0
         )
         if all(tail.gone is not None for _, tail in followers):
             files.append(KeptFile(followers))
@@ -179,7 +178,7 @@ class Quota:
                 return True
             try:
                 if tail.state is State.WAITING and not await self._is_placed(source, tail):
-                    return tail.state is State.DONE
+                    return tail.is_finished
             except OSError as error:
                 return await self._give_up_unreadable(file, error)
         tail = file.tail

@@ -144,8 +144,8 @@ class FileTracker:
         names: OptionNames = OWN_NAMES,
         offload: Offload = in_a_thread,
     ) -> None:
-        """`max_kept_bytes`: of files that are deleted and not done; `commit`: saves what an input has
-        changed; `names`: what messages call the options; `offload`: who walks."""
+        """`max_kept_bytes`: of files that are deleted and not done; `commit`: saves what an input
+        has changed; `names`: what messages call the options; `offload`: who walks."""
         self._names = names
         self._inputs = inputs
         self._filesystem = filesystem
