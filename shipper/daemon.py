@@ -212,6 +212,7 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
             max_kept_bytes=config.retention.max_bytes,
+            clock=self._clock,
             commit=lambda source: commits.commit([source], committed),
             names=config.option_names,
         )

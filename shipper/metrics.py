@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 #: Why lines are lost, as the registry records it (`files.losses.LossReason`).
-LOSS_REASONS = ("retention", "rewritten", "vanished", "damaged", "too_large")
+LOSS_REASONS = ("rewritten", "retention", "vanished", "damaged", "too_large")
 
 
 class Kind(Enum):

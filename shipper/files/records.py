@@ -105,6 +105,21 @@ class FileRecords:
         row = self._at_inode.get(inode)
         return None if row is None else self._record(row).path
 
+    def unfinished(self) -> list[FileRecord]:
+        """The files of which more was seen than is acknowledged, and that nobody holds."""
+        records = (self._record(row) for row in self._packed if row not in self._held)
+        return [record for record in records if record.seen > record.offset]
+
+    def stop_at_offset(self, row: RowId) -> FileRecord | None:
+        """Nothing more of a file that nobody holds will be read: returns what was remembered of it;
+        None if nothing is."""
+        if row in self._held or row not in self._packed:
+            return None
+        record = self._record(row)
+        self._packed[row] = pack(replace(record, seen=record.offset))
+        self.changed(row)
+        return record
+
     def offset_at(self, inode: Inode) -> int:
         """How far the file with that inode was acknowledged, when it was saved; 0 if unknown."""
         row = self._at_inode.get(inode)

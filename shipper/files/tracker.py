@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from threading import Thread
 
+from shipper.clock import Clock
 from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import Globs, Scan, ScanSummary, scan, summary_of
@@ -25,6 +26,7 @@ from shipper.files.retention import Retention
 from shipper.files.scan_log import ScanLog
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tail import Tail
+from shipper.files.vanished import SeenSizes, VanishedFiles
 from shipper.files.walk import MAX_DIRECTORIES, MAX_FILES, directory_of
 from shipper.files.watch import WakeUp
 from shipper.logs import Log
@@ -34,6 +36,7 @@ from shipper.logs.events import (
     DIRECTORY_MISSING,
     FILE_FINISHED,
     FILE_OPEN_FAILED,
+    FILE_VANISHED,
     FILES_LEFT_OUT,
     KEPT_FILE_ADOPTED,
     KEPT_FILES_READ_FAILED,
@@ -136,6 +139,7 @@ class FileTracker:
         inputs: Sequence[TrackedInput],
         *,
         filesystem: FileSystem,
+        clock: Clock,
         faults: FileErrors,
         metrics: Metrics,
         log: Log,
@@ -152,6 +156,12 @@ class FileTracker:
         self._faults = faults
         self._metrics = metrics
         self._log = log
+        self._vanished = {
+            source.input_id: VanishedFiles(source.catalog, filesystem, clock) for source in inputs
+        }
+        self._seen = {
+            source.input_id: SeenSizes(source.catalog.records, clock) for source in inputs
+        }
         #: Set by each scan: removed files may take too much since.
         self.scanned = asyncio.Event()
         #: What removed files that are not done may take of the disk.
@@ -222,6 +232,7 @@ class FileTracker:
             problems += step
             await asyncio.sleep(0)
         source.schedule.end(cost, found.directories)
+        self._report_vanished(source, found, complete=not problems)
         for closed in source.catalog.close_finished():
             self._report_closed(source, closed)
         self.scanned.set()
@@ -338,6 +349,16 @@ class FileTracker:
                 )
                 if tail is not None:
                     self._log.emit(KEPT_FILE_ADOPTED, path=link.path)
+
+    def _report_vanished(self, source: TrackedInput, found: Scan, *, complete: bool) -> None:
+        adopted = self._adopted.get(source.input_id, set())
+        complete &= source.retention is None or adopted.issuperset(found.directories)
+        for loss in self._vanished[source.input_id].scanned(found, complete=complete):
+            self._log.emit(FILE_VANISHED, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
+
+    def grew(self, source: TrackedInput, tails: Iterable[Tail]) -> None:
+        """These files of an input were written to."""
+        self._seen[source.input_id].grew(tails)
 
     def _report_closed(self, source: TrackedInput, closed: ClosedFile) -> None:
         if source.retention is not None and closed.inode is not None:

@@ -155,6 +155,13 @@ UNREAD_DATA_LOST = LogEvent(
     "`shipper.lost_bytes` are lost. Rotate by renaming, keep more or larger files, or find out "
     "why shipping was behind.",
 )
+FILE_VANISHED = LogEvent(
+    "file-vanished",
+    Level.ERROR,
+    "file was deleted while shipper was not running, before it was shipped to its end",
+    "`shipper.lost_bytes` are lost; how many lines, nobody knows. Keep more or larger files, or "
+    "keep shipper running while they rotate.",
+)
 DELETED_FILE_ABANDONED = LogEvent(
     "deleted-file-abandoned",
     Level.ERROR,

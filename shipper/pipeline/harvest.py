@@ -119,7 +119,9 @@ class Harvester:
             self._enqueue(source, self._tracker.appear(source.files, wake.added))
             # Looked at in any case: the backlog is to be right while reading stops, too.
             grown = [source.files.catalog.at(path) for path in wake.modified]
-            self._enqueue(source, [tail for tail in grown if tail is not None and tail.look()])
+            followed = [tail for tail in grown if tail is not None and tail.look()]
+            self._tracker.grew(source.files, followed)
+            self._enqueue(source, followed)
 
     async def _walk(self, source: Input) -> None:
         """Looks at the directories when it is due, and not more often than the schedule has it."""

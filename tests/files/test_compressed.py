@@ -106,6 +106,7 @@ class World:
             metrics=self.metrics,
             log=self.log,
             max_kept_bytes=2**30,
+            clock=self.clock,
             commit=committing,
         )
 

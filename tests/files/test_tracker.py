@@ -92,6 +92,7 @@ class World:
             metrics=self.metrics,
             log=log,
             max_kept_bytes=max_kept_bytes,
+            clock=clock,
             commit=self._commit,
         )
 

@@ -29,7 +29,7 @@ from shipper.files.schedule import WalkSchedule
 from shipper.files.tracker import FileTracker
 from shipper.files.watch import Watch
 from shipper.logs import Log
-from shipper.pipeline import inputs
+from shipper.pipeline import harvest, inputs
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -187,6 +187,8 @@ async def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> 
         mock.patch.object(running, "_on_disk", _Inline()),
         mock.patch.object(inputs, "WalkSchedule", partial(_ToldSchedule, files.scans)),
         mock.patch.object(inputs, "Watch", _Ticks),
+        # Time does not pass.
+        mock.patch.object(harvest, "_QUOTA_GRACE", 0.0),
         mock.patch.object(daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
     ):
         await running.run()

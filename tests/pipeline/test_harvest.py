@@ -143,6 +143,7 @@ class World:
             metrics=self.metrics,
             log=log,
             max_kept_bytes=2**30,
+            clock=self.clock,
             commit=committing,
             offload=offload,
         )
