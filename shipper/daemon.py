@@ -7,13 +7,10 @@ any promise: kill -9 at any moment loses nothing either.
 
 import asyncio
 import contextlib
-import functools
 import random
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from shipper import __version__
 from shipper.admin.metrics_log import MetricsLog
@@ -23,17 +20,17 @@ from shipper.config.model import Config
 from shipper.config.outputs import Ids, OutputKind, uses_tls
 from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
+from shipper.documents.loss import LossDocuments
 from shipper.documents.processors.machine import Machine
-from shipper.errors import RegistryError
+from shipper.files.commits import Commits, RecordedLosses, RegistryThread
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.link_directory import LinkDirectories
+from shipper.files.records import Changes
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.logs import Log
 from shipper.logs.events import (
-    REGISTRY_COMMIT_FAILED,
-    REGISTRY_COMMITTED,
     REGISTRY_PROBLEM,
     REGISTRY_REPLACED,
     REQUESTS_ABANDONED,
@@ -48,6 +45,7 @@ from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
 from shipper.output.deliveries import Deliveries
 from shipper.output.destination import Destination
 from shipper.output.destinations import OutputContext, destination
+from shipper.output.loss_shipper import LossShipper
 from shipper.output.outcomes import Outcomes
 from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
@@ -60,9 +58,6 @@ _DUPLICATES: Mapping[OutputKind, str] = {
     OutputKind.FILE: "documents at the end of the output file are not duplicated; older ones are",
     OutputKind.CONSOLE: "documents that were printed are printed again",
 }
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 class Daemon:
@@ -91,9 +86,7 @@ class Daemon:
         self._stop = asyncio.Event()
         # There is something that the registry does not know yet.
         self._unsaved = asyncio.Event()
-        # One thread: a commit whose waiter was cancelled is over before the next one begins.
-        self._disk = ThreadPoolExecutor(1, "registry")
-        self._registry_trouble: str | None = None
+        self._on_disk = RegistryThread()
 
     async def run(self) -> None:
         """Ships until a SIGTERM or SIGINT, or until it is cancelled.
@@ -126,7 +119,7 @@ class Daemon:
                 await self._ship(registry, context, output_destination, tasks, first_start)
         finally:
             await self._on_disk(registry.close)
-            self._disk.shutdown()
+            self._on_disk.close()
 
     async def _take_over(self, registry: Registry) -> None:
         """At a first start: has each file go on where Filebeat was, if it was there."""
@@ -199,6 +192,23 @@ class Daemon:
         for problem in registry.problems:
             self._log.emit(REGISTRY_PROBLEM, reason=config.option_names.fill(problem))
         tracked = [each.files for each in inputs]
+        commits = Commits(
+            registry,
+            self._on_disk,
+            unsaved=self._unsaved,
+            interval=config.registry.commit_interval,
+            clock=self._clock,
+            metrics=self._metrics,
+            log=self._log,
+            names=config.option_names,
+        )
+        losses = self._loss_shipper(registry, making.ephemeral_id, output_destination)
+
+        def committed(source: TrackedInput, changes: Changes) -> None:
+            tracker.committed(source)
+            if changes.losses and losses is not None:
+                losses.wake()
+
         tracker = FileTracker(
             tracked,
             filesystem=self._filesystem,
@@ -206,6 +216,8 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
             max_kept_bytes=config.retention.max_bytes,
+            clock=self._clock,
+            commit=lambda source: commits.commit([source], committed),
             names=config.option_names,
         )
         harvest = Harvester(
@@ -227,8 +239,9 @@ class Daemon:
             deliveries=deliveries,
             budget=self._budget,
             metrics=self._metrics,
-            registry_trouble=lambda: self._registry_trouble,
+            registry_trouble=lambda: commits.trouble,
         )
+
         view.publish()
         reading = [
             *(tasks.create_task(watch.run()) for watch in making.watches(inputs)),
@@ -237,8 +250,10 @@ class Daemon:
         ]
         serving = [
             tasks.create_task(output_destination.run()),
-            tasks.create_task(self._commit_regularly(registry, tracker, tracked)),
+            tasks.create_task(commits.run(tracked, committed)),
         ]
+        if losses is not None:
+            serving.append(tasks.create_task(losses.run()))
         if config.logging.metrics_interval:
             metrics_log = MetricsLog(
                 self._metrics,
@@ -256,10 +271,33 @@ class Daemon:
             await _cancel(reading)
             await self._drain(batcher, deliveries)
             await _cancel(serving)
-            await self._commit(registry, tracker, tracked)
+            await commits.commit(tracked, committed)
             tracker.close()
             links.close_all()
             self._log.emit(STOPPED, in_flight_events=harvest.in_flight_events)
+
+    def _loss_shipper(
+        self, registry: Registry, ephemeral_id: str, output_destination: Destination
+    ) -> LossShipper | None:
+        """What ships the losses that the registry has; None if that is not wanted."""
+        if not self._config.losses.ship:
+            return None
+        documents = LossDocuments(
+            self._config,
+            agent_id=registry.agent_id,
+            ephemeral_id=ephemeral_id,
+            machine=self._machine,
+            now=self._clock.now(),
+        )
+        return LossShipper(
+            RecordedLosses(registry, self._on_disk),
+            documents,
+            output_destination.apart(),
+            budget=self._budget,
+            clock=self._clock,
+            metrics=self._metrics,
+            log=self._log,
+        )
 
     async def _drain(self, batcher: Batcher, deliveries: Deliveries) -> None:
         """Sends what is read, within the time that stopping may take."""
@@ -269,62 +307,6 @@ class Daemon:
                 await deliveries.drain()
         if abandoned := deliveries.abandon():
             self._log.emit(REQUESTS_ABANDONED, requests=abandoned)
-
-    async def _commit_regularly(
-        self, registry: Registry, tracker: FileTracker, inputs: Sequence[TrackedInput]
-    ) -> None:
-        """At once when something changed, and then not before `commit_interval` is over: even a
-        life of a second leaves its trace, and an idle daemon does nothing."""
-        while True:
-            await self._unsaved.wait()
-            self._unsaved.clear()
-            await self._commit(registry, tracker, inputs)
-            await self._clock.sleep(self._config.registry.commit_interval)
-
-    async def _commit(
-        self, registry: Registry, tracker: FileTracker, inputs: Sequence[TrackedInput]
-    ) -> None:
-        """Saves what changed; what cannot be saved is part of the next commit."""
-        for source in inputs:
-            changes = source.catalog.records.changes()
-            if changes.is_empty:
-                continue
-            began = self._clock.monotonic()
-            try:
-                await self._on_disk(
-                    registry.save,
-                    changes.records,
-                    changes.forgotten,
-                    losses=changes.losses,
-                    durable=changes.durable,
-                )
-            except RegistryError as error:
-                source.catalog.records.failed(changes)
-                self._unsaved.set()
-                self._registry_trouble = str(error)
-                self._metrics.count("shipper_registry_commit_failures_total")
-                self._log.emit(
-                    REGISTRY_COMMIT_FAILED,
-                    key="registry",
-                    error=str(error.in_words_of(self._config.option_names)),
-                )
-            except asyncio.CancelledError:
-                # The thread may or may not succeed: saving the same once more is harmless.
-                source.catalog.records.failed(changes)
-                raise
-            else:
-                source.catalog.records.committed(changes)
-                tracker.committed(source)
-                self._registry_trouble = None
-                self._metrics.count("shipper_registry_commits_total")
-                if self._log.debug_enabled:
-                    self._log.emit(
-                        REGISTRY_COMMITTED,
-                        input=source.input_id,
-                        rows=len(changes.records),
-                        deleted=len(changes.forgotten),
-                        duration=self._clock.monotonic() - began,
-                    )
 
     async def _serve(self, view: StatusReporter) -> None:
         # aiohttp's server side takes a while to import: the first lines do not wait for it.
@@ -338,10 +320,6 @@ class Daemon:
             clock=self._clock,
             log=self._log,
         ).run()
-
-    async def _on_disk(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        bound = functools.partial(call, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._disk, bound)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -16,6 +16,9 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+#: Why lines are lost, as the registry records it (`files.losses.LossReason`).
+LOSS_REASONS = ("rewritten", "retention", "vanished", "damaged", "too_large")
+
 
 class Kind(Enum):
     COUNTER = "counter"
@@ -175,17 +178,21 @@ METRICS = (
     Metric(
         "shipper_lost_bytes_total",
         Kind.COUNTER,
-        "Bytes that were lost, by reason: rewritten (a file was truncated or overwritten before"
-        " it was read to its end), retention (deleted files exceeded retention.max_bytes), "
+        "Bytes that were lost, by reason: retention (deleted files exceeded retention.max_bytes), "
+        "rewritten (a file was truncated or overwritten before it was read to its end), vanished "
+        "(a file was deleted while nothing held it), damaged (the rest of a gzip cannot be "
+        "decompressed; how much that is, nobody knows), too_large (a gzip holds more than is "
+        "read), "
         "line_too_long (the part of a line beyond max_line_bytes), dead_letter_full (the oldest"
-        " dead letters were deleted).",
+        " dead letters were deleted). All but the last two are counted when the registry has "
+        "recorded them.",
         ("reason",),
     ),
     Metric(
         "shipper_lost_lines_total",
         Kind.COUNTER,
-        "Lines that were lost, if they can be counted: retention (deleted files exceeded "
-        "retention.max_bytes).",
+        "Lines that were lost, if they can be counted, by reason as in shipper_lost_bytes_total: "
+        "those of retention can, if the files can be read.",
         ("reason",),
     ),
     Metric(
@@ -284,14 +291,20 @@ class Metrics:
         # Series with alerts exist from the start, with the value 0.
         for outcome in OUTCOMES:
             self.count("shipper_events_total", 0, outcome)
-        self.count("shipper_lost_lines_total", 0, "retention")
-        for reason in ("rewritten", "retention", "line_too_long", "dead_letter_full"):
+        for reason in LOSS_REASONS:
+            self.count_loss(reason, 0, 0)
+        for reason in ("line_too_long", "dead_letter_full"):
             self.count("shipper_lost_bytes_total", 0, reason)
 
     def count(self, name: str, amount: float = 1, *labels: str) -> None:
         """Adds to a counter. Raises KeyError for a name that is not in the table."""
         counter = self._counters[name]
         (counter.labels(*labels) if labels else counter).inc(amount)
+
+    def count_loss(self, reason: str, size: int, lines: int | None) -> None:
+        """Counts what the registry has recorded as lost; `lines` is None where nobody knows."""
+        self.count("shipper_lost_bytes_total", size, reason)
+        self.count("shipper_lost_lines_total", lines or 0, reason)
 
     def gauge(self, name: str, value: Callable[[], float], *labels: str) -> None:
         """Sets the function that returns the value of a gauge at each scrape."""

@@ -54,7 +54,7 @@ class StatusReporter:
         gauge("shipper_kept_files", lambda: self._tracker.kept_by(link=True), "link")
         gauge("shipper_kept_files", lambda: self._tracker.kept_by(link=False), "descriptor")
         gauge("shipper_foreign_links", lambda: self._tracker.foreign_links)
-        gauge("shipper_kept_bytes", lambda: sum(tail.allocated for _, tail in kept()))
+        gauge("shipper_kept_bytes", lambda: sum(tail.allocated for tail in kept()))
         for source in self._inputs:
             self._publish_input(source)
 
@@ -71,7 +71,11 @@ class StatusReporter:
     def troubles(self) -> tuple[str, ...]:
         """Why lines cannot be read or get through, or offsets not be saved; empty when all is
         well."""
-        troubles = [self._registry_trouble(), self._deliveries.condition.trouble]
+        troubles = [
+            self._registry_trouble(),
+            self._tracker.quota.trouble,
+            self._deliveries.condition.trouble,
+        ]
         troubles += [self._unreadable(source) for source in self._inputs]
         return tuple(trouble for trouble in troubles if trouble is not None)
 

@@ -66,6 +66,13 @@ class AckTracker:
         self._in_flight.append(span)
         return span
 
+    def skip(self, end: int, mark: Mark) -> None:
+        """Goes on at `end`, as if all before were acknowledged. Nothing may be under way."""
+        if self._in_flight:
+            raise ValueError(f"a span up to {self.opened} is under way")
+        self.offset, self.mark, self.opened = end, mark, end
+        self._on_advance()
+
     def advance(self) -> None:
         """Moves the acknowledged offset past every finished span at the front."""
         in_flight, moved = self._in_flight, False

@@ -17,7 +17,9 @@ from shipper.clock import Clock
 from shipper.files.content import Content, GzipContent, PlainContent
 from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.identity import Identity
 from shipper.files.lines import NoLine, ReadBuffer
+from shipper.files.losses import Loss, LossReason
 from shipper.files.opening import LogOpener, NotFollowedError, OpenedLog
 from shipper.files.placement import Placement, Start
 from shipper.files.quiet import CLOSE_REMOVED_AFTER, SeenVersions
@@ -25,6 +27,9 @@ from shipper.files.records import SUFFIX, FileRecords
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import State, Tail, Version
 from shipper.files.writers import Writers
+
+#: Of a file that has no complete first line.
+NO_IDENTITY = Identity("")
 
 #: So many files of a scan are opened in one step.
 _STEP = 100
@@ -41,6 +46,7 @@ class ClosedFile:
     lost: int
     #: Whether any of it was to be read.
     placed: bool = True
+    identity: Identity = NO_IDENTITY
     #: Its row in the registry, if it has one.
     row: RowId | None = None
     #: Bytes of the file itself when it was closed; None if other content took its place, which
@@ -128,9 +134,9 @@ class Catalog:
         """The file that stands at that path, if it is followed."""
         return self._by_path.get(path)
 
-    def follows(self, inode: Inode) -> bool:
-        """Whether that file is followed."""
-        return inode in self._tails
+    def with_inode(self, inode: Inode) -> Tail | None:
+        """The file with that inode, if it is followed."""
+        return self._tails.get(inode)
 
     def keep_with(self, keep: Callable[[Tail], object], links_of: Callable[[Inode], int]) -> None:
         """From now on `keep` is called with each file as soon as it is open. `links_of`: how many
@@ -354,16 +360,35 @@ class Catalog:
             return None
 
     def give_up(self, tail: Tail) -> None:
-        """Closes a file that was stopped before its end; what is under way still counts."""
+        """Closes a file that was stopped before its end, for good; what is in flight still
+        counts."""
         tail.is_finished = True
+        self._to_their_end.add(tail)
         self._retire(tail)
+
+    def record_loss(
+        self,
+        reason: LossReason,
+        file: Tail | ClosedFile,
+        start: int,
+        end: int,
+        *,
+        size: int,
+        lines: int | None,
+    ) -> int:
+        """Has a range of a file recorded as lost: `size` bytes of it, with so many lines (None:
+        nobody knows). Returns as `FileRecords.add_loss`."""
+        now = self._clock.now()
+        return self.records.add_loss(
+            Loss(self.input_id, file.path, file.identity, start, end, size, lines, reason, now)
+        )
 
     def close_finished(self) -> list[ClosedFile]:
         """Closes the files that are removed and final, read to their end and acknowledged; and
         gzips that are, wherever they are."""
         for tail in list(self._tails.values()):
             over = tail.state is State.READING if tail.compressed else tail.gone is not None
-            if not over or not tail.acks.all_acknowledged:
+            if not over or tail.held or not tail.acks.all_acknowledged:
                 continue
             if not (tail in self._to_their_end or self.is_final(tail)):
                 continue
@@ -371,12 +396,13 @@ class Catalog:
                 tail.is_finished = True
                 self._retire(tail)
         closed_files = []
-        unplaced = any(
-            tail.state is State.WAITING and tail.unread and not tail.compressed
+        unplaced = [
+            tail
             for tail in self._tails.values()
-        )
+            if tail.state is State.WAITING and tail.unread and not tail.compressed
+        ]
         for tail in [tail for tail in self._retired if tail.acks.all_acknowledged]:
-            if tail.unread_lost and unplaced:
+            if tail.unread_lost and any(other.begins_like(tail) for other in unplaced):
                 continue  # One of them may be a copy that has what is missing here.
             self._retired.discard(tail)
             closed_files.append(self._closed_file(tail))
@@ -384,13 +410,15 @@ class Catalog:
         return closed_files
 
     def _closed_file(self, tail: Tail) -> ClosedFile:
-        lost = self._lost(tail)
+        read, lost = tail.offset, self._lost(tail)
+        tail.stop()  # What is lost of it is reported once.
         return ClosedFile(
             tail.path,
             None if tail.inode in self._tails else tail.inode,
-            tail.offset,
+            read,
             lost,
             placed=bool(tail.identity),
+            identity=tail.identity,
             row=self.records.close_finished(tail),
             stored=tail.version.size if tail.is_finished else None,
             compressed=tail.compressed,

@@ -20,6 +20,7 @@ from shipper.files.discovery import Globs, Scan, is_hidden, scan
 from shipper.files.filesystem import FileSystem, Inode, inode_in
 from shipper.files.identity import Identity
 from shipper.files.lines import NoLine
+from shipper.files.losses import LossReason
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.placement import Start
 from shipper.files.records import SUFFIX
@@ -42,6 +43,14 @@ def gzips_of(patterns: Sequence[str]) -> list[str]:
     return [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in patterns]
 
 
+#: How a gzip ends of which nobody knows how much is missing.
+_LOST = {
+    Ending.CUT: LossReason.DAMAGED,
+    Ending.DAMAGED: LossReason.DAMAGED,
+    Ending.TOO_LARGE: LossReason.TOO_LARGE,
+}
+
+
 @dataclass(slots=True)
 class _Gzip:
     """What is known of one gzip."""
@@ -54,8 +63,12 @@ class _Gzip:
     same: dict[Tail, bool] = field(default_factory=dict)
     #: Whether it had its turn.
     tried: bool = False
+    #: From where on it is read; None before it is.
+    start: int | None = None
     #: Whether what is wrong with it was reported.
     reported: bool = False
+    #: Whether the loss of its rest was.
+    recorded: bool = False
     #: The version in which nothing was left to do with it.
     over: Version | None = None
 
@@ -118,6 +131,7 @@ class CompressedLogs:
                 full = error.errno in (errno.EMFILE, errno.ENFILE)
         for inode, gzip in list(self._gzips.items()):
             self._report(gzip)
+            self._record_loss(gzip)
             if inode in found.found:
                 continue
             if gzip.tail.descriptor >= 0:
@@ -149,9 +163,9 @@ class CompressedLogs:
         except (FileNotFoundError, NotFollowedError):
             return None
 
-    async def place(self, tail: Tail) -> Start | NoLine | None:
+    async def place(self, tail: Tail, *, at_once: bool = False) -> Start | NoLine | None:
         """Decides where a gzip begins to be read; None while it has to wait, or if it need not be
-        read; MORE: call again."""
+        read; MORE: call again. `at_once`: also if enough others are being read."""
         gzip = self._gzips.get(tail.inode)
         if gzip is None or gzip.tail is not tail:
             gzip = self._gzips[tail.inode] = _Gzip(tail, set())
@@ -173,10 +187,13 @@ class CompressedLogs:
         if not same and self._catalog.records.has_finished(tail, gzip.identity):
             self._drop(gzip)
             return None
-        if same or self._being_read() >= _AT_A_TIME:
+        if same or (not at_once and self._being_read() >= _AT_A_TIME):
             tail.rest()
             return None
-        return await self._catalog.place(tail)
+        start = await self._catalog.place(tail)
+        if isinstance(start, Start):
+            gzip.start = start.offset
+        return start
 
     def _consider(self, inode: Inode, file: Found, *, appeared: bool = False) -> Tail | None:
         gzip, path = self._gzips.get(inode), file.path
@@ -247,6 +264,16 @@ class CompressedLogs:
         self._log.emit(
             COMPRESSED_FILE_DAMAGED, path=tail.path, reason=tail.problem, bytes=tail.size
         )
+
+    def _record_loss(self, gzip: _Gzip) -> None:
+        """Records once that the rest of a gzip is lost."""
+        tail, reason = gzip.tail, _LOST.get(gzip.tail.ending or Ending.EMPTY)
+        if reason is None or not gzip.reported or gzip.recorded or gzip.start is None:
+            return
+        gzip.recorded = True
+        # If it was read to its end by an earlier process, that has recorded it.
+        if tail.size > gzip.start:
+            self._catalog.record_loss(reason, tail, tail.size, tail.size, size=0, lines=None)
 
     def _is_there(self, record: FileRecord) -> bool:
         """Whether a gzip that holds that file may be there: it would be read again."""

@@ -67,6 +67,10 @@ class KeptFiles:
         self._inputs[input_id] = keeping
         catalog.keep_with(lambda tail: self._keep(keeping, tail), self.links_of)
 
+    def adopted(self, input_id: str) -> set[str]:
+        """The directories of which the links were adopted."""
+        return self._inputs[input_id].adopted or set()
+
     def links_of(self, inode: Inode) -> int:
         """How many links to a file are ours."""
         return sum(inode in each.retention for each in self._inputs.values())
@@ -170,7 +174,7 @@ class KeptFiles:
     def _settle(self, keeping: Keeping, inode: Inode, closed: ClosedFile) -> None:
         """Releases a file that is done, unless something was written to it since it was closed."""
         del keeping.pending[inode]
-        if keeping.catalog.follows(inode):
+        if keeping.catalog.with_inode(inode) is not None:
             return  # It is back, and is followed.
         try:
             grown = closed.stored is None or keeping.retention.size(inode) != closed.stored

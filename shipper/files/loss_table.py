@@ -79,6 +79,12 @@ def record(connection: sqlite3.Connection, losses: Iterable[Loss]) -> None:
         _bound(connection, newest)
 
 
+def has_unshipped(connection: sqlite3.Connection) -> bool:
+    """Whether there is one whose document is not acknowledged. Raises sqlite3.Error."""
+    query = "SELECT EXISTS (SELECT 1 FROM losses WHERE state < 2)"
+    return bool(connection.execute(query).fetchone()[0])
+
+
 def offer(connection: sqlite3.Connection, limit: int) -> list[StoredLoss]:
     """The oldest ones that are not shipped; from now on they do not change any more.
 

@@ -5,6 +5,7 @@ a hole take milliseconds.
 
 import asyncio
 import re
+from dataclasses import dataclass
 
 from shipper.files.content import Content, bytes_at
 from shipper.files.identity import MARK_BYTES, NO_MARK, Mark, mark_of
@@ -64,22 +65,46 @@ class LastLine:
         return None
 
 
-async def count_unread(content: Content, offset: int, block_bytes: int) -> tuple[int, int]:
-    """How many bytes and lines there are from `offset` on. NULs are none; a line that they end, and
-    a last one without its newline, are lines."""
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What is not read of a log."""
+
+    #: The range in it, `end` excluded.
+    start: int
+    end: int
+    #: In bytes, without NULs.
+    size: int
+    #: A line that NULs end, and a last one without its newline, are lines.
+    lines: int
+    #: The bytes before `end`, as many as a mark covers, from `start` on.
+    last: bytes
+
+    @property
+    def mark(self) -> Mark:
+        """That of the end."""
+        return mark_of(self.last)
+
+
+async def measure_unread(content: Content, start: int, block_bytes: int, before: bytes) -> Unread:
+    """What there is from `start` on. `before`: the bytes before that, if they are known."""
     size = lines = 0
-    last = b"\n"
+    last, offset = b"\n", start
     while True:
         content.release(offset)
         block = await bytes_at(content, offset, block_bytes)
         if not block:
-            return size, lines + (last not in b"\n\0")
+            return Unread(start, offset, size, lines + (last not in b"\n\0"), before)
         offset += len(block)
+        before = (before + block)[-MARK_BYTES:]
         nuls = block.count(0)
         if nuls == len(block):
             lines += last not in b"\n\0"
             last = b"\0"
-            offset = await content.next_data(offset)
+            data = await content.next_data(offset)
+            if data > offset:
+                # Of a hole, nothing is read.
+                before = (before + bytes(min(data - offset, MARK_BYTES)))[-MARK_BYTES:]
+                offset = data
         else:
             size += len(block) - nuls
             lines += block.count(b"\n")

@@ -31,6 +31,8 @@ class Changes:
     records: list[FileRecord] = field(default_factory=list)
     forgotten: list[RowId] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    #: How many losses were recorded in the life of this process, these included.
+    losses_recorded: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -76,6 +78,10 @@ class FileRecords:
         self._dirty: set[RowId] = set()
         self._forgotten: set[RowId] = set()
         self._losses: list[Loss] = []
+        self._losses_added = 0
+        #: How many of the losses that `add_loss` was given are in the registry: it has them in the
+        #: order in which they came.
+        self.losses_committed = 0
         # What was handed out and is neither committed nor failed yet.
         self._saving: dict[RowId, Changes] = {}
         self._remember(records)
@@ -98,6 +104,26 @@ class FileRecords:
         """Where the file with that inode was, when it was saved."""
         row = self._at_inode.get(inode)
         return None if row is None else self._record(row).path
+
+    def unfinished(self) -> list[FileRecord]:
+        """The files of which more was seen than is acknowledged, and that nobody holds."""
+        records = (self._record(row) for row in self._packed if row not in self._held)
+        return [record for record in records if record.seen > record.offset]
+
+    def stop_at_offset(self, row: RowId) -> FileRecord | None:
+        """Nothing more of a file that nobody holds will be read: returns what was remembered of it;
+        None if nothing is."""
+        if row in self._held or row not in self._packed:
+            return None
+        record = self._record(row)
+        self._packed[row] = pack(replace(record, seen=record.offset))
+        self.changed(row)
+        return record
+
+    def offset_at(self, inode: Inode) -> int:
+        """How far the file with that inode was acknowledged, when it was saved; 0 if unknown."""
+        row = self._at_inode.get(inode)
+        return 0 if row is None or row in self._held else self._record(row).offset
 
     def has_inode(self, inode: Inode) -> bool:
         """Whether a file with that inode is remembered."""
@@ -164,11 +190,14 @@ class FileRecords:
         if row is not None:
             self.changed(row)
 
-    def add_loss(self, loss: Loss) -> None:
-        """The registry has to learn of a loss, together with what changes until then."""
+    def add_loss(self, loss: Loss) -> int:
+        """The registry has to learn of a loss, together with what changes until then. It has once
+        `losses_committed` reaches what is returned."""
         self._losses.append(loss)
+        self._losses_added += 1
         self._bound_losses()
         self._on_change()
+        return self._losses_added
 
     def take_inode(self, inode: Inode, identity: Identity) -> FileRecord | None:
         """A file of that first line stands at that inode: returns another one that did, before.
@@ -213,7 +242,10 @@ class FileRecords:
         """What changed since the last call. Hand it to `committed` when it is saved, and to
         `failed` if it could not be."""
         changes = Changes(
-            [self._current(row) for row in self._dirty], list(self._forgotten), self._losses
+            [self._current(row) for row in self._dirty],
+            list(self._forgotten),
+            self._losses,
+            self._losses_added,
         )
         self._saving.update(dict.fromkeys((*self._dirty, *self._forgotten), changes))
         self._dirty, self._forgotten, self._losses = set(), set(), []
@@ -221,6 +253,10 @@ class FileRecords:
 
     def committed(self, changes: Changes) -> None:
         """These changes are in the registry."""
+        self.losses_committed = max(self.losses_committed, changes.losses_recorded)
+        self._settle(changes)
+
+    def _settle(self, changes: Changes) -> None:
         for row in (*(record.row for record in changes.records), *changes.forgotten):
             # It may be part of later ones by now.
             if self._saving.get(row) is changes:
@@ -229,12 +265,17 @@ class FileRecords:
     def failed(self, changes: Changes) -> None:
         """These changes did not reach the registry, or may not have: they are part of the next
         ones."""
-        self.committed(changes)
+        self._settle(changes)
         known = (record.row for record in changes.records)
         self._dirty.update(row for row in known if row in self._packed or row in self._held)
         self._forgotten.update(changes.forgotten)
         self._losses = [*changes.losses, *self._losses]
         self._bound_losses()
+
+    def is_saved(self, tail: Tail) -> bool:
+        """The same of the row that a tail holds, if it does."""
+        row = self._rows.get(tail)
+        return row is None or self.is_committed(row)
 
     def is_committed(self, row: RowId) -> bool:
         """Whether the registry says of that row what is known now; also if nothing is known."""

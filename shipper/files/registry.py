@@ -154,6 +154,11 @@ class Registry:
         Raises:
             RegistryError: that could not be written down; nothing was handed out.
         """
+        try:
+            if not loss_table.has_unshipped(self._connection):
+                return []  # Nothing is written for that: the disk may be full, or read-only.
+        except sqlite3.Error as error:
+            raise database.as_registry_error(error, "cannot be read", self._path) from error
         with self._writing(durable=True) as connection:
             return loss_table.offer(connection, limit)
 

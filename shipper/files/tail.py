@@ -24,7 +24,7 @@ from shipper.files.content import Content, bytes_at
 from shipper.files.filesystem import Inode
 from shipper.files.identity import NO_MARK, Identity, Mark, mark_of
 from shipper.files.lines import LineReader, NoLine, ReadBuffer, Reading, Rewritten
-from shipper.files.measure import LastLine, count_unread
+from shipper.files.measure import LastLine, Unread, measure_unread
 from shipper.files.nuls import Head
 
 
@@ -75,6 +75,8 @@ class Tail:
         self.unread_since: float | None = None
         #: Whether somebody is in the middle of reading it.
         self.busy = False
+        #: Whether it is not to be read for now.
+        self.held = False
         #: Whether it was tried to identify it.
         self.tried = False
         #: Whether all of it that is to be read is read and acknowledged.
@@ -290,10 +292,22 @@ class Tail:
         self.look()
         return await self._last_line.find(self._content)
 
-    async def count_unread(self) -> tuple[int, int]:
-        """How many bytes and lines are not read, the last one counted without its newline, too."""
+    async def measure_unread(self) -> Unread:
+        """What is not read of it, to the end that it has now."""
         self.look()
-        return await count_unread(self._content, self.offset, self._buffer.block_bytes)
+        block = self._buffer.block_bytes
+        return await measure_unread(self._content, self.offset, block, self._lines.guard)
+
+    async def skip(self, unread: Unread) -> None:
+        """Goes on after what is unread, as if that were read and acknowledged."""
+        self.look()
+        self._lines = LineReader(self._content, self._buffer)
+        self._lines.guard = unread.last
+        self.acks.skip(unread.end, unread.mark)
+        self._seen_to = unread.end
+        if self.size <= unread.end:
+            self._compared = self._modified
+        self.state = State.READING
 
     def stop(self) -> None:
         """Nothing is read any more, and what was not read is no loss that nobody counted."""

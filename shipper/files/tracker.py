@@ -5,10 +5,11 @@ before it is done, gives up what is too much, and says goodbye to what is done.
 import asyncio
 import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from shipper.clock import Clock
 from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import Globs, Scan, ScanSummary, scan
@@ -16,29 +17,34 @@ from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.kept_files import KeptFiles
 from shipper.files.lines import NoLine
+from shipper.files.losses import LossReason
 from shipper.files.offload import Offload, in_a_thread
 from shipper.files.overlaps import shared_file, shared_glob
 from shipper.files.placement import Start
+from shipper.files.quota import Quota, QuotaInput
 from shipper.files.records import SUFFIX
 from shipper.files.retention import Retention
 from shipper.files.scan_log import ScanLog
 from shipper.files.scan_report import ScanReport
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tail import Tail
+from shipper.files.vanished import SeenSizes, VanishedFiles
 from shipper.files.watch import WakeUp
 from shipper.logs import Log
 from shipper.logs.events import (
     COMPRESSED_FILE_READ_FAILED,
-    DELETED_FILE_ABANDONED,
     FILE_FINISHED,
     FILE_OPEN_FAILED,
+    FILE_VANISHED,
     INPUTS_OVERLAP,
     LOG_REMOVED_UNDER_WRITER,
     UNREAD_DATA_LOST,
-    UNREAD_LINES_UNKNOWN,
 )
 from shipper.metrics import Metrics
 from shipper.option_names import OWN_NAMES, OptionNames
+
+#: Has the registry learn now what changed in an input; what it could not, it learns later.
+Commit = Callable[["TrackedInput"], Awaitable[None]]
 
 #: So many files are linked, or found to be linked, before others have their turn.
 _LINKS_A_STEP = 100
@@ -75,10 +81,10 @@ class TrackedInput:
             return None if self.compressed is None else self.compressed.appear(path)
         return self.catalog.appear(path)
 
-    async def place(self, tail: Tail) -> Start | NoLine | None:
+    async def place(self, tail: Tail, *, at_once: bool = False) -> Start | NoLine | None:
         """Decides where a waiting file begins, as `Catalog.place` and `CompressedLogs.place`."""
         if tail.compressed and self.compressed is not None:
-            return await self.compressed.place(tail)
+            return await self.compressed.place(tail, at_once=at_once)
         return await self.catalog.place(tail)
 
 
@@ -90,22 +96,23 @@ class FileTracker:
         inputs: Sequence[TrackedInput],
         *,
         filesystem: FileSystem,
+        clock: Clock,
         faults: FileErrors,
         metrics: Metrics,
         log: Log,
         max_kept_bytes: int,
+        commit: Commit,
         names: OptionNames = OWN_NAMES,
         offload: Offload = in_a_thread,
     ) -> None:
-        """`max_kept_bytes`: of files that are deleted and not done; `names`: what messages call the
-        options; `offload`: who walks."""
+        """`max_kept_bytes`: of files that are deleted and not done; `commit`: saves what an input
+        has changed; `names`: what messages call the options; `offload`: who walks."""
         self._names = names
         self._inputs = inputs
         self._filesystem = filesystem
         self._faults = faults
         self._metrics = metrics
         self._log = log
-        self._max_kept_bytes = max_kept_bytes
         self._links = KeptFiles(filesystem, faults=faults, log=log)
         for source in inputs:
             if source.retention is not None:
@@ -116,6 +123,22 @@ class FileTracker:
                     source.retention,
                     source.matches,
                 )
+        self._vanished = {
+            source.input_id: VanishedFiles(source.catalog, filesystem, clock) for source in inputs
+        }
+        self._seen = {
+            source.input_id: SeenSizes(source.catalog.records, clock) for source in inputs
+        }
+        #: Set by each scan: removed files may take too much since.
+        self.scanned = asyncio.Event()
+        #: What removed files that are not done may take of the disk.
+        self.quota = Quota(
+            [self._quota_input(source, commit) for source in inputs],
+            max_bytes=max_kept_bytes,
+            faults=faults,
+            log=log,
+            names=names,
+        )
         self._scan_logs: dict[str, ScanLog] = {}
         # Pairs of inputs that are known to match the same file.
         self._overlapping: set[frozenset[str]] = set()
@@ -176,13 +199,13 @@ class FileTracker:
             problems += step
             await asyncio.sleep(0)
         source.schedule.end(cost, found.directories)
-        await self._obey_quota()
-        await asyncio.sleep(0)
+        self._report_vanished(source, found, complete=not problems)
         for tail in source.catalog.written_after_removal():
             self._metrics.count("shipper_logs_removed_under_writer_total", 1, source.input_id)
             self._log.emit(LOG_REMOVED_UNDER_WRITER, path=tail.path, input=source.input_id)
         for closed in source.catalog.close_finished():
             self._report_closed(source, closed)
+        self.scanned.set()
 
     def _looking(self, source: TrackedInput, gzips: Scan | None) -> Iterator[list[OSError]]:
         """Follows gzips, in steps as `_following_up`."""
@@ -229,58 +252,36 @@ class FileTracker:
 
     def kept_by(self, *, link: bool) -> int:
         """How many of these have a link, or none."""
-        return sum(
-            link == (source.retention is not None and tail.inode in source.retention)
-            for source, tail in self.kept()
+        return sum(link == bool(self._links.links_of(file.tail.inode)) for file in self.quota.kept)
+
+    async def obey_quota(self) -> None:
+        """Gives up files that are removed and not finished, if they take too much."""
+        await self.quota.obey()
+
+    def kept(self) -> list[Tail]:
+        """The files that are deleted and not done, the oldest first."""
+        return [file.tail for file in self.quota.kept]
+
+    def _quota_input(self, source: TrackedInput, commit: Commit) -> QuotaInput:
+        def let_go(_: Tail) -> None:
+            source.wake_up.wake(scan=True)
+
+        return QuotaInput(
+            source.catalog,
+            place=functools.partial(source.place, at_once=True),
+            commit=functools.partial(commit, source),
+            let_go=let_go,
         )
 
-    def kept(self) -> list[tuple[TrackedInput, Tail]]:
-        """The files that are deleted and not done, the oldest first."""
-        kept = [
-            (source, tail)
-            for source in self._inputs
-            for tail in source.catalog.tails
-            if tail.gone is not None and tail.descriptor >= 0
-            if not tail.is_acknowledged
-        ]
-        return sorted(kept, key=lambda each: (each[1].modified, each[1].path))
+    def _report_vanished(self, source: TrackedInput, found: Scan, *, complete: bool) -> None:
+        if source.retention is not None:
+            complete &= self._links.adopted(source.input_id).issuperset(found.directories)
+        for loss in self._vanished[source.input_id].scanned(found, complete=complete):
+            self._log.emit(FILE_VANISHED, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
 
-    async def _obey_quota(self) -> None:
-        kept = self.kept()
-        excess = sum(tail.allocated for _, tail in kept) - self._max_kept_bytes
-        for source, tail in kept:
-            if excess <= 0:
-                return
-            if tail.busy:
-                continue  # In the middle of a read; the next scan is soon.
-            excess -= tail.allocated
-            tail.stop()
-            size, lines = await self._count_unread(tail)
-            source.catalog.give_up(tail)
-            if source.retention is not None:
-                source.retention.release(tail.inode)
-            self._metrics.count("shipper_lost_bytes_total", size, "retention")
-            self._metrics.count("shipper_lost_lines_total", lines, "retention")
-            self._log.emit(
-                DELETED_FILE_ABANDONED,
-                path=tail.path,
-                lost_bytes=size,
-                lost_lines=lines,
-                hint=f"kept files took more than {self._names('retention.max_bytes')}: raise it, "
-                "or see why the cluster takes no lines",
-            )
-
-    async def _count_unread(self, tail: Tail) -> tuple[int, int]:
-        """Bytes and lines that are not read; the lines as far as they can be."""
-        if tail.compressed:
-            # Inflating it for that may take minutes.
-            return max(0, tail.size - tail.offset), 0
-        try:
-            return await tail.count_unread()
-        except OSError as error:
-            error.filename = error.filename or tail.path
-            self._faults.report(UNREAD_LINES_UNKNOWN, error)
-            return tail.size - tail.offset, 0
+    def grew(self, source: TrackedInput, tails: Iterable[Tail]) -> None:
+        """These files of an input were written to."""
+        self._seen[source.input_id].grew(tails)
 
     def _report_closed(self, source: TrackedInput, closed: ClosedFile) -> None:
         self._links.finished(source.input_id, closed)
@@ -289,7 +290,10 @@ class FileTracker:
         if not closed.lost:
             self._log.emit(FILE_FINISHED, path=closed.path, size=closed.size)
             return
-        self._metrics.count("shipper_lost_bytes_total", closed.lost, "rewritten")
+        end = closed.size + closed.lost
+        source.catalog.record_loss(
+            LossReason.REWRITTEN, closed, closed.size, end, size=closed.lost, lines=None
+        )
         self._log.emit(
             UNREAD_DATA_LOST,
             path=closed.path,

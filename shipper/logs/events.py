@@ -155,6 +155,13 @@ UNREAD_DATA_LOST = LogEvent(
     "`shipper.lost_bytes` are lost. Rotate by renaming, keep more or larger files, or find out "
     "why shipping was behind.",
 )
+FILE_VANISHED = LogEvent(
+    "file-vanished",
+    Level.ERROR,
+    "file was deleted while shipper was not running, before it was shipped to its end",
+    "`shipper.lost_bytes` are lost; how many lines, nobody knows. Keep more or larger files, or "
+    "keep shipper running while they rotate.",
+)
 DELETED_FILE_ABANDONED = LogEvent(
     "deleted-file-abandoned",
     Level.ERROR,
@@ -441,6 +448,19 @@ EVENTS_REJECTED = LogEvent(
     "Elasticsearch rejected events; they are in the dead letter file",
     "`event.reason` is the first reason: mostly a mapping that does not fit. Correct it, then "
     "`shipper deadletter replay`.",
+)
+LOSSES_REJECTED = LogEvent(
+    "losses-rejected",
+    Level.ERROR,
+    "Elasticsearch rejected documents of losses; sending them again in 10 minutes",
+    "`event.reason` is the first reason: mostly a mapping that does not fit. The losses stay in "
+    "the registry: see `shipper registry losses`.",
+)
+LOSSES_READ_FAILED = LogEvent(
+    "losses-read-failed",
+    Level.ERROR,
+    "losses cannot be sent: the registry cannot be used; retrying",
+    "The registry has to note which losses are sent. Check space and permissions of `data_dir`.",
 )
 DEAD_LETTER_WRITE_FAILED = LogEvent(
     "dead-letter-write-failed",

@@ -23,7 +23,7 @@ from shipper.pipeline.budget import ByteBudget
 
 #: Losses in one request, and seconds between two requests.
 LOSSES_A_REQUEST = 100
-PAUSE = 10.0
+PAUSE = 1.0
 
 #: Seconds until losses are sent again that were refused, or could not be read from the registry.
 PAUSE_AFTER_FAILURE = 600.0
@@ -103,10 +103,7 @@ class LossShipper:
             refused = await self._send(stored)
             if refused:
                 self._log.emit(
-                    LOSSES_REJECTED,
-                    key="losses",
-                    losses=len(refused),
-                    reason=refused[0].reason,
+                    LOSSES_REJECTED, key="losses", losses=len(refused), reason=refused[0].reason
                 )
                 await self._clock.sleep(PAUSE_AFTER_FAILURE)
                 return True

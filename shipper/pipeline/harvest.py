@@ -32,6 +32,12 @@ from shipper.pipeline.budget import ByteBudget
 #: cost nothing, short enough that answers and notifications do not wait.
 _TURN_SECONDS = 0.004
 
+#: How often it is tried to give up what is too much and could not be given up, in seconds.
+_QUOTA_SECONDS = 0.5
+
+#: How long after the start nothing is given up, in seconds.
+_QUOTA_GRACE = 5.0
+
 #: So many files are looked through for something to read before others have their turn.
 _ENQUEUED_AT_ONCE = 1000
 
@@ -95,6 +101,19 @@ class Harvester:
                 tasks.create_task(self._discover(source))
                 tasks.create_task(self._walk(source))
             tasks.create_task(self._read_round_robin())
+            tasks.create_task(self._obey_quota())
+
+    async def _obey_quota(self) -> None:
+        """Gives up what is too much, beside reading and looking: counting lines takes time."""
+        # What an earlier process kept is given the time to be read, and to get through.
+        await self._clock.sleep(_QUOTA_GRACE)
+        while True:
+            await self._tracker.scanned.wait()
+            self._tracker.scanned.clear()
+            await self._tracker.obey_quota()
+            while self._tracker.quota.is_exceeded:
+                await self._clock.sleep(_QUOTA_SECONDS)
+                await self._tracker.obey_quota()
 
     async def _discover(self, source: Input) -> None:
         """Takes notice of what the watch tells, whatever a walk is waiting for."""
@@ -107,7 +126,9 @@ class Harvester:
             self._enqueue(source, self._tracker.appear(source.files, wake.added))
             # Looked at in any case: the backlog is to be right while reading stops, too.
             grown = [source.files.catalog.at(path) for path in wake.modified]
-            self._enqueue(source, [tail for tail in grown if tail is not None and tail.look()])
+            followed = [tail for tail in grown if tail is not None and tail.look()]
+            self._tracker.grew(source.files, followed)
+            self._enqueue(source, followed)
 
     async def _walk(self, source: Input) -> None:
         """Looks at the directories when it is due, and not more often than the schedule has it."""
@@ -221,6 +242,8 @@ class Harvester:
     async def _next(self, source: Input, tail: Tail) -> Reading:
         tail.busy = True
         try:
+            if tail.held:
+                return NoLine.AT_END  # The next scan has it read when it may be.
             if tail.state is State.WAITING and (waiting := await self._begin(source, tail)):
                 return waiting
             return await tail.read(final=source.files.catalog.is_final(tail))

@@ -59,6 +59,8 @@ class Inputs:
         self._faults = faults
         self._metrics = metrics
         self._log = log
+        #: `agent.ephemeral_id` of every document of this process.
+        self.ephemeral_id = str(uuid.uuid4())
 
     def make(
         self,
@@ -69,7 +71,6 @@ class Inputs:
     ) -> list[Input]:
         """All of them. `remembered`: what the registry has; `on_change`: called when there is
         something that it does not know yet."""
-        ephemeral_id = str(uuid.uuid4())
         inputs = []
         for settings in self._config.inputs:
             # A gzip is no text: what is in it is read by `compressed`.
@@ -91,7 +92,7 @@ class Inputs:
             )
             self._metrics.count("shipper_logs_removed_under_writer_total", 0, settings.id)
             constants = document_constants(
-                self._config, settings, agent_id=registry.agent_id, ephemeral_id=ephemeral_id
+                self._config, settings, agent_id=registry.agent_id, ephemeral_id=self.ephemeral_id
             )
             processing = processing_of(
                 self._config, settings, constants, self._machine, self._clock.now()

@@ -19,6 +19,7 @@ from shipper.documents.ecs_rules import (
     WITHOUT_PARENT,
 )
 from shipper.documents.line import NOT_AN_OBJECT, NOT_JSON, TOO_DEEP
+from shipper.documents.loss import ACTION
 
 #: The name of shipper's pipeline; the integration's has another one.
 PIPELINE_NAME = "shipper-tetragon"
@@ -123,7 +124,7 @@ void liftPod(Map pod, Map document) {
 void finish(Map document, Map params, boolean failed) {
   if (!(document.error instanceof Map) || document.error.message == null) {
     if (failed) { put(document, ['error', 'message'], params.not_taken_apart); }
-  } else {
+  } else if (!(document.event instanceof Map) || document.event.action != params.loss) {
     failed = true;
   }
   if (failed) {
@@ -198,6 +199,8 @@ def pipeline() -> dict[str, Any]:
         "not_taken_apart": NOT_MAPPED,
         "failure_kind": FAILURE_KIND,
         "failure_tag": FAILURE_TAG,
+        # Its `error.message` says what was lost: nothing is wrong with the document.
+        "loss": ACTION,
     }
     rules = {
         "ecs_version": ECS_VERSION,

@@ -16,6 +16,7 @@ from shipper.files.ack import Span
 from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.identity import identity_of
 from shipper.files.lines import Block, NoLine, ReadBuffer, Rewritten
 from shipper.files.placement import Start
 from shipper.files.quiet import CLOSE_REMOVED_AFTER, QUIET_AFTER
@@ -330,6 +331,17 @@ async def test_of_several_known_files_with_the_same_lines_the_one_that_got_furth
     assert world.lines == [b"four"]
 
 
+def closed_log(
+    world: World, inode: Inode | None, size: int, *, lost: int, stored: int | None = None
+) -> ClosedFile:
+    """The log when it is closed, of which the first line is `one`."""
+    identity = identity_of(b"one\n")
+    assert identity is not None
+    return ClosedFile(
+        str(world.log), inode, size, lost, identity=identity, row=RowId(1), stored=stored
+    )
+
+
 @in_a_loop
 async def test_copy_and_truncate_reads_the_rest_in_the_copy_and_the_new_lines_in_the_log(
     world: World,
@@ -345,7 +357,7 @@ async def test_copy_and_truncate_reads_the_rest_in_the_copy_and_the_new_lines_in
     assert sorted(world.lines) == [b"one", b"one", b"three", b"two"]
     (closed,) = world.catalog.close_finished()
     # Nothing is lost: what the log had not given is in the copy.
-    assert closed == ClosedFile(str(world.log), None, 4, 0, row=RowId(1), stored=None)
+    assert closed == closed_log(world, None, 4, lost=0)
 
 
 @in_a_loop
@@ -364,9 +376,7 @@ async def test_what_is_cut_is_not_lost_if_a_copy_had_it_that_is_done_by_now(worl
     world.rewrite(b"three\n")
     await world.read()
     world.acknowledge()
-    assert world.catalog.close_finished() == [
-        ClosedFile(str(world.log), None, 4, 0, row=RowId(1), stored=None)
-    ]
+    assert world.catalog.close_finished() == [closed_log(world, None, 4, lost=0)]
 
 
 @in_a_loop
@@ -380,9 +390,7 @@ async def test_what_is_cut_before_it_is_read_is_lost_and_counted(world: World) -
     assert world.lines == [b"one", b"four"]
     assert world.catalog.close_finished() == [], "a line of it is under way"
     world.acknowledge()
-    assert world.catalog.close_finished() == [
-        ClosedFile(str(world.log), None, 4, 10, row=RowId(1), stored=None)
-    ]
+    assert world.catalog.close_finished() == [closed_log(world, None, 4, lost=10)]
 
 
 @in_a_loop
@@ -421,9 +429,7 @@ async def test_a_file_is_let_go_only_when_it_is_gone_and_read_and_acknowledged(
     assert tail.descriptor >= 0
     world.acknowledge()
     inode = tail.inode
-    assert world.catalog.close_finished() == [
-        ClosedFile(str(world.log), inode, 8, 0, row=RowId(1), stored=8)
-    ]
+    assert world.catalog.close_finished() == [closed_log(world, inode, 8, lost=0, stored=8)]
     assert world.catalog.tails == ()
     assert tail.descriptor == -1
 

@@ -28,6 +28,7 @@ from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.files.watch import WakeUp
 from shipper.metrics import Metrics
 from tests.support.clock import ManualClock
+from tests.support.committing import committing
 from tests.support.logs import RecordedLog
 
 FORGET_AFTER = 3600.0
@@ -106,6 +107,8 @@ class World:
             metrics=self.metrics,
             log=self.log,
             max_kept_bytes=2**30,
+            clock=self.clock,
+            commit=committing,
         )
 
     def kill(self) -> None:

@@ -18,7 +18,7 @@ from shipper.files.archive import GzipStream
 from shipper.files.filesystem import FileSystem
 from shipper.files.identity import HEAD_BYTES, MARK_BYTES, identity_of, mark_of
 from shipper.files.lines import BLOCK_BYTES, NoLine, Rewritten
-from shipper.files.measure import LastLine, count_unread
+from shipper.files.measure import LastLine, Unread, measure_unread
 from shipper.files.tail import State
 from tests.support.follower import LIMIT, Follower, Line
 
@@ -263,8 +263,11 @@ def test_identity_last_line_and_what_is_unread(first: int, tmp_path: Path) -> No
                 pass
             assert found == (end, mark), f"seed {seed}"
             offset = rng.randrange(len(content) + 1)
-            counted = await count_unread(tail._content, offset, rng.choice((1, 7, 300)))
+            unread = await measure_unread(tail._content, offset, rng.choice((1, 7, 300)), b"")
             rest = content[offset:]
+            assert (unread.start, unread.end) == (offset, len(content))
+            assert unread.last == rest[-MARK_BYTES:], f"seed {seed}"
+            counted = unread.size, unread.lines
             wanted = len(rest) - rest.count(0), len(list(expected(rest, final=True)))
             assert counted == wanted, f"seed {seed}"
         for follower in followers:
@@ -366,13 +369,15 @@ def test_last_line_and_unread_of_a_hole_of_24_gib(path: Path) -> None:
     os.truncate(path, 24 * GIB)
     tail = Follower(path).tail
 
-    async def measure() -> tuple[object, object]:
+    async def measure() -> tuple[object, Unread]:
         while (last := await tail.last_line_end()) is None:
             pass
-        return last, await tail.count_unread()
+        return last, await tail.measure_unread()
 
     began = time.perf_counter()
-    assert asyncio.run(measure()) == ((4, mark_of(b"one\n")), (7, 2))
+    last, unread = asyncio.run(measure())
+    assert last == (4, mark_of(b"one\n"))
+    assert (unread.end, unread.size, unread.lines) == (24 * GIB, 7, 2)
     assert time.perf_counter() - began < 0.5
 
 

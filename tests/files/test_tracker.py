@@ -14,6 +14,8 @@ from shipper.files.filesystem import FileSystem
 from shipper.files.lines import Block, ReadBuffer, Rewritten
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
+from shipper.files.losses import Loss, LossReason
+from shipper.files.records import Changes
 from shipper.files.registry import RowId
 from shipper.files.retention import DIRECTORY, Retention
 from shipper.files.schedule import WalkSchedule
@@ -52,6 +54,9 @@ class World:
         owner: str = "agent-1",
     ) -> None:
         self.directory = directory
+        #: Whether commits fail.
+        self.full = False
+        self.committed: list[Changes] = []
         self.log = directory / "tetragon.log"
         self.files = Unreadable()
         self.metrics = Metrics()
@@ -87,10 +92,31 @@ class World:
             metrics=self.metrics,
             log=log,
             max_kept_bytes=max_kept_bytes,
+            clock=clock,
+            commit=self._commit,
         )
 
     async def scan(self) -> None:
         await self.tracker.scan(self.source)
+
+    async def obey(self) -> None:
+        """A scan, and what follows from it."""
+        await self.scan()
+        await self.tracker.obey_quota()
+        await self.scan()
+
+    async def _commit(self, source: TrackedInput) -> None:
+        changes = source.catalog.records.changes()
+        if self.full:
+            source.catalog.records.failed(changes)
+            return
+        source.catalog.records.committed(changes)
+        self.committed.append(changes)
+
+    @property
+    def losses(self) -> list[Loss]:
+        """What is recorded."""
+        return [loss for changes in self.committed for loss in changes.losses]
 
     def links(self) -> list[str]:
         return os.listdir(self.directory / DIRECTORY)
@@ -105,14 +131,18 @@ def test_a_file_that_cannot_be_read_is_given_up_like_any_other(
         await world.scan()
         world.log.unlink()
         world.files.fails = True
-        await world.scan()
+        # The link goes when the loss is in the registry.
+        world.full = True
+        await world.obey()
+        assert len(world.links()) == 1
+        world.full = False
+        await world.obey()
         assert world.tracker.kept() == []
         assert world.links() == []
-        value = world.metrics.value
-        assert value("shipper_lost_bytes_total", "retention") == 3 * len(LINE)
-        # Nobody can count lines that cannot be read.
-        assert value("shipper_lost_lines_total", "retention") == 0
-        assert value("shipper_file_errors_total", "EIO") == 1
+        (loss,) = world.losses
+        assert (loss.reason, loss.path) == (LossReason.RETENTION, str(world.log))
+        assert (loss.start, loss.end, loss.bytes, loss.lines) == (0, 24, 24, None)
+        assert world.metrics.value("shipper_file_errors_total", "EIO") == 1
         world.tracker.close()
 
     asyncio.run(story())

@@ -51,6 +51,14 @@ CHANGED: dict[str, str] = {
     'shipper_kept_files{by="descriptor"} 0.0': ADDED,
     "shipper_logs_removed_under_writer_total": ADDED,
     "shipper_foreign_links": ADDED,
+    # All reasons of losses are there from the start, and what is recorded is counted.
+    'shipper_lost_bytes_total{reason="vanished"} 0.0': ADDED,
+    'shipper_lost_bytes_total{reason="damaged"} 0.0': ADDED,
+    'shipper_lost_bytes_total{reason="too_large"} 0.0': ADDED,
+    'shipper_lost_lines_total{reason="rewritten"} 0.0': ADDED,
+    'shipper_lost_lines_total{reason="vanished"} 0.0': ADDED,
+    'shipper_lost_lines_total{reason="damaged"} 0.0': ADDED,
+    'shipper_lost_lines_total{reason="too_large"} 0.0': ADDED,
     # What each input finds.
     "shipper_input_files": ADDED,
 }

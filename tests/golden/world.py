@@ -22,13 +22,14 @@ from shipper.clock import Clock
 from shipper.config.load import read_config
 from shipper.daemon import Daemon
 from shipper.documents.processors.machine import Machine
+from shipper.files.commits import RegistryThread
 from shipper.files.discovery import Scan
 from shipper.files.filesystem import FileFacts, FileSystem, Inode, inode_in
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tracker import FileTracker
 from shipper.files.watch import Watch
 from shipper.logs import Log
-from shipper.pipeline import inputs
+from shipper.pipeline import harvest, inputs
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -155,10 +156,10 @@ class _Ticks(Watch):
         await self._tick()
 
 
-class _Inline(Daemon):
+class _Inline(RegistryThread):
     """What a commit has is not to depend on how fast the disk is."""
 
-    async def _on_disk(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    async def __call__(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         return call(*args, **kwargs)
 
 
@@ -174,7 +175,7 @@ async def _at_once(walk: Callable[[], Scan]) -> Scan:
 async def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> None:
     """Run the real daemon with that configuration."""
     reading = read_config([config], ENVIRONMENT)
-    running = _Inline(
+    running = Daemon(
         reading.config,
         clock=clock,
         filesystem=files,
@@ -183,8 +184,11 @@ async def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> 
         log=log,
     )
     with (
+        mock.patch.object(running, "_on_disk", _Inline()),
         mock.patch.object(inputs, "WalkSchedule", partial(_ToldSchedule, files.scans)),
         mock.patch.object(inputs, "Watch", _Ticks),
+        # Time does not pass.
+        mock.patch.object(harvest, "_QUOTA_GRACE", 0.0),
         mock.patch.object(daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
     ):
         await running.run()

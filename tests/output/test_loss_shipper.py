@@ -16,7 +16,6 @@ from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.loss_shipper import PAUSE, PAUSE_AFTER_FAILURE, LossShipper
 from tests.documents.test_loss import LOSS, documents
 from tests.output.fakes import World, answer, bulk_world, make_batch
-from tests.support.logs import RecordedLog
 from tests.support.loop import in_a_loop
 
 
@@ -50,7 +49,7 @@ async def shipping(world: World, store: Store) -> AsyncIterator[LossShipper]:
         budget=world.budget,
         clock=world.clock,
         metrics=world.metrics,
-        log=RecordedLog(world.clock).log,
+        log=world.log.log,
     )
     task = asyncio.create_task(shipper.run())
     await world.pass_seconds(0)
@@ -134,6 +133,7 @@ async def test_what_is_refused_stays_recorded_and_is_no_dead_letter(tmp_path: Pa
             await world.pass_seconds(300)
             assert list(store.losses) == [1]
             assert not world.dead_letters.exists()
+            assert "losses-rejected" in world.log.actions()
             world.transport.heal()
             await world.pass_seconds(PAUSE_AFTER_FAILURE)
             assert store.losses == {}
@@ -164,6 +164,7 @@ async def test_a_registry_that_cannot_be_read_is_asked_again(tmp_path: Path) -> 
         async with shipping(world, store):
             await world.pass_seconds(PAUSE)
             assert world.transport.posts == []
+            assert world.log.actions().count("losses-read-failed") == 1
             store.fails = False
             await world.pass_seconds(PAUSE_AFTER_FAILURE)
             assert store.losses == {}

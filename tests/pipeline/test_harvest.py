@@ -23,6 +23,7 @@ from shipper.files.discovery import Scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileFacts, FileSystem
 from shipper.files.lines import BLOCK_BYTES, ReadBuffer
+from shipper.files.losses import LossReason
 from shipper.files.offload import Offload
 from shipper.files.registry import RowId
 from shipper.files.schedule import WalkSchedule
@@ -33,6 +34,7 @@ from shipper.pipeline.batch import Batch, Batcher
 from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.harvest import Harvester, Input
 from tests.support.clock import ManualClock, settle
+from tests.support.committing import committing
 from tests.support.logs import RecordedLog
 
 LINE = b'{"n":"%06d","time":"2026-11-24T04:32:37Z"}'
@@ -143,6 +145,8 @@ class World:
             metrics=self.metrics,
             log=log,
             max_kept_bytes=2**30,
+            clock=self.clock,
+            commit=committing,
             offload=offload,
         )
         self.harvest = Harvester(
@@ -498,7 +502,9 @@ def test_a_file_that_is_rewritten_is_read_again_and_what_is_lost_is_said(tmp_pat
         assert await world.numbers() == [0, 1, 3]
         assert world.metrics.value("shipper_files_rewritten_total", "tetragon") == 1
         lost = len(world.lines(1))
-        assert world.metrics.value("shipper_lost_bytes_total", "rewritten") == lost
+        [loss] = world.catalog.records.changes().losses
+        assert (loss.reason, loss.bytes, loss.lines) == (LossReason.REWRITTEN, lost, None)
+        assert (loss.start, loss.end) == (len(world.lines(2)), len(world.lines(3)))
         (error,) = world.logged("error")
         assert (error["file.path"], error["shipper.lost_bytes"]) == (str(world.log), lost)
         assert world.logged("warning")[0]["event.action"] == "file-rewritten"
@@ -656,8 +662,9 @@ def test_the_mark_is_at_the_place_of_the_event_in_the_body(tmp_path: Path) -> No
         world.append(b"\n" + world.lines(2, first=100), tmp_path / "b.log")
         world.append(world.lines(2, first=200), tmp_path / "c.log")
         await world.scan()
-        assert await world.numbers() == [100, 101, 200, 201]
-        assert beginnings(world) == [(0, "b.log"), (2, "c.log")]
+        # The newest file first.
+        assert await world.numbers() == [200, 201, 100, 101]
+        assert beginnings(world) == [(0, "c.log"), (2, "b.log")]
 
     run(world, story)
 

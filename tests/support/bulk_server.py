@@ -131,6 +131,11 @@ class BulkServer(Closing):
         """How many different numbered lines are there."""
         return self._counts.received
 
+    @property
+    def losses(self) -> dict[str, Document]:
+        """The documents of losses, which are no lines, by ``_id``."""
+        return {key: found for key, found in list(self.documents.items()) if is_loss(found)}
+
     def up(self) -> None:
         """Take connections (again, on the same port)."""
         self._server.listen()
@@ -306,7 +311,8 @@ class BulkServer(Closing):
         if document_id in self.documents:
             return ItemResult(document_id, 409, "version conflict, document already exists")
         self.documents[document_id] = document
-        self._counts.take(document_id, action.document)
+        if not is_loss(document):
+            self._counts.take(document_id, action.document)
         return ItemResult(document_id, 201)
 
     def _refuse(self, request: web.Request, status: int, reason: str) -> web.Response:
@@ -335,6 +341,12 @@ class BulkServer(Closing):
         with self._changed:
             log.append(entry)
             self._changed.notify_all()
+
+
+def is_loss(document: Document) -> bool:
+    """Whether it is one of a loss, and no line."""
+    event = document.get("event")
+    return isinstance(event, dict) and event.get("action") == "log-lines-lost"
 
 
 def _json(status: int, body: bytes, headers: dict[str, str] | None = None) -> web.Response:

@@ -1,0 +1,150 @@
+"""Commits: what changes in the files of all inputs is saved in the registry, and what was lost is
+handed out to be shipped. All of it on one thread of the registry's own.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, Protocol, TypeVar
+
+from shipper.clock import Clock
+from shipper.errors import RegistryError
+from shipper.files.losses import LossId, StoredLoss
+from shipper.files.records import Changes
+from shipper.files.registry import Registry
+from shipper.files.tracker import TrackedInput
+from shipper.logs import Log
+from shipper.logs.events import REGISTRY_COMMIT_FAILED, REGISTRY_COMMITTED
+from shipper.metrics import Metrics
+from shipper.option_names import OWN_NAMES, OptionNames
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class RegistryThread:
+    """Calls what blocks on the disk. One thread: a call whose waiter was cancelled is over before
+    the next one begins."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(1, "registry")
+
+    async def __call__(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Calls it there, and waits for it."""
+        bound = functools.partial(call, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, bound)
+
+    def close(self) -> None:
+        """Waits until what was called is over."""
+        self._executor.shutdown()
+
+
+class OnCommit(Protocol):
+    """Who is told of each commit."""
+
+    def __call__(self, source: TrackedInput, changes: Changes) -> None: ...
+
+
+class Commits:
+    """Saves the records and losses of all inputs."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        thread: RegistryThread,
+        *,
+        unsaved: asyncio.Event,
+        interval: float,
+        clock: Clock,
+        metrics: Metrics,
+        log: Log,
+        names: OptionNames = OWN_NAMES,
+    ) -> None:
+        """`unsaved`: set when there is something that the registry does not know yet. `interval`:
+        seconds between two commits, at least. `names`: what messages call the options."""
+        self._registry = registry
+        self._thread = thread
+        self._unsaved = unsaved
+        self._interval = interval
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+        self._names = names
+        #: In words, while commits fail; None otherwise.
+        self.trouble: str | None = None
+        # A commit is over when the next one begins: what it was handed is in the registry then, or
+        # is part of the next one.
+        self._lock = asyncio.Lock()
+
+    async def run(self, inputs: Sequence[TrackedInput], on_commit: OnCommit) -> None:
+        """Commits at once when something changed, and then not before the interval is over: even a
+        life of a second leaves its trace, and an idle daemon does nothing."""
+        while True:
+            await self._unsaved.wait()
+            self._unsaved.clear()
+            await self.commit(inputs, on_commit)
+            await self._clock.sleep(self._interval)
+
+    async def commit(self, inputs: Sequence[TrackedInput], on_commit: OnCommit) -> None:
+        """Saves what changed; what cannot be saved is part of the next commit. `on_commit` is told
+        what is saved."""
+        for source in inputs:
+            async with self._lock:
+                changes = source.catalog.records.changes()
+                if not changes.is_empty and await self._save(source, changes):
+                    on_commit(source, changes)
+
+    async def _save(self, source: TrackedInput, changes: Changes) -> bool:
+        records = source.catalog.records
+        began = self._clock.monotonic()
+        try:
+            await self._thread(
+                self._registry.save,
+                changes.records,
+                changes.forgotten,
+                losses=changes.losses,
+                durable=changes.durable,
+            )
+        except RegistryError as error:
+            records.failed(changes)
+            self._unsaved.set()
+            self.trouble = str(error)
+            self._metrics.count("shipper_registry_commit_failures_total")
+            words = str(error.in_words_of(self._names))
+            self._log.emit(REGISTRY_COMMIT_FAILED, key="registry", error=words)
+            return False
+        except asyncio.CancelledError:
+            # The thread may or may not succeed: saving the same once more is harmless.
+            records.failed(changes)
+            raise
+        records.committed(changes)
+        for loss in changes.losses:
+            self._metrics.count_loss(loss.reason.value, loss.bytes, loss.lines)
+        self.trouble = None
+        self._metrics.count("shipper_registry_commits_total")
+        if self._log.debug_enabled:
+            self._log.emit(
+                REGISTRY_COMMITTED,
+                input=source.input_id,
+                rows=len(changes.records),
+                deleted=len(changes.forgotten),
+                duration=self._clock.monotonic() - began,
+            )
+        return True
+
+
+class RecordedLosses:
+    """The losses in the registry, for who ships them (`output.loss_shipper.LossStore`)."""
+
+    def __init__(self, registry: Registry, thread: RegistryThread) -> None:
+        self._registry = registry
+        self._thread = thread
+
+    async def unshipped(self, limit: int) -> Sequence[StoredLoss]:
+        """As `Registry.unshipped`."""
+        return await self._thread(self._registry.unshipped, limit)
+
+    async def losses_shipped(self, ids: Sequence[LossId]) -> None:
+        """As `Registry.losses_shipped`."""
+        await self._thread(self._registry.losses_shipped, ids)

@@ -1,0 +1,322 @@
+"""The quota of removed files: which are given up when those that are not done take too much.
+
+The oldest first, among those with nothing in flight. What is in flight may get through: reading
+such a file stops, and it is given up last, when its answers are there. A file that is given up is
+skipped to its end in one commit with the record of what is lost; only when the registry has both
+may its link go. While that cannot be written, nothing is given up, and `trouble` says so.
+
+    too much -> reading stops -> nothing in flight -> counted -> skipped -> committed -> let go
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from shipper.files.catalog import Catalog
+from shipper.files.faults import FileErrors
+from shipper.files.filesystem import Inode
+from shipper.files.lines import NoLine
+from shipper.files.losses import LossReason
+from shipper.files.measure import Unread
+from shipper.files.placement import Start
+from shipper.files.tail import State, Tail
+from shipper.logs import Log
+from shipper.logs.events import DELETED_FILE_ABANDONED, UNREAD_LINES_UNKNOWN
+from shipper.option_names import OptionNames
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaInput:
+    """What the quota has to know of an input."""
+
+    catalog: Catalog
+    #: Decides where a waiting file begins.
+    place: Callable[[Tail], Awaitable[Start | NoLine | None]]
+    #: Saves what changed in the registry, so that a power cut does not undo a loss.
+    commit: Callable[[], Awaitable[None]]
+    #: A file is let go: has its input look soon.
+    let_go: Callable[[Tail], None]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A file without a name that is not done, whichever inputs follow it."""
+
+    followers: tuple[tuple[QuotaInput, Tail], ...]
+
+    @property
+    def tail(self) -> Tail:
+        """The one that got furthest."""
+        return max((tail for _, tail in self.followers), key=lambda tail: tail.acks.offset)
+
+    @property
+    def allocated(self) -> int:
+        """What it takes of the disk, in bytes."""
+        return self.tail.allocated
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether lines of it are being read or have no answer yet."""
+        return any(tail.busy or not tail.acks.all_acknowledged for _, tail in self.followers)
+
+    def hold(self, held: bool) -> None:
+        """Stops reading it, or has it go on."""
+        for _, tail in self.followers:
+            tail.held = held
+
+
+@dataclass(slots=True)
+class _GivenUp:
+    """A file of which the registry has to learn that its rest is lost."""
+
+    file: KeptFile
+    lost_bytes: int
+    lost_lines: int | None
+    #: Whether its rows say that it is done; otherwise it has none, or cannot be read.
+    skipped: bool
+    #: Where the loss is recorded, and its number there; None if nothing is lost.
+    recorded: tuple[QuotaInput, int] | None = None
+
+
+def kept_files(inputs: Iterable[QuotaInput]) -> list[KeptFile]:
+    """The files that no name of any input leads to and that are not done, the oldest first."""
+    inputs = tuple(inputs)
+    removed: dict[Inode, None] = {}
+    for source in inputs:
+        for tail in source.catalog.tails:
+            if tail.gone is not None and tail.descriptor >= 0 and not tail.is_acknowledged:
+                removed[tail.inode] = None
+    files = []
+    for inode in removed:
+        followers = tuple(
+            (source, found)
+            for source in inputs
+            if (found := source.catalog.with_inode(inode)) is not None and found.descriptor >= 0
+        )
+        if all(tail.gone is not None for _, tail in followers):
+            files.append(KeptFile(followers))
+    return sorted(files, key=lambda each: (each.tail.modified, each.tail.path))
+
+
+class Quota:
+    """Keeps what removed files take below `max_bytes`."""
+
+    def __init__(
+        self,
+        inputs: Sequence[QuotaInput],
+        *,
+        max_bytes: int,
+        faults: FileErrors,
+        log: Log,
+        names: OptionNames,
+    ) -> None:
+        """`names`: what messages call the options."""
+        self._inputs = inputs
+        self._max_bytes = max_bytes
+        self._faults = faults
+        self._log = log
+        self._names = names
+        self._unrecorded: list[_GivenUp] = []
+        self._held: list[KeptFile] = []
+        #: Whether files took more than they may when it was looked at last.
+        self.is_exceeded = False
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the quota cannot be obeyed; None if it can."""
+        if not self._unrecorded:
+            return None
+        return (
+            f"removed files take more than {self._names('retention.max_bytes')}, and all are kept, "
+            "since the registry cannot be written: what is given up has to be recorded first"
+        )
+
+    @property
+    def kept(self) -> list[KeptFile]:
+        """The files that count, the oldest first."""
+        return kept_files(self._inputs)
+
+    async def obey(self) -> None:
+        """Gives up what is too much, as far as that is possible now."""
+        await self._record()
+        if self._unrecorded:
+            self.is_exceeded = True
+            return
+        files = self.kept
+        excess = sum(file.allocated for file in files) - self._max_bytes
+        self.is_exceeded = excess > 0
+        for file in self._held:
+            file.hold(False)
+        self._held = []
+        for file in [file for file in files if not file.in_flight]:
+            if excess <= 0:
+                break
+            excess -= file.allocated
+            file.hold(True)
+            try:
+                let_go = await self._give_up(file)
+            except BaseException:
+                file.hold(False)
+                raise
+            if self._unrecorded:
+                return
+            if not let_go:
+                file.hold(False)
+        for file in self.kept if excess > 0 else ():
+            if excess <= 0:
+                break
+            if file.in_flight:
+                excess -= file.allocated
+                file.hold(True)
+                self._held.append(file)
+
+    async def _give_up(self, file: KeptFile) -> bool:
+        """Returns whether it is given up; it cannot be while it is not known which file it is."""
+        for source, tail in file.followers:
+            if tail.is_covered:
+                self._let_go_without_loss(file)
+                return True
+            try:
+                if tail.state is State.WAITING and not await self._is_placed(source, tail):
+                    return tail.is_finished
+            except OSError as error:
+                return await self._give_up_unreadable(file, error)
+        tail = file.tail
+        try:
+            unread = await tail.measure_unread()
+            if await self._is_elsewhere(file, unread):
+                self._let_go_without_loss(file)
+                return True
+            for _, follower in file.followers:
+                if follower.identity:
+                    await follower.skip(unread)
+        except OSError as error:
+            return await self._give_up_unreadable(file, error)
+        for source, follower in file.followers:
+            source.catalog.records.touched(follower)
+        given_up = _GivenUp(file, unread.size, unread.lines, skipped=bool(tail.identity))
+        return await self._lose(given_up, unread.start, unread.end)
+
+    async def _give_up_unreadable(self, file: KeptFile, error: OSError) -> bool:
+        tail = file.tail
+        error.filename = error.filename or tail.path
+        self._faults.report(UNREAD_LINES_UNKNOWN, error)
+        start = max(
+            tail.acks.offset,
+            *(source.catalog.records.offset_at(tail.inode) for source, _ in file.followers),
+        )
+        end = max(start, tail.size)
+        return await self._lose(_GivenUp(file, end - start, None, skipped=False), start, end)
+
+    async def _lose(self, given_up: _GivenUp, start: int, end: int) -> bool:
+        tail = given_up.file.tail
+        if given_up.lost_bytes:
+            source = next(each for each, other in given_up.file.followers if other is tail)
+            number = source.catalog.record_loss(
+                LossReason.RETENTION,
+                tail,
+                start,
+                end,
+                size=given_up.lost_bytes,
+                lines=given_up.lost_lines,
+            )
+            given_up.recorded = source, number
+        self._unrecorded.append(given_up)
+        await self._record()
+        return True
+
+    async def _is_placed(self, source: QuotaInput, tail: Tail) -> bool:
+        """Finds out how far the file is shipped; whether that is known, or it has no line yet that
+        says which file it is and nobody will finish one."""
+        while True:
+            start = await source.place(tail)
+            if isinstance(start, Start):
+                return True
+            if start is not NoLine.MORE:
+                return not tail.compressed and source.catalog.is_final(tail)
+            await asyncio.sleep(0)
+
+    async def _is_elsewhere(self, file: KeptFile, unread: Unread) -> bool:
+        """Whether a file that still has a name holds the same to the end, and will be read."""
+        for source, tail in file.followers:
+            for other in source.catalog.tails:
+                if other.gone is not None or other.descriptor < 0 or other.busy or other is tail:
+                    continue
+                if not tail.identity or other.state is State.DONE:
+                    continue
+                if await _holds_the_same(other, tail, unread):
+                    return True
+        return False
+
+    def _let_go_without_loss(self, file: KeptFile) -> None:
+        for source, tail in file.followers:
+            tail.stop()
+            source.catalog.give_up(tail)
+            source.let_go(tail)
+
+    async def _record(self) -> None:
+        """Has the registry learn of what is given up, and lets go of what it knows."""
+        for given_up in list(self._unrecorded):
+            # Who records the loss comes last: a kill in between finds that file as it was.
+            recorded = given_up.recorded
+            sources = [source for source, _ in given_up.file.followers]
+            if recorded is not None:
+                sources.sort(key=lambda source: source is recorded[0])
+            for source in sources:
+                await source.commit()
+            if not _is_recorded(given_up):
+                return
+            self._unrecorded.remove(given_up)
+            self._let_go(given_up)
+
+    def _let_go(self, given_up: _GivenUp) -> None:
+        for source, tail in given_up.file.followers:
+            tail.held = False
+            if not given_up.skipped:
+                tail.stop()
+                source.catalog.give_up(tail)
+            source.let_go(tail)
+        if not given_up.lost_bytes:
+            return
+        self._log.emit(
+            DELETED_FILE_ABANDONED,
+            path=given_up.file.tail.path,
+            lost_bytes=given_up.lost_bytes,
+            lost_lines=given_up.lost_lines or 0,
+            hint=f"kept files took more than {self._names('retention.max_bytes')}: raise it, "
+            "or see why the cluster takes no lines",
+        )
+
+
+def _is_recorded(given_up: _GivenUp) -> bool:
+    if given_up.recorded is not None:
+        source, number = given_up.recorded
+        if source.catalog.records.losses_committed < number:
+            return False
+    return all(source.catalog.records.is_saved(tail) for source, tail in given_up.file.followers)
+
+
+async def _holds_the_same(other: Tail, tail: Tail, unread: Unread) -> bool:
+    """Whether another file begins and ends like what is unread of a file."""
+    other.held = True
+    try:
+        if other.state is State.WAITING:
+            identity = await other.identify(final=False)
+            while identity is None and other.is_searching:
+                await asyncio.sleep(0)
+                identity = await other.identify(final=False)
+        else:
+            identity = other.identity
+        if identity != tail.identity:
+            return False
+        found = await other.has_mark(unread.end, unread.mark)
+        while found is None:
+            await asyncio.sleep(0)
+            found = await other.has_mark(unread.end, unread.mark)
+        return found
+    except OSError:
+        return False  # What cannot be read is no copy to rely on.
+    finally:
+        other.held = False
+        if other.state is State.WAITING:
+            other.rest()

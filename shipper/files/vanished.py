@@ -1,0 +1,132 @@
+"""Files that vanished while shipper was not running, before they were shipped to their end.
+
+A row remembers how far its file was seen. If that is further than it was acknowledged, and the
+content turns up nowhere, the rest is lost; how many lines that is, nobody knows. It is said only
+when all that could be that content was looked at: its directory was read in a whole scan, all kept
+files are open, and nothing waits to be identified that may be it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from os.path import dirname
+
+from shipper.clock import Clock
+from shipper.files.catalog import Catalog
+from shipper.files.discovery import Scan, is_hidden
+from shipper.files.filesystem import FileSystem
+from shipper.files.losses import Loss, LossReason
+from shipper.files.records import FileRecords
+from shipper.files.registry import FileRecord
+from shipper.files.tail import State, Tail
+
+#: How long it is looked for, in seconds since the first scan that could have found it.
+LOOKED_FOR = 60.0
+
+#: How often a row learns at the most how far its file was seen, in seconds.
+_SEEN_INTERVAL = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """A file that no scan found yet."""
+
+    record: FileRecord
+    #: When the first scan had not found it that could have (monotonic seconds); None before.
+    since: float | None = None
+
+
+class VanishedFiles:
+    """Those of one input."""
+
+    def __init__(self, catalog: Catalog, filesystem: FileSystem, clock: Clock) -> None:
+        self._catalog = catalog
+        self._filesystem = filesystem
+        self._clock = clock
+        self._missing = [_Missing(record) for record in catalog.records.unfinished()]
+
+    def scanned(self, scan: Scan, *, complete: bool) -> list[Loss]:
+        """Records what is known to be lost after a scan; returns it. `complete`: whether all that
+        it found is open, and so is all that was kept."""
+        if not self._missing:
+            return []
+        records, now = self._catalog.records, self._clock.monotonic()
+        losses, missing = [], []
+        for each in self._missing:
+            if records.holder(each.record.row) is not None:
+                continue  # It is found.
+            if not complete or not self._could_be_found(each.record, scan):
+                missing.append(_Missing(each.record))
+            elif each.since is None or now - each.since < LOOKED_FOR:
+                missing.append(_Missing(each.record, now if each.since is None else each.since))
+            elif (loss := self._lost(records, each.record)) is not None:
+                losses.append(loss)
+        self._missing = missing
+        return losses
+
+    def _could_be_found(self, record: FileRecord, scan: Scan) -> bool:
+        """Whether the scan would have found the file, if it were there."""
+        if scan.left_out or dirname(record.path) not in scan.directories:
+            return False
+        if is_hidden(record.path, scan.unreadable) or self._is_there(record):
+            return False
+        return not any(_may_be(tail, record) for tail in self._catalog.tails)
+
+    def _is_there(self, record: FileRecord) -> bool:
+        """Whether the file is at its path, although it is not followed there."""
+        if record.inode is None or self._catalog.with_inode(record.inode) is not None:
+            return False
+        try:
+            return self._filesystem.inode_of(record.path) == record.inode
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
+    def _lost(self, records: FileRecords, record: FileRecord) -> Loss | None:
+        now = records.stop_at_offset(record.row)
+        if now is None:
+            return None
+        loss = Loss(
+            self._catalog.input_id,
+            now.path,
+            now.identity,
+            now.offset,
+            now.seen,
+            now.seen - now.offset,
+            None,
+            LossReason.VANISHED,
+            self._clock.now(),
+        )
+        records.add_loss(loss)
+        return loss
+
+
+class SeenSizes:
+    """Has the rows of one input's files learn how far these were seen, while nothing is
+    acknowledged."""
+
+    def __init__(self, records: FileRecords, clock: Clock) -> None:
+        self._records = records
+        self._clock = clock
+        self._grown: set[Tail] = set()
+        self._saved = 0.0
+
+    def grew(self, tails: Iterable[Tail]) -> None:
+        """These files were written to."""
+        self._grown.update(tail for tail in tails if tail.identity)
+        now = self._clock.monotonic()
+        if not self._grown or now - self._saved < _SEEN_INTERVAL:
+            return
+        self._saved = now
+        for tail in self._grown:
+            self._records.touched(tail)
+        self._grown.clear()
+
+
+def _may_be(tail: Tail, record: FileRecord) -> bool:
+    """Whether a file that is followed may turn out to be the one of a record."""
+    if tail.state is not State.WAITING or not tail.size:
+        return False
+    if tail.compressed or not tail.tried or tail.is_searching:
+        return True
+    return tail.inode == record.inode
