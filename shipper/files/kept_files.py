@@ -94,10 +94,18 @@ class KeptFiles:
         found = None if keeping is None else keeping.retention.reconcile()
         if keeping is None or found is None or not found.missing:
             return
-        self._log.emit(
-            LINKS_MISSING, key=f"links:{input_id}", input=input_id, links=len(found.missing)
-        )
-        paths = {tail.inode: tail.path for tail in keeping.catalog.tails}
+        tails = {tail.inode: tail for tail in keeping.catalog.tails}
+        needed = [
+            tail
+            for tail in map(tails.get, found.missing)
+            # Who removes a directory with all that is in it removes our links, too.
+            if tail is not None and (tail.gone is None or not tail.is_acknowledged)
+        ]
+        if needed:
+            self._log.emit(
+                LINKS_MISSING, key=f"links:{input_id}", input=input_id, links=len(needed)
+            )
+        paths = {inode: tail.path for inode, tail in tails.items()}
         paths.update({inode: closed.path for inode, closed in keeping.pending.items()})
         for inode, descriptor in found.rescued.items():
             if inode in paths:
@@ -221,5 +229,5 @@ class KeptFiles:
                     path=place,
                     links=len(links),
                     bytes=sum(link.size for link in links.values()),
-                    hint="`shipper registry adopt` has them shipped by an input",
+                    hint="have an input match the names of these logs, or remove the links",
                 )

@@ -297,8 +297,8 @@ FOREIGN_LINKS = LogEvent(
     Level.WARNING,
     "files in .shipper belong to no input and use space",
     "At a start, once per directory, with their number and bytes: links of another agent or input "
-    "that does not run, whose files no glob matches. `shipper registry adopt` has them shipped; or "
-    "remove them.",
+    "that does not run, whose files no glob matches. Have an input match their names, or remove "
+    "them.",
 )
 LINK_DIRECTORY_ACCESS_FAILED = LogEvent(
     "link-directory-access-failed",

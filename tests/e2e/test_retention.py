@@ -3,13 +3,16 @@ what is lost is counted to the line."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from shipper.files.link_names import LinkOwner, link_name
 from shipper.files.retention import DIRECTORY
 from tests.conftest import MakeShipper
 from tests.e2e.shipping import assert_delivered_once
@@ -46,6 +49,15 @@ def kept(directory: LogDirectory) -> list[str]:
     return [name for name in links(directory) if (place / name).stat().st_ino not in named]
 
 
+def held_below(process: ShipperProcess, directory: LogDirectory) -> list[str]:
+    """What the daemon has open there; the watch of the directory is no descriptor of it."""
+    open_files = []
+    for each in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            open_files.append(os.readlink(each))
+    return [path for path in open_files if path.startswith(str(directory.path))]
+
+
 def assert_nothing_is_left(process: ShipperProcess, directory: LogDirectory) -> None:
     """Files that have a name have a link, and nothing else has one; without files nothing stays."""
     process.wait_until(lambda: not kept(directory), "what is done needs no link")
@@ -55,8 +67,7 @@ def assert_nothing_is_left(process: ShipperProcess, directory: LogDirectory) -> 
         if path.name != DIRECTORY:
             path.unlink()
     process.wait_until(lambda: not os.listdir(directory.path), "no link is left")
-    held = [os.readlink(each) for each in process.descriptors()]
-    assert not [path for path in held if path.startswith(str(directory.path))]
+    process.wait_until(lambda: not held_below(process, directory), "no descriptor is left")
 
 
 def lost(process: ShipperProcess) -> tuple[float, float]:
@@ -185,7 +196,8 @@ def test_a_stop_leaves_links_to_what_has_a_name_or_is_not_done(
     again = shipper(directory=tmp_path / "daemon")
     again.start()
     assert_delivered_once(again, bulk_server, 100)
-    again.wait_until(lambda: not os.listdir(log_directory.path), "no link is left")
+    log_directory.close()
+    assert_nothing_is_left(again, log_directory)
 
 
 def test_the_documents_of_a_kept_file_have_the_path_that_it_had(
@@ -228,4 +240,139 @@ def test_rotated_files_that_are_compressed_in_an_outage_are_kept(
     bulk_server.up()
     assert_delivered_once(process, bulk_server, 610)
     log_directory.close()
+    assert_nothing_is_left(process, log_directory)
+
+
+def test_a_log_that_is_removed_under_its_writer_is_followed_across_a_restart(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    log_directory.write(5)
+    process = shipper(directory=tmp_path / "daemon")
+    process.start()
+    bulk_server.wait_for_lines(5)
+    # The writer does not notice.
+    log_directory.log.unlink()
+    process.wait_until(lambda: bool(process.logged("log-removed-under-writer")), "it is said")
+    for kills in (True, False):
+        log_directory.write(5)
+        bulk_server.wait_for_lines(log_directory.written)
+        if kills:
+            process.kill9()
+        else:
+            assert process.sigterm() == 0
+        log_directory.write(5)
+        process = shipper(directory=tmp_path / "daemon")
+        process.start()
+        bulk_server.wait_for_lines(log_directory.written)
+    assert len(links(log_directory)) == 1
+    log_directory.close()
+    assert_delivered_once(process, bulk_server, log_directory.written)
+    assert_nothing_is_left(process, log_directory)
+
+
+def test_a_log_that_is_renamed_out_of_the_globs_is_followed(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    config = {
+        "inputs": [
+            {"id": "tetragon", "paths": [log_directory.glob], "close_removed_after": "3s"},
+        ]
+    }
+    log_directory.write(5)
+    process = shipper(config, directory=tmp_path / "daemon")
+    process.start()
+    bulk_server.wait_for_lines(5)
+    log_directory.log.rename(log_directory.path / "tetragon.log.1")
+    process.wait_until(lambda: process.status()["files"] != [], "it is followed")
+    log_directory.write(5)
+    bulk_server.wait_for_lines(10)
+    process.kill9()
+    log_directory.write(5)
+    process = shipper(config, directory=tmp_path / "daemon")
+    process.start()
+    bulk_server.wait_for_lines(15)
+    log_directory.write(5)
+    log_directory.close()
+    assert_delivered_once(process, bulk_server, 20)
+    process.wait_until(lambda: not links(log_directory), "it is quiet, and has a name still")
+    assert not process.logged("log-removed-under-writer")
+
+
+@pytest.mark.parametrize("how", ["cleaned", "removed", "replaced"])
+def test_links_that_are_taken_away_in_an_outage_are_made_again_before_a_kill(
+    shipper: MakeShipper,
+    bulk_server: BulkServer,
+    log_directory: LogDirectory,
+    tmp_path: Path,
+    how: str,
+) -> None:
+    bulk_server.down()
+    process = shipper(directory=tmp_path / "daemon")
+    process.start()
+    log_directory.write(50)
+    rotated = log_directory.rotate()
+    log_directory.write(50)
+    process.wait_until(lambda: len(links(log_directory)) == 2, "both are linked")
+    place = log_directory.path / DIRECTORY
+    if how == "cleaned":
+        for name in links(log_directory):
+            (place / name).unlink()
+    elif how == "removed":
+        shutil.rmtree(place)
+    else:
+        place.rename(tmp_path / "elsewhere")
+        place.mkdir(mode=0o777)
+    process.wait_until(lambda: len(links(log_directory)) == 2, "they are linked again")
+    process.kill9()
+    log_directory.delete(rotated)
+    log_directory.delete()
+    shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
+    bulk_server.up()
+    again = shipper(directory=tmp_path / "daemon")
+    again.start()
+    log_directory.close()
+    assert_delivered_once(again, bulk_server, 100)
+    assert_nothing_is_left(again, log_directory)
+
+
+@pytest.mark.parametrize("lost", ["agent.id", "*"])
+def test_links_are_adopted_after_the_agent_id_or_the_whole_data_directory_was_lost(
+    shipper: MakeShipper,
+    bulk_server: BulkServer,
+    log_directory: LogDirectory,
+    tmp_path: Path,
+    lost: str,
+) -> None:
+    bulk_server.down()
+    process = shipper(directory=tmp_path / "daemon")
+    process.start()
+    log_directory.write(20)
+    process.wait_until(lambda: process.status()["in_flight_events"] == 20, "it is read")
+    process.kill9()
+    log_directory.delete()
+    for path in (tmp_path / "daemon" / "data").glob(lost):
+        path.unlink()
+    bulk_server.up()
+    again = shipper(directory=tmp_path / "daemon")
+    again.start()
+    log_directory.close()
+    assert_delivered_once(again, bulk_server, 20)
+    assert_nothing_is_left(again, log_directory)
+
+
+def test_links_with_the_names_of_version_0_1_are_adopted(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    log_directory.write(20)
+    process = shipper(directory=tmp_path / "daemon")
+    owner = LinkOwner("", "tetragon", str(tmp_path / "daemon" / "data"))
+    place = log_directory.path / DIRECTORY
+    place.mkdir(mode=0o700)
+    inode = log_directory.log.stat().st_ino
+    name = link_name(owner.former_token, inode, str(log_directory.log))
+    (place / name).hardlink_to(log_directory.log)
+    log_directory.delete()
+    log_directory.close()
+    process.start()
+    assert_delivered_once(process, bulk_server, 20)
     assert_nothing_is_left(process, log_directory)
