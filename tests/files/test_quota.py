@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from shipper.files.ack import Span
+from shipper.files.faults import FileErrors
 from shipper.files.lines import Block
 from shipper.files.losses import LossReason
 from shipper.files.retention import DIRECTORY
 from shipper.files.tail import Tail
+from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.metrics import LOSS_REASONS, Metrics
 from tests.files.test_compressed import World
 
@@ -199,6 +202,57 @@ def test_a_gzip_that_is_there_by_name_makes_no_loss_if_it_has_all(
         found = await world.settle()
         if whole:
             assert found == content[span.end :].splitlines()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("second_is_ahead", [False, True])
+def test_a_file_of_two_inputs_counts_once(tmp_path: Path, *, second_is_ahead: bool) -> None:
+    """What one of them has shipped is not lost."""
+
+    async def story() -> None:
+        first, second = World(tmp_path), World(tmp_path)
+        other = replace(second.source, input_id="second", retention=None)
+
+        async def commit(source: TrackedInput) -> None:
+            (second if source is other else first).commit()
+
+        tracker = FileTracker(
+            [first.source, other],
+            filesystem=first.files,
+            clock=first.clock,
+            faults=FileErrors(first.metrics, first.log),
+            metrics=first.metrics,
+            log=first.log,
+            max_kept_bytes=2**30,
+            commit=commit,
+        )
+        path = write(first, "a.log", 300)
+        for source in (first.source, other):
+            await tracker.scan(source)
+        shipped = 0
+        [tail], [same] = first.catalog.tails, second.catalog.tails
+        if second_is_ahead:
+            span = await read_some(second, same)
+            span.finish()
+            shipped = 1 + (span.end - len(b"a.log\n")) // len(LINE)
+        path.unlink()
+        for source in (first.source, other):
+            await tracker.scan(source)
+        assert len(tracker.kept()) == 1
+        # Twice of it would not fit.
+        tracker.quota.max_bytes = tail.allocated
+        await tracker.obey_quota()
+        assert (first.losses, second.losses) == ([], [])
+        tracker.quota.max_bytes = 0
+        await tracker.obey_quota()
+        losses = first.losses + second.losses
+        assert [loss.lines for loss in losses] == [300 - shipped]
+        assert (shipped > 0) == second_is_ahead
+        for source in (first.source, other):
+            await tracker.scan(source)
+        assert tracker.kept() == []
+        assert links(first) == 0
 
     asyncio.run(story())
 

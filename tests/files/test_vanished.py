@@ -137,3 +137,26 @@ def test_nothing_is_said_while_it_could_still_be_found(world: World) -> None:
         assert len(world.losses) == 1
 
     asyncio.run(story())
+
+
+def test_rows_learn_how_far_a_file_was_seen_but_not_with_each_write(world: World) -> None:
+    async def story() -> None:
+        path = world.write("a.log", READ)
+        await world.look()
+        world.commit()
+        [tail] = world.catalog.tails
+
+        def write_and_commit() -> int:
+            with path.open("ab") as file:
+                file.write(UNREAD)
+            assert tail.look()
+            world.tracker.grew(world.source, [tail])
+            world.commit()
+            [record] = world.rows.values()
+            return record.seen - len(READ)
+
+        assert [write_and_commit() for _ in range(3)] == [6, 6, 6]
+        await world.clock.advance(5)
+        assert write_and_commit() == 24
+
+    asyncio.run(story())
