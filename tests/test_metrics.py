@@ -46,6 +46,7 @@ def test_labels_are_few_and_none_can_grow_without_bound() -> None:
     labels = {label for metric in METRICS for label in metric.labels}
     assert labels == {
         "input",
+        "state",
         "outcome",
         "problem",
         "status",

@@ -112,7 +112,8 @@ class Quota:
     ) -> None:
         """`names`: what messages call the options."""
         self._inputs = inputs
-        self._max_bytes = max_bytes
+        #: What they may take, in bytes.
+        self.max_bytes = max_bytes
         self._faults = faults
         self._log = log
         self._names = names
@@ -143,7 +144,7 @@ class Quota:
             self.is_exceeded = True
             return
         files = self.kept
-        excess = sum(file.allocated for file in files) - self._max_bytes
+        excess = sum(file.allocated for file in files) - self.max_bytes
         self.is_exceeded = excess > 0
         for file in self._held:
             file.hold(False)

@@ -19,6 +19,7 @@ from shipper.files.filesystem import FileSystem
 from shipper.files.lines import Block, HalfLine, NoLine, ReadBuffer, Rewritten
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
+from shipper.files.losses import Loss, LossReason
 from shipper.files.quiet import QUIET_AFTER
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.retention import DIRECTORY, Retention
@@ -28,7 +29,6 @@ from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.files.watch import WakeUp
 from shipper.metrics import Metrics
 from tests.support.clock import ManualClock
-from tests.support.committing import committing
 from tests.support.logs import RecordedLog
 
 FORGET_AFTER = 3600.0
@@ -58,6 +58,10 @@ class World:
         self.files = Files()
         self.metrics = Metrics()
         self.lines: list[bytes] = []
+        #: What the registry has of losses, and whether it cannot be written.
+        self.losses: list[Loss] = []
+        self.full = False
+        self.max_kept_bytes = 2**30
         self.rows: dict[RowId, FileRecord] = {}
         self.agent = "agent-1"
         self._numbers = itertools.count(1)
@@ -106,9 +110,9 @@ class World:
             faults=faults,
             metrics=self.metrics,
             log=self.log,
-            max_kept_bytes=2**30,
+            max_kept_bytes=self.max_kept_bytes,
             clock=self.clock,
-            commit=committing,
+            commit=self._commit,
         )
 
     def kill(self) -> None:
@@ -118,12 +122,20 @@ class World:
         self.catalog.close()
 
     def commit(self) -> None:
-        changes = self.catalog.records.changes()
+        records = self.catalog.records
+        changes = records.changes()
+        if self.full:
+            records.failed(changes)
+            return
         self.rows.update({record.row: record for record in changes.records})
         for row in changes.forgotten:
             self.rows.pop(row, None)
-        self.catalog.records.committed(changes)
+        self.losses += changes.losses
+        records.committed(changes)
         self.tracker.committed(self.source)
+
+    async def _commit(self, _: TrackedInput) -> None:
+        self.commit()
 
     def write(self, name: str, data: bytes) -> Path:
         path = self.directory / name
@@ -137,6 +149,8 @@ class World:
         queue = list(self.catalog.tails)
         while queue:
             tail = queue.pop(0)
+            if tail.held:
+                continue
             if tail.state is State.WAITING:
                 start = await self.source.place(tail)
                 if start is NoLine.MORE:
@@ -359,6 +373,13 @@ def test_trouble_with_one_gzip_is_reported_once_and_the_next_is_read(world: Worl
         assert [world.problems(kind) for kind in kinds] == [2, 1, 1, 1]
         assert len(world.said("error")) == 5
         assert len(world.said("warning")) == 1
+        world.commit()
+        lost = [(os.path.basename(loss.path), loss.reason, loss.start) for loss in world.losses]
+        wanted = LossReason.DAMAGED
+        assert sorted(lost) == [("e.log.gz", wanted, len(content)), ("f.log.gz", wanted, 14)]
+        assert {(loss.bytes, loss.lines, loss.start == loss.end) for loss in world.losses} == {
+            (0, None, True)
+        }
         world.files.opened.clear()
         assert await world.settle() == []
         assert world.files.opened == []

@@ -1,0 +1,292 @@
+"""Which removed files are given up, what is recorded of it, and what is not lost at all."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shipper.files.ack import Span
+from shipper.files.faults import FileErrors
+from shipper.files.lines import Block
+from shipper.files.losses import LossReason
+from shipper.files.retention import DIRECTORY
+from shipper.files.tail import Tail
+from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.metrics import LOSS_REASONS, Metrics
+from tests.files.test_compressed import World
+
+LINE = b"0123456789abcde\n"
+#: What a small file takes of the disk.
+BLOCK = 4096
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
+    world.max_kept_bytes = BLOCK
+    world.start()
+    return world
+
+
+def write(world: World, name: str, lines: int, *, age: float = 0.0) -> Path:
+    """A log whose lines no other has, last written so many seconds ago."""
+    path = world.write(name, name.encode() + b"\n" + (lines - 1) * LINE)
+    os.utime(path, (world.clock.now() - age, world.clock.now() - age))
+    return path
+
+
+def links(world: World) -> int:
+    return len(os.listdir(world.directory / DIRECTORY))
+
+
+async def obey(world: World) -> None:
+    await world.tracker.scan(world.source)
+    await world.tracker.obey_quota()
+    await world.tracker.scan(world.source)
+
+
+async def read_some(world: World, tail: Tail) -> Span:
+    """Read the file as far as a block goes, without an answer."""
+    await world.source.place(tail)
+    block = await tail.read(final=False)
+    assert isinstance(block, Block)
+    return tail.acks.open(block.end, block.mark, 0.0)
+
+
+def test_the_oldest_with_nothing_in_flight_go_first_and_those_in_flight_after_their_answers(
+    world: World,
+) -> None:
+    async def story() -> None:
+        paths = [
+            write(world, "old.log", 600, age=30),
+            write(world, "middle.log", 100, age=20),
+            write(world, "new.log", 100, age=10),
+        ]
+        await world.tracker.scan(world.source)
+        tails = {os.path.basename(tail.path): tail for tail in world.catalog.tails}
+        old = tails["old.log"]
+        span = await read_some(world, old)
+        assert 0 < span.end < old.size
+        for path in paths:
+            path.unlink()
+        await obey(world)
+        assert [os.path.basename(loss.path) for loss in world.losses] == ["middle.log", "new.log"]
+        assert [(loss.lines, loss.reason) for loss in world.losses] == [
+            (100, LossReason.RETENTION)
+        ] * 2
+        # In flight: nothing more is read, and its link stays, however long that takes.
+        assert old.held
+        assert links(world) == 1
+        for _ in range(3):
+            await obey(world)
+        assert (links(world), len(world.losses)) == (1, 2)
+        span.finish()
+        await obey(world)
+        loss = world.losses[2]
+        assert (loss.start, loss.end) == (span.end, old.size)
+        read = (span.end - len(b"old.log\n")) // len(LINE) + 1
+        assert (loss.lines, loss.bytes) == (600 - read, old.size - span.end)
+        assert links(world) == 0
+        assert world.tracker.kept() == []
+
+    asyncio.run(story())
+
+
+def test_what_was_stopped_is_read_on_when_there_is_room_again(world: World) -> None:
+    async def story() -> None:
+        paths = [write(world, "a.log", 600, age=30), write(world, "b.log", 300, age=20)]
+        await world.tracker.scan(world.source)
+        tails = {os.path.basename(tail.path): tail for tail in world.catalog.tails}
+        a, b = tails["a.log"], tails["b.log"]
+        first, other = await read_some(world, a), await read_some(world, b)
+        for path in paths:
+            path.unlink()
+        await obey(world)
+        assert (a.held, b.held, world.losses) == (True, True, [])
+        world.tracker.quota.max_bytes = 2 * a.allocated
+        first.finish()
+        other.finish()
+        await obey(world)
+        assert (a.held, world.losses) == (False, [])
+        await world.settle()
+        assert len(world.lines) > 0
+        assert (world.losses, links(world)) == ([], 0)
+
+    asyncio.run(story())
+
+
+def test_nothing_is_released_while_the_registry_cannot_be_written(world: World) -> None:
+    async def story() -> None:
+        for number in range(4):
+            write(world, f"{number}.log", 300, age=10 - number)
+        await world.tracker.scan(world.source)
+        world.tracker.quota.max_bytes = world.catalog.tails[0].allocated
+        for number in range(4):
+            (world.directory / f"{number}.log").unlink()
+        world.full = True
+        for _ in range(3):
+            await obey(world)
+            assert links(world) == 4
+            assert world.tracker.quota.trouble is not None
+            assert "retention.max_bytes" in world.tracker.quota.trouble
+        assert world.said("error") == []
+        world.full = False
+        await obey(world)
+        await obey(world)
+        assert world.tracker.quota.trouble is None
+        assert [(os.path.basename(each.path), each.lines) for each in world.losses] == [
+            (f"{number}.log", 300) for number in range(3)
+        ]
+        assert links(world) == 1
+        assert len(world.said("error")) == 3
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_kill_before_or_after_the_commit_agrees_with_what_is_recorded(
+    world: World, *, recorded: bool
+) -> None:
+    """The skipped range is recorded in the same commit that skips it."""
+
+    async def story() -> None:
+        path = write(world, "a.log", 300)
+        await world.look()
+        world.commit()
+        with path.open("ab") as file:
+            file.write(20 * LINE)
+        await world.tracker.scan(world.source)
+        path.unlink()
+        world.max_kept_bytes = 0
+        world.tracker.quota.max_bytes = 0
+        world.full = not recorded
+        await world.tracker.scan(world.source)
+        link = os.listdir(world.directory / DIRECTORY)
+        await world.tracker.obey_quota()
+        assert os.listdir(world.directory / DIRECTORY) == link, "it goes with the next scan"
+        # Killed here.
+        world.directories.close_all()
+        world.catalog.close()
+        world.full = False
+        world.max_kept_bytes = 2**30
+        world.start()
+        again = await world.settle()
+        assert len(again) == (0 if recorded else 20)
+        assert sum(loss.lines or 0 for loss in world.losses) == (20 if recorded else 0)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_gzip_that_is_there_by_name_makes_no_loss_if_it_has_all(
+    world: World, *, whole: bool
+) -> None:
+    async def story() -> None:
+        path = write(world, "a.log", 600)
+        content = path.read_bytes()
+        await world.tracker.scan(world.source)
+        [tail] = world.catalog.tails
+        span = await read_some(world, tail)
+        span.finish()
+        world.write("a.log.gz", content if whole else content[:-1])
+        path.unlink()
+        world.tracker.quota.max_bytes = 0
+        await obey(world)
+        world.commit()
+        missing = (len(content) - span.end) // len(LINE)
+        assert [loss.lines for loss in world.losses] == ([] if whole else [missing])
+        found = await world.settle()
+        if whole:
+            assert found == content[span.end :].splitlines()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("second_is_ahead", [False, True])
+def test_a_file_of_two_inputs_counts_once(tmp_path: Path, *, second_is_ahead: bool) -> None:
+    """What one of them has shipped is not lost."""
+
+    async def story() -> None:
+        first, second = World(tmp_path), World(tmp_path)
+        other = replace(second.source, input_id="second", retention=None)
+
+        async def commit(source: TrackedInput) -> None:
+            (second if source is other else first).commit()
+
+        tracker = FileTracker(
+            [first.source, other],
+            filesystem=first.files,
+            clock=first.clock,
+            faults=FileErrors(first.metrics, first.log),
+            metrics=first.metrics,
+            log=first.log,
+            max_kept_bytes=2**30,
+            commit=commit,
+        )
+        path = write(first, "a.log", 300)
+        for source in (first.source, other):
+            await tracker.scan(source)
+        shipped = 0
+        [tail], [same] = first.catalog.tails, second.catalog.tails
+        if second_is_ahead:
+            span = await read_some(second, same)
+            span.finish()
+            shipped = 1 + (span.end - len(b"a.log\n")) // len(LINE)
+        path.unlink()
+        for source in (first.source, other):
+            await tracker.scan(source)
+        assert len(tracker.kept()) == 1
+        # Twice of it would not fit.
+        tracker.quota.max_bytes = tail.allocated
+        await tracker.obey_quota()
+        assert (first.losses, second.losses) == ([], [])
+        tracker.quota.max_bytes = 0
+        await tracker.obey_quota()
+        losses = first.losses + second.losses
+        assert [loss.lines for loss in losses] == [300 - shipped]
+        assert (shipped > 0) == second_is_ahead
+        for source in (first.source, other):
+            await tracker.scan(source)
+        assert tracker.kept() == []
+        assert links(first) == 0
+
+    asyncio.run(story())
+
+
+def test_nuls_are_no_loss(world: World) -> None:
+    async def story() -> None:
+        path = world.write("a.log", b"one\n" + bytes(100) + b"two\n")
+        await world.tracker.scan(world.source)
+        path.unlink()
+        world.tracker.quota.max_bytes = 0
+        await obey(world)
+        [loss] = world.losses
+        assert (loss.bytes, loss.lines, loss.start, loss.end) == (8, 2, 0, 108)
+
+    asyncio.run(story())
+
+
+def test_a_gzip_that_was_deleted_is_counted_to_the_line(world: World) -> None:
+    async def story() -> None:
+        path = world.write("a.log.gz", 5000 * LINE)
+        await world.tracker.scan(world.source)
+        path.unlink()
+        world.tracker.quota.max_bytes = 0
+        await obey(world)
+        [loss] = world.losses
+        assert (loss.bytes, loss.lines) == (5000 * len(LINE), 5000)
+        assert links(world) == 0
+
+    asyncio.run(story())
+
+
+def test_every_reason_is_counted_from_the_start() -> None:
+    metrics = Metrics()
+    assert {reason.value for reason in LossReason} == set(LOSS_REASONS)
+    for reason in LOSS_REASONS:
+        assert metrics.value("shipper_lost_bytes_total", reason) == 0
+        assert f'shipper_lost_lines_total{{reason="{reason}"}} 0.0' in metrics.exposition().decode()

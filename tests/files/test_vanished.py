@@ -1,0 +1,162 @@
+"""What vanished while shipper was not running is recorded once, and only if it is nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from shipper.files.losses import LossReason
+from shipper.files.vanished import LOOKED_FOR
+from tests.files.test_compressed import World
+
+READ = b"one\ntwo\n"
+UNREAD = b"three\n"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+async def stop_behind(world: World) -> Path:
+    """A process ends that has seen more of a file than is acknowledged; its links are gone."""
+    path = world.write("a.log", READ)
+    await world.look()
+    with path.open("ab") as file:
+        file.write(UNREAD)
+    await world.tracker.scan(world.source)
+    world.catalog.records.touched(world.catalog.tails[0])
+    world.kill()
+    for link in (world.directory / ".shipper").iterdir():
+        link.unlink()
+    [record] = world.rows.values()
+    assert (record.offset, record.seen) == (len(READ), len(READ + UNREAD))
+    return path
+
+
+async def look_long(world: World) -> None:
+    """Longer than anything is looked for."""
+    for _ in range(5):
+        await world.look()
+        await world.clock.advance(LOOKED_FOR / 2)
+    world.commit()
+
+
+def test_a_file_that_is_nowhere_is_recorded_once(world: World) -> None:
+    async def story() -> None:
+        path = await stop_behind(world)
+        path.unlink()
+        world.start()
+        await world.look()
+        await world.clock.advance(LOOKED_FOR - 1)
+        await world.look()
+        world.commit()
+        assert world.losses == []
+        await look_long(world)
+        [loss] = world.losses
+        assert (loss.reason, loss.path, loss.lines) == (LossReason.VANISHED, str(path), None)
+        assert (loss.start, loss.end, loss.bytes) == (8, 14, 6)
+        [error] = world.said("error")
+        assert error["event.action"] == "file-vanished"
+        # Neither now nor in a later life once more.
+        await look_long(world)
+        world.kill()
+        world.start()
+        await look_long(world)
+        assert len(world.losses) == 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("where", ["renamed", "copied", "gzip", "written anew"])
+def test_what_is_found_by_its_content_is_no_loss(world: World, where: str) -> None:
+    async def story() -> None:
+        path = await stop_behind(world)
+        content = path.read_bytes()
+        if where == "renamed":
+            path.rename(world.directory / "b.log")
+        elif where == "gzip":
+            world.write("a.log.gz", content)
+            path.unlink()
+        else:
+            world.write("b.log", content)
+            path.write_bytes(b"other\n")
+        if where == "copied":
+            path.unlink()
+        world.start()
+        await look_long(world)
+        assert UNREAD.strip() in world.lines
+        assert world.losses == []
+
+    asyncio.run(story())
+
+
+def test_what_was_written_over_meanwhile_is_a_loss(world: World) -> None:
+    async def story() -> None:
+        path = await stop_behind(world)
+        path.write_bytes(b"other\n")
+        world.start()
+        await look_long(world)
+        assert [loss.bytes for loss in world.losses] == [6]
+        assert world.lines[-1] == b"other"
+
+    asyncio.run(story())
+
+
+def test_nothing_is_said_while_it_could_still_be_found(world: World) -> None:
+    async def story() -> None:
+        path = await stop_behind(world)
+        content = path.read_bytes()
+        path.unlink()
+        # The directory is away, as a volume is that is mounted late.
+        away = world.directory.with_name("away")
+        world.directory.rename(away)
+        world.start()
+        await look_long(world)
+        assert world.losses == []
+        away.rename(world.directory)
+        # Something that may be it cannot be opened.
+        world.write("b.log", content)
+        world.files.forbidden.add("b.log")
+        await look_long(world)
+        assert world.losses == []
+        # Nor may a gzip that breaks off before its first line.
+        world.files.forbidden.clear()
+        os.unlink(world.directory / "b.log")
+        (world.directory / "c.log.gz").write_bytes(gzip.compress(content)[:10])
+        await world.look()
+        world.commit()
+        assert world.losses == []
+        os.unlink(world.directory / "c.log.gz")
+        await look_long(world)
+        await look_long(world)
+        assert len(world.losses) == 1
+
+    asyncio.run(story())
+
+
+def test_rows_learn_how_far_a_file_was_seen_but_not_with_each_write(world: World) -> None:
+    async def story() -> None:
+        path = world.write("a.log", READ)
+        await world.look()
+        world.commit()
+        [tail] = world.catalog.tails
+
+        def write_and_commit() -> int:
+            with path.open("ab") as file:
+                file.write(UNREAD)
+            assert tail.look()
+            world.tracker.grew(world.source, [tail])
+            world.commit()
+            [record] = world.rows.values()
+            return record.seen - len(READ)
+
+        assert [write_and_commit() for _ in range(3)] == [6, 6, 6]
+        await world.clock.advance(5)
+        assert write_and_commit() == 24
+
+    asyncio.run(story())
