@@ -371,7 +371,7 @@ class History:
                     missing.append((line.number, line.start, content.names))
             for loss in of_content:
                 self._check_loss(content, loss, delivered)
-        assert missing == [], f"what is missing is recorded; recorded is {losses}"
+        assert missing == [], f"what is missing is recorded: {missing}; recorded is {losses}"
         assert self.unshipped == 0, "what is recorded is shipped"
 
     def _check_loss(self, content: Content, loss: Loss, delivered: dict[int, list[str]]) -> None:

@@ -9,10 +9,12 @@ import contextlib
 import os
 import random
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self, TypeVar
 from unittest import mock
 
@@ -276,17 +278,29 @@ class Lives:
 
     @contextlib.contextmanager
     def _patched(self) -> Iterator[None]:
-        executioner = self.executioner
+        executioner, save = self.executioner, Registry.save
 
-        class MortalRegistry(Registry):
-            def save(self, *args: Any, **kwargs: Any) -> None:
-                executioner.change(lambda: super(MortalRegistry, self).save(*args, **kwargs))
+        def save_unless_dead(*args: Any, **kwargs: Any) -> None:
+            executioner.change(lambda: save(*args, **kwargs))
 
-        with (
-            mock.patch.object(inputs, "Watch", _Ticks),
-            mock.patch.object(daemon_module, "Registry", MortalRegistry),
-            mock.patch.object(daemon_module, "ThreadPoolExecutor", InlineExecutor),
-            mock.patch.object(daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
-            mock.patch.object(destinations, "HttpTransport", self.cluster.transport),
-        ):
+        with contextlib.ExitStack() as patches:
+            for module in modules_of("shipper", "ThreadPoolExecutor"):
+                replaced = mock.patch.object(module, "ThreadPoolExecutor", InlineExecutor)
+                patches.enter_context(replaced)
+            for target, name, new in (
+                (Registry, "save", save_unless_dead),
+                (inputs, "Watch", _Ticks),
+                (daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
+                (destinations, "HttpTransport", self.cluster.transport),
+            ):
+                patches.enter_context(mock.patch.object(target, name, new))
             yield
+
+
+def modules_of(package: str, name: str) -> list[ModuleType]:
+    """The modules of a package that have imported that name."""
+    return [
+        module
+        for path, module in list(sys.modules.items())
+        if path.startswith(f"{package}.") and hasattr(module, name)
+    ]
