@@ -162,10 +162,18 @@ class History:
                 if disk.live and self._is_kept(disk.live):
                     disk.remove(disk.live)
             case "clean" | "remove" | "replace" | "expose":
+                # In a directory that others could write to when shipper starts, it trusts no link
+                # that the registry does not know: they are reported, and stay.
+                if doing == "expose" and not self.lives.running:
+                    return
                 aside = disk.clean(doing)
+                if not self.lives.running:
+                    self._note_gone()
                 await self._look_and_commit()
                 if aside is not None:
                     shutil.rmtree(aside)
+                if doing == "expose" and disk.place.is_dir():
+                    disk.place.chmod(0o700)
             case "outage":
                 self.cluster.down = True
             case "cluster back":
@@ -316,7 +324,7 @@ class History:
         await self._pass(300)
         assert self.lives.running
         left = sorted(path.name for path in self.disk.place.glob("*"))
-        assert left == [], "no link is left over"
+        assert left == [], f"no link is left over: {left}"
         inside = f"{self.logs}/"
         held = [
             target for target in self.lives.descriptors().values()
