@@ -194,6 +194,9 @@ class History:
                 await self._start()
             case "change the id":
                 await self._end_life()
+                # What the registry has of an input that is not configured any more is not looked
+                # after: of what is on the disk no more, nobody says that it is lost.
+                self._forget_gone()
                 self._number += 1
                 self.forgetful = True
                 self.config["inputs"][0]["id"] = f"input-{self._number}"
@@ -301,9 +304,14 @@ class History:
         for path in self.data.glob("registry.db*"):
             path.unlink()
         self.forgetful = True
+        self._forget_gone()
+
+    def _forget_gone(self) -> None:
+        """Nobody knows any more of what is not on the disk."""
+        links = self.disk.links()
         for content in self.disk.contents:
-            if content.path is None and not content.inodes & self.disk.links():
-                content.known = 0  # Nobody knows of it any more.
+            if content.path is None and not content.inodes & links:
+                content.known = 0
 
     # The end
 
