@@ -185,7 +185,7 @@ class Disk:
         if content.half:
             content.lines[-1].optional = True
         self._begin_anew(content)
-        content.path, content.over = None, True
+        content.path, content.inodes, content.over = None, set(), True
 
     def _begin_anew(self, old: Content) -> None:
         """The log is empty, and its writer goes on in it."""
