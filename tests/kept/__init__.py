@@ -1,0 +1,1 @@
+"""Files that are kept until they are delivered, against a model: the real daemon in process."""

@@ -1,0 +1,429 @@
+"""One history: what is done to the disk, to the cluster and to shipper, drawn from a seed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import random
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shipper.errors import RegistryError
+from shipper.files.losses import Loss, LossState
+from shipper.files.registry import read_losses, read_records
+from tests.kept.life import COMMIT, SCAN, Cluster, Lives
+from tests.kept.loop import IdleClock
+from tests.kept.model import Content, Disk
+
+CLOSE_REMOVED_AFTER = 60.0
+"""What the daemon's default is, in seconds."""
+
+NUMBER = re.compile(r'{"n":([0-9]+),')
+
+DOINGS = {
+    "append": 12,
+    "write on": 4,
+    "close": 2,
+    "rotate": 5,
+    "rotate out": 2,
+    "copy and truncate": 1,
+    "truncate": 1,
+    "compress": 4,
+    "delete": 5,
+    "delete the log": 1,
+    "clean": 1,
+    "remove": 1,
+    "replace": 1,
+    "expose": 1,
+    "outage": 3,
+    "cluster back": 3,
+    "start": 6,
+    "stop": 1,
+    "kill": 1,
+    "kill soon": 2,
+    "lose the registry": 1,
+    "change the id": 1,
+    "look": 8,
+    "pass 10 s": 3,
+    "pass 70 s": 1,
+}
+OPTIONAL = (
+    "rotate out", "copy and truncate", "truncate", "compress", "clean", "remove", "replace",
+    "expose", "stop", "kill", "kill soon", "lose the registry", "change the id",
+)  # fmt: skip
+"""Each seed has some of these, and not the others."""
+
+
+@dataclass
+class History:
+    """The world of one seed."""
+
+    root: Path
+    seed: int
+    clock: IdleClock
+    steps: list[str] = field(default_factory=list)
+    #: Losses of registries that are lost themselves.
+    losses: list[Loss] = field(default_factory=list)
+    unshipped: int = 0
+    #: Whether something may be recorded as lost that is there: it was acknowledged, and that was
+    #: forgotten.
+    forgetful: bool = False
+
+    def __post_init__(self) -> None:
+        rng = self.rng = random.Random(self.seed)
+        self.logs, self.data = self.root / "logs", self.root / "data"
+        self.logs.mkdir(parents=True)
+        self.disk = Disk(self.logs, rng, self.clock.now)
+        self.cluster = Cluster()
+        self.quota = rng.choice((None, None, "0", "8KiB", "30KiB"))
+        self.asks_for_writers = _leases(self.logs)
+        self._number = 0
+        self.config: dict[str, Any] = {
+            "data_dir": str(self.data),
+            "inputs": [
+                {
+                    "id": "input-0",
+                    "paths": [str(self.logs / rng.choice(("*.log", "*.log*")))],
+                    "scan_interval": f"{SCAN:g}s",
+                }
+            ],
+            "output": {
+                "hosts": ["http://es.invalid:9200"],
+                "compression": "none",
+                "max_in_flight": 2,
+                "bulk": {"max_events": rng.choice((3, 100)), "linger": "100ms"},
+                "backoff": {"initial": "1s", "max": "4s"},
+            },
+            "registry": {
+                "commit_interval": f"{COMMIT:g}s",
+                "import_from": "none",
+                "forget_after": "30d",
+            },
+            "retention": {} if self.quota is None else {"max_bytes": self.quota},
+            "admin": {"enabled": False},
+            "logging": {"metrics_interval": "0s"},
+            "shutdown_timeout": "10ms",
+        }
+        self.lives = Lives(self.root, self.clock, self.cluster, self.config)
+
+    async def live(self, count: int) -> None:
+        """Do so many things, the last of which is to bring all to its end."""
+        weights = dict(DOINGS)
+        for name in OPTIONAL:
+            if self.rng.random() < 0.4:
+                del weights[name]
+        await self._start()
+        for doing in self.rng.choices(list(weights), list(weights.values()), k=count):
+            await self._do(doing)
+            await self._settle()
+        await self._end()
+
+    # One thing
+
+    async def _do(self, doing: str) -> None:
+        rng, disk = self.rng, self.disk
+        before = len(self.steps)
+        self.steps.append("")
+        said: object = ""
+        content: Content | None
+        match doing:
+            case "append":
+                disk.append()
+            case "write on":
+                if writers := [each for each in disk.contents if self._may_be_written(each)]:
+                    disk.write(said := rng.choice(writers))
+            case "close":
+                for each in disk.contents:
+                    disk.close(each)
+            case "rotate":
+                disk.rotate(watched=True)
+            case "rotate out":
+                if disk.live and self._is_kept(disk.live):
+                    disk.rotate(watched=False)
+            case "copy and truncate":
+                disk.copy_and_truncate()
+            case "truncate":
+                # What is not known of it is never known.
+                if await self._look_and_commit():
+                    disk.truncate()
+            case "compress":
+                if content := self._some(watched=True):
+                    disk.compress(content)
+                    said = content
+            case "delete":
+                if (content := self._some()) and self._is_kept(content):
+                    disk.remove(content)
+                    said = content
+            case "delete the log":
+                if disk.live and self._is_kept(disk.live):
+                    disk.remove(disk.live)
+            case "clean" | "remove" | "replace" | "expose":
+                # In a directory that others could write to when shipper starts, it trusts no link
+                # that the registry does not know: they are reported, and stay.
+                if doing == "expose" and not self.lives.running:
+                    return
+                aside = disk.clean(doing)
+                if not self.lives.running:
+                    self._note_gone()
+                await self._look_and_commit()
+                if aside is not None:
+                    shutil.rmtree(aside)
+                if doing == "expose" and disk.place.is_dir():
+                    disk.place.chmod(0o700)
+            case "outage":
+                self.cluster.down = True
+            case "cluster back":
+                self.cluster.down = False
+            case "start":
+                await self._start()
+            case "stop":
+                await self._stop()
+            case "kill":
+                await self._kill()
+            case "kill soon":
+                executioner = self.lives.executioner
+                executioner.left, executioner.after = rng.randrange(1, 6), rng.random() < 0.5
+                said = f"at change {executioner.left}, {'after' if executioner.after else 'before'}"
+            case "lose the registry":
+                await self._end_life()
+                self._lose_registry()
+                await self._start()
+            case "change the id":
+                await self._end_life()
+                # What the registry has of an input that is not configured any more is not looked
+                # after: of what is on the disk no more, nobody says that it is lost.
+                self._forget_gone()
+                self._number += 1
+                self.forgetful = True
+                self.config["inputs"][0]["id"] = f"input-{self._number}"
+                await self._start()
+            case "look":
+                if await self._pass(SCAN + 1):
+                    self._check_links()
+            case "pass 10 s":
+                await self._pass(10)
+            case "pass 70 s":
+                await self._pass(70)
+        named = (
+            [str(path).rpartition("/")[2] for path in said.names]
+            if isinstance(said, Content)
+            else said
+        )
+        self.steps[before] = f"{self.clock.monotonic():.1f} {doing} {named}"
+
+    async def _pass(self, seconds: float) -> bool:
+        """Let time pass; returns whether shipper runs all the while."""
+        for content in self.disk.contents:
+            # After a minute of quiet nobody waits for a writer who cannot be seen.
+            quiet = self.clock.now() + seconds - content.written
+            seen = self.asks_for_writers and content.path is None
+            if not content.is_watched and not seen and quiet > CLOSE_REMOVED_AFTER - 20:
+                self.disk.close(content)
+        ran = self.lives.running
+        await self.clock.advance(seconds)
+        await self._settle()
+        return ran and self.lives.running
+
+    async def _look_and_commit(self) -> bool:
+        return await self._pass(2 * (SCAN + COMMIT))
+
+    def _some(self, *, watched: bool = False) -> Content | None:
+        """A content that has a name, and is not the live log."""
+        found = [
+            each
+            for each in self.disk.contents
+            if each.path is not None and each is not self.disk.live
+            if not watched or (each.is_watched and each.path.suffix != ".gz")
+        ]
+        return self.rng.choice(found) if found else None
+
+    def _is_kept(self, content: Content) -> bool:
+        return bool(content.inodes & self.disk.links())
+
+    def _may_be_written(self, content: Content) -> bool:
+        """Not what was given up, and what nobody ever saw."""
+        if content.writer is None or content is self.disk.live:
+            return False
+        return content.is_watched or self._is_kept(content)
+
+    # Lives
+
+    async def _start(self) -> None:
+        if not self.lives.running:
+            await self._kill()
+            await self.lives.start()
+
+    async def _stop(self) -> None:
+        self.forgetful = self.forgetful or self.lives.executioner.dead
+        await self.lives.stop()
+        if self.lives.executioner.dead:
+            self.forgetful = True
+            self.lives.bury()
+        self._note_gone()
+
+    async def _kill(self) -> None:
+        if self.lives.has_task:
+            self.forgetful = True
+            await self.lives.kill()
+            self._note_gone()
+
+    async def _end_life(self) -> None:
+        await (self._stop() if self.rng.random() < 0.5 else self._kill())
+
+    async def _settle(self) -> None:
+        """Take notice of a shipper that was killed, and of files that are gone."""
+        if self.lives.has_task and not self.lives.running:
+            self.steps.append("(killed)")
+            await self._kill()
+        links = self.disk.links()
+        for content in self.disk.contents:
+            there = set() if content.path is None else {content.path.stat().st_ino}
+            content.inodes &= links | there
+
+    def _note_gone(self) -> None:
+        """Without a shipper: what was nowhere but in its descriptors is gone with it."""
+        links = self.disk.links()
+        try:
+            seen = {each.identity: each.seen for each in read_records(self.data)}
+        except RegistryError:
+            seen = {}
+        for content in self.disk.contents:
+            is_gone = content.path is None and not content.over and not content.inodes & links
+            if is_gone and content.known is None:
+                identity = content.identity
+                content.known = 0 if identity is None else seen.get(identity, 0)
+
+    def _lose_registry(self) -> None:
+        with contextlib.suppress(RegistryError):
+            for row in read_losses(self.data):
+                self.losses.append(row.loss)
+        for path in self.data.glob("registry.db*"):
+            path.unlink()
+        self.forgetful = True
+        self._forget_gone()
+
+    def _forget_gone(self) -> None:
+        """Nobody knows any more of what is not on the disk."""
+        links = self.disk.links()
+        for content in self.disk.contents:
+            if content.path is None and not content.inodes & links:
+                content.known = 0
+
+    # The end
+
+    async def _end(self) -> None:
+        """Everything is removed and quiet, and the cluster is there."""
+        self.steps.append("(end)")
+        self.lives.executioner.left = None
+        self.cluster.down = False
+        await self._start()
+        await self._pass(150)
+        for content in self.disk.contents:
+            self.disk.close(content)
+        await self._pass(20)
+        self._check_links()
+        for content in self.disk.contents:
+            if content.path is not None:
+                self.disk.remove(content)
+        await self._pass(300)
+        assert self.lives.running
+        left = sorted(path.name for path in self.disk.place.glob("*"))
+        assert left == [], f"no link is left over: {left}"
+        inside = f"{self.logs}/"
+        held = [
+            target for target in self.lives.descriptors().values()
+            if target.startswith(inside) and target != str(self.disk.place)
+        ]  # fmt: skip
+        assert held == [], "no descriptor is left over"
+        assert [path.name for path in self.logs.iterdir()] in ([], [".shipper"])
+        await self._stop()
+        assert self.lives.descriptors() == {}, "nothing is open when it has ended"
+        self._check_lines()
+
+    def _check_links(self) -> None:
+        """Every file that is followed has its link, as long as it has its name; a gzip as long as
+        the registry does not say that all of it is acknowledged."""
+        links = self.disk.links()
+        offsets: dict[str, int] = {}
+        with contextlib.suppress(RegistryError):
+            offsets = {each.identity: each.offset for each in read_records(self.data)}
+        for content in self.disk.contents:
+            path = content.path
+            if path is None or not content.is_watched or not content.data:
+                continue
+            done = offsets.get(content.identity or "", 0) >= len(content.data)
+            if not content.inodes & links and not (path.suffix == ".gz" and done):
+                raise AssertionError(f"{path.name} has no link")
+
+    def _check_lines(self) -> None:
+        rows = read_losses(self.data)
+        self.unshipped = sum(row.state is not LossState.SHIPPED for row in rows)
+        losses = [*self.losses, *(row.loss for row in rows)]
+        delivered: dict[int, list[str]] = {}
+        for document in self.cluster.documents.values():
+            if document.get("event", {}).get("action") == "log-lines-lost":
+                continue
+            message = str(document["message"])
+            number = NUMBER.match(message)
+            assert number, f"a line is delivered in one piece: {message}"
+            delivered.setdefault(int(number[1]), []).append(message)
+        doubled = {number: found for number, found in delivered.items() if len(found) > 1}
+        assert doubled == {}, "nothing is delivered twice"
+        missing = []
+        for content in self.disk.contents:
+            of_content = [each for each in losses if _is_of(each, content)]
+            for line in content.lines:
+                found = delivered.get(line.number)
+                if found is not None:
+                    assert found == [line.text.decode()], "what is delivered is what was written"
+                    continue
+                known = content.known is None or line.start < content.known
+                lost = any(each.start <= line.start < each.end for each in of_content)
+                if known and not lost and not line.optional:
+                    missing.append((line.number, line.start, content.names))
+            for loss in of_content:
+                self._check_loss(content, loss, delivered)
+        assert missing == [], f"what is missing is recorded: {missing}; recorded is {losses}"
+        assert self.unshipped == 0, "what is recorded is shipped"
+
+    def _check_loss(self, content: Content, loss: Loss, delivered: dict[int, list[str]]) -> None:
+        if loss.lines is None:
+            return
+        lost = [each for each in content.lines if loss.start <= each.start < loss.end]
+        if self.forgetful:
+            absent = sum(each.number not in delivered for each in lost)
+            assert absent - 1 <= loss.lines <= len(lost), f"a record of {content.names}: {loss}"
+            return
+        # Whether half a line counts is a matter of taste.
+        least = len(lost) - bool(lost and lost[-1].rest)
+        assert least <= loss.lines <= len(lost), f"a record of {content.names}: {loss}"
+        there = [each.number for each in lost if each.number in delivered]
+        assert there == [], f"what is recorded as lost is not there: {loss}"
+
+
+def _is_of(loss: Loss, content: Content) -> bool:
+    if loss.identity:
+        return loss.identity == content.identity
+    return loss.path in content.names
+
+
+def _leases(directory: Path) -> bool:
+    """Whether it can be asked if somebody has a file open for writing."""
+    path = directory.with_name("lease")
+    with path.open("wb") as writer:
+        reader = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.fcntl(reader, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(reader)
+            path.unlink()
+            writer.close()
+    return False
