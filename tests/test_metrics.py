@@ -52,7 +52,6 @@ def test_labels_are_few_and_none_can_grow_without_bound() -> None:
         "status",
         "reason",
         "rule",
-        "state",
         "by",
         "error",
         "processor",
