@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +26,13 @@ BLOCK = 4096
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     world.max_kept_bytes = BLOCK
     world.start()
-    return world
+    yield world
+    world.directories.close_all()
+    world.catalog.close()
 
 
 def write(world: World, name: str, lines: int, *, age: float = 0.0) -> Path:
@@ -253,6 +256,9 @@ def test_a_file_of_two_inputs_counts_once(tmp_path: Path, *, second_is_ahead: bo
             await tracker.scan(source)
         assert tracker.kept() == []
         assert links(first) == 0
+        for each in (first, second):
+            each.directories.close_all()
+            each.catalog.close()
 
     asyncio.run(story())
 
