@@ -50,6 +50,8 @@ async def obey(world: World) -> None:
     await world.tracker.scan(world.source)
     await world.tracker.obey_quota()
     await world.tracker.scan(world.source)
+    # What is closed is released after the commit that covers it.
+    world.commit()
 
 
 async def read_some(world: World, tail: Tail) -> Span:
