@@ -279,7 +279,7 @@ def test_an_empty_file_that_gets_its_lines_later(
     assert_all_there_once(process, bulk_server, log_directory)
 
 
-def test_a_last_line_without_a_newline_is_shipped_once_its_file_is_gone_and_quiet(
+def test_a_last_line_without_a_newline_is_shipped_once_its_file_is_gone_and_has_no_writer(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
     log_directory.append(b'{"a":1}\n{"last":"line"}')
@@ -287,6 +287,9 @@ def test_a_last_line_without_a_newline_is_shipped_once_its_file_is_gone_and_quie
     process.start()
     bulk_server.wait_for(lambda: len(bulk_server.documents) == 1)
     log_directory.log.unlink()
+    process.wait_until(lambda: bool(process.logged("log-removed-under-writer")), "it is noticed")
+    assert bulk_server.messages() == ['{"a":1}']
+    log_directory.close()
     bulk_server.wait_for(lambda: bulk_server.messages() == ['{"a":1}', '{"last":"line"}'])
 
 
