@@ -193,7 +193,7 @@ def _downgrade_registry(options: argparse.Namespace) -> int:
     config = load(options)[1].config
     directory = Path(config.data_dir)
     with errors_of(config):
-        count = downgrade(directory)
+        count = downgrade(directory, [source.id for source in config.inputs])
     sys.stdout.write(
         f"Wrote the registry in {directory} for older versions of shipper, with the offsets of "
         f"{count} files.\n"

@@ -189,7 +189,7 @@ class TestTheWayBack:
     def test_is_what_a_shipper_of_then_reads_with_the_same_offsets(self, directory: Path) -> None:
         make_version_1(directory, ROWS).close()
         loaded(directory)
-        assert downgrade(directory) == 3
+        assert downgrade(directory, ["tetragon"]) == 3
         assert read_version_1(directory) == ROWS
         with contextlib.closing(sqlite3.connect(directory / "registry.db")) as connection:
             found = dict(connection.execute("SELECT name, value FROM properties"))
@@ -200,7 +200,7 @@ class TestTheWayBack:
         with opened(directory) as (registry, _):
             registry.save(UPGRADED, losses=[loss])
             agent_id = registry.agent_id
-        downgrade(directory)
+        downgrade(directory, ["tetragon"])
         assert [stored.loss for stored in read_losses(directory)] == [loss]
         with contextlib.closing(sqlite3.connect(directory / "registry.db")) as connection:
             # As the older one goes on.
@@ -218,19 +218,19 @@ class TestTheWayBack:
         large = replace(UPGRADED[0], inode=Inode(64769, 2**63))
         with opened(directory) as (registry, _):
             registry.save([large])
-        downgrade(directory)
+        downgrade(directory, ["tetragon"])
         assert [row[4:7] for row in read_version_1(directory)] == [(None, None, 100)]
 
     def test_is_refused_beside_a_daemon_and_where_there_is_no_registry(
         self, directory: Path
     ) -> None:
         with pytest.raises(RegistryError, match="cannot be read"):
-            downgrade(directory)
+            downgrade(directory, ["tetragon"])
         assert not directory.exists()
         with opened(directory) as (registry, _):
             registry.save(UPGRADED)
             with pytest.raises(RegistryError, match="another shipper is running"):
-                downgrade(directory)
+                downgrade(directory, ["tetragon"])
         assert loaded(directory) == UPGRADED
 
     def test_of_a_damaged_registry_is_refused(self, directory: Path) -> None:
@@ -239,11 +239,11 @@ class TestTheWayBack:
         with contextlib.closing(sqlite3.connect(directory / "registry.db")) as connection:
             connection.execute("DROP TABLE losses")
         with pytest.raises(RegistryError, match="is damaged; it was put aside as"):
-            downgrade(directory)
+            downgrade(directory, ["tetragon"])
 
     def test_a_second_time_changes_nothing(self, directory: Path) -> None:
         make_version_1(directory, ROWS).close()
-        assert downgrade(directory) == downgrade(directory) == 3
+        assert downgrade(directory, ["tetragon"]) == downgrade(directory, ["tetragon"]) == 3
         assert read_version_1(directory) == ROWS
 
 
