@@ -202,7 +202,9 @@ def test_without_symlinks_a_file_behind_a_symbolic_link_is_left_out(
     other.write_bytes(b'{"not": "to be shipped"}\n')
     (log_directory.path / "link.log").symlink_to(other)
     log_directory.write(20)
-    process = shipper()
+    paths = [f"{log_directory.path}/*.log"]
+    # The log is renamed out of the globs below, where it still has a name.
+    process = shipper({"inputs": [{"id": "tetragon", "paths": paths, "close_removed_after": "1s"}]})
     process.start()
     assert_all_there_once(process, bulk_server, log_directory)
     assert lines_read(process) == 20
