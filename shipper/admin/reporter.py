@@ -50,18 +50,21 @@ class StatusReporter:
         gauge("shipper_oldest_unacknowledged_seconds", self._oldest)
         gauge("shipper_ready", lambda: not self.troubles())
         gauge("shipper_build_info", lambda: 1, __version__, platform.python_version())
-        kept = self._tracker.kept
         gauge("shipper_kept_files", lambda: self._tracker.kept_by(link=True), "link")
         gauge("shipper_kept_files", lambda: self._tracker.kept_by(link=False), "descriptor")
         gauge("shipper_foreign_links", lambda: self._tracker.foreign_links)
-        gauge("shipper_kept_bytes", lambda: sum(tail.allocated for tail in kept()))
+        gauge("shipper_kept_bytes", lambda: self._tracker.quota.kept_bytes)
         for source in self._inputs:
             self._publish_input(source)
 
     def _publish_input(self, source: TrackedInput) -> None:
         gauge, catalog = self._metrics.gauge, source.catalog
-        gauge("shipper_backlog_bytes", lambda: _backlog(source), source.input_id)
-        gauge("shipper_files_tracked", lambda: len(catalog.tails), source.input_id)
+        gauge("shipper_backlog_bytes", lambda: catalog.backlog, source.input_id)
+        gauge(
+            "shipper_files_tracked",
+            lambda: len(catalog.tails) + len(catalog.parked),
+            source.input_id,
+        )
         summary, name = self._tracker.summary, "shipper_input_files"
         gauge(name, lambda: summary(source).files, source.input_id, "found")
         gauge(name, lambda: summary(source).unreadable_count, source.input_id, "unreadable")
@@ -120,7 +123,7 @@ class StatusReporter:
             in_flight_bytes=self._budget.held,
             in_flight_requests=condition.requests,
             concurrency_limit=condition.limit,
-            backlog_bytes=sum(_backlog(source) for source in self._inputs),
+            backlog_bytes=sum(source.catalog.backlog for source in self._inputs),
             oldest_unacknowledged_seconds=round(self._oldest(), 3),
             inputs=tuple(self._input_status(source) for source in self._inputs),
             files=tuple(
@@ -144,10 +147,6 @@ class StatusReporter:
         tails = [tail for source in self._inputs for tail in source.catalog.tails]
         seen = [tail.behind_since for tail in tails if tail.behind_since is not None]
         return max(0.0, now - min(seen)) if seen else 0.0
-
-
-def _backlog(source: TrackedInput) -> int:
-    return sum(tail.backlog for tail in source.catalog.tails)
 
 
 def _text(path: str) -> str:

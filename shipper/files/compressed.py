@@ -57,7 +57,7 @@ class _Gzip:
 
     tail: Tail
     #: Plain files that were found no later and not tried yet.
-    waits_for: set[Tail]
+    waits_for: set[Inode]
     identity: Identity | None = None
     #: Whether plain files with the same first line have the same content.
     same: dict[Tail, bool] = field(default_factory=dict)
@@ -143,13 +143,13 @@ class CompressedLogs:
         self._catalog.gzips_found()
         yield problems
 
-    def wait_for(self, tails: Iterable[Tail]) -> None:
+    def wait_for(self, inodes: Iterable[Inode]) -> None:
         """Gzips that were not tried yet wait for these files, too, which were kept and are followed
         again: what is in a gzip may be what was made of one of them."""
-        tails = set(tails)
+        inodes = set(inodes)
         for gzip in self._gzips.values():
             if not gzip.tried:
-                gzip.waits_for |= tails
+                gzip.waits_for |= inodes
 
     def appear(self, path: str) -> Tail | None:
         """Follows the gzip at a path that is new, without a scan; None if there is none to follow.
@@ -240,7 +240,8 @@ class CompressedLogs:
                 if not same:
                     continue
             return True
-        return False
+        # One that is parked with something unread has it, too.
+        return self._catalog.records.waits_parked(identity)
 
     def _being_read(self) -> int:
         tails = (gzip.tail for gzip in self._gzips.values())

@@ -28,7 +28,7 @@ from shipper.logs.events import (
 
 @dataclass(slots=True)
 class Keeping:
-    """The links of one input."""
+    """The links of one input (`links.Links`)."""
 
     input_id: str
     patterns: Sequence[str]
@@ -36,10 +36,24 @@ class Keeping:
     retention: Retention
     #: Whether a file at that path is the input's, if there is one.
     matches: Callable[[str], bool]
+    #: How many links to a file are ours, those of other inputs included.
+    links_of: Callable[[Inode], int]
     #: Finished files whose links wait for a commit.
     pending: dict[Inode, ClosedFile] = field(default_factory=dict)
     #: Directories whose links were adopted; None before the first scan.
     adopted: set[str] | None = None
+
+    def __contains__(self, inode: Inode) -> bool:
+        return inode in self.retention
+
+    def keep(self, inode: Inode, path: str, descriptor: int) -> bool:
+        return self.retention.keep(inode, path, descriptor)
+
+    def count(self, inode: Inode) -> int:
+        return self.links_of(inode)
+
+    def open(self, inode: Inode) -> int:
+        return self.retention.open(inode)
 
 
 class KeptFiles:
@@ -63,9 +77,9 @@ class KeptFiles:
         matches: Callable[[str], bool],
     ) -> None:
         """Has the files of an input linked from now on, as soon as they are followed."""
-        keeping = Keeping(input_id, patterns, catalog, retention, matches)
+        keeping = Keeping(input_id, patterns, catalog, retention, matches, self.links_of)
         self._inputs[input_id] = keeping
-        catalog.keep_with(lambda tail: self._keep(keeping, tail), self.links_of)
+        catalog.keep_with(keeping)
 
     def adopted(self, input_id: str) -> set[str]:
         """The directories of which the links were adopted."""
@@ -85,7 +99,8 @@ class KeptFiles:
         keeping = self._inputs.get(input_id)
         if keeping is not None:
             for tail in tails:
-                self._keep(keeping, tail)
+                if tail.descriptor >= 0:
+                    keeping.keep(tail.inode, tail.path, tail.descriptor)
 
     def compare(self, input_id: str) -> None:
         """Makes links again that somebody else removed, as far as the files are not open: those
@@ -95,11 +110,16 @@ class KeptFiles:
         if keeping is None or found is None or not found.missing:
             return
         tails = {tail.inode: tail for tail in keeping.catalog.tails}
+        parked = keeping.catalog.parked
+        # Who removes a directory with all that is in it removes our links, too.
         needed = [
-            tail
-            for tail in map(tails.get, found.missing)
-            # Who removes a directory with all that is in it removes our links, too.
-            if tail is not None and (tail.gone is None or not tail.is_acknowledged)
+            inode
+            for inode in found.missing
+            if inode in parked
+            or (
+                (tail := tails.get(inode)) is not None
+                and (tail.gone is None or not tail.is_acknowledged)
+            )
         ]
         if needed:
             self._log.emit(
@@ -107,18 +127,22 @@ class KeptFiles:
             )
         paths = {inode: tail.path for inode, tail in tails.items()}
         paths.update({inode: closed.path for inode, closed in keeping.pending.items()})
+        paths.update({inode: parked.path(inode) for inode in found.missing if inode in parked})
         for inode, descriptor in found.rescued.items():
             if inode in paths:
                 keeping.retention.keep(inode, paths[inode], descriptor)
             self._filesystem.close(descriptor)
+        for inode in found.missing:
+            if inode not in keeping.retention:
+                keeping.catalog.unlinked(inode)
 
-    def adopt(self, input_id: str, directories: Iterable[str]) -> list[Tail]:
+    def adopt(self, input_id: str, directories: Iterable[str]) -> list[Inode]:
         """Follows again what an earlier process kept beside the logs, once for each directory;
-        returns what is followed. `directories`: those that were walked."""
+        returns what is followed since: it is parked. `directories`: those that were walked."""
         keeping = self._inputs.get(input_id)
         if keeping is None:
             return []
-        adopted: list[Tail] = []
+        adopted: list[Inode] = []
         places = set(directories)
         if keeping.adopted is None:
             keeping.adopted = set()
@@ -175,14 +199,10 @@ class KeptFiles:
             if place not in used:
                 retention.leave(place)
 
-    def _keep(self, keeping: Keeping, tail: Tail) -> None:
-        if tail.descriptor >= 0:
-            keeping.retention.keep(tail.inode, tail.path, tail.descriptor)
-
     def _settle(self, keeping: Keeping, inode: Inode, closed: ClosedFile) -> None:
         """Releases a file that is done, unless something was written to it since it was closed."""
         del keeping.pending[inode]
-        if keeping.catalog.with_inode(inode) is not None:
+        if keeping.catalog.follows(inode):
             return  # It is back, and is followed.
         try:
             grown = closed.stored is None or keeping.retention.size(inode) != closed.stored
@@ -196,18 +216,17 @@ class KeptFiles:
             pass  # Its link is not there any more.
         keeping.retention.release(inode)
 
-    def _adopt(self, keeping: Keeping, place: str) -> list[Tail]:
+    def _adopt(self, keeping: Keeping, place: str) -> list[Inode]:
         found = keeping.retention.adopt(
             place, matches=keeping.matches, is_known=keeping.catalog.records.has_inode
         )
         adopted = []
         for link in found.kept:
+            if link.inode in keeping.pending:
+                continue
             compressed = link.path.endswith(SUFFIX)
-            tail = keeping.catalog.adopt(
-                link.inode, link.path, link.descriptor, compressed=compressed
-            )
-            if tail is not None:
-                adopted.append(tail)
+            if keeping.catalog.keep_parked(link.inode, link.path, link.size, compressed=compressed):
+                adopted.append(link.inode)
                 self._log.emit(KEPT_FILE_ADOPTED, path=link.path)
         # What was foreign to one input may have been adopted by another.
         before = self._foreign.pop(place, {})

@@ -26,11 +26,15 @@ class LastLine:
         self._found = 0, NO_MARK
         self._before = b""
 
-    async def find(self, content: Content) -> tuple[int, Mark] | None:
-        """The offset after the last newline there is, and its mark; None: call again."""
+    async def find(self, content: Content, most: int | None = None) -> tuple[int, Mark] | None:
+        """The offset after the last newline there is, and its mark; None: call again. `most`: what
+        is behind that offset does not count, unless it is a gzip."""
         if content.compressed:
             return await self._find_forward(content)
-        end = content.facts().size if self._end is None else self._end
+        end = self._end
+        if end is None:
+            size = content.facts().size
+            end = size if most is None else min(most, size)
         for _ in range(_BLOCKS_A_STEP):
             if not end:
                 return 0, NO_MARK

@@ -69,6 +69,8 @@ class OpenedLog:
     #: Nanoseconds since the Unix epoch; `born` is None where the file system does not tell.
     modified: int
     born: int | None
+    #: What it takes of the disk, in bytes.
+    allocated: int
 
 
 class LogOpener:
@@ -83,8 +85,9 @@ class LogOpener:
         self._exclusion = Exclusion(exclude)
         self._symlinks = symlinks
 
-    def open(self, path: str) -> OpenedLog:
-        """Opens it to be read. Never blocks on a FIFO.
+    def open(self, path: str, *, into_reserve: bool = False) -> OpenedLog:
+        """Opens it to be read. Never blocks on a FIFO. `into_reserve`: also with one of the
+        descriptors that are no log's, for who closes it at once.
 
         Raises NotFollowedError for what this input does not follow, and OSError (FileNotFoundError,
         PermissionError, …) where it cannot be opened; EMFILE also where only the descriptors are
@@ -101,7 +104,7 @@ class LogOpener:
                 raise NotRegularFileError(error.errno, "it is no regular file", path) from None
             raise
         try:
-            if _is_reserved(descriptor):
+            if not into_reserve and is_reserved(descriptor):
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
             facts = self._filesystem.facts(descriptor)
             if not facts.is_regular:
@@ -110,11 +113,12 @@ class LogOpener:
         except BaseException:
             self._filesystem.close(descriptor)
             raise
-        return OpenedLog(descriptor, facts.inode, facts.size, facts.modified, born)
+        return OpenedLog(descriptor, facts.inode, facts.size, facts.modified, born, facts.allocated)
 
 
-def _is_reserved(descriptor: int) -> bool:
-    """Whether it is one of the last: the kernel gives out the lowest number that is free."""
+def is_reserved(descriptor: int) -> bool:
+    """Whether it is one of the last, which are no log's: the kernel gives out the lowest number
+    that is free."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return descriptor >= limit - min(RESERVED, limit // 4) and limit != resource.RLIM_INFINITY
 

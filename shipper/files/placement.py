@@ -5,7 +5,7 @@ there) if the bytes before its acknowledged offset are here too. A file that is 
 beginning, unless `start_at` or `ignore_older` say that what is in it is skipped.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from shipper.clock import Clock
@@ -52,20 +52,12 @@ class Placement:
         self._is_final = is_final
         self._ignore_older = ignore_older
         self._start_at_end = start_at_end and not records.paths
-        # Of what the first scan found: where reading begins is decided by `start_at_end`.
-        self._first: set[Tail] = set()
         # Where files begin that have to be read on before that.
         self._decided: dict[Tail, _Decision] = {}
-
-    def found_at_first(self, tails: Iterable[Tail]) -> None:
-        """These files were there when the input was looked at for the first time."""
-        if self._start_at_end:
-            self._first.update(tails)
 
     def forget(self, tail: Tail) -> None:
         """The file is closed."""
         self._decided.pop(tail, None)
-        self._first.discard(tail)
 
     async def place(self, tail: Tail) -> Start | NoLine | None:
         """Decides where a waiting file begins; None while it has no complete first line; MORE if
@@ -88,7 +80,6 @@ class Placement:
         await tail.begin(identity, acks)
         # Only now: where the file could not be read, it is placed another time.
         self._records.hold(row, tail)
-        self._first.discard(tail)
         return start
 
     async def _look_for_marks(self, tail: Tail, identity: Identity) -> NoLine | None:
@@ -111,8 +102,8 @@ class Placement:
         """The row, offset and mark of a file whose first line is known; None: call again."""
         same = self._like(tail, identity)
         # The one at this inode first, then the one that got furthest.
-        same.sort(key=lambda record: (record.inode != tail.inode, -record.offset))
-        own = next((record.identity for record in same if record.inode == tail.inode), identity)
+        same.sort(key=lambda record: (not _is_at(record, tail), -record.offset))
+        own = next((record.identity for record in same if _is_at(record, tail)), identity)
         before = self._records.take_inode(tail.inode, own)
         why = f"another file, once {before.path}, had its inode" if before else "it is new"
         for record in same:
@@ -122,7 +113,7 @@ class Placement:
                     "acknowledged, but is not the same up to there"
                 )
                 continue
-            if self._records.holder(record.row) is not None:
+            if self._is_anothers(record, tail):
                 reason = f"it is a copy of {record.path}"
                 start = Start(record.offset, reason)
                 return self._new_row(), start, record.mark, record.identity
@@ -135,11 +126,24 @@ class Placement:
             return self._new_row(), Start(end, skipped), mark, identity
         return self._new_row(), Start(0, why, is_new=not same), NO_MARK, identity
 
+    def _is_anothers(self, record: FileRecord, tail: Tail) -> bool:
+        """Whether another file, which is followed, has that row."""
+        if self._records.holder(record.row) is not None:
+            return True
+        return self._records.is_parked(record.row) and not _is_at(record, tail)
+
     def _why_skipped(self, tail: Tail) -> str:
         """Why what is in a new file is not shipped; empty if it is."""
-        if tail in self._first:
+        if self._start_at_end and tail.found_first is not None:
             return "it was there before, and start_at is end"
         age = self._clock.now() - tail.modified
         if self._ignore_older and age > self._ignore_older:
             return f"it was last written {age:.0f} s ago, which is longer than ignore_older"
         return ""
+
+
+def _is_at(record: FileRecord, tail: Tail) -> bool:
+    """Whether a file is where that record says: an inode that came into being at another time is
+    another one."""
+    born_then = record.born is None or tail.born is None or record.born == tail.born
+    return record.inode == tail.inode and born_then

@@ -48,7 +48,8 @@ class SeenVersions:
         """The file is closed; or the time begins anew."""
         self._seen.pop(tail, None)
 
-    def _is_quiet(self, tail: Tail, seconds: float) -> bool:
+    def is_quiet(self, tail: Tail, seconds: float) -> bool:
+        """Whether a file was seen in the version that it has for so long."""
         seen = self._seen.get(tail)
         return seen is not None and self._clock.monotonic() - seen[1] >= seconds
 
@@ -64,7 +65,7 @@ class SeenVersions:
         if tail.compressed:
             self.observe(tail)
             ended = tail.ending is Ending.COMPLETE or (tail.ending and tail.ending.is_last)
-            whole = tail.at_end and (bool(ended) or self._is_quiet(tail, QUIET_AFTER))
+            whole = tail.at_end and (bool(ended) or self.is_quiet(tail, QUIET_AFTER))
             return whole and not tail.original_exists
         if tail.gone is None:
             return False
@@ -74,5 +75,5 @@ class SeenVersions:
         writer = self._has_writer(tail)
         self.observe(tail)
         if writer is None:
-            return self._is_quiet(tail, self._close_removed_after)
+            return self.is_quiet(tail, self._close_removed_after)
         return not writer

@@ -21,8 +21,11 @@ from shipper.files.measure import Unread
 from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
 from shipper.logs import Log
-from shipper.logs.events import DELETED_FILE_ABANDONED, UNREAD_LINES_UNKNOWN
+from shipper.logs.events import DELETED_FILE_ABANDONED, FILE_OPEN_FAILED, UNREAD_LINES_UNKNOWN
 from shipper.option_names import OptionNames
+
+#: So many parked files are opened at once to be given up.
+_OPENED_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,24 @@ def kept_files(inputs: Iterable[QuotaInput]) -> list[KeptFile]:
     return sorted(files, key=lambda each: (each.tail.modified, each.tail.path))
 
 
+def parked_files(inputs: Iterable[QuotaInput]) -> dict[Inode, int]:
+    """The files that no name of any input leads to and that wait for a descriptor; of each what it
+    takes of the disk, in bytes."""
+    inputs = tuple(inputs)
+    found: dict[Inode, int] = {}
+    for source in inputs:
+        parked = source.catalog.parked
+        for inode in parked.removed():
+            file = parked.get(inode)
+            if file is not None and not file.is_read:
+                found[inode] = file.allocated
+    return {
+        inode: allocated
+        for inode, allocated in found.items()
+        if all(source.catalog.with_inode(inode) is None for source in inputs)
+    }
+
+
 class Quota:
     """Keeps what removed files take below `max_bytes`."""
 
@@ -134,8 +155,18 @@ class Quota:
 
     @property
     def kept(self) -> list[KeptFile]:
-        """The files that count, the oldest first."""
+        """The files that count and are open, the oldest first."""
         return kept_files(self._inputs)
+
+    @property
+    def parked(self) -> dict[Inode, int]:
+        """The files that count and are not open; of each what it takes of the disk, in bytes."""
+        return parked_files(self._inputs)
+
+    @property
+    def kept_bytes(self) -> int:
+        """What all that count take of the disk, in bytes."""
+        return sum(file.allocated for file in self.kept) + sum(self.parked.values())
 
     async def obey(self) -> None:
         """Gives up what is too much, as far as that is possible now."""
@@ -143,15 +174,22 @@ class Quota:
         if self._unrecorded:
             self.is_exceeded = True
             return
+        if self.kept_bytes > self.max_bytes and self.parked:
+            # They are older than what is open.
+            for source in self._inputs:
+                for error in source.catalog.open_oldest_removed(_OPENED_AT_ONCE):
+                    self._faults.report(FILE_OPEN_FAILED, error)
         files = self.kept
-        excess = sum(file.allocated for file in files) - self.max_bytes
+        excess = self.kept_bytes - self.max_bytes
         self.is_exceeded = excess > 0
         for file in self._held:
             file.hold(False)
         self._held = []
-        for file in [file for file in files if not file.in_flight]:
+        for file in files:
             if excess <= 0:
                 break
+            if file.in_flight:
+                continue  # Asked now: others were read while the last one was given up.
             excess -= file.allocated
             file.hold(True)
             try:

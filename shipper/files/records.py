@@ -2,9 +2,10 @@
 moment, removed for a while, or known from before the start. Knows what changed since the registry
 was told, and what of it is committed.
 
-    remembered --hold--> held by a tail, which has the offset --close_finished--> remembered
-                                                                                      |
-                                                  forgotten <-- forget_after later, if removed
+                          +--park-- held by a tail, --close_finished--> remembered
+                          v         which has the     <------hold------    |
+    followed, not open: parked      offset                                 v
+                          +--unpark--> remembered        forgotten, forget_after later
 """
 
 from collections.abc import Callable, Iterable
@@ -137,10 +138,49 @@ class FileRecords:
         """The tail that holds a row, if one does."""
         return self._held.get(row)
 
+    def is_parked(self, row: RowId) -> bool:
+        """Whether a row is that of a file that is followed and not open."""
+        return row in self._packed and not (row in self._held or row in self._going)
+
+    def is_followed(self, row: RowId) -> bool:
+        """Whether a row is that of a file that is open or parked."""
+        return row in self._held or self.is_parked(row)
+
+    def park(self, tail: Tail) -> RowId | None:
+        """The file is closed and stays followed; returns its row, if it has one."""
+        row = self._rows.get(tail)
+        if row is not None:
+            self._packed[row] = pack(self._current(row))
+            self._at_inode[tail.inode] = row
+            del self._rows[tail], self._held[row]
+        return row
+
+    def unpark(self, row: RowId) -> None:
+        """The file is opened again, or is not followed any more: what is found decides which."""
+        if self.is_parked(row):
+            self._going[row] = None
+
+    def record(self, row: RowId) -> FileRecord:
+        """What is remembered of a file, as it is now."""
+        return self._current(row)
+
+    def moved(self, row: RowId, path: str) -> None:
+        """A file that no tail holds is at that path now."""
+        record = self._record(row)
+        if record.path != path:
+            self._packed[row] = pack(replace(record, path=path))
+            self.changed(row)
+
     def followed(self, identity: Identity) -> list[Tail]:
         """The files with that first line that are open."""
         holders = [self._held.get(row) for row in self._rows_like(identity)]
         return [tail for tail in holders if tail is not None and tail.descriptor >= 0]
+
+    def waits_parked(self, identity: Identity) -> bool:
+        """Whether a file with that first line is not open, and has more than is acknowledged."""
+        return any(
+            found.seen > found.offset for found in self.like(identity) if self.is_parked(found.row)
+        )
 
     def has_finished(self, gzip: Tail, identity: Identity) -> bool:
         """Whether a file that began like this gzip, and had its name or that of the file which it

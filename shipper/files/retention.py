@@ -24,12 +24,13 @@ __all__ = ["DIRECTORY", "ForeignLink", "KeptFile", "LinkOwner", "Reconciled", "R
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """A link that an earlier process made, open again."""
+    """A file whose link an earlier process made."""
 
     inode: Inode
     #: Where the file was found when it was linked: it may have been renamed since.
     path: str
-    descriptor: int
+    #: Bytes.
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,31 +148,27 @@ class Retention:
     def adopt(
         self, place: str, *, matches: Callable[[str], bool], is_known: Callable[[Inode], bool]
     ) -> Adopted:
-        """Opens what earlier processes kept beside the logs in a directory: our own links, those
-        with the names of version 0.1, and those without a living owner whose path `matches`.
+        """Takes over what earlier processes kept beside the logs in a directory: our own links,
+        those with the names of version 0.1, and those without a living owner whose path `matches`.
+        Those that are taken over already are among them.
 
         `is_known`: whether the registry has a file at that inode. In a directory that others could
         write to, nothing else is trusted.
 
-        Raises OSError if that is not possible now, and then has adopted nothing; FileNotFoundError
-        if nothing was ever kept there.
+        Raises OSError if that is not possible now: call again; FileNotFoundError if nothing was
+        ever kept there.
         """
         directory = self._directories.at(place, create=False)
         alone = self._directories.only_us(directory)
         result = Adopted()
-        links: dict[Inode, str] = {}
-        try:
-            for name, inode in sorted(self._filesystem.list_private(directory.descriptor).items()):
-                if self._links.get(inode) == (directory, name):
-                    continue
-                link = parse_link_name(name)
-                ours = link is not None and link.owner in (
-                    self._owner.token,
-                    self._owner.former_token,
-                )
-                if link is not None and not ours and link.owner in self._directories.owners:
-                    continue  # Another input's.
-                path = os.path.join(place, "" if link is None else link.base)
+        for name, inode in sorted(self._filesystem.list_private(directory.descriptor).items()):
+            link = parse_link_name(name)
+            ours = link is not None and link.owner in (self._owner.token, self._owner.former_token)
+            if link is not None and not ours and link.owner in self._directories.owners:
+                continue  # Another input's.
+            path = os.path.join(place, "" if link is None else link.base)
+            is_held = self._links.get(inode) == (directory, name)
+            if not is_held:
                 if link is None or not self._is_to_adopt(link, inode, ours, alone, matches(path)):
                     if not ours:
                         result.foreign.append(self._foreign(directory, name, link, alone))
@@ -183,15 +180,10 @@ class Retention:
                 if directory.exposed and not is_known(inode):
                     result.foreign.append(self._foreign(directory, name, link, alone))
                     continue
-                descriptor = self._filesystem.open_in(directory.descriptor, name)
-                result.kept.append(KeptFile(inode, path, descriptor))
-                links[inode] = self._renamed(directory, name, link, inode)
-        except OSError:
-            for kept in result.kept:
-                self._filesystem.close(kept.descriptor)
-            raise
-        for inode, name in links.items():
-            self._hold(inode, directory, name)
+                name = self._renamed(directory, name, link, inode)
+                self._hold(inode, directory, name)
+            size = self._filesystem.size_in(directory.descriptor, name)
+            result.kept.append(KeptFile(inode, path, size))
         return result
 
     def without_links(self) -> list[str]:

@@ -79,6 +79,8 @@ class Tail:
         self.held = False
         #: Whether it was tried to identify it.
         self.tried = False
+        #: Its size when the first scan of its input found it; None if that did not.
+        self.found_first: int | None = None
         #: Whether all of it that is to be read is read and acknowledged.
         self.is_finished = False
         #: Of a gzip, whether the file that it is made from is still there, and whether that or
@@ -288,9 +290,10 @@ class Tail:
         return reading
 
     async def last_line_end(self) -> tuple[int, Mark] | None:
-        """The offset after the last newline there is now, and its mark; None: call again."""
+        """The offset after the last newline, and its mark; None: call again. What was written since
+        the first scan found the file does not count."""
         self.look()
-        return await self._last_line.find(self._content)
+        return await self._last_line.find(self._content, self.found_first)
 
     async def measure_unread(self) -> Unread:
         """What is not read of it, to the end that it has now."""

@@ -7,6 +7,7 @@ import functools
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 from shipper.clock import Clock
@@ -50,7 +51,7 @@ Commit = Callable[["TrackedInput"], Awaitable[None]]
 _LINKS_A_STEP = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrackedInput:
     """The files of one input."""
 
@@ -68,11 +69,15 @@ class TrackedInput:
     #: None: gzips are not looked at.
     compressed: CompressedLogs | None = None
 
+    @cached_property
+    def _globs(self) -> Globs:
+        return Globs(self.patterns, self.exclude)
+
     def matches(self, path: str) -> bool:
         """Whether a file at that path is the input's, if there is one."""
         if path.endswith(SUFFIX):
             return self.compressed is not None and self.compressed.matches(path)
-        return path in Globs(self.patterns, self.exclude)
+        return path in self._globs
 
     def appear(self, path: str) -> Tail | None:
         """Follows what stands at a path that is new, as `Catalog.appear` and
@@ -165,6 +170,21 @@ class FileTracker:
                 tails.append(tail)
         return tails
 
+    def written(self, source: TrackedInput, paths: Iterable[str]) -> list[Tail]:
+        """Looks at files that were written to; returns those that have something to read. One that
+        was parked is opened."""
+        tails, closed = [], []
+        for path in paths:
+            tail = source.catalog.at(path)
+            if tail is None:
+                closed.append(path)
+            elif tail.look():
+                tails.append(tail)
+        if source.catalog.parked:
+            tails += self.appear(source, filter(source.matches, closed))
+        self._seen[source.input_id].grew(tails)
+        return tails
+
     async def scan(self, source: TrackedInput) -> None:
         """Looks at the input's directories now."""
         await self._scan(source)
@@ -205,6 +225,8 @@ class FileTracker:
             self._log.emit(LOG_REMOVED_UNDER_WRITER, path=tail.path, input=source.input_id)
         for closed in source.catalog.close_finished():
             self._report_closed(source, closed)
+        if source.catalog.wants_scan:
+            source.wake_up.wake(scan=True)
         self.scanned.set()
 
     def _looking(self, source: TrackedInput, gzips: Scan | None) -> Iterator[list[OSError]]:
@@ -226,7 +248,8 @@ class FileTracker:
         self._links.compare(source.input_id)
         adopted = self._links.adopt(source.input_id, found.directories)
         if source.compressed is not None:
-            source.compressed.wait_for(tail for tail in adopted if not tail.compressed)
+            source.compressed.wait_for(adopted)
+        self._reports[source.input_id].errors(FILE_OPEN_FAILED, source.catalog.open_removed())
         tails = source.catalog.tails
         for first in range(0, len(tails), _LINKS_A_STEP):
             # New ones have their links. This is for those that could not be linked, or whose link
@@ -251,16 +274,13 @@ class FileTracker:
             source.catalog.close()
 
     def kept_by(self, *, link: bool) -> int:
-        """How many of these have a link, or none."""
-        return sum(link == bool(self._links.links_of(file.tail.inode)) for file in self.quota.kept)
+        """How many of the files that are removed and not done have a link, or none."""
+        kept = [file.tail.inode for file in self.quota.kept] + list(self.quota.parked)
+        return sum(link == bool(self._links.links_of(inode)) for inode in kept)
 
     async def obey_quota(self) -> None:
         """Gives up files that are removed and not finished, if they take too much."""
         await self.quota.obey()
-
-    def kept(self) -> list[Tail]:
-        """The files that are deleted and not done, the oldest first."""
-        return [file.tail for file in self.quota.kept]
 
     def _quota_input(self, source: TrackedInput, commit: Commit) -> QuotaInput:
         def let_go(_: Tail) -> None:
@@ -278,10 +298,6 @@ class FileTracker:
             complete &= self._links.adopted(source.input_id).issuperset(found.directories)
         for loss in self._vanished[source.input_id].scanned(found, complete=complete):
             self._log.emit(FILE_VANISHED, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
-
-    def grew(self, source: TrackedInput, tails: Iterable[Tail]) -> None:
-        """These files of an input were written to."""
-        self._seen[source.input_id].grew(tails)
 
     def _report_closed(self, source: TrackedInput, closed: ClosedFile) -> None:
         self._links.finished(source.input_id, closed)

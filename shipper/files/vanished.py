@@ -52,7 +52,7 @@ class VanishedFiles:
         records, now = self._catalog.records, self._clock.monotonic()
         losses, missing = [], []
         for each in self._missing:
-            if records.holder(each.record.row) is not None:
+            if records.is_followed(each.record.row):
                 continue  # It is found.
             if not complete or not self._could_be_found(each.record, scan):
                 missing.append(_Missing(each.record))
@@ -69,11 +69,13 @@ class VanishedFiles:
             return False
         if is_hidden(record.path, scan.unreadable) or self._is_there(record):
             return False
+        if self._catalog.parked.unread:
+            return False  # It may be one of them.
         return not any(_may_be(tail, record) for tail in self._catalog.tails)
 
     def _is_there(self, record: FileRecord) -> bool:
         """Whether the file is at its path, although it is not followed there."""
-        if record.inode is None or self._catalog.with_inode(record.inode) is not None:
+        if record.inode is None or self._catalog.follows(record.inode):
             return False
         try:
             return self._filesystem.inode_of(record.path) == record.inode

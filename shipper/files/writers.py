@@ -6,9 +6,8 @@ asked (`FileSystem.has_writer`); of one that has a name elsewhere it is not, sin
 up whoever opens it.
 """
 
-from collections.abc import Callable
-
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.filesystem import FileSystem
+from shipper.files.links import Links, NoLinks
 from shipper.files.tail import Tail
 
 
@@ -17,8 +16,8 @@ class Writers:
 
     def __init__(self, filesystem: FileSystem) -> None:
         self._filesystem = filesystem
-        #: How many of a file's names are links of ours.
-        self.links_of: Callable[[Inode], int] = lambda _: 0
+        #: The links of ours to its files.
+        self.links: Links = NoLinks()
         # How large files were when they were found removed, until it was said that somebody writes.
         self._watched: dict[Tail, int] = {}
 
@@ -59,4 +58,4 @@ class Writers:
             names = self._filesystem.facts(tail.descriptor).names
         except OSError:
             return False
-        return names <= self.links_of(tail.inode)
+        return names <= self.links.count(tail.inode)

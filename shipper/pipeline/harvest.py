@@ -81,9 +81,7 @@ class Harvester:
         self._walk_due = {source.files.input_id: asyncio.Event() for source in inputs}
         self._templates: dict[Tail, FileTemplate] = {}
         self._sent_first = False
-        # An earlier process may have sent these without having saved it; None: none can have.
-        self._found_first: set[Tail] | None = None if first_start else set()
-        self._scanned: set[str] = set()
+        self._first_start = first_start
         # New files of which no block is read yet.
         self._new_files: set[Tail] = set()
         #: Lines that were read and have no outcome yet.
@@ -125,10 +123,7 @@ class Harvester:
             # Opened and linked at once: a file may live for half a second only.
             self._enqueue(source, self._tracker.appear(source.files, wake.added))
             # Looked at in any case: the backlog is to be right while reading stops, too.
-            grown = [source.files.catalog.at(path) for path in wake.modified]
-            followed = [tail for tail in grown if tail is not None and tail.look()]
-            self._tracker.grew(source.files, followed)
-            self._enqueue(source, followed)
+            self._enqueue(source, self._tracker.written(source.files, wake.modified))
 
     async def _walk(self, source: Input) -> None:
         """Looks at the directories when it is due, and not more often than the schedule has it."""
@@ -139,18 +134,11 @@ class Harvester:
                 await self._clock.sleep(pause)
             due.clear()
             await self._tracker.scan(source.files)
-            self._note_first(source)
             tails = source.files.catalog.tails  # The scan has looked at them.
             for first in range(0, len(tails), _ENQUEUED_AT_ONCE):
                 self._enqueue(source, tails[first : first + _ENQUEUED_AT_ONCE])
                 await asyncio.sleep(0)
             self._forget_templates()
-
-    def _note_first(self, source: Input) -> None:
-        """After a scan: of the first one of an input, which files were there."""
-        if self._found_first is not None and source.files.input_id not in self._scanned:
-            self._scanned.add(source.files.input_id)
-            self._found_first.update(source.files.catalog.tails)
 
     def _enqueue(self, source: Input, tails: Iterable[Tail]) -> None:
         for tail in tails:
@@ -242,7 +230,7 @@ class Harvester:
     async def _next(self, source: Input, tail: Tail) -> Reading:
         tail.busy = True
         try:
-            if tail.held:
+            if tail.held or tail.state is State.DONE:
                 return NoLine.AT_END  # The next scan has it read when it may be.
             if tail.state is State.WAITING and (waiting := await self._begin(source, tail)):
                 return waiting
@@ -289,9 +277,8 @@ class Harvester:
             return NoLine.AT_END
         if isinstance(start, NoLine):
             return start
-        was_there = self._found_first is not None and tail in self._found_first
-        if self._found_first is not None:
-            self._found_first.discard(tail)
+        # An earlier process may have sent what was there, without having saved it.
+        was_there = not self._first_start and tail.found_first is not None
         # What was deleted was kept by an earlier process, or is read from a gzip.
         if start.is_new and not was_there and tail.gone is None and not tail.compressed:
             self._new_files.add(tail)
@@ -304,8 +291,7 @@ class Harvester:
         for tail in self._templates.keys() - self._queued:
             if tail.state is State.DONE:
                 del self._templates[tail]
-        for noted in (self._new_files, self._found_first or set()):
-            noted -= {tail for tail in noted if tail.state is State.DONE}
+        self._new_files -= {tail for tail in self._new_files if tail.state is State.DONE}
 
     def _template(self, source: Input, tail: Tail) -> FileTemplate:
         source.encoder.refresh(self._clock.now())

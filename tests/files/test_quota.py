@@ -97,7 +97,7 @@ def test_the_oldest_with_nothing_in_flight_go_first_and_those_in_flight_after_th
         read = (span.end - len(b"old.log\n")) // len(LINE) + 1
         assert (loss.lines, loss.bytes) == (600 - read, old.size - span.end)
         assert links(world) == 0
-        assert world.tracker.kept() == []
+        assert world.tracker.quota.kept == []
 
     asyncio.run(story())
 
@@ -247,7 +247,7 @@ def test_a_file_of_two_inputs_counts_once(tmp_path: Path, *, second_is_ahead: bo
         path.unlink()
         for source in (first.source, other):
             await tracker.scan(source)
-        assert len(tracker.kept()) == 1
+        assert len(tracker.quota.kept) == 1
         # Twice of it would not fit.
         tracker.quota.max_bytes = tail.allocated
         await tracker.obey_quota()
@@ -260,7 +260,7 @@ def test_a_file_of_two_inputs_counts_once(tmp_path: Path, *, second_is_ahead: bo
         for source in (first.source, other):
             await tracker.scan(source)
             await commit(source)
-        assert tracker.kept() == []
+        assert tracker.quota.kept == []
         assert links(first) == 0
         for each in (first, second):
             each.directories.close_all()

@@ -25,18 +25,28 @@ from tests.support.clock import ManualClock
 
 
 class Refusing(FileSystem):
-    """A file system that makes no links, for the reason that is given, or opens no more files."""
+    """A file system that makes no links, for the reason that is given, opens no more files, or
+    cannot say how large they are."""
 
-    def __init__(self, number: int | None = None, *, opens_left: int = -1) -> None:
+    def __init__(
+        self, number: int | None = None, *, opens_left: int = -1, sizes_left: int = -1
+    ) -> None:
         super().__init__()
         self.number = number
         self.opens_left = opens_left
+        self.sizes_left = sizes_left
 
     def open_in(self, directory: int, name: str) -> int:
         if self.opens_left == 0:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self.opens_left -= 1
         return super().open_in(directory, name)
+
+    def size_in(self, directory: int, name: str) -> int:
+        if self.sizes_left == 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self.sizes_left -= 1
+        return super().size_in(directory, name)
 
     def link(self, descriptor: int, directory: int, name: str) -> None:
         if self.number is not None:
@@ -98,8 +108,10 @@ class World:
             str(self.log.parent), matches=lambda path: matches, is_known=lambda inode: is_known
         )
         for kept in found.kept:
-            assert os.fstat(kept.descriptor).st_ino == kept.inode.number
-            os.close(kept.descriptor)
+            descriptor = retention.open(kept.inode)
+            assert os.fstat(descriptor).st_ino == kept.inode.number
+            assert os.fstat(descriptor).st_size == kept.size
+            os.close(descriptor)
         return found
 
     def keep(self, retention: Retention) -> None:
@@ -242,7 +254,8 @@ def test_a_file_whose_name_claims_another_inode_is_not_adopted(world: World) -> 
     assert world.adopt(retention).kept == []
 
 
-def test_what_cannot_be_opened_is_adopted_when_it_can_be(world: World) -> None:
+def keep_two(world: World) -> None:
+    """An earlier process kept two files."""
     before = world.retention()
     world.keep(before)
     second = world.log.with_name("second.log")
@@ -251,12 +264,30 @@ def test_what_cannot_be_opened_is_adopted_when_it_can_be(world: World) -> None:
         found = os.fstat(file.fileno())
         before.keep(Inode(found.st_dev, found.st_ino), str(second), file.fileno())
     world.end()
-    filesystem = Refusing(opens_left=1)
+
+
+def test_links_are_adopted_whether_or_not_there_are_descriptors_for_them(world: World) -> None:
+    keep_two(world)
+    filesystem = Refusing(opens_left=0)
     retention = world.retention(filesystem)
+    found = retention.adopt(
+        str(world.log.parent), matches=lambda path: True, is_known=lambda inode: True
+    )
+    assert len(found.kept) == 2
     with pytest.raises(OSError, match="Too many open files"):
-        world.adopt(retention)
-    assert world.inode not in retention
+        retention.open(world.inode)
     filesystem.opens_left = -1
+    os.close(retention.open(world.inode))
+
+
+@pytest.mark.parametrize("sizes_left", [0, 1])
+def test_what_cannot_be_looked_at_is_adopted_when_it_can_be(world: World, sizes_left: int) -> None:
+    keep_two(world)
+    filesystem = Refusing(sizes_left=sizes_left)
+    retention = world.retention(filesystem)
+    with pytest.raises(OSError, match="Input/output error"):
+        world.adopt(retention)
+    filesystem.sizes_left = -1
     assert len(world.adopt(retention).kept) == 2
 
 

@@ -137,7 +137,7 @@ def test_a_file_that_cannot_be_read_is_given_up_like_any_other(
         assert len(world.links()) == 1
         world.full = False
         await world.obey()
-        assert world.tracker.kept() == []
+        assert world.tracker.quota.kept == []
         assert world.links() == []
         (loss,) = world.losses
         assert (loss.reason, loss.path) == (LossReason.RETENTION, str(world.log))

@@ -153,8 +153,7 @@ def test_rows_learn_how_far_a_file_was_seen_but_not_with_each_write(world: World
         def write_and_commit() -> int:
             with path.open("ab") as file:
                 file.write(UNREAD)
-            assert tail.look()
-            world.tracker.grew(world.source, [tail])
+            assert world.tracker.written(world.source, [str(path)]) == [tail]
             world.commit()
             [record] = world.rows.values()
             return record.seen - len(READ)
