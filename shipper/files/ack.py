@@ -44,7 +44,8 @@ class AckTracker:
         self.offset = offset
         self.mark = mark
         self.opened = offset
-        self._in_flight: deque[Span] = deque()
+        # Made with the first span: most files have nothing in flight.
+        self._in_flight: deque[Span] | None = None
         self._on_advance = on_advance
 
     @property
@@ -63,6 +64,8 @@ class AckTracker:
             raise ValueError(f"a span must end past {self.opened}, not at {end}")
         span = Span(self, self.opened, end, mark, read_at)
         self.opened = end
+        if self._in_flight is None:
+            self._in_flight = deque()
         self._in_flight.append(span)
         return span
 
@@ -76,6 +79,8 @@ class AckTracker:
     def advance(self) -> None:
         """Moves the acknowledged offset past every finished span at the front."""
         in_flight, moved = self._in_flight, False
+        if in_flight is None:
+            return
         while in_flight and in_flight[0].finished:
             done = in_flight.popleft()
             self.offset, self.mark, moved = done.end, done.mark, True

@@ -138,6 +138,10 @@ class Catalog:
         """Whether the file with that inode is open or parked."""
         return self._files.follows(inode)
 
+    def knows(self, inode: Inode) -> bool:
+        """Whether a file with that inode is followed, or remembered."""
+        return self.follows(inode) or self.records.has_inode(inode)
+
     def keep_with(self, links: Links) -> None:
         """From now on each file gets its link there as soon as it is open, and so may be parked."""
         self._files.links = links
@@ -161,6 +165,11 @@ class Catalog:
         yield from self._finding.applying(scan)
         self.records.forget(self._is_still_there)
         yield []
+
+    def advance(self) -> list[Tail]:
+        """What was read is in the registry: opens files that wait for a descriptor, if there are
+        some, and returns these."""
+        return self._finding.advance()
 
     def appear(self, path: str) -> Tail | None:
         """Follows what stands at a path that is new or was written to, without a scan; None if that

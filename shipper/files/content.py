@@ -95,6 +95,8 @@ class Content(Protocol):
 class PlainContent:
     """A file as it is."""
 
+    __slots__ = ("_device", "_filesystem", "descriptor", "stored")
+
     compressed = False
     is_replaced = False
     at_end = False

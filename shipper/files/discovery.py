@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.opening import Exclusion
-from shipper.files.walk import MAX_DIRECTORIES, MAX_FILES, Found, Pattern, Walk
+from shipper.files.walk import MAX_DIRECTORIES, MAX_FILES, Found, Pattern, Settled, Walk
 
 #: So many of the paths that cannot be read are named to an operator.
 _NAMED = 20
@@ -23,6 +23,10 @@ class Scan:
     #: Each file once, also where several paths lead to it: the first path by name stands for it,
     #: and one that is no symbolic link before one that is. The newest file is the first.
     found: dict[Inode, Found] = field(default_factory=dict)
+    #: How many more there are that are settled (`walk.Settled`), and the number of the walk that
+    #: these were told of; None if none were left to somebody else.
+    settled: int = 0
+    walk: int | None = None
     #: Directories of the globs that do not exist (yet).
     missing: list[str] = field(default_factory=list)
     #: What could not be looked at: the path, and why.
@@ -36,6 +40,9 @@ class Scan:
     #: How many files and directories there were over MAX_FILES and MAX_DIRECTORIES.
     files_left_out: int = 0
     directories_left_out: int = 0
+    #: If there were, files that were written to before that are some of them (nanoseconds since the
+    #: Unix epoch).
+    oldest: int = 0
     #: The directories that were walked.
     directories: dict[str, Inode] = field(default_factory=dict)
     #: What it took, in seconds of one core.
@@ -84,17 +91,20 @@ def scan(
     symlinks: bool = False,
     max_files: int = MAX_FILES,
     max_directories: int = MAX_DIRECTORIES,
+    settled: Settled | None = None,
 ) -> Scan:
     """Evaluates the globs; leaves out what `exclude` matches, and, without `symlinks`, files that
-    a symbolic link leads to.
+    a symbolic link leads to. `settled`: is told of files that the result then leaves out.
 
     Never raises OSError: what cannot be seen is said in the result. Blocks on the disk.
     """
     began = time.thread_time()
-    walk = Walk(filesystem, Exclusion(exclude), symlinks, max_files, max_directories)
+    walk = Walk(filesystem, Exclusion(exclude), symlinks, max_files, max_directories, settled)
     without = tuple(text for text in patterns if not walk.add(Pattern(text)))
     return Scan(
         found=walk.files(),
+        settled=walk.settled_count,
+        walk=None if settled is None else settled.walk,
         missing=list(dict.fromkeys(walk.missing)),
         unreadable=walk.unreadable,
         without_files=without,
@@ -102,6 +112,7 @@ def scan(
         skipped_count=walk.skipped_count,
         files_left_out=walk.files_left_out,
         directories_left_out=walk.directories_left_out,
+        oldest=walk.oldest,
         directories=walk.directories,
         cpu_seconds=time.thread_time() - began,
     )
@@ -114,7 +125,7 @@ def summary_of(found: Scan, unopened: Iterable[OSError] = ()) -> ScanSummary:
     unreadable.update({str(error.filename): error for error in unopened})
     named = sorted(unreadable.items())[:_NAMED]
     return ScanSummary(
-        files=len(found.found),
+        files=len(found.found) + found.settled,
         without_files=found.without_files,
         missing=tuple(found.missing),
         unreadable=tuple((path, error.strerror or str(error)) for path, error in named),

@@ -4,6 +4,7 @@ parked and is written to or lost its name, and takes notice of moves and removal
 
 import errno
 from collections.abc import Iterator
+from itertools import islice
 
 from shipper.clock import Clock
 from shipper.files.closing import NO_IDENTITY, Closing
@@ -12,6 +13,7 @@ from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.followed import FollowedFiles
 from shipper.files.losses import Loss, LossReason
 from shipper.files.opening import LogOpener, NotFollowedError, OpenedLog
+from shipper.files.parked import ParkedFile
 from shipper.files.parking import Parking
 from shipper.files.quiet import SeenVersions
 from shipper.files.records import SUFFIX, FileRecords
@@ -21,7 +23,10 @@ from shipper.files.tail import State, Tail, Version
 _STEP = 100
 
 #: While so many files wait to be identified, a scan parks what else it finds.
-_MOST_UNTRIED = 1000
+_MOST_UNTRIED = 500
+
+#: While more files than this are open, parked ones are opened by scans only.
+_MOST_OPENED = 1000
 
 #: So many parked files that no path leads to are opened by one scan.
 _MOST_REOPENED = 200
@@ -112,11 +117,38 @@ class Finding:
             version = None if now is None else Version(now.size, now.modified)
             self._versions.observe_unless(tail, version)
         yield []
-        short = bool(self._files.parked.unread)
-        for parked in self._parking.park_quiet(scan, short=short):
+        self._parking.scanned(scan)
+        yield []
+        for parked in self._parking.park_done():
             self._progress |= parked > 0
             yield []
         self._scanned = True
+
+    def advance(self) -> list[Tail]:
+        """What was read is in the registry: parks it, and opens others that wait for a descriptor,
+        if there are some; returns these."""
+        waiting = self._files.parked.unread
+        if not waiting:
+            return []
+        for _ in self._parking.park_done():
+            pass
+        tails: list[Tail] = []
+        most = _MOST_OPENED - len(self._files.open)
+        for inode in list(
+            islice(
+                (inode for inode, file in waiting.items() if _waits_at_its_path(file)), max(0, most)
+            )
+        ):
+            try:
+                tail = self._files.reopen(inode)
+            except OSError:
+                break  # The next scan says what is in the way.
+            if tail is not None:
+                # A scan that is under way may have left it out.
+                self._appeared.add(inode)
+                self._versions.observe(tail)
+                tails.append(tail)
+        return tails
 
     def appear(self, path: str) -> Tail | None:
         """Follows what stands at a path that is new or was written to, without a scan; None if that
@@ -205,7 +237,7 @@ class Finding:
             if self._files.reopen(inode) is None:
                 self._lose(inode)
         except OSError:
-            return  # The next scan opens what has no link.
+            self._files.parked.needs_look(inode)  # The next scan opens it.
 
     def _find(self, inode: Inode, path: str, size: int, modified: int) -> list[OSError]:
         """Opens a file that a scan found, or links and parks it; returns what is in the way."""
@@ -274,12 +306,16 @@ class Finding:
     def _miss_parked(self, scan: Scan) -> list[OSError]:
         """Parked files that a scan did not find: opens them."""
         parked = self._files.parked
-        for inode in parked.inodes - scan.found.keys():
-            file = parked.get(inode)
-            if file is None or file.compressed or file.removed is not None:
+        for inode, file in list(parked.items()):
+            if file.removed is not None or file.compressed or inode in scan.found:
                 continue
-            if self._is_missed(inode, parked.path(inode), scan):
-                file.removed = self._clock.now()
+            if file.seen != scan.walk:
+                if self._is_missed(inode, parked.path(inode), scan):
+                    file.removed = self._clock.now()
+            elif file.modified < scan.oldest and file.is_read:
+                # There are too many files: what is newer is followed in its place.
+                parked.take(inode)
+                self._files.links.release(inode)
         return self.open_removed()
 
     def _lose(self, inode: Inode) -> None:
@@ -326,6 +362,10 @@ class Finding:
                 self._closing.only_to_its_end(tail)
             else:
                 self._filesystem.close(opened.descriptor)
+
+
+def _waits_at_its_path(file: ParkedFile) -> bool:
+    return file.removed is None and not file.compressed
 
 
 def untried(files: FollowedFiles) -> set[Inode]:

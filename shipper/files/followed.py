@@ -6,6 +6,7 @@ link as soon as it is open.
 import errno
 import os
 from collections.abc import Collection
+from dataclasses import replace
 
 from shipper.clock import Clock
 from shipper.files.content import Content, GzipContent, PlainContent
@@ -152,7 +153,7 @@ class FollowedFiles:
         if opened.inode != inode:
             self._filesystem.close(opened.descriptor)
             return None
-        return self.follow(path, opened)
+        return self.follow(path, replace(opened, inode=inode))  # One object for an inode.
 
     def park_unread(
         self, path: str, opened: OpenedLog, *, compressed: bool = False, found_first: int | None

@@ -52,6 +52,9 @@ class Keeping:
     def count(self, inode: Inode) -> int:
         return self.links_of(inode)
 
+    def release(self, inode: Inode) -> None:
+        self.retention.release(inode)
+
     def open(self, inode: Inode) -> int:
         return self.retention.open(inode)
 
@@ -218,7 +221,7 @@ class KeptFiles:
 
     def _adopt(self, keeping: Keeping, place: str) -> list[Inode]:
         found = keeping.retention.adopt(
-            place, matches=keeping.matches, is_known=keeping.catalog.records.has_inode
+            place, matches=keeping.matches, is_known=keeping.catalog.knows
         )
         adopted = []
         for link in found.kept:

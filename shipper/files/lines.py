@@ -91,6 +91,19 @@ class ReadBuffer:
 class LineReader:
     """Reads the lines of one log, one after the other."""
 
+    __slots__ = (
+        "_buffer",
+        "_content",
+        "_line_head",
+        "_line_start",
+        "_near_nuls",
+        "_run_after",
+        "blank_to",
+        "guard",
+        "run",
+        "skipped_to",
+    )
+
     def __init__(self, content: Content, buffer: ReadBuffer) -> None:
         self._content = content
         self._buffer = buffer

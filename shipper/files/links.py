@@ -17,6 +17,9 @@ class Links(Protocol):
     def count(self, inode: Inode) -> int:
         """How many of a file's names are links of ours, those of other inputs included."""
 
+    def release(self, inode: Inode) -> None:
+        """Removes the link of a file, if there is one."""
+
     def open(self, inode: Inode) -> int:
         """A descriptor of a file, through its link. Raises OSError; KeyError if it has none."""
 
@@ -32,6 +35,9 @@ class NoLinks:
 
     def count(self, inode: Inode) -> int:
         return 0
+
+    def release(self, inode: Inode) -> None:
+        return
 
     def open(self, inode: Inode) -> int:
         raise KeyError(inode)

@@ -19,6 +19,13 @@ _ENDED_BY_NUL = re.compile(rb"[^\0\n]\0")
 class LastLine:
     """The search for the end of the last line that is complete."""
 
+    __slots__ = (
+        "_before",
+        "_block_bytes",
+        "_end",
+        "_found",
+    )
+
     def __init__(self, block_bytes: int) -> None:
         self._block_bytes = block_bytes
         # Of a file: where to look before. Of a gzip: how far it was looked at, and what was found.

@@ -25,6 +25,13 @@ def first_data(buffer: bytearray | bytes, start: int, end: int) -> int:
 class NulRun:
     """Where a run of NULs ends, as far as it was followed."""
 
+    __slots__ = (
+        "_block_bytes",
+        "at_end",
+        "begin",
+        "end",
+    )
+
     def __init__(self, block_bytes: int) -> None:
         self._block_bytes = block_bytes
         self.begin = self.end = 0
@@ -68,6 +75,17 @@ class NulRun:
 class Head:
     """The beginning of a log, by which it is identified: its first line that is not blank, without
     the NULs before it."""
+
+    __slots__ = (
+        "_blank",
+        "_position",
+        "_raw",
+        "_run",
+        "data",
+        "legacy",
+        "searching",
+        "start",
+    )
 
     def __init__(self, run: NulRun) -> None:
         """`run`: what is found out of NULs at the beginning is kept there."""

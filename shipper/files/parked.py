@@ -8,6 +8,7 @@ bytes of memory; an open one takes six times as much.
 """
 
 from collections.abc import Iterator, KeysView
+from dataclasses import dataclass
 
 import msgspec
 
@@ -35,6 +36,8 @@ class ParkedFile(msgspec.Struct, gc=False):
     found_first: int | None
     #: Unix seconds since which no path leads to it; None while one does.
     removed: float | None
+    #: The number of the last walk that saw it as it is.
+    seen: int = 0
 
 
 class ParkedFiles:
@@ -44,6 +47,7 @@ class ParkedFiles:
         self._records = records
         self._files: dict[Inode, ParkedFile] = {}
         self._unread: dict[Inode, ParkedFile] = {}
+        self._walk = 0
 
     def __len__(self) -> int:
         return len(self._files)
@@ -104,10 +108,10 @@ class ParkedFiles:
             row=row,
             size=version.size,
             modified=version.modified,
-            allocated=tail.allocated,
+            allocated=0 if is_read else tail.allocated,
             is_read=is_read,
             compressed=tail.compressed,
-            found_first=tail.found_first,
+            found_first=tail.found_first if row is None else None,
             removed=tail.gone,
         )
         self.add(tail.inode, file)
@@ -122,8 +126,25 @@ class ParkedFiles:
 
     def path(self, inode: Inode) -> str:
         """Where the file with that inode was found last. Raises KeyError if it is not parked."""
-        file = self._files[inode]
-        return file.path if file.row is None else self._records.record(file.row).path
+        return self._path(self._files[inode])
+
+    def begin_walk(self) -> "WalkedFiles":
+        """A walk begins, beside others that look at these files: for `walk.Settled`."""
+        self._walk += 1
+        return WalkedFiles(self, self._walk)
+
+    def see(self, walk: int, inode: Inode, path: str, size: int, modified: int) -> bool:
+        """A walk saw the file: returns whether it is as it was when all of it was acknowledged, and
+        where it was. Then nobody else has to look at it. May be called by the thread that walks."""
+        file = self._files.get(inode)
+        if file is None or not file.is_read or file.removed is not None:
+            return False
+        if file.seen == walk:
+            return True  # At another path.
+        if (file.size, file.modified, self._path(file)) != (size, modified, path):
+            return False
+        file.seen = walk
+        return True
 
     def is_as_it_was(self, inode: Inode, size: int, modified: int) -> bool:
         """Whether nothing was written to a file since all of it was acknowledged, if it has that
@@ -139,7 +160,13 @@ class ParkedFiles:
     def grew(self, inode: Inode, size: int, modified: int) -> None:
         """A file has that size and time of modification now, and waits until it is opened."""
         file = self._files[inode]
-        file.size, file.modified, file.is_read = size, modified, False
+        file.size, file.modified = size, modified
+        self.needs_look(inode)
+
+    def needs_look(self, inode: Inode) -> None:
+        """A file waits until it is opened, whatever is known of it."""
+        file = self._files[inode]
+        file.is_read = False
         self._unread[inode] = file
 
     def moved(self, inode: Inode, path: str) -> None:
@@ -155,5 +182,20 @@ class ParkedFiles:
         """Bytes that are not acknowledged, as far as known."""
         return sum(file.size - self._offset(file) for file in self._unread.values())
 
+    def _path(self, file: ParkedFile) -> str:
+        return file.path if file.row is None else self._records.record(file.row).path
+
     def _offset(self, file: ParkedFile) -> int:
         return 0 if file.row is None else min(file.size, self._records.record(file.row).offset)
+
+
+@dataclass(frozen=True, slots=True)
+class WalkedFiles:
+    """The parked files, for one walk (`walk.Settled`)."""
+
+    files: ParkedFiles
+    walk: int
+
+    def see(self, inode: Inode, path: str, size: int, modified: int) -> bool:
+        """As `ParkedFiles.see`."""
+        return self.files.see(self.walk, inode, path, size, modified)

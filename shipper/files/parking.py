@@ -31,20 +31,25 @@ class Parking:
         self._records = records
         self._versions = versions
         self._clock = clock
+        self._newest: set[Inode] = set()
 
-    def park_quiet(self, scan: Scan, *, short: bool) -> Iterator[int]:
+    def scanned(self, scan: Scan) -> None:
+        """A scan saw these files: the newest of each directory stays open."""
+        newest: dict[str, Inode] = {}
+        for inode, found in scan.found.items():  # The newest comes first.
+            newest.setdefault(dirname(found.path), inode)
+        self._newest = set(newest.values())
+
+    def park_done(self) -> Iterator[int]:
         """Parks what is done for now, but for the newest file of each directory, in steps; for each
-        how many it were. `short`: there are files for which no descriptor is left: no time has to
-        pass."""
-        candidates = [tail for tail in self._files.open.values() if self._is_done(tail, short)]
-        newest = _newest(scan, {dirname(tail.path) for tail in candidates})
-        for first in range(0, len(candidates), _STEP):
-            parked = 0
-            for tail in candidates[first : first + _STEP]:
-                if tail.inode not in newest and self._can_be_parked(tail):
-                    self._files.park(tail, is_read=True)
-                    parked += 1
-            yield parked
+        how many it were. While other files wait for a descriptor, no time has to pass."""
+        short = bool(self._files.parked.unread)
+        tails = tuple(self._files.open.values())
+        for first in range(0, len(tails), _STEP):
+            done = [tail for tail in tails[first : first + _STEP] if self._is_done(tail, short)]
+            for tail in done:
+                self._files.park(tail, is_read=True)
+            yield len(done)
 
     def make_room(self, modified: int) -> bool:
         """Parks the file that was written to the longest ago; False if none was before `modified`
@@ -70,6 +75,8 @@ class Parking:
     def _is_done(self, tail: Tail, short: bool) -> bool:
         return (
             tail.gone is None
+            and tail.inode not in self._newest
+            and self._files.open.get(tail.inode) is tail
             and (short or self._is_quiet(tail))
             and self._can_be_parked(tail)
             and self._is_read(tail)
@@ -84,15 +91,3 @@ class Parking:
     def _is_quiet(self, tail: Tail) -> bool:
         age = self._clock.now() - tail.modified
         return age >= QUIET_AFTER or self._versions.is_quiet(tail, QUIET_AFTER)
-
-
-def _newest(scan: Scan, directories: set[str]) -> set[Inode]:
-    """The newest file of each of these directories."""
-    newest: dict[str, Inode] = {}
-    for inode, found in scan.found.items():  # The newest comes first.
-        if len(newest) == len(directories):
-            break
-        directory = dirname(found.path)
-        if directory in directories:
-            newest.setdefault(directory, inode)
-    return set(newest.values())

@@ -151,7 +151,6 @@ class FileRecords:
         row = self._rows.get(tail)
         if row is not None:
             self._packed[row] = pack(self._current(row))
-            self._at_inode[tail.inode] = row
             del self._rows[tail], self._held[row]
         return row
 
@@ -159,6 +158,9 @@ class FileRecords:
         """The file is opened again, or is not followed any more: what is found decides which."""
         if self.is_parked(row):
             self._going[row] = None
+            inode = self._record(row).inode
+            if inode is not None:
+                self._at_inode[inode] = row
 
     def record(self, row: RowId) -> FileRecord:
         """What is remembered of a file, as it is now."""
@@ -195,6 +197,8 @@ class FileRecords:
         """From now on the tail says what is to be remembered of that file."""
         self._rows[tail], self._held[row] = row, tail
         self._going.pop(row, None)
+        if self._at_inode.get(tail.inode) == row:
+            del self._at_inode[tail.inode]
         self._add_like(tail.identity, row)
         self.changed(row)
 

@@ -43,8 +43,44 @@ class Version:
     modified: int
 
 
+def _ignored() -> None:
+    """Nothing is acknowledged before the file begins to be read."""
+
+
 class Tail:
     """A file that is followed through one descriptor, from its discovery until it is done."""
+
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_compared",
+        "_content",
+        "_head",
+        "_known",
+        "_last_line",
+        "_lines",
+        "_marks",
+        "_modified",
+        "_seen_to",
+        "_stat_failed",
+        "acks",
+        "allocated",
+        "born",
+        "busy",
+        "found_first",
+        "gone",
+        "held",
+        "identity",
+        "inode",
+        "is_covered",
+        "is_finished",
+        "original_exists",
+        "path",
+        "size",
+        "state",
+        "tried",
+        "unread_since",
+    )
 
     def __init__(self, content: Content, buffer: ReadBuffer, path: str, inode: Inode) -> None:
         self._content = content
@@ -91,7 +127,7 @@ class Tail:
         self.gone: float | None = None
         #: Which file it is, and how far it is acknowledged; both are set by `begin`.
         self.identity = Identity("")
-        self.acks = AckTracker(0, NO_MARK, on_advance=lambda: None)
+        self.acks = AckTracker(0, NO_MARK, on_advance=_ignored)
 
     @property
     def offset(self) -> int:

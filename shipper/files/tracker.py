@@ -196,7 +196,12 @@ class FileTracker:
         source.schedule.begin()
         source.catalog.begin_scan()
         look = functools.partial(
-            scan, self._filesystem, source.patterns, source.exclude, symlinks=source.symlinks
+            scan,
+            self._filesystem,
+            source.patterns,
+            source.exclude,
+            symlinks=source.symlinks,
+            settled=source.catalog.parked.begin_walk(),
         )
         found = await self._offload(look)
         gzips = None
@@ -260,8 +265,11 @@ class FileTracker:
 
     def committed(self, source: TrackedInput) -> None:
         """What changed in the files of an input is in the registry: what is done there needs no
-        link any more."""
+        link any more, or no descriptor."""
         self._links.committed(source.input_id)
+        opened = source.catalog.advance()
+        if opened:
+            source.wake_up.wake(tail.path for tail in opened)
 
     @property
     def foreign_links(self) -> int:

@@ -18,10 +18,14 @@ import fnmatch
 import os
 import re
 import stat
+from array import array
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import nlargest
+from typing import Protocol
+
+import msgspec
 
 from shipper.files.filesystem import FileSystem, Inode, inode_in
 from shipper.files.opening import Exclusion
@@ -39,6 +43,9 @@ _MAX_NAMED = 1000
 _WILDCARDS = frozenset("*?[")
 
 _DOTS = frozenset({".", ".."})
+
+# A path that is a symbolic link stands for a file only if no other path does.
+_LINK_RANK = 2**32
 
 #: What a race with a rotation looks like.
 _VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR})
@@ -148,14 +155,27 @@ class Pattern:
         return frozenset(closed)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A file as a walk saw it."""
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """A file as a walk saw it. There may be tens of thousands at a time."""
 
     path: str
     #: Bytes, and nanoseconds since the Unix epoch.
     size: int
     modified: int
+    #: Of several paths to one file, that of the lowest rank stands for it.
+    rank: int = 0
+
+
+class Settled(Protocol):
+    """Files of which nobody has to hear unless something becomes of them."""
+
+    @property
+    def walk(self) -> int:
+        """The number of the walk that asks."""
+
+    def see(self, inode: Inode, path: str, size: int, modified: int) -> bool:
+        """The walk saw a file at that path, with that size (bytes) and time of modification
+        (nanoseconds): returns whether it is one of them, and notes that it is there."""
 
 
 @dataclass(slots=True)
@@ -167,6 +187,7 @@ class Walk:
     symlinks: bool
     max_files: int = MAX_FILES
     max_directories: int = MAX_DIRECTORIES
+    settled: Settled | None = None
     #: Directories that were walked, each by one of the paths to it.
     directories: dict[str, Inode] = field(default_factory=dict)
     #: Directories of globs that do not exist.
@@ -178,9 +199,13 @@ class Walk:
     skipped_count: int = 0
     #: How many files and directories were too many.
     files_left_out: int = 0
+    #: If they were, what was written to before that is not among those that are followed
+    #: (nanoseconds since the Unix epoch).
+    oldest: int = 0
     directories_left_out: int = 0
-    # With the order in which paths to one file are preferred.
-    _files: dict[Inode, tuple[tuple[bool, int, str], Found]] = field(default_factory=dict)
+    _files: dict[Inode, Found] = field(default_factory=dict)
+    # When those that are settled were written to.
+    _settled_times: "array[int]" = field(default_factory=lambda: array("q"))
     _patterns: int = 0
 
     def add(self, pattern: Pattern) -> int:
@@ -206,21 +231,33 @@ class Walk:
     def files(self) -> dict[Inode, Found]:
         """The files, the newest first; of the same time the shorter name, which the active log has
         where a rotated one has a time stamp in it."""
-        self._forget_oldest(self.max_files)
-        ordered = sorted(
-            self._files.items(), key=lambda item: (len(item[1][1].path), item[1][1].path)
-        )
-        ordered.sort(key=lambda item: item[1][1].modified, reverse=True)
-        return {inode: found for inode, (_, found) in ordered}
+        excess = len(self._settled_times) + len(self._files) - self.max_files
+        if excess > 0:
+            times = [found.modified for found in self._files.values()]
+            times += self._settled_times
+            self.oldest = sorted(times)[excess]
+            settled = sum(time >= self.oldest for time in self._settled_times)
+            self._forget_oldest(max(0, self.max_files - settled))
+        return dict(sorted(self._files.items(), key=_newest_first))
+
+    @property
+    def settled_count(self) -> int:
+        """How many settled files there are."""
+        return len(self._settled_times)
 
     def take(self, path: str, found: os.stat_result, *, is_link: bool) -> None:
         """A regular file that matches."""
         inode = inode_in(found)
-        order = is_link, self._patterns, path
-        before = self._files.get(inode)
-        if before is not None and before[0] <= order:
+        size, modified = found.st_size, found.st_mtime_ns
+        if self.settled is not None and self.settled.see(inode, path, size, modified):
+            self._files.pop(inode, None)
+            self._settled_times.append(modified)
             return
-        self._files[inode] = order, Found(path, found.st_size, found.st_mtime_ns)
+        rank = self._patterns + is_link * _LINK_RANK
+        before = self._files.get(inode)
+        if before is not None and (before.rank, before.path) <= (rank, path):
+            return
+        self._files[inode] = Found(path, size, modified, rank)
         if len(self._files) >= 2 * self.max_files:
             self._forget_oldest(self.max_files)
 
@@ -241,9 +278,14 @@ class Walk:
     def _forget_oldest(self, count: int) -> None:
         excess = len(self._files) - count
         if excess > 0:
-            newest = nlargest(count, self._files.items(), key=lambda item: item[1][1].modified)
+            newest = nlargest(count, self._files.items(), key=lambda item: item[1].modified)
             self._files = dict(newest)
             self.files_left_out += excess
+
+
+def _newest_first(item: tuple[Inode, Found]) -> tuple[int, int, str]:
+    found = item[1]
+    return -found.modified, len(found.path), found.path
 
 
 _Enter = Callable[[tuple[str, Inode, _Places]], None]

@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary, WeakSet
 
 from shipper.clock import Clock
 from shipper.documents.encode import DocumentEncoder
@@ -79,11 +80,11 @@ class Harvester:
         self._queued: set[Tail] = set()
         self._something = asyncio.Event()
         self._walk_due = {source.files.input_id: asyncio.Event() for source in inputs}
-        self._templates: dict[Tail, FileTemplate] = {}
+        self._templates: WeakKeyDictionary[Tail, FileTemplate] = WeakKeyDictionary()
         self._sent_first = False
         self._first_start = first_start
         # New files of which no block is read yet.
-        self._new_files: set[Tail] = set()
+        self._new_files: WeakSet[Tail] = WeakSet()
         #: Lines that were read and have no outcome yet.
         self.in_flight_events = 0
 
@@ -138,7 +139,6 @@ class Harvester:
             for first in range(0, len(tails), _ENQUEUED_AT_ONCE):
                 self._enqueue(source, tails[first : first + _ENQUEUED_AT_ONCE])
                 await asyncio.sleep(0)
-            self._forget_templates()
 
     def _enqueue(self, source: Input, tails: Iterable[Tail]) -> None:
         for tail in tails:
@@ -286,12 +286,6 @@ class Harvester:
             FILE_OPENED, path=tail.path, offset=start.offset, size=tail.size, reason=start.why
         )
         return None
-
-    def _forget_templates(self) -> None:
-        for tail in self._templates.keys() - self._queued:
-            if tail.state is State.DONE:
-                del self._templates[tail]
-        self._new_files -= {tail for tail in self._new_files if tail.state is State.DONE}
 
     def _template(self, source: Input, tail: Tail) -> FileTemplate:
         source.encoder.refresh(self._clock.now())
