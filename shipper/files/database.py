@@ -38,6 +38,9 @@ _NO_SHARED_MEMORY = frozenset(
     }
 )
 
+# How much of the file SQLite keeps in memory, in KiB: a commit changes a few pages.
+_CACHE_KIB = 256
+
 # What SQLite says with its own words only ("database or disk is full").
 _REASONS = {
     sqlite3.SQLITE_FULL: "no space left on device",
@@ -227,6 +230,7 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, str | None]:
                 f"registry uses SQLite's journal mode `{mode}`, which is safe and syncs more often"
             )
         set_durable(connection, False)
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     except BaseException:
         connection.close()
         raise

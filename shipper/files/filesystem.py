@@ -14,8 +14,9 @@ import stat
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
+import msgspec
 from aiofiles.os import wrap
 
 #: File systems that live in memory: reading them never waits for a device, and they know no
@@ -37,8 +38,7 @@ _STATX_BYTES = 256
 _BORN_SECONDS = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Inode:
+class Inode(msgspec.Struct, frozen=True, gc=False):
     """What the kernel calls a file; used again for another one as soon as the first is gone."""
 
     device: int
@@ -293,7 +293,13 @@ def _directory_facts(found: os.stat_result) -> DirectoryFacts:
 
 def inode_in(found: os.stat_result) -> Inode:
     """Which file a result of stat(2) is of."""
-    return Inode(found.st_dev, found.st_ino)
+    return Inode(_device(found.st_dev), found.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _device(number: int) -> int:
+    """The same object for the same number: there are many files, and few devices."""
+    return number
 
 
 @cache

@@ -13,7 +13,7 @@ from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.followed import FollowedFiles
 from shipper.files.losses import Loss, LossReason
 from shipper.files.opening import LogOpener, NotFollowedError, OpenedLog
-from shipper.files.parked import ParkedFile
+from shipper.files.parked import WaitingFile
 from shipper.files.parking import Parking
 from shipper.files.quiet import SeenVersions
 from shipper.files.records import SUFFIX, FileRecords
@@ -80,7 +80,7 @@ class Finding:
     @property
     def wants_scan(self) -> bool:
         """Whether there are files to be opened, and the last scan came nearer to them."""
-        return self._progress and bool(self._files.parked.unread)
+        return self._progress and bool(self._files.parked.waiting)
 
     def begin_scan(self) -> None:
         """A scan begins, which `applying` will be told of: what `appear` is told of meanwhile is
@@ -127,7 +127,7 @@ class Finding:
     def advance(self) -> list[Tail]:
         """What was read is in the registry: parks it, and opens others that wait for a descriptor,
         if there are some; returns these."""
-        waiting = self._files.parked.unread
+        waiting = self._files.parked.waiting
         if not waiting:
             return []
         for _ in self._parking.park_done():
@@ -292,7 +292,7 @@ class Finding:
     def _is_settled(self, inode: Inode, path: str, size: int, modified: int) -> bool:
         """Whether a file that stands at that path is parked, and nothing is to be done with it."""
         parked = self._files.parked
-        if not parked.is_as_it_was(inode, size, modified) or inode not in self._files.links:
+        if not parked.is_quiet(inode, size, modified) or inode not in self._files.links:
             return False
         if inode not in self._appeared:
             parked.moved(inode, path)
@@ -305,25 +305,32 @@ class Finding:
 
     def _miss_parked(self, scan: Scan) -> list[OSError]:
         """Parked files that a scan did not find: opens them."""
-        parked = self._files.parked
-        for inode, file in list(parked.items()):
-            if file.removed is not None or file.compressed or inode in scan.found:
+        parked, now = self._files.parked, self._clock.now()
+        for inode, file in list(parked.quiet.items()):
+            if inode in scan.found:
                 continue
             if file.seen != scan.walk:
                 if self._is_missed(inode, parked.path(inode), scan):
-                    file.removed = self._clock.now()
-            elif file.modified < scan.oldest and file.is_read:
+                    parked.missed(inode, now)
+            elif file.modified < scan.oldest:
                 # There are too many files: what is newer is followed in its place.
                 parked.take(inode)
                 self._files.links.release(inode)
+        for inode, waiting in list(parked.waiting.items()):
+            if waiting.removed is not None or waiting.compressed or inode in scan.found:
+                continue
+            if self._is_missed(inode, parked.path(inode), scan):
+                parked.missed(inode, now)
         return self.open_removed()
 
     def _lose(self, inode: Inode) -> None:
         """Nothing leads to a parked file any more."""
         path = self._files.parked.path(inode)
         file = self._files.parked.take(inode)
-        if file is None or file.is_read or (file.row is None and self._records.has_inode(inode)):
-            return  # Nothing is lost, or `vanished` says what is.
+        if not isinstance(file, WaitingFile) or file.is_read:
+            return
+        if file.row is None and self._records.has_inode(inode):
+            return  # `vanished` says what is lost.
         identity, start, seen = NO_IDENTITY, 0, file.size
         if file.row is not None:
             record = self._records.record(file.row)
@@ -364,7 +371,7 @@ class Finding:
                 self._filesystem.close(opened.descriptor)
 
 
-def _waits_at_its_path(file: ParkedFile) -> bool:
+def _waits_at_its_path(file: WaitingFile) -> bool:
     return file.removed is None and not file.compressed
 
 

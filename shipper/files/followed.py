@@ -14,7 +14,7 @@ from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.lines import ReadBuffer
 from shipper.files.links import Links, NoLinks
 from shipper.files.opening import LogOpener, NotFollowedError, OpenedLog, is_reserved
-from shipper.files.parked import ParkedFile, ParkedFiles
+from shipper.files.parked import ParkedFiles, WaitingFile
 from shipper.files.placement import Placement
 from shipper.files.quiet import SeenVersions
 from shipper.files.records import FileRecords
@@ -77,9 +77,10 @@ class FollowedFiles:
         """Whether a file with that inode is followed of which it is not known yet which it is."""
         if inode is None:
             return False
-        tail, parked = self.open.get(inode), self.parked.get(inode)
-        waits = tail is not None and tail.state is State.WAITING
-        return waits or (parked is not None and parked.row is None)
+        tail = self.open.get(inode)
+        if tail is not None:
+            return tail.state is State.WAITING
+        return inode in self.parked and not self.parked.is_placed(inode)
 
     def at(self, path: str) -> Tail | None:
         """The file that stands at that path, if it is open."""
@@ -108,7 +109,7 @@ class FollowedFiles:
         tail = self._tail(opened.inode, path, opened.descriptor, compressed=compressed)
         tail.born = opened.born
         before = self.parked.take(opened.inode)
-        if before is not None:
+        if isinstance(before, WaitingFile):
             tail.found_first = before.found_first
         self.open[opened.inode] = tail
         self._by_path[path] = tail
@@ -120,21 +121,20 @@ class FollowedFiles:
         tail = self._tail(inode, path, descriptor, compressed=compressed)
         tail.born = self._filesystem.born(descriptor)
         before = self.parked.take(inode)
-        if before is not None:
+        tail.gone = self._clock.now()
+        if isinstance(before, WaitingFile):
             tail.found_first = before.found_first
-        tail.gone = (before.removed if before is not None else None) or self._clock.now()
+            tail.gone = before.removed or tail.gone
         self.open[inode] = tail
         self._writers.removed(tail)
         self._versions.observe(tail)
         return tail
 
     def reopen_removed(self, inode: Inode, *, into_reserve: bool = False) -> Tail:
-        """Opens a parked file through its link: its name went. `into_reserve`: also with one of the
-        descriptors that are no log's. Raises OSError; KeyError if it is not parked, or has no
+        """Opens a waiting file through its link: its name went. `into_reserve`: also with one of
+        the descriptors that are no log's. Raises OSError; KeyError if it does not wait, or has no
         link."""
-        file = self.parked.get(inode)
-        if file is None:
-            raise KeyError(inode)
+        file = self.parked.waiting[inode]
         descriptor = self._links.open(inode)
         if not into_reserve and is_reserved(descriptor):
             self._filesystem.close(descriptor)
@@ -169,18 +169,16 @@ class FollowedFiles:
         finally:
             self._filesystem.close(opened.descriptor)
         if inode not in self.parked:
-            file = ParkedFile(
-                path=path,
+            file = WaitingFile(
                 row=None,
+                path=path,
                 size=opened.size,
                 modified=opened.modified,
                 allocated=opened.allocated,
-                is_read=False,
                 compressed=compressed,
                 found_first=found_first,
-                removed=None,
             )
-            self.parked.add(inode, file)
+            self.parked.wait(inode, file)
         return True
 
     def keep_parked(self, inode: Inode, path: str, size: int, *, compressed: bool) -> bool:
@@ -188,18 +186,16 @@ class FollowedFiles:
         is opened through its link; False if it is followed already."""
         if self.follows(inode):
             return False
-        file = ParkedFile(
-            path=self._records.path_at(inode) or path,
+        file = WaitingFile(
             row=None,
+            path=self._records.path_at(inode) or path,
             size=size,
             modified=0,
             allocated=size,
-            is_read=False,
             compressed=compressed,
-            found_first=size,
             removed=self._clock.now(),
         )
-        self.parked.add(inode, file)
+        self.parked.wait(inode, file)
         return True
 
     def park(self, tail: Tail, *, is_read: bool) -> None:

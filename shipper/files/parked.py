@@ -1,13 +1,15 @@
 """Files that are followed and not open: each has a link, which finds it whatever becomes of its
 name, and gives its descriptor back.
 
-A file is parked when all of it is acknowledged and it was not written to for a while, or before
-that, when there are more files than descriptors. It is opened again when it was written to, when
-its name goes, or when there is a descriptor for what is unread of it. A parked file takes some 900
-bytes of memory; an open one takes six times as much.
+    quiet     All of it is acknowledged, and it was not written to for a while.
+    waiting   It is to be opened: it was written to, its name went, or it was never opened to be
+              read, as there are more files than descriptors.
+
+There may be tens of thousands of quiet files: each takes some 700 bytes of memory, links and rows
+included; one that is open takes four times as much.
 """
 
-from collections.abc import Iterator, KeysView
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -18,26 +20,36 @@ from shipper.files.rows import RowId
 from shipper.files.tail import Tail
 
 
-class ParkedFile(msgspec.Struct, gc=False):
-    """One of them."""
+class QuietFile(msgspec.Struct, gc=False):
+    """One of which all was acknowledged when it was parked."""
 
-    #: Where it was found; empty if its row has that.
-    path: str
+    #: Its row has its path. An empty file has none.
     row: RowId | None
-    #: Bytes, and nanoseconds since the Unix epoch, as of when it was parked; what it takes of the
-    #: disk, in bytes.
+    #: Where it was found, if it has no row.
+    path: str
+    #: Bytes, and nanoseconds since the Unix epoch, as of when it was parked.
     size: int
     modified: int
-    allocated: int
-    #: Whether all of it was acknowledged then.
-    is_read: bool
-    compressed: bool
-    #: Its size when the first scan of its input found it; None if that did not.
-    found_first: int | None
-    #: Unix seconds since which no path leads to it; None while one does.
-    removed: float | None
     #: The number of the last walk that saw it as it is.
     seen: int = 0
+
+
+class WaitingFile(msgspec.Struct, gc=False):
+    """One that is to be opened."""
+
+    row: RowId | None
+    path: str
+    size: int
+    modified: int
+    #: What it takes of the disk, in bytes.
+    allocated: int
+    compressed: bool = False
+    #: Its size when the first scan of its input found it; None if that did not.
+    found_first: int | None = None
+    #: Unix seconds since which no path leads to it; None while one does.
+    removed: float | None = None
+    #: Whether all of it was acknowledged as it is.
+    is_read: bool = False
 
 
 class ParkedFiles:
@@ -45,32 +57,37 @@ class ParkedFiles:
 
     def __init__(self, records: FileRecords) -> None:
         self._records = records
-        self._files: dict[Inode, ParkedFile] = {}
-        self._unread: dict[Inode, ParkedFile] = {}
+        self._quiet: dict[Inode, QuietFile] = {}
+        self._waiting: dict[Inode, WaitingFile] = {}
         self._walk = 0
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._quiet) + len(self._waiting)
 
     def __contains__(self, inode: object) -> bool:
-        return inode in self._files
+        return inode in self._quiet or inode in self._waiting
 
     @property
-    def inodes(self) -> KeysView[Inode]:
+    def quiet(self) -> Mapping[Inode, QuietFile]:
+        """Those of which all was acknowledged."""
+        return self._quiet
+
+    @property
+    def waiting(self) -> Mapping[Inode, WaitingFile]:
+        """Those that are to be opened."""
+        return self._waiting
+
+    @property
+    def inodes(self) -> set[Inode]:
         """Of all of them."""
-        return self._files.keys()
-
-    @property
-    def unread(self) -> dict[Inode, ParkedFile]:
-        """Those of which something is not read, or may be."""
-        return self._unread
+        return self._quiet.keys() | self._waiting.keys()
 
     @property
     def untried(self) -> set[Inode]:
         """Plain files that nobody has tried to identify yet."""
         return {
             inode
-            for inode, file in self._unread.items()
+            for inode, file in self._waiting.items()
             if file.row is None and not file.compressed
         }
 
@@ -78,55 +95,62 @@ class ParkedFiles:
         """Those that no path leads to; the one that was written to the longest ago comes first."""
         files = [
             (file.modified, inode)
-            for inode, file in self._files.items()
+            for inode, file in self._waiting.items()
             if file.removed is not None
         ]
         return [inode for _, inode in sorted(files, key=lambda each: each[0])]
 
-    def get(self, inode: Inode) -> ParkedFile | None:
-        """The file with that inode, if it is parked."""
-        return self._files.get(inode)
+    def is_placed(self, inode: Inode) -> bool:
+        """Whether it is known which file that is."""
+        file = self._get(inode)
+        return file is not None and file.row is not None
 
-    def items(self) -> Iterator[tuple[Inode, ParkedFile]]:
-        """All of them."""
-        return iter(self._files.items())
-
-    def add(self, inode: Inode, file: ParkedFile) -> None:
-        """Parks a file that has no row, or takes the place of what is known of it."""
-        self._files[inode] = file
-        if file.is_read:
-            self._unread.pop(inode, None)
-        else:
-            self._unread[inode] = file
+    def wait(self, inode: Inode, file: WaitingFile) -> None:
+        """Parks a file that was not followed yet."""
+        self._waiting[inode] = file
 
     def park(self, tail: Tail, *, is_read: bool) -> None:
-        """Parks a file that was open. Nothing of it may be in flight."""
+        """Parks a file that was open. Nothing of it may be in flight. `is_read`: whether all of it
+        is acknowledged."""
         row = self._records.park(tail)
-        version = tail.version
-        file = ParkedFile(
-            path=tail.path if row is None else "",
-            row=row,
-            size=version.size,
-            modified=version.modified,
-            allocated=0 if is_read else tail.allocated,
-            is_read=is_read,
-            compressed=tail.compressed,
-            found_first=tail.found_first if row is None else None,
-            removed=tail.gone,
-        )
-        self.add(tail.inode, file)
+        path = tail.path if row is None else ""
+        size, modified = tail.version.size, tail.version.modified
+        if is_read and tail.gone is None:
+            self._quiet[tail.inode] = QuietFile(row, path, size, modified)
+        else:
+            self._waiting[tail.inode] = WaitingFile(
+                row,
+                path,
+                size,
+                modified,
+                tail.allocated,
+                tail.compressed,
+                tail.found_first,
+                tail.gone,
+                is_read,
+            )
 
-    def take(self, inode: Inode) -> ParkedFile | None:
+    def take(self, inode: Inode) -> QuietFile | WaitingFile | None:
         """It is not parked any more: it is open again, or is not followed."""
-        file = self._files.pop(inode, None)
-        self._unread.pop(inode, None)
+        file = self._quiet.pop(inode, None) or self._waiting.pop(inode, None)
         if file is not None and file.row is not None:
             self._records.unpark(file.row)
         return file
 
     def path(self, inode: Inode) -> str:
         """Where the file with that inode was found last. Raises KeyError if it is not parked."""
-        return self._path(self._files[inode])
+        file = self._get(inode)
+        if file is None:
+            raise KeyError(inode)
+        return self._path(file)
+
+    def moved(self, inode: Inode, path: str) -> None:
+        """A file is at that path."""
+        file = self._get(inode)
+        if file is not None and file.row is not None:
+            self._records.moved(file.row, path)
+        elif file is not None:
+            file.path = path
 
     def begin_walk(self) -> "WalkedFiles":
         """A walk begins, beside others that look at these files: for `walk.Settled`."""
@@ -134,10 +158,10 @@ class ParkedFiles:
         return WalkedFiles(self, self._walk)
 
     def see(self, walk: int, inode: Inode, path: str, size: int, modified: int) -> bool:
-        """A walk saw the file: returns whether it is as it was when all of it was acknowledged, and
-        where it was. Then nobody else has to look at it. May be called by the thread that walks."""
-        file = self._files.get(inode)
-        if file is None or not file.is_read or file.removed is not None:
+        """A walk saw the file: returns whether it is quiet still, and where it was. Then nobody
+        else has to look at it. May be called by the thread that walks."""
+        file = self._quiet.get(inode)
+        if file is None:
             return False
         if file.seen == walk:
             return True  # At another path.
@@ -146,46 +170,57 @@ class ParkedFiles:
         file.seen = walk
         return True
 
-    def is_as_it_was(self, inode: Inode, size: int, modified: int) -> bool:
+    def is_quiet(self, inode: Inode, size: int, modified: int) -> bool:
         """Whether nothing was written to a file since all of it was acknowledged, if it has that
         size and time of modification now."""
-        file = self._files.get(inode)
-        return (
-            file is not None
-            and file.is_read
-            and file.removed is None
-            and (file.size, file.modified) == (size, modified)
-        )
+        file = self._quiet.get(inode)
+        return file is not None and (file.size, file.modified) == (size, modified)
 
     def grew(self, inode: Inode, size: int, modified: int) -> None:
         """A file has that size and time of modification now, and waits until it is opened."""
-        file = self._files[inode]
-        file.size, file.modified = size, modified
-        self.needs_look(inode)
+        file = self._to_wait(inode)
+        if file is not None:
+            file.size, file.modified, file.is_read = size, modified, False
 
     def needs_look(self, inode: Inode) -> None:
         """A file waits until it is opened, whatever is known of it."""
-        file = self._files[inode]
-        file.is_read = False
-        self._unread[inode] = file
+        self._to_wait(inode)
 
-    def moved(self, inode: Inode, path: str) -> None:
-        """A file is at that path. Raises KeyError if it is not parked."""
-        file = self._files[inode]
-        if file.row is None:
-            file.path = path
-        else:
-            self._records.moved(file.row, path)
+    def missed(self, inode: Inode, now: float) -> None:
+        """No path leads to a file any more (Unix seconds): it waits until it is opened."""
+        file = self._to_wait(inode)
+        if file is not None and file.removed is None:
+            file.removed = now
 
     @property
     def backlog(self) -> int:
         """Bytes that are not acknowledged, as far as known."""
-        return sum(file.size - self._offset(file) for file in self._unread.values())
+        return sum(file.size - self._offset(file) for file in self._waiting.values())
 
-    def _path(self, file: ParkedFile) -> str:
+    def unacknowledged(self) -> Iterator[tuple[Inode, int]]:
+        """The files that no path leads to and that are not acknowledged, with what they take of the
+        disk, in bytes."""
+        for inode, file in self._waiting.items():
+            if file.removed is not None and not file.is_read:
+                yield inode, file.allocated
+
+    def _get(self, inode: Inode) -> QuietFile | WaitingFile | None:
+        return self._quiet.get(inode) or self._waiting.get(inode)
+
+    def _to_wait(self, inode: Inode) -> WaitingFile | None:
+        quiet = self._quiet.pop(inode, None)
+        if quiet is not None:
+            self._waiting[inode] = WaitingFile(
+                quiet.row, quiet.path, quiet.size, quiet.modified, quiet.size, is_read=True
+            )
+        return self._waiting.get(inode)
+
+    def _path(self, file: QuietFile | WaitingFile) -> str:
         return file.path if file.row is None else self._records.record(file.row).path
 
-    def _offset(self, file: ParkedFile) -> int:
+    def _offset(self, file: WaitingFile) -> int:
+        if file.is_read:
+            return file.size
         return 0 if file.row is None else min(file.size, self._records.record(file.row).offset)
 
 

@@ -43,7 +43,7 @@ class Parking:
     def park_done(self) -> Iterator[int]:
         """Parks what is done for now, but for the newest file of each directory, in steps; for each
         how many it were. While other files wait for a descriptor, no time has to pass."""
-        short = bool(self._files.parked.unread)
+        short = bool(self._files.parked.waiting)
         tails = tuple(self._files.open.values())
         for first in range(0, len(tails), _STEP):
             done = [tail for tail in tails[first : first + _STEP] if self._is_done(tail, short)]

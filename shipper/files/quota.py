@@ -107,11 +107,7 @@ def parked_files(inputs: Iterable[QuotaInput]) -> dict[Inode, int]:
     inputs = tuple(inputs)
     found: dict[Inode, int] = {}
     for source in inputs:
-        parked = source.catalog.parked
-        for inode in parked.removed():
-            file = parked.get(inode)
-            if file is not None and not file.is_read:
-                found[inode] = file.allocated
+        found.update(source.catalog.parked.unacknowledged())
     return {
         inode: allocated
         for inode, allocated in found.items()

@@ -66,8 +66,8 @@ class FileRecords:
         self._forget_after = forget_after
         # What no tail holds, packed: an object for each would be four times the memory.
         self._packed: dict[RowId, bytes] = {}
-        # The rows of the files that begin with the same line.
-        self._like: dict[Identity, tuple[RowId, ...] | RowId] = {}
+        # The rows of the files that begin with the same line, by its identity as a number.
+        self._like: dict[int, tuple[RowId, ...] | RowId] = {}
         # What stood at an inode when it was saved.
         self._at_inode: dict[Inode, RowId] = {}
         # When the files that no tail holds are forgotten (monotonic seconds), the first one first;
@@ -350,9 +350,9 @@ class FileRecords:
         del self._packed[row], self._going[row]
         rows = tuple(each for each in self._rows_like(record.identity) if each != row)
         if rows:
-            self._like[record.identity] = rows
+            self._like[_number(record.identity)] = rows
         else:
-            del self._like[record.identity]
+            del self._like[_number(record.identity)]
         if record.inode is not None and self._at_inode.get(record.inode) == row:
             del self._at_inode[record.inode]
         self._dirty.discard(row)
@@ -360,14 +360,14 @@ class FileRecords:
         self._on_change()
 
     def _rows_like(self, identity: Identity) -> tuple[RowId, ...]:
-        rows = self._like.get(identity, ())
+        rows = self._like.get(_number(identity), ())
         return rows if isinstance(rows, tuple) else (rows,)
 
     def _add_like(self, identity: Identity, row: RowId) -> None:
         rows = self._rows_like(identity)
         if row not in rows:
             # A tuple is for the few that begin alike.
-            self._like[identity] = (*rows, row) if rows else row
+            self._like[_number(identity)] = (*rows, row) if rows else row
 
     def _record(self, row: RowId) -> FileRecord:
         """What is remembered of a file that no tail holds."""
@@ -397,3 +397,8 @@ class FileRecords:
 def names_of(gzip: str) -> tuple[str, str]:
     """Its own, and that of the file which it was made from."""
     return gzip, gzip.removesuffix(SUFFIX)
+
+
+def _number(identity: Identity) -> int:
+    """The same as a number, which takes half of the memory; -1 if it is none."""
+    return int(identity, 16) if identity else -1

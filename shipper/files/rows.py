@@ -114,13 +114,13 @@ def pack(record: FileRecord) -> bytes:
     return _pack.encode(
         _Packed(
             os.fsencode(record.path),
-            record.identity,
+            bytes.fromhex(record.identity),
             None if inode is None else (inode.device, inode.number),
             record.born,
             record.offset,
             record.seen,
             record.mark.length,
-            record.mark.digest,
+            bytes.fromhex(record.mark.digest),
             record.updated,
             record.removed,
         )
@@ -134,12 +134,12 @@ def unpack(row: RowId, input_id: str, packed: bytes) -> FileRecord:
         row=row,
         input_id=input_id,
         path=os.fsdecode(found.path),
-        identity=found.identity,
+        identity=Identity(found.identity.hex()),
         inode=None if found.inode is None else Inode(*found.inode),
         born=found.born,
         offset=found.offset,
         seen=found.seen,
-        mark=Mark(found.mark_length, found.mark_digest),
+        mark=Mark(found.mark_length, found.mark_digest.hex()),
         updated=found.updated,
         removed=found.removed,
     )
@@ -147,13 +147,13 @@ def unpack(row: RowId, input_id: str, packed: bytes) -> FileRecord:
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     path: bytes
-    identity: Identity
+    identity: bytes
     inode: tuple[int, int] | None
     born: int | None
     offset: int
     seen: int
     mark_length: int
-    mark_digest: str
+    mark_digest: bytes
     updated: float
     removed: float | None
 

@@ -69,7 +69,7 @@ class VanishedFiles:
             return False
         if is_hidden(record.path, scan.unreadable) or self._is_there(record):
             return False
-        if self._catalog.parked.unread:
+        if self._catalog.parked.waiting:
             return False  # It may be one of them.
         return not any(_may_be(tail, record) for tail in self._catalog.tails)
 
