@@ -23,10 +23,10 @@ from shipper.files.tail import State, Tail, Version
 _STEP = 100
 
 #: While so many files wait to be identified, a scan parks what else it finds.
-_MOST_UNTRIED = 500
+_MOST_UNTRIED = 250
 
 #: While more files than this are open, parked ones are opened by scans only.
-_MOST_OPENED = 1000
+_MOST_OPENED = 250
 
 #: So many parked files that no path leads to are opened by one scan.
 _MOST_REOPENED = 200
