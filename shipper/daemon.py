@@ -240,6 +240,7 @@ class Daemon:
             budget=self._budget,
             metrics=self._metrics,
             registry_trouble=lambda: commits.trouble,
+            names=config.option_names,
         )
 
         view.publish()

@@ -1,5 +1,5 @@
-"""What `shipper check` says of the inputs: whether their files can be read, whether two match the
-same file, and whether logrotate would leave one out.
+"""What `shipper check` says of the inputs: whether they have files, whether these can be read,
+whether two match the same file, and whether logrotate would leave one out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ from shipper.check.logrotate import files_of, rotated_without_hard_links
 from shipper.config.inputs import InputConfig
 from shipper.config.model import Config
 from shipper.errors import reason_of
+from shipper.files.compressed import excluded_gzips, gzips_of
 from shipper.files.discovery import Scan, scan
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.opening import LogOpener, NotFollowedError
@@ -49,19 +50,19 @@ def _look(
     findings = []
     files: dict[Inode, str] = {}
     exclude = (*source.exclude, f"*{SUFFIX}")
-    opener = LogOpener(filesystem, exclude=exclude, symlinks=source.symlinks)
+    told: set[str] = set()
     for pattern in source.paths:
         found = scan(filesystem, [pattern], exclude, symlinks=source.symlinks)
         files |= {inode: file.path for inode, file in found.found.items()}
-        unreadable = dict(found.unreadable)
-        for file in found.found.values():
-            try:
-                filesystem.close(opener.open(file.path).descriptor)
-            except (FileNotFoundError, NotFollowedError):
-                continue  # Rotated away since.
-            except OSError as error:
-                unreadable[file.path] = error
+        unreadable = _unreadable(source, found, exclude, filesystem)
+        if source.compressed:
+            excluded = excluded_gzips(source.exclude)
+            gzips = scan(filesystem, gzips_of([pattern]), excluded, symlinks=source.symlinks)
+            unreadable = _unreadable(source, gzips, excluded, filesystem) | unreadable
         for path, fault in unreadable.items():
+            if path in told:
+                continue
+            told.add(path)
             detail = f"{path}: {reason_of(fault)}"
             advice = "Tetragon writes its logs as root with mode 600: run as root, or change it"
             findings.append(Finding(subject, "readable", Status.FAILED, detail, advice))
@@ -76,7 +77,40 @@ def _look(
         else:
             detail = f"{pattern}: {_count(len(found.found))}"
             findings.append(Finding(subject, "files", Status.OK, detail))
+    if not files:
+        findings.append(_without_files(config, source))
     return findings, files
+
+
+def _unreadable(
+    source: InputConfig, found: Scan, exclude: Sequence[str], filesystem: FileSystem
+) -> dict[str, OSError]:
+    """What a scan found and what cannot be listed, opened or read, and why."""
+    opener = LogOpener(filesystem, exclude=exclude, symlinks=source.symlinks)
+    unreadable = dict(found.unreadable)
+    for file in found.found.values():
+        try:
+            descriptor = opener.open(file.path).descriptor
+            try:
+                filesystem.peek(descriptor, 1, 0)
+            finally:
+                filesystem.close(descriptor)
+        except (FileNotFoundError, NotFollowedError):
+            continue  # Rotated away since.
+        except OSError as error:
+            unreadable[file.path] = error
+    return unreadable
+
+
+def _without_files(config: Config, source: InputConfig) -> Finding:
+    """Said of an input that has no file to read."""
+    name = config.option_names("inputs[].require_files")
+    detail = "no file matches any of its paths: nothing is read"
+    if source.require_files:
+        detail += f", and {name} is true"
+    status = Status.FAILED if source.require_files else Status.WARNING
+    advice = "check the paths, the mounts, and that Tetragon runs here and exports to a file"
+    return Finding(_subject(source), "no files", status, detail, advice)
 
 
 def _not_followed(config: Config, subject: str, found: Scan) -> Iterator[Finding]:

@@ -17,7 +17,13 @@ from dataclasses import dataclass, field
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.link_directory import DIRECTORY, LinkDirectories, LinkDirectory
 from shipper.files.link_names import LinkName, LinkOwner, link_name, parse_link_name
-from shipper.logs.events import FILE_LINK_FAILED, LINK_REMOVE_FAILED, LogEvent
+from shipper.files.link_problems import LinkProblems
+from shipper.logs.events import (
+    FILE_LINK_FAILED,
+    LINK_DIRECTORY_ACCESS_FAILED,
+    LINK_REMOVE_FAILED,
+    LogEvent,
+)
 
 __all__ = ["DIRECTORY", "ForeignLink", "KeptFile", "LinkOwner", "Reconciled", "Retention"]
 
@@ -58,6 +64,8 @@ class Reconciled:
 
     #: Of files that nothing else of ours leads to any more, unless a path or descriptor does.
     missing: list[Inode] = field(default_factory=list)
+    #: The directory of logs beside which each of these links was.
+    places: dict[Inode, str] = field(default_factory=dict)
     #: The same files, where they could still be reached through the directory that was there:
     #: descriptors, which belong to whoever called.
     rescued: dict[Inode, int] = field(default_factory=dict)
@@ -83,7 +91,8 @@ class Retention:
         self._links: dict[Inode, tuple[LinkDirectory, str]] = {}
         # Which generation of each directory, by its place, the links were compared with.
         self._compared: dict[str, int] = {}
-        self._reported: set[str] = set()
+        #: Where no links can be made.
+        self.problems = LinkProblems()
 
     def __contains__(self, inode: Inode) -> bool:
         return inode in self._links
@@ -102,9 +111,11 @@ class Retention:
         except FileNotFoundError:
             return False  # The file has no name any more: it cannot get another one.
         except OSError as error:
-            self._report_once(place, error)
+            if self.problems.meet(place, error):
+                error.filename = os.path.join(place, DIRECTORY)
+                self._report(FILE_LINK_FAILED, error)
             return False
-        self._reported.discard(place)
+        self.problems.solve(place)
         self._hold(inode, directory, name)
         return True
 
@@ -130,6 +141,7 @@ class Retention:
 
     def reconcile(self) -> Reconciled:
         """Compares the links with what is there now; returns those that are not."""
+        self.problems.begin_scan()
         self._directories.refresh()
         result = Reconciled()
         names: dict[int, frozenset[str] | None] = {}
@@ -201,10 +213,12 @@ class Retention:
     def leave(self, place: str) -> None:
         """Gives up the directory beside logs that are gone, if nothing is kept there."""
         self._compared.pop(place, None)
+        self.problems.solve(place)
         try:
             self._directories.leave(place)
         except OSError as error:
-            self._report_once(place, error)
+            error.filename = os.path.join(place, DIRECTORY)
+            self._report(LINK_REMOVE_FAILED, error)
 
     def _remove(self, directory: LinkDirectory, name: str) -> None:
         try:
@@ -255,7 +269,8 @@ class Retention:
         try:
             names = frozenset(self._filesystem.names_in(directory.descriptor))
         except OSError as error:
-            self._report_once(directory.place, error)
+            error.filename = os.path.join(directory.place, DIRECTORY)
+            self._report(LINK_DIRECTORY_ACCESS_FAILED, error)
             return None
         self._compared[directory.place] = directory.generation
         return names
@@ -285,6 +300,7 @@ class Retention:
         """A link that is not where it should be; opens it where the old directory still has it."""
         del self._links[inode]
         result.missing.append(inode)
+        result.places[inode] = directory.place
         if directory.lost:
             self._compared.pop(directory.place, None)
             try:
@@ -292,10 +308,3 @@ class Retention:
             except OSError:
                 pass  # It is not there either; the file's own path or descriptor may still be.
         self._directories.forget(directory)
-
-    def _report_once(self, place: str, error: OSError) -> None:
-        if place in self._reported:
-            return
-        self._reported.add(place)
-        error.filename = os.path.join(place, DIRECTORY)
-        self._report(FILE_LINK_FAILED, error)

@@ -119,6 +119,7 @@ class Inputs:
                         WalkSchedule(self._clock, settings.scan_interval),
                         exclude=exclude,
                         symlinks=settings.symlinks,
+                        require_files=settings.require_files,
                         retention=self._retention(registry.agent_id, settings.id),
                         compressed=self._compressed(settings, catalog),
                     ),
