@@ -298,6 +298,7 @@ class Daemon:
             clock=self._clock,
             metrics=self._metrics,
             log=self._log,
+            names=self._config.option_names,
         )
 
     async def _drain(self, batcher: Batcher, deliveries: Deliveries) -> None:
