@@ -488,7 +488,8 @@ TLS_RELOADED = LogEvent(
     "tls-reloaded",
     Level.INFO,
     "TLS files changed; new connections use them",
-    "After a certificate, key or CA file was renewed.",
+    "After a certificate, key or CA file was renewed: `file.path` is the first, `shipper.files` "
+    "says how many there are.",
 )
 TLS_RELOAD_FAILED = LogEvent(
     "tls-reload-failed",
