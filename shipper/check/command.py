@@ -7,14 +7,13 @@ be unknown, which is no failure.
 
 import asyncio
 import os
-import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import UNSET
 
+from shipper.check.directories import why_not_writable
 from shipper.check.files import check_files
 from shipper.check.findings import Finding, Status
 from shipper.check.host import HostCheck
@@ -24,7 +23,6 @@ from shipper.config.model import Config
 from shipper.config.outputs import OutputKind
 from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
-from shipper.errors import reason_of
 from shipper.output.elasticsearch.transport import HttpTransport
 
 #: For all questions to one host together, in seconds.
@@ -69,47 +67,11 @@ def _check_data_dir(config: Config) -> Finding:
     path = Path(config.data_dir)
     name = config.option_names("data_dir")
     subject = f"{name} {path}"
-    problem = _why_not_writable(path)
+    problem = why_not_writable(path)
     if problem is None:
         return Finding(subject, "writable", Status.OK)
     advice = f"{problem.advice}, or set {name} to another directory"
     return Finding(subject, "writable", Status.FAILED, problem.detail, advice)
-
-
-@dataclass(frozen=True, slots=True)
-class _NotWritable:
-    """Why nothing can be written in a directory, and what to do about it."""
-
-    detail: str
-    advice: str
-
-
-def _why_not_writable(directory: Path, *, may_be_made: bool = True) -> _NotWritable | None:
-    """Why nothing can be written there; None if it can be, as far as that shows without writing.
-    `may_be_made`: whether the directory, and those above it, are made where they are missing."""
-    while True:
-        try:
-            found = os.stat(directory)
-            break
-        except FileNotFoundError as error:
-            if not may_be_made:
-                return _NotWritable(f"{directory}: {reason_of(error)}", "create it, or mount it")
-        except NotADirectoryError:
-            pass  # Something above it is a file.
-        except OSError as error:
-            advice = "let this user into the directories that lead there"
-            return _NotWritable(f"{directory}: {reason_of(error)}", advice)
-        directory = directory.parent
-    if not stat.S_ISDIR(found.st_mode):
-        return _NotWritable(f"{directory} is not a directory", "move that away")
-    disk = os.statvfs(directory)
-    if disk.f_flag & os.ST_RDONLY:
-        return _NotWritable(f"the file system of {directory} is read-only", "mount it writable")
-    if not os.access(directory, os.W_OK | os.X_OK):
-        return _NotWritable(f"this user may not write to {directory}", "change its owner")
-    if disk.f_blocks and not (disk.f_bavail if os.geteuid() else disk.f_bfree):
-        return _NotWritable(f"no space is left on the disk of {directory}", "free some")
-    return None
 
 
 def _check_local_output(config: Config) -> Finding:
@@ -119,7 +81,7 @@ def _check_local_output(config: Config) -> Finding:
         return Finding("standard output", "writable", Status.OK)
     path = Path(output.file.path)
     subject = f"output {path}"
-    problem = _why_not_writable(path.parent, may_be_made=False)
+    problem = why_not_writable(path.parent, may_be_made=False)
     if problem is not None:
         return Finding(subject, "writable", Status.FAILED, problem.detail, problem.advice)
     if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):

@@ -1,12 +1,14 @@
-"""What `shipper check` says of the inputs: whether they have files, whether these can be read,
-whether two match the same file, and whether logrotate would leave one out.
+"""What `shipper check` says of the inputs: whether they have files, whether these can be read and
+kept by hard links, whether two match the same file, and whether logrotate would leave one out.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
 
+from shipper.check.directories import why_not_linkable
 from shipper.check.findings import Finding, Status
 from shipper.check.logrotate import files_of, rotated_without_hard_links
 from shipper.config.inputs import InputConfig
@@ -19,7 +21,8 @@ from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.overlaps import shared_file, shared_glob
 from shipper.files.records import SUFFIX
 
-#: So many symbolic links that are not followed are named for each glob.
+#: So many symbolic links that are not followed are named for each glob, and so many directories
+#: without hard links for each input.
 _NAMED = 20
 
 
@@ -38,6 +41,7 @@ def check_files(config: Config, logrotate: Sequence[Path]) -> list[Finding]:
             findings[source.id].append(_overlap(source, other, shared))
     if config.retention.enabled:
         for source in config.inputs:
+            findings[source.id] += _without_links(config, source, found[source.id])
             findings[source.id] += _rotated(source, found[source.id], filesystem, logrotate)
     return [finding for of_input in findings.values() for finding in of_input]
 
@@ -129,6 +133,23 @@ def _overlap(source: InputConfig, other: InputConfig, shared: str) -> Finding:
     detail = f"{shared} is matched by input {other.id}, too: each of the two reads it"
     advice = "change the globs of one of them, or leave the file out with `exclude`"
     return Finding(_subject(source), "overlap", Status.WARNING, detail, advice)
+
+
+def _without_links(
+    config: Config, source: InputConfig, found: Mapping[Inode, str]
+) -> Iterator[Finding]:
+    """Directories of logs in which no hard links can be made, the first by name."""
+    name = config.option_names("retention.enabled")
+    directories = sorted({os.path.dirname(path) for path in found.values()})
+    problems = [each for each in map(why_not_linkable, map(Path, directories)) if each]
+    for problem in problems[:_NAMED]:
+        effect = "a log that is deleted before it is shipped does not survive a restart"
+        detail = f"{problem.detail}: {effect}"
+        advice = f"{problem.advice}, or set {name} to false"
+        yield Finding(_subject(source), "hard links", Status.WARNING, detail, advice)
+    if len(problems) > _NAMED:
+        detail = f"the same in {len(problems) - _NAMED} more directories"
+        yield Finding(_subject(source), "hard links", Status.WARNING, detail)
 
 
 def _rotated(

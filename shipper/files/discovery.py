@@ -121,11 +121,15 @@ def scan(
 
 
 def summary_of(
-    found: Scan, unopened: Iterable[OSError] = (), *, gzips: Scan | None = None
+    found: Scan,
+    unopened: Iterable[OSError] = (),
+    *,
+    gzips: Scan | None = None,
+    untried: int = 0,
 ) -> ScanSummary:
     """What an operator wants to know of a scan. `unopened`: files of it that could not be opened,
-    the errors with their `filename`. `gzips`: what the scan for gzips saw; they are not counted as
-    files, as nobody writes to them."""
+    the errors with their `filename`; `untried`: how many more that was not tried of. `gzips`: what
+    the scan for gzips saw; they are not counted as files, as nobody writes to them."""
     unreadable = dict(found.unreadable)
     unreadable.update(gzips.unreadable if gzips is not None else {})
     unreadable.update({str(error.filename): error for error in unopened})
@@ -136,7 +140,7 @@ def summary_of(
         without_files=found.without_files,
         missing=tuple(found.missing),
         unreadable=tuple((path, error.strerror or str(error)) for path, error in named),
-        unreadable_count=len(unreadable),
+        unreadable_count=len(unreadable) + untried,
         skipped=found.skipped_count,
         left_out=found.left_out,
     )

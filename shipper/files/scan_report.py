@@ -44,11 +44,14 @@ class ScanReport:
         *,
         gzips: Scan | None = None,
         gzip_problems: Sequence[OSError] = (),
+        untried: int = 0,
     ) -> None:
         """A scan was taken notice of, and that for gzips, if there is one. `problems`: files that
-        could not be opened; `gzip_problems`: gzips."""
+        could not be opened; `gzip_problems`: gzips; `untried`: how many more files there are, of
+        which that was not tried, as no descriptors were left."""
         before = self.summary
-        self.summary = summary_of(found, (*problems, *gzip_problems), gzips=gzips)
+        unopened = (*problems, *gzip_problems)
+        self.summary = summary_of(found, unopened, gzips=gzips, untried=untried)
         unreadable = {**(gzips.unreadable if gzips is not None else {}), **found.unreadable}
         for path, error in unreadable.items():
             error.filename = path

@@ -3,6 +3,7 @@ before it is done, gives up what is too much, and says goodbye to what is done.
 """
 
 import asyncio
+import errno
 import functools
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -235,8 +236,12 @@ class FileTracker:
         gzip_problems: Sequence[OSError],
     ) -> Iterator[list[OSError]]:
         """What follows when the catalog knows of a scan, in steps as there."""
+        untried = 0
+        if any(error.errno in (errno.EMFILE, errno.ENFILE) for error in problems):
+            inodes = source.catalog.inodes
+            untried = max(0, sum(inode not in inodes for inode in found.found) - len(problems))
         self._reports[source.input_id].scanned(
-            found, problems, gzips=gzips, gzip_problems=gzip_problems
+            found, problems, gzips=gzips, gzip_problems=gzip_problems, untried=untried
         )
         self._report_overlaps(source, found)
         if source.retention is None:

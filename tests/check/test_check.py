@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -735,6 +736,42 @@ class TestFiles:
         found = findings(config)["writable"]
         assert found.status is Status.FAILED
         assert found.detail == f"{loop}/a/data: too many levels of symbolic links"
+
+
+class TestHardLinks:
+    @pytest.mark.parametrize("what", ["file", "symbolic link"])
+    def test_what_has_the_name_of_their_directory_is_a_warning(
+        self, config: Config, log_directory: LogDirectory, tmp_path: Path, what: str
+    ) -> None:
+        links = log_directory.path / ".shipper"
+        if what == "file":
+            links.touch()
+        else:
+            links.symlink_to(tmp_path)
+        found = findings(config)["hard links"]
+        assert (found.subject, found.status) == ("input tetragon", Status.WARNING)
+        assert found.detail.startswith(f"{links} is not a directory: a log that is deleted before")
+        assert found.what_to_do == "remove it, or set retention.enabled to false"
+        assert shown(config)[0] == 0
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+    def test_so_is_a_directory_of_another_user(
+        self, config: Config, log_directory: LogDirectory
+    ) -> None:
+        links = log_directory.path / ".shipper"
+        links.mkdir(mode=0o700)
+        assert "hard links" not in findings(config)
+        os.chown(links, 12345, 12345)
+        found = findings(config)["hard links"]
+        assert found.detail.startswith(f"{links} belongs to user 12345")
+
+    def test_without_retention_none_are_needed(
+        self, config: Config, log_directory: LogDirectory
+    ) -> None:
+        (log_directory.path / ".shipper").touch()
+        retention = msgspec.structs.replace(config.retention, enabled=False)
+        config = msgspec.structs.replace(config, retention=retention)
+        assert "hard links" not in findings(config)
 
 
 class TestOverlap:
