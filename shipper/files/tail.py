@@ -27,6 +27,8 @@ from shipper.files.lines import LineReader, NoLine, ReadBuffer, Reading, Rewritt
 from shipper.files.measure import LastLine, Unread, measure_unread
 from shipper.files.nuls import Head, IncompleteLine
 
+_NO_LINE = IncompleteLine(0, 0)
+
 
 class State(Enum):
     WAITING = "waiting"
@@ -73,7 +75,7 @@ class Tail:
         self._stat_failed = False
         # A last line that waits for its newline, and when that was seen: of which version of the
         # file, and whether a path led to it.
-        self._incomplete = IncompleteLine(0, 0)
+        self._incomplete = _NO_LINE
         self._incomplete_in: tuple[Version, bool] | None = None
         #: Monotonic seconds since which unread bytes are known of; kept by who reads the file.
         self.unread_since: float | None = None
