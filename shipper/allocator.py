@@ -1,4 +1,5 @@
-"""Makes the C library keep freed memory for the next block instead of returning it to the kernel.
+"""What the C library does with freed memory: keeps it for the next block while lines are read, and
+gives it back to the kernel when that is over.
 
 glibc returns the top of the heap when more than 128 KiB of it are free. That is so after every
 block of lines, and the next block causes page faults for the same memory. Measured: half of the
@@ -6,6 +7,9 @@ daemon's page faults and system time, and up to half of the time of an encoder t
 """
 
 import ctypes
+from collections.abc import Callable
+
+from shipper.clock import Clock
 
 # mallopt(3); the numbers are those of glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -14,6 +18,10 @@ _M_MMAP_THRESHOLD = -3
 
 #: Free memory to keep at the top of the heap, in bytes: enough for some blocks and a batch.
 KEPT_BYTES = 8 * 1024 * 1024
+
+
+#: In seconds.
+INTERVAL = 20.0
 
 
 def keep_freed_memory() -> bool:
@@ -31,3 +39,40 @@ def keep_freed_memory() -> bool:
         (_M_MMAP_THRESHOLD, KEPT_BYTES),
     )
     return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) for name, value in settings)
+
+
+def give_back_freed_memory() -> None:
+    """Gives back all that is free, wherever it is in the heap: what a start or a burst needed, and
+    the quiet time after it does not. Takes some milliseconds. Does nothing where the C library
+    cannot (musl)."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return
+    trim(ctypes.c_size_t(0))
+
+
+class Trimming:
+    """Gives freed memory back once after each burst of lines, the start among them."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        lines_read: Callable[[], float],
+        give_back: Callable[[], None] = give_back_freed_memory,
+    ) -> None:
+        """`lines_read`: how many were read since the start."""
+        self._clock = clock
+        self._lines_read = lines_read
+        self._give_back = give_back
+
+    async def run(self) -> None:
+        """Looks every INTERVAL seconds whether lines are read, until it is cancelled."""
+        before, is_due = self._lines_read(), True
+        while True:
+            await self._clock.sleep(INTERVAL)
+            now = self._lines_read()
+            if now == before and is_due:
+                self._give_back()
+            is_due = now != before
+            before = now

@@ -15,6 +15,7 @@ from pathlib import Path
 from shipper import __version__
 from shipper.admin.metrics_log import MetricsLog
 from shipper.admin.reporter import StatusReporter
+from shipper.allocator import Trimming
 from shipper.clock import Clock
 from shipper.config.model import Config
 from shipper.config.outputs import Ids, OutputKind, uses_tls
@@ -240,6 +241,7 @@ class Daemon:
             budget=self._budget,
             metrics=self._metrics,
             registry_trouble=lambda: commits.trouble,
+            names=config.option_names,
         )
 
         view.publish()
@@ -262,6 +264,8 @@ class Daemon:
                 interval=config.logging.metrics_interval,
             )
             serving.append(tasks.create_task(metrics_log.run()))
+        trimming = Trimming(self._clock, lambda: self._metrics.value("shipper_lines_read_total"))
+        serving.append(tasks.create_task(trimming.run()))
         if config.admin.enabled:
             serving.append(tasks.create_task(self._serve(view)))
         with self._signals():
@@ -297,6 +301,7 @@ class Daemon:
             clock=self._clock,
             metrics=self._metrics,
             log=self._log,
+            names=self._config.option_names,
         )
 
     async def _drain(self, batcher: Batcher, deliveries: Deliveries) -> None:

@@ -16,6 +16,9 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+#: What somebody else did to a `.shipper`.
+LINK_DIRECTORY_CHANGES = ("replaced", "exposed", "links_removed")
+
 #: Why lines are lost, as the registry records it (`files.losses.LossReason`).
 LOSS_REASONS = ("rewritten", "retention", "vanished", "damaged", "too_large")
 
@@ -133,7 +136,14 @@ METRICS = (
     Metric(
         "shipper_backlog_bytes",
         Kind.GAUGE,
-        "Bytes in the log files that are not acknowledged yet.",
+        "Bytes in the log files that are not acknowledged yet, without incomplete last lines.",
+        ("input",),
+    ),
+    Metric(
+        "shipper_incomplete_line_bytes",
+        Kind.GAUGE,
+        "Bytes at the end of log files that wait for the newline of their line. They are no "
+        "backlog.",
         ("input",),
     ),
     Metric(
@@ -147,7 +157,8 @@ METRICS = (
         "shipper_input_files",
         Kind.GAUGE,
         "What the last walk of the directories of an input saw: found (files that paths match), "
-        "unreadable (files and directories that are there and cannot be read), skipped (symbolic "
+        "unreadable (files, gzips and directories that are there and cannot be listed, opened or "
+        "read), skipped (symbolic "
         "links, where symlinks is false), left_out (more than the limits).",
         ("input", "state"),
     ),
@@ -225,6 +236,22 @@ METRICS = (
         Kind.GAUGE,
         "Hard links in .shipper that belong to no input and to no shipper that runs.",
     ),
+    Metric(
+        "shipper_link_directory_problems",
+        Kind.GAUGE,
+        "Directories of logs where no hard links can be made in .shipper, by problem: read_only, "
+        "permission, no_space, unsupported (no hard links there), not_a_directory (something else "
+        "has the name .shipper), locked (another process has it locked), other. Files that are "
+        "deleted there are kept by their descriptors only.",
+        ("input", "problem"),
+    ),
+    Metric(
+        "shipper_link_directory_changes_total",
+        Kind.COUNTER,
+        "Changes of .shipper by somebody else, which shipper has undone: replaced (removed, moved "
+        "or mounted over), exposed (others were allowed to write to it), links_removed.",
+        ("change",),
+    ),
     Metric("shipper_registry_commits_total", Kind.COUNTER, "Commits of offsets to the registry."),
     Metric(
         "shipper_registry_commit_failures_total",
@@ -293,6 +320,8 @@ class Metrics:
             self.count("shipper_events_total", 0, outcome)
         for reason in LOSS_REASONS:
             self.count_loss(reason, 0, 0)
+        for change in LINK_DIRECTORY_CHANGES:
+            self.count("shipper_link_directory_changes_total", 0, change)
         for reason in ("line_too_long", "dead_letter_full"):
             self.count("shipper_lost_bytes_total", 0, reason)
 

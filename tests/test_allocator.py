@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
 import pytest
+
+from shipper.allocator import INTERVAL, Trimming, give_back_freed_memory
+from tests.support.clock import ManualClock
 
 PROGRAM = """
 import resource
@@ -45,3 +49,29 @@ def test_memory_that_is_freed_is_not_faulted_in_again() -> None:
         pytest.skip("this C library has no such setting")
     [usual] = run(keep=False)
     assert int(faults) < int(usual) / 100
+
+
+def test_memory_is_given_back_once_after_the_start_and_after_each_burst() -> None:
+    async def story() -> None:
+        clock, lines, given = ManualClock(), [0.0], []
+        trimming = Trimming(clock, lambda: lines[0], lambda: given.append(clock.monotonic()))
+        task = asyncio.create_task(trimming.run())
+        await clock.advance(INTERVAL)
+        assert len(given) == 1
+        await clock.advance(10 * INTERVAL)
+        assert len(given) == 1
+        for _ in range(5):  # While lines are read, the next block needs it.
+            lines[0] += 1
+            await clock.advance(INTERVAL)
+        assert len(given) == 1
+        await clock.advance(INTERVAL)
+        assert len(given) == 2
+        await clock.advance(10 * INTERVAL)
+        assert len(given) == 2
+        task.cancel()
+
+    asyncio.run(story())
+
+
+def test_memory_is_given_back_whether_or_not_the_library_can() -> None:
+    give_back_freed_memory()

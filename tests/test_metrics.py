@@ -49,6 +49,7 @@ def test_labels_are_few_and_none_can_grow_without_bound() -> None:
         "state",
         "outcome",
         "problem",
+        "change",
         "status",
         "reason",
         "rule",

@@ -1,5 +1,6 @@
 """The daemon's state as it looks from outside: the gauges, readiness, and /status."""
 
+import functools
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -7,8 +8,10 @@ from collections.abc import Callable, Sequence
 from shipper import __version__
 from shipper.admin.status import FileStatus, InputStatus, Status, UnreadablePath
 from shipper.clock import Clock
+from shipper.files.link_problems import LinkProblem
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.metrics import OUTCOMES, Metrics
+from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.deliveries import Deliveries
 from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.harvest import Harvester
@@ -28,8 +31,10 @@ class StatusReporter:
         budget: ByteBudget,
         metrics: Metrics,
         registry_trouble: Callable[[], str | None],
+        names: OptionNames = OWN_NAMES,
     ) -> None:
-        """`registry_trouble`: why offsets cannot be saved at the moment, if they cannot."""
+        """`registry_trouble`: why offsets cannot be saved at the moment, if they cannot; `names`:
+        what messages call the options."""
         self._clock = clock
         self._inputs = inputs
         self._harvest = harvest
@@ -38,6 +43,7 @@ class StatusReporter:
         self._budget = budget
         self._metrics = metrics
         self._registry_trouble = registry_trouble
+        self._names = names
         self._began = clock.monotonic()
 
     def publish(self) -> None:
@@ -60,6 +66,7 @@ class StatusReporter:
     def _publish_input(self, source: TrackedInput) -> None:
         gauge, catalog = self._metrics.gauge, source.catalog
         gauge("shipper_backlog_bytes", lambda: catalog.backlog, source.input_id)
+        gauge("shipper_incomplete_line_bytes", lambda: _incomplete(source), source.input_id)
         gauge(
             "shipper_files_tracked",
             lambda: len(catalog.tails) + len(catalog.parked),
@@ -70,6 +77,12 @@ class StatusReporter:
         gauge(name, lambda: summary(source).unreadable_count, source.input_id, "unreadable")
         gauge(name, lambda: summary(source).skipped, source.input_id, "skipped")
         gauge(name, lambda: summary(source).left_out, source.input_id, "left_out")
+        for problem in LinkProblem:
+            count = functools.partial(self._link_problems, source, problem)
+            gauge("shipper_link_directory_problems", count, source.input_id, problem.value)
+
+    def _link_problems(self, source: TrackedInput, problem: LinkProblem) -> int:
+        return self._tracker.link_problems(source).get(problem, 0)
 
     def troubles(self) -> tuple[str, ...]:
         """Why lines cannot be read or get through, or offsets not be saved; empty when all is
@@ -79,7 +92,8 @@ class StatusReporter:
             self._tracker.quota.trouble,
             self._deliveries.condition.trouble,
         ]
-        troubles += [self._unreadable(source) for source in self._inputs]
+        for source in self._inputs:
+            troubles += [self._unreadable(source), self._without_files(source)]
         return tuple(trouble for trouble in troubles if trouble is not None)
 
     def _unreadable(self, source: TrackedInput) -> str | None:
@@ -90,6 +104,17 @@ class StatusReporter:
         (path, error), others = summary.unreadable[0], summary.unreadable_count - 1
         more = f" (and {others} more)" if others else ""
         return f"input {source.input_id}: {_text(path)} cannot be read: {error}{more}"
+
+    def _without_files(self, source: TrackedInput) -> str | None:
+        """That no file of an input is there, in words, if it has to have one."""
+        summary = self._tracker.summary(source)
+        if not source.require_files or summary.files:
+            return None
+        if not summary.scanned:
+            return f"input {source.input_id}: its directories are not scanned yet"
+        patterns = ", ".join(map(_text, source.patterns))
+        option = self._names("inputs[].require_files")
+        return f"input {source.input_id}: no file matches {patterns} ({option} is true)"
 
     def _input_status(self, source: TrackedInput) -> InputStatus:
         summary = self._tracker.summary(source)
@@ -104,6 +129,11 @@ class StatusReporter:
             unreadable_count=summary.unreadable_count,
             symlinks_skipped=summary.skipped,
             left_out=summary.left_out,
+            link_directory_problems={
+                problem.value: count
+                for problem, count in self._tracker.link_problems(source).items()
+                if count
+            },
         )
 
     def status(self) -> Status:
@@ -124,6 +154,7 @@ class StatusReporter:
             in_flight_requests=condition.requests,
             concurrency_limit=condition.limit,
             backlog_bytes=sum(source.catalog.backlog for source in self._inputs),
+            incomplete_line_bytes=sum(_incomplete(source) for source in self._inputs),
             oldest_unacknowledged_seconds=round(self._oldest(), 3),
             inputs=tuple(self._input_status(source) for source in self._inputs),
             files=tuple(
@@ -135,6 +166,7 @@ class StatusReporter:
                     size=tail.size,
                     offset=tail.offset,
                     acknowledged=tail.acks.offset,
+                    incomplete_line_bytes=tail.incomplete_line,
                 )
                 for source in self._inputs
                 for tail in source.catalog.tails
@@ -147,6 +179,10 @@ class StatusReporter:
         tails = [tail for source in self._inputs for tail in source.catalog.tails]
         seen = [tail.behind_since for tail in tails if tail.behind_since is not None]
         return max(0.0, now - min(seen)) if seen else 0.0
+
+
+def _incomplete(source: TrackedInput) -> int:
+    return sum(tail.incomplete_line for tail in source.catalog.tails)
 
 
 def _text(path: str) -> str:

@@ -14,6 +14,8 @@ class FileStatus(msgspec.Struct, frozen=True):
     #: Read up to here, and acknowledged up to there; bytes.
     offset: int
     acknowledged: int
+    #: Bytes of a last line that waits for its newline.
+    incomplete_line_bytes: int
 
 
 class UnreadablePath(msgspec.Struct, frozen=True):
@@ -37,6 +39,8 @@ class InputStatus(msgspec.Struct, frozen=True):
     #: Symbolic links that are not followed, and files and directories over the limits.
     symlinks_skipped: int
     left_out: int
+    #: In how many directories of the logs no hard links can be made, by problem.
+    link_directory_problems: dict[str, int]
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -58,6 +62,8 @@ class Status(msgspec.Struct, frozen=True):
     #: How many requests may be under way now.
     concurrency_limit: int
     backlog_bytes: int
+    #: Last lines that wait for their newline: no backlog.
+    incomplete_line_bytes: int
     oldest_unacknowledged_seconds: float
     inputs: tuple[InputStatus, ...]
     files: tuple[FileStatus, ...]

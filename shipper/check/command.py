@@ -13,6 +13,7 @@ from pathlib import Path
 
 from msgspec import UNSET
 
+from shipper.check.directories import why_not_writable
 from shipper.check.files import check_files
 from shipper.check.findings import Finding, Status
 from shipper.check.host import HostCheck
@@ -63,15 +64,14 @@ async def check(
 
 
 def _check_data_dir(config: Config) -> Finding:
-    existing = path = Path(config.data_dir)
-    subject = f"{config.option_names('data_dir')} {path}"
-    while not existing.exists():
-        existing = existing.parent
-    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+    path = Path(config.data_dir)
+    name = config.option_names("data_dir")
+    subject = f"{name} {path}"
+    problem = why_not_writable(path)
+    if problem is None:
         return Finding(subject, "writable", Status.OK)
-    detail = f"{existing} is not a directory that this user may write to"
-    advice = f"change its owner, or set {config.option_names('data_dir')} to another directory"
-    return Finding(subject, "writable", Status.FAILED, detail, advice)
+    advice = f"{problem.advice}, or set {name} to another directory"
+    return Finding(subject, "writable", Status.FAILED, problem.detail, advice)
 
 
 def _check_local_output(config: Config) -> Finding:
@@ -81,12 +81,9 @@ def _check_local_output(config: Config) -> Finding:
         return Finding("standard output", "writable", Status.OK)
     path = Path(output.file.path)
     subject = f"output {path}"
-    if not path.parent.is_dir():
-        detail, advice = f"{path.parent} is not a directory", "create it, or mount the volume"
-        return Finding(subject, "writable", Status.FAILED, detail, advice)
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        detail, advice = f"this user may not write to {path.parent}", "change its owner"
-        return Finding(subject, "writable", Status.FAILED, detail, advice)
+    problem = why_not_writable(path.parent, may_be_made=False)
+    if problem is not None:
+        return Finding(subject, "writable", Status.FAILED, problem.detail, problem.advice)
     if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
         detail = "it is not a file that this user may read and write"
         advice = f"set {config.option_names('output.file.path')} to another path"

@@ -1,24 +1,28 @@
-"""What `shipper check` says of the inputs: whether their files can be read, whether two match the
-same file, and whether logrotate would leave one out.
+"""What `shipper check` says of the inputs: whether they have files, whether these can be read and
+kept by hard links, whether two match the same file, and whether logrotate would leave one out.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
 
+from shipper.check.directories import why_not_linkable
 from shipper.check.findings import Finding, Status
 from shipper.check.logrotate import files_of, rotated_without_hard_links
 from shipper.config.inputs import InputConfig
 from shipper.config.model import Config
 from shipper.errors import reason_of
+from shipper.files.compressed import excluded_gzips, gzips_of
 from shipper.files.discovery import Scan, scan
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.overlaps import shared_file, shared_glob
 from shipper.files.records import SUFFIX
 
-#: So many symbolic links that are not followed are named for each glob.
+#: So many symbolic links that are not followed are named for each glob, and so many directories
+#: without hard links for each input.
 _NAMED = 20
 
 
@@ -37,6 +41,7 @@ def check_files(config: Config, logrotate: Sequence[Path]) -> list[Finding]:
             findings[source.id].append(_overlap(source, other, shared))
     if config.retention.enabled:
         for source in config.inputs:
+            findings[source.id] += _without_links(config, source, found[source.id])
             findings[source.id] += _rotated(source, found[source.id], filesystem, logrotate)
     return [finding for of_input in findings.values() for finding in of_input]
 
@@ -49,19 +54,19 @@ def _look(
     findings = []
     files: dict[Inode, str] = {}
     exclude = (*source.exclude, f"*{SUFFIX}")
-    opener = LogOpener(filesystem, exclude=exclude, symlinks=source.symlinks)
+    told: set[str] = set()
     for pattern in source.paths:
         found = scan(filesystem, [pattern], exclude, symlinks=source.symlinks)
         files |= {inode: file.path for inode, file in found.found.items()}
-        unreadable = dict(found.unreadable)
-        for file in found.found.values():
-            try:
-                filesystem.close(opener.open(file.path).descriptor)
-            except (FileNotFoundError, NotFollowedError):
-                continue  # Rotated away since.
-            except OSError as error:
-                unreadable[file.path] = error
+        unreadable = _unreadable(source, found, exclude, filesystem)
+        if source.compressed:
+            excluded = excluded_gzips(source.exclude)
+            gzips = scan(filesystem, gzips_of([pattern]), excluded, symlinks=source.symlinks)
+            unreadable = _unreadable(source, gzips, excluded, filesystem) | unreadable
         for path, fault in unreadable.items():
+            if path in told:
+                continue
+            told.add(path)
             detail = f"{path}: {reason_of(fault)}"
             advice = "Tetragon writes its logs as root with mode 600: run as root, or change it"
             findings.append(Finding(subject, "readable", Status.FAILED, detail, advice))
@@ -76,7 +81,40 @@ def _look(
         else:
             detail = f"{pattern}: {_count(len(found.found))}"
             findings.append(Finding(subject, "files", Status.OK, detail))
+    if not files:
+        findings.append(_without_files(config, source))
     return findings, files
+
+
+def _unreadable(
+    source: InputConfig, found: Scan, exclude: Sequence[str], filesystem: FileSystem
+) -> dict[str, OSError]:
+    """What a scan found and what cannot be listed, opened or read, and why."""
+    opener = LogOpener(filesystem, exclude=exclude, symlinks=source.symlinks)
+    unreadable = dict(found.unreadable)
+    for file in found.found.values():
+        try:
+            descriptor = opener.open(file.path).descriptor
+            try:
+                filesystem.peek(descriptor, 1, 0)
+            finally:
+                filesystem.close(descriptor)
+        except (FileNotFoundError, NotFollowedError):
+            continue  # Rotated away since.
+        except OSError as error:
+            unreadable[file.path] = error
+    return unreadable
+
+
+def _without_files(config: Config, source: InputConfig) -> Finding:
+    """Said of an input that has no file to read."""
+    name = config.option_names("inputs[].require_files")
+    detail = "no file matches any of its paths: nothing is read"
+    if source.require_files:
+        detail += f", and {name} is true"
+    status = Status.FAILED if source.require_files else Status.WARNING
+    advice = "check the paths, the mounts, and that Tetragon runs here and exports to a file"
+    return Finding(_subject(source), "no files", status, detail, advice)
 
 
 def _not_followed(config: Config, subject: str, found: Scan) -> Iterator[Finding]:
@@ -97,6 +135,23 @@ def _overlap(source: InputConfig, other: InputConfig, shared: str) -> Finding:
     return Finding(_subject(source), "overlap", Status.WARNING, detail, advice)
 
 
+def _without_links(
+    config: Config, source: InputConfig, found: Mapping[Inode, str]
+) -> Iterator[Finding]:
+    """Directories of logs in which no hard links can be made, the first by name."""
+    name = config.option_names("retention.enabled")
+    directories = sorted({os.path.dirname(path) for path in found.values()})
+    problems = [each for each in map(why_not_linkable, map(Path, directories)) if each]
+    for problem in problems[:_NAMED]:
+        effect = "a log that is deleted before it is shipped does not survive a restart"
+        detail = f"{problem.detail}: {effect}"
+        advice = f"{problem.advice}, or set {name} to false"
+        yield Finding(_subject(source), "hard links", Status.WARNING, detail, advice)
+    if len(problems) > _NAMED:
+        detail = f"the same in {len(problems) - _NAMED} more directories"
+        yield Finding(_subject(source), "hard links", Status.WARNING, detail)
+
+
 def _rotated(
     source: InputConfig,
     found: Mapping[Inode, str],
@@ -109,7 +164,7 @@ def _rotated(
                 detail = f"{rotated.file}, line {rotated.line}: {pattern} without allowhardlink"
                 advice = (
                     "add allowhardlink there: logrotate does not rotate a file with a hard link, "
-                    "and shipper has one in .shipper of each file that is not shipped yet"
+                    "and shipper has one in .shipper of each file that it follows"
                 )
                 yield Finding(_subject(source), "logrotate", Status.WARNING, detail, advice)
                 break

@@ -1,5 +1,5 @@
 """Which logs logrotate rotates without `allowhardlink`: it leaves out a file with two names, and
-shipper gives a file a second one, in `.shipper`, until the file is shipped.
+shipper gives a file a second one, in `.shipper`, as long as it follows the file.
 
 Reads logrotate's configuration as far as that needs: globs of logs, `include`, and whether the
 option is on; not scripts.

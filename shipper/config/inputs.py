@@ -211,6 +211,14 @@ class InputConfig(Section, frozen=True):
             "name each link that is left out. Links to directories on the way are always followed."
         ),
     ] = False
+    require_files: Annotated[
+        bool,
+        Meta(
+            description="Whether `/readyz` and `shipper check` fail while no file matches any of "
+            "`paths`. Gzips of rotated logs do not count. Without it `check` only warns: a node "
+            "may be quiet. Both fail in any case while a file is there and cannot be read."
+        ),
+    ] = False
     fields: Annotated[
         dict[str, Any], Meta(description="Anything of yours; each document has it at `fields`.")
     ] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from shipper.errors import DeadLetterError, reason_of
 from shipper.option_names import option
-from shipper.output.appending import locked, sync_directory
+from shipper.output.appending import is_of_disk, locked, sync_directory
 from shipper.output.dead_letter import DeadLetter, lock_of, predecessor, read_dead_letter
 
 _ASIDE = re.compile(r"dead-letter\.replay-(\d+)\.ndjson")
@@ -90,10 +90,16 @@ def owner_of(path: Path) -> int | None:
         raise unusable(path.parent, error) from error
 
 
-def unusable(directory: Path, error: OSError) -> DeadLetterError:
-    """The error if the dead letters cannot be read or moved."""
+def unusable(directory: Path, error: OSError, what: str = "read") -> DeadLetterError:
+    """The error if the dead letters cannot be read, or `what` else."""
+    if is_of_disk(error):
+        return DeadLetterError(
+            f"the dead letters cannot be {what}: {reason_of(error)}",
+            where=f"the disk of {directory}",
+            what_to_do=f"free space on the disk of {option('data_dir')}, or mount it writable",
+        )
     return DeadLetterError(
-        f"the dead letters cannot be read: {reason_of(error)}",
+        f"the dead letters cannot be {what}: {reason_of(error)}",
         where=str(error.filename or directory),
         what_to_do=f"be the user that shipper runs as, and check {option('data_dir')}",
     )

@@ -104,7 +104,7 @@ async def replay(
             try:
                 aside = move_aside(path)
             except OSError as error:
-                raise unusable(path.parent, error) from error
+                raise unusable(path.parent, error, "moved aside") from error
             for source in aside:
                 await replayer.replay_all(source)
     report.finished(replayer.result)
@@ -157,7 +157,7 @@ def _exclusive(path: Path) -> Iterator[None]:
                 what_to_do="wait until it ends, or stop it; nothing is lost",
             ) from error
         except OSError as error:
-            raise unusable(path.parent, error) from error
+            raise unusable(path.parent, error, "locked") from error
         yield
 
 

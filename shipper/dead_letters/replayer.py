@@ -13,7 +13,7 @@ from pathlib import Path
 from shipper.dead_letters.files import Warn, dead_letters_of
 from shipper.dead_letters.selection import Selection
 from shipper.dead_letters.sending import DeadLetterSender, ReplayItem
-from shipper.output.appending import sync_directory
+from shipper.output.appending import sync_directory, write_failure
 from shipper.output.dead_letter import (
     DeadLetter,
     DeadLetterFile,
@@ -98,7 +98,7 @@ class Replayer:
             if not self._cannot_put_back:
                 _delete(source)
         except OSError as error:
-            self._stop_deleting(f"a file of dead letters cannot be replayed: {error}")
+            self._stop_deleting(f"dead letters cannot be replayed: {write_failure(source, error)}")
 
     def _item_for(self, dead_letter: DeadLetter) -> ReplayItem | None:
         if self._given_up or self._cannot_put_back or not self._left:
@@ -150,7 +150,9 @@ class Replayer:
         try:
             await self._dead_letters.put_back(lines)
         except (OSError, DeadLettersFullError) as error:
-            self._stop_deleting(f"dead letters could not be put back: {error}")
+            where = self._dead_letters.path
+            why = write_failure(where, error) if isinstance(error, OSError) else f"{where}: {error}"
+            self._stop_deleting(f"dead letters could not be put back: {why}")
 
     def _stop_deleting(self, message: str) -> None:
         self._cannot_put_back = True

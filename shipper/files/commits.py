@@ -109,9 +109,8 @@ class Commits:
         except RegistryError as error:
             records.failed(changes)
             self._unsaved.set()
-            self.trouble = str(error)
+            self.trouble = words = str(error.in_words_of(self._names))
             self._metrics.count("shipper_registry_commit_failures_total")
-            words = str(error.in_words_of(self._names))
             self._log.emit(REGISTRY_COMMIT_FAILED, key="registry", error=words)
             return False
         except asyncio.CancelledError:

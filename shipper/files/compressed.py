@@ -43,6 +43,13 @@ def gzips_of(patterns: Sequence[str]) -> list[str]:
     return [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in patterns]
 
 
+def excluded_gzips(exclude: Iterable[str]) -> list[str]:
+    """The globs of gzips that are left out: what is not to be read is not to be read when it is
+    compressed, either."""
+    exclude = tuple(exclude)
+    return [*exclude, *(glob + SUFFIX for glob in exclude)]
+
+
 #: How a gzip ends of which nobody knows how much is missing.
 _LOST = {
     Ending.CUT: LossReason.DAMAGED,
@@ -90,8 +97,7 @@ class CompressedLogs:
         """`patterns` and `exclude`: the globs of the files that become gzips. `symlinks`: whether
         gzips are followed through symbolic links."""
         self._patterns = gzips_of(patterns)
-        # What is not to be read is not to be read when it is compressed, either.
-        self._exclude = [*exclude, *(glob + SUFFIX for glob in exclude)]
+        self._exclude = excluded_gzips(exclude)
         self._symlinks = symlinks
         self._opener = LogOpener(filesystem, exclude=self._exclude, symlinks=symlinks)
         self._globs = Globs(self._patterns, self._exclude)

@@ -41,19 +41,29 @@ _NO_SHARED_MEMORY = frozenset(
 # How much of the file SQLite keeps in memory, in KiB: a commit changes a few pages.
 _CACHE_KIB = 256
 
-# What SQLite says with its own words only ("database or disk is full").
+# What SQLite says with its own words only ("database or disk is full"), by its codes, the extended
+# ones first.
 _REASONS = {
+    sqlite3.SQLITE_READONLY_DBMOVED: "the file was moved or removed while it was open",
     sqlite3.SQLITE_FULL: "no space left on device",
     sqlite3.SQLITE_READONLY: "the file or its file system is read-only",
     sqlite3.SQLITE_PERM: "permission denied",
     sqlite3.SQLITE_BUSY: "another process has it locked",
 }
+_DAMAGED = "check the disk; the next start puts the file aside and begins a new one"
 _ADVICE = {
+    sqlite3.SQLITE_READONLY_DBMOVED: "start shipper again",
     sqlite3.SQLITE_FULL: f"free space on the disk of {option('data_dir')}",
     sqlite3.SQLITE_READONLY: f"make {option('data_dir')} writable for this user",
     sqlite3.SQLITE_PERM: f"make {option('data_dir')} writable for this user",
     sqlite3.SQLITE_BUSY: "end what reads or writes registry.db",
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_IOERR: f"check the disk of {option('data_dir')}; the kernel's log says more",
 }
+#: What the system says of a disk as SQLite does of a file.
+_AS_SQLITE = {errno.ENOSPC: sqlite3.SQLITE_FULL, errno.EROFS: sqlite3.SQLITE_READONLY}
+_NO_MAPS = "the file system has no shared memory maps"
 _CHECK = f"check the space and the permissions of {option('data_dir')}"
 
 
@@ -90,12 +100,20 @@ def lock_directory(directory: Path) -> int:
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         os.close(lock)
         raise RegistryError(
             "another shipper is running with this data directory",
             where=str(directory),
             what_to_do=f"stop it, or set {option('data_dir')} to another directory",
+        ) from error
+    except OSError as error:
+        os.close(lock)
+        raise RegistryError(
+            f"the data directory cannot be locked: {reason_of(error)}",
+            where=str(directory),
+            what_to_do=f"set {option('data_dir')} to a directory on a file system with locks "
+            "(flock)",
         ) from error
     return lock
 
@@ -137,12 +155,7 @@ def as_registry_error(
 
     `what`: what is not possible, such as "could not be written"; `again`: it is tried again.
     """
-    code = _code(error)
-    reason = _REASONS.get(code & 0xFF, str(error))
-    if code & 0xFF == sqlite3.SQLITE_IOERR:
-        name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
-        reason = f"{_why_io(path.parent) or reason} ({name})"
-    advice = _ADVICE.get(code & 0xFF, _CHECK)
+    reason, advice = _explain(error, path.parent)
     return RegistryError(
         f"the registry {what}: {reason} ({option('data_dir')} {path.parent})",
         where=str(path),
@@ -283,17 +296,40 @@ def _cannot_be_opened(error: OSError, path: Path) -> RegistryError:
     )
 
 
-def _why_io(directory: Path) -> str | None:
-    """What SQLite's "disk I/O error" may be; it does not hand on what the system said."""
+def _explain(error: sqlite3.Error, directory: Path) -> tuple[str, str]:
+    """Why SQLite refuses a file in that directory, and what to do about it."""
+    code = _code(error)
+    kind = code & 0xFF
+    reason = _REASONS.get(code, _REASONS.get(kind, str(error)))
+    advice = _ADVICE.get(code, _ADVICE.get(kind, _CHECK))
+    if kind not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        return reason, advice
+    # "disk I/O error", "unable to open database file": what the system said is not handed on.
+    found = _state_of_disk(directory)
+    if found is not None:
+        reason = reason_of(found)
+        advice = _ADVICE.get(_AS_SQLITE.get(found.errno or 0, 0), advice)
+    elif code in _NO_SHARED_MEMORY and kind == sqlite3.SQLITE_IOERR:
+        reason = _NO_MAPS
+        advice = f"set {option('data_dir')} to a directory on another file system"
+    return f"{reason} ({getattr(error, 'sqlite_errorname', 'SQLITE_IOERR')})", advice
+
+
+def _state_of_disk(directory: Path) -> OSError | None:
+    """What a write there may have met, as the system would have said it; None if nothing shows."""
     try:
         found = os.statvfs(directory)
     except OSError as error:
-        return reason_of(error)
+        return error
     if found.f_flag & os.ST_RDONLY:
-        return os.strerror(errno.EROFS).lower()
-    if not found.f_bavail:
-        return os.strerror(errno.ENOSPC).lower()
-    return None
+        number = errno.EROFS
+    elif not found.f_bavail and found.f_blocks:
+        number = errno.ENOSPC
+    elif not os.access(directory, os.W_OK | os.X_OK):
+        number = errno.EACCES
+    else:
+        return None
+    return OSError(number, os.strerror(number), str(directory))
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -5,8 +5,9 @@ A `Scan` says also what it could not see, so that an error is never taken for a 
 
 import os
 import time
-from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.opening import Exclusion
@@ -58,6 +59,8 @@ class Scan:
 class ScanSummary:
     """What the last scan of an input saw, for an operator."""
 
+    #: Whether there was one.
+    scanned: bool = False
     #: Files that match.
     files: int = 0
     #: Globs that no file matches, and directories of globs that do not exist.
@@ -70,6 +73,16 @@ class ScanSummary:
     skipped: int = 0
     #: Files and directories that were more than the limits.
     left_out: int = 0
+
+    def with_unreadable(self, words: Mapping[str, str]) -> Self:
+        """The same, with these paths that cannot be read, too, and why."""
+        known = {path for path, _ in self.unreadable}
+        more = {path: why for path, why in words.items() if path not in known}
+        if not more:
+            return self
+        named = sorted((*self.unreadable, *more.items()))[:_NAMED]
+        count = self.unreadable_count + len(more)
+        return replace(self, unreadable=tuple(named), unreadable_count=count)
 
 
 class Globs:
@@ -118,18 +131,27 @@ def scan(
     )
 
 
-def summary_of(found: Scan, unopened: Iterable[OSError] = ()) -> ScanSummary:
+def summary_of(
+    found: Scan,
+    unopened: Iterable[OSError] = (),
+    *,
+    gzips: Scan | None = None,
+    untried: int = 0,
+) -> ScanSummary:
     """What an operator wants to know of a scan. `unopened`: files of it that could not be opened,
-    the errors with their `filename`."""
+    the errors with their `filename`; `untried`: how many more that was not tried of. `gzips`: what
+    the scan for gzips saw; they are not counted as files, as nobody writes to them."""
     unreadable = dict(found.unreadable)
+    unreadable.update(gzips.unreadable if gzips is not None else {})
     unreadable.update({str(error.filename): error for error in unopened})
     named = sorted(unreadable.items())[:_NAMED]
     return ScanSummary(
+        scanned=True,
         files=len(found.found) + found.settled,
         without_files=found.without_files,
         missing=tuple(found.missing),
         unreadable=tuple((path, error.strerror or str(error)) for path, error in named),
-        unreadable_count=len(unreadable),
+        unreadable_count=len(unreadable) + untried,
         skipped=found.skipped_count,
         left_out=found.left_out,
     )

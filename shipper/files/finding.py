@@ -306,16 +306,18 @@ class Finding:
     def _miss_parked(self, scan: Scan) -> list[OSError]:
         """Parked files that a scan did not find: opens them."""
         parked, now = self._files.parked, self._clock.now()
-        for inode, file in list(parked.quiet.items()):
-            if inode in scan.found:
-                continue
-            if file.seen != scan.walk:
-                if self._is_missed(inode, parked.path(inode), scan):
-                    parked.missed(inode, now)
-            elif file.modified < scan.oldest:
-                # There are too many files: what is newer is followed in its place.
-                parked.take(inode)
-                self._files.links.release(inode)
+        too_many = [
+            inode
+            for inode, file in parked.quiet.items()
+            if file.seen == scan.walk and file.modified < scan.oldest
+        ]
+        for inode in too_many:  # What is newer is followed in their place.
+            parked.take(inode)
+            self._files.links.release(inode)
+        unseen = [inode for inode, file in parked.quiet.items() if file.seen != scan.walk]
+        for inode in unseen:
+            if inode not in scan.found and self._is_missed(inode, parked.path(inode), scan):
+                parked.missed(inode, now)
         for inode, waiting in list(parked.waiting.items()):
             if waiting.removed is not None or waiting.compressed or inode in scan.found:
                 continue

@@ -7,14 +7,16 @@ it is acknowledged: a `kill -9` at any moment finds every byte again that may ha
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.link_problems import LinkProblem
 from shipper.files.records import SUFFIX
-from shipper.files.retention import ForeignLink, Retention
+from shipper.files.retention import DIRECTORY, ForeignLink, Retention
 from shipper.files.tail import Tail
 from shipper.files.walk import directory_of
 from shipper.logs import Log
@@ -97,6 +99,11 @@ class KeptFiles:
         """How many links there are that belong to no shipper that runs, and to no input."""
         return sum(len(links) for links in self._foreign.values())
 
+    def problems(self, input_id: str) -> Mapping[LinkProblem, int]:
+        """In how many directories of an input no links can be made, and why."""
+        keeping = self._inputs.get(input_id)
+        return {} if keeping is None else keeping.retention.problems.counts
+
     def keep(self, input_id: str, tails: Iterable[Tail]) -> None:
         """Has a link to each of these files, where that is possible."""
         keeping = self._inputs.get(input_id)
@@ -124,9 +131,16 @@ class KeptFiles:
                 and (tail.gone is None or not tail.is_acknowledged)
             )
         ]
-        if needed:
+        places = Counter(found.places[inode] for inode in needed)
+        for place, links in sorted(places.items()):
+            path = os.path.join(place, DIRECTORY)
+            self._faults.links_changed("links_removed")
             self._log.emit(
-                LINKS_MISSING, key=f"links:{input_id}", input=input_id, links=len(needed)
+                LINKS_MISSING,
+                key=f"links:{input_id}:{path}",
+                path=path,
+                input=input_id,
+                links=links,
             )
         paths = {inode: tail.path for inode, tail in tails.items()}
         paths.update({inode: closed.path for inode, closed in keeping.pending.items()})
@@ -159,8 +173,7 @@ class KeptFiles:
             except FileNotFoundError:
                 pass  # Nothing was ever kept there.
             except OSError as error:
-                error.filename = error.filename or place
-                self._faults.report(KEPT_FILES_READ_FAILED, error)
+                self._faults.report(KEPT_FILES_READ_FAILED, error, os.path.join(place, DIRECTORY))
                 continue
             keeping.adopted.add(place)
         self._say_foreign()

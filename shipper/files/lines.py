@@ -11,7 +11,7 @@ from enum import Enum
 
 from shipper.files.content import Content, bytes_at, fill
 from shipper.files.identity import MARK_BYTES, Mark, mark_of
-from shipper.files.nuls import NulRun, first_data
+from shipper.files.nuls import IncompleteLine, NulRun, first_data
 
 #: How much is read at once, in bytes. Measured: 256 KiB takes a fifteenth less CPU than 128 KiB,
 #: and more gains nothing.
@@ -100,6 +100,7 @@ class LineReader:
         "_run_after",
         "blank_to",
         "guard",
+        "incomplete",
         "run",
         "skipped_to",
     )
@@ -122,12 +123,15 @@ class LineReader:
         self.skipped_to = 0
         #: Up to where nothing but NULs followed the offset, and then nothing.
         self.blank_to = 0
+        #: The line that waits for its newline, if the last reading met the end in one.
+        self.incomplete: IncompleteLine | None = None
 
     async def read(self, offset: int, *, final: bool) -> Reading:
         """What is at `offset`, where the last reading ended. `final`: the log will not grow.
 
         Raises OSError if the content cannot be read now; the next call does the same again.
         """
+        self.incomplete = None
         if self.skipped_to:
             return await self._skip(offset, final)
         return await self._read_lines(offset, final)
@@ -180,7 +184,11 @@ class LineReader:
             if count < begin + wanted:
                 if start > offset and not length:
                     self.blank_to = start
-                return await self._read_rest(start, length) if final and length else NoLine.AT_END
+                if length and final:
+                    return await self._read_rest(start, length)
+                if length:
+                    self.incomplete = IncompleteLine(length, start + length)
+                return NoLine.AT_END
             wanted = min(4 * wanted, limit + 1)
 
     async def _pass_nuls(self, offset: int) -> int | NoLine:
@@ -195,7 +203,7 @@ class LineReader:
 
     async def _read_half(self, start: int, length: int, ended: bool) -> Reading:
         """A line that NULs follow. `ended`: it will not be finished."""
-        if not ended and (unfinished := await self._is_unfinished(start + length)):
+        if not ended and (unfinished := await self._is_unfinished(start, start + length)):
             return unfinished
         line = await bytes_at(self._content, start, length)
         if len(line) < length or b"\0" in line or b"\n" in line:
@@ -203,11 +211,15 @@ class LineReader:
         self.guard = line[-MARK_BYTES:]
         return HalfLine(line, start + length, mark_of(line), start)
 
-    async def _is_unfinished(self, end: int) -> NoLine | None:
-        """Whether a line may still go on at `end`, where NULs are; None: it is ended by them."""
+    async def _is_unfinished(self, start: int, end: int) -> NoLine | None:
+        """Whether a line from `start` on may still go on at `end`, where NULs are; None: it is
+        ended by them."""
         if await self._run_after.follow(self._content, end) is not None:
             return None
-        return NoLine.AT_END if self._run_after.at_end else NoLine.MORE
+        if not self._run_after.at_end:
+            return NoLine.MORE
+        self.incomplete = IncompleteLine(end - start, self._run_after.end)
+        return NoLine.AT_END
 
     async def _skip(self, offset: int, final: bool) -> Reading:
         """Looks for the end of a long line, from a little before where it was skipped to."""
@@ -224,10 +236,11 @@ class LineReader:
             if len(block) > MARK_BYTES:
                 return NoLine.LONG_LINE
             if not final:
+                self.incomplete = IncompleteLine(line_end - self._line_start, line_end)
                 return NoLine.AT_END
         elif newline < 0:
             ended = final or self._content.compressed
-            if not ended and (unfinished := await self._is_unfinished(line_end)):
+            if not ended and (unfinished := await self._is_unfinished(self._line_start, line_end)):
                 return unfinished
         end = line_end + (newline >= 0)
         before, limit = len(self.guard), self._buffer.max_line_bytes

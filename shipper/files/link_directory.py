@@ -99,7 +99,14 @@ class LinkDirectories:
                 self._lose(place, directory)
                 self._say(LINK_DIRECTORY_REPLACED, path, errno.ESTALE)
             elif facts.open_to_others:
-                self._close_to_others(directory, path)
+                try:
+                    self._close_to_others(directory, path)
+                except OSError as error:
+                    # What is in it is not trusted, and it is tried again.
+                    directory.exposed = True
+                    self._touch(directory, facts)
+                    error.filename = path
+                    self._report(LINK_DIRECTORY_ACCESS_FAILED, error)
             elif self._changed(directory, facts):
                 self._touch(directory, facts)
 
@@ -162,7 +169,10 @@ class LinkDirectories:
             )
             if exposed:
                 self._close_to_others(directory, path)
-            self._filesystem.lock_shared(descriptor)
+            try:
+                self._filesystem.lock_shared(descriptor)
+            except BlockingIOError as error:
+                raise BlockingIOError(error.errno, "another process has it locked", path) from None
         except BaseException:
             self._filesystem.close(descriptor)
             raise

@@ -4,6 +4,8 @@ allocated in advance, what a power cut or a hole leaves. They are no part of any
 A run of them may be of any length: it is passed in bounded steps, and holes in one (SEEK_DATA).
 """
 
+from dataclasses import dataclass
+
 from shipper.files.content import Content, bytes_at, fill
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of
 
@@ -11,6 +13,16 @@ _ZEROS = bytes(4096)
 
 #: How many blocks of a run one call reads.
 _BLOCKS_A_STEP = 16
+
+
+@dataclass(frozen=True, slots=True)
+class IncompleteLine:
+    """A line at the end of a log that waits for its newline."""
+
+    #: In bytes, without NULs before and after it.
+    length: int
+    #: Up to where the log was looked at: the line, and NULs that follow it.
+    end: int
 
 
 def first_data(buffer: bytearray | bytes, start: int, end: int) -> int:
@@ -78,6 +90,7 @@ class Head:
 
     __slots__ = (
         "_blank",
+        "_looked_to",
         "_position",
         "_raw",
         "_run",
@@ -99,6 +112,8 @@ class Head:
         self.legacy: Identity | None = None
         #: Whether it goes on after many NULs: call again.
         self.searching = False
+        # Up to where the log was looked at.
+        self._looked_to = 0
 
     async def identify(self, content: Content, *, final: bool) -> Identity | None:
         """The identity; None as long as there is no complete first line, unless that is `final`."""
@@ -118,6 +133,12 @@ class Head:
         """Up to where there is nothing but NULs; 0 if something else was found."""
         return self._run.end if self._run.at_end and not self._blank + self.data else 0
 
+    @property
+    def incomplete(self) -> IncompleteLine:
+        """What was found, if that is no complete line; of blank lines before it, nothing."""
+        line = (self._blank + self.data).rpartition(b"\n")[2]
+        return IncompleteLine(len(line), self._looked_to)
+
     async def _find(self, content: Content) -> bool | None:
         """Whether NULs end the line that was found; None if more has to be searched."""
         while True:
@@ -126,6 +147,7 @@ class Head:
             self.start = self._position
             if not self.start:
                 self._raw = found
+            self._looked_to = self._position + len(found)
             self.data, nul, _ = found.partition(b"\0")
             if not nul:
                 return False
@@ -137,6 +159,7 @@ class Head:
                 return True
             after = await self._run.follow(content, nul_at)
             if after is None:
+                self._looked_to = self._run.end
                 self.searching = not self._run.at_end
                 return None if self.searching else False
             if begun:

@@ -14,10 +14,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.link_directory import DIRECTORY, LinkDirectories, LinkDirectory
-from shipper.files.link_names import LinkName, LinkOwner, link_name, parse_link_name
-from shipper.logs.events import FILE_LINK_FAILED, LINK_REMOVE_FAILED, LogEvent
+from shipper.files.link_names import LinkName, LinkOwner, base_of, joined, parse_link_name
+from shipper.files.link_problems import LinkProblems
+from shipper.logs.events import (
+    FILE_LINK_FAILED,
+    LINK_DIRECTORY_ACCESS_FAILED,
+    LINK_REMOVE_FAILED,
+    LogEvent,
+)
 
 __all__ = ["DIRECTORY", "ForeignLink", "KeptFile", "LinkOwner", "Reconciled", "Retention"]
 
@@ -59,9 +67,19 @@ class Reconciled:
 
     #: Of files that nothing else of ours leads to any more, unless a path or descriptor does.
     missing: list[Inode] = field(default_factory=list)
+    #: The directory of logs beside which each of these links was.
+    places: dict[Inode, str] = field(default_factory=dict)
     #: The same files, where they could still be reached through the directory that was there:
     #: descriptors, which belong to whoever called.
     rescued: dict[Inode, int] = field(default_factory=dict)
+
+
+class _Link(msgspec.Struct, frozen=True, gc=False):
+    """Where a link is. There may be tens of thousands."""
+
+    directory: LinkDirectory
+    #: The part of its name that says which log it keeps.
+    base: str
 
 
 class Retention:
@@ -81,10 +99,11 @@ class Retention:
         self._owner = owner
         directories.owners.update((owner.token, owner.former_token))
         self._report = report
-        self._links: dict[Inode, tuple[LinkDirectory, str]] = {}
+        self._links: dict[Inode, _Link] = {}
         # Which generation of each directory, by its place, the links were compared with.
         self._compared: dict[str, int] = {}
-        self._reported: set[str] = set()
+        #: Where no links can be made.
+        self.problems = LinkProblems()
 
     def __contains__(self, inode: Inode) -> bool:
         return inode in self._links
@@ -96,53 +115,52 @@ class Retention:
         """
         if inode in self._links:
             return True
-        place = os.path.dirname(path)
-        name = link_name(self._owner.token, inode.number, path)
+        place, base = os.path.dirname(path), base_of(path)
         try:
-            directory = self._link(place, name, descriptor, inode)
+            directory = self._link(place, self._name(inode, base), descriptor, inode)
         except FileNotFoundError:
             return False  # The file has no name any more: it cannot get another one.
         except OSError as error:
-            self._report_once(place, error)
+            if self.problems.meet(place, error):
+                error.filename = os.path.join(place, DIRECTORY)
+                self._report(FILE_LINK_FAILED, error)
             return False
-        self._reported.discard(place)
-        self._hold(inode, directory, name)
+        self.problems.solve(place)
+        self._hold(inode, directory, base)
         return True
 
     def open(self, inode: Inode) -> int:
         """A descriptor of a kept file, through its link. Raises OSError; KeyError if it has
         none."""
-        directory, name = self._links[inode]
-        return self._filesystem.open_in(directory.descriptor, name)
+        link = self._links[inode]
+        return self._filesystem.open_in(link.directory.descriptor, self._name(inode, link.base))
 
     def size(self, inode: Inode) -> int:
         """Bytes of a kept file, through its link. Raises OSError; KeyError if it has none."""
-        directory, name = self._links[inode]
-        return self._filesystem.size_in(directory.descriptor, name)
+        link = self._links[inode]
+        return self._filesystem.size_in(link.directory.descriptor, self._name(inode, link.base))
 
     def release(self, inode: Inode) -> None:
         """Removes the link of a file, if there is one."""
         link = self._links.pop(inode, None)
         if link is None:
             return
-        directory, name = link
-        self._remove(directory, name)
-        self._directories.forget(directory)
+        self._remove(link.directory, self._name(inode, link.base))
+        self._directories.forget(link.directory)
 
     def reconcile(self) -> Reconciled:
         """Compares the links with what is there now; returns those that are not."""
+        self.problems.begin_scan()
         self._directories.refresh()
+        names: dict[str, frozenset[str] | None] = {}
+        missing = [
+            (inode, link)
+            for inode, link in self._links.items()
+            if link.directory.lost or self._is_missing(inode, link, names)
+        ]
         result = Reconciled()
-        names: dict[int, frozenset[str] | None] = {}
-        for inode, (directory, name) in list(self._links.items()):
-            if directory.lost:
-                self._miss(inode, directory, name, result)
-                continue
-            if id(directory) not in names:
-                names[id(directory)] = self._names_to_compare(directory)
-            there = names[id(directory)]
-            if there is not None and name not in there:
-                self._miss(inode, directory, name, result)
+        for inode, link in missing:
+            self._miss(inode, link, result)
         return result
 
     def adopt(
@@ -167,7 +185,11 @@ class Retention:
             if link is not None and not ours and link.owner in self._directories.owners:
                 continue  # Another input's.
             path = os.path.join(place, "" if link is None else link.base)
-            is_held = self._links.get(inode) == (directory, name)
+            held = self._links.get(inode)
+            is_held = held is not None and (held.directory, self._name(inode, held.base)) == (
+                directory,
+                name,
+            )
             if not is_held:
                 if link is None or not self._is_to_adopt(link, inode, ours, alone, matches(path)):
                     if not ours:
@@ -181,7 +203,7 @@ class Retention:
                     result.foreign.append(self._foreign(directory, name, link, alone))
                     continue
                 name = self._renamed(directory, name, link, inode)
-                self._hold(inode, directory, name)
+                self._hold(inode, directory, link.base)
             size = self._filesystem.size_in(directory.descriptor, name)
             result.kept.append(KeptFile(inode, path, size))
         return result
@@ -193,10 +215,12 @@ class Retention:
     def leave(self, place: str) -> None:
         """Gives up the directory beside logs that are gone, if nothing is kept there."""
         self._compared.pop(place, None)
+        self.problems.solve(place)
         try:
             self._directories.leave(place)
         except OSError as error:
-            self._report_once(place, error)
+            error.filename = os.path.join(place, DIRECTORY)
+            self._report(LINK_REMOVE_FAILED, error)
 
     def _remove(self, directory: LinkDirectory, name: str) -> None:
         try:
@@ -210,9 +234,12 @@ class Retention:
             error.filename = os.path.join(directory.place, DIRECTORY, name)
             self._report(LINK_REMOVE_FAILED, error)
 
-    def _hold(self, inode: Inode, directory: LinkDirectory, name: str) -> None:
+    def _name(self, inode: Inode, base: str) -> str:
+        return joined(self._owner.token, inode.number, base)
+
+    def _hold(self, inode: Inode, directory: LinkDirectory, base: str) -> None:
         directory.links += 1
-        self._links[inode] = directory, name
+        self._links[inode] = _Link(directory, base)
         self._compared.setdefault(directory.place, directory.generation)
 
     def _link(self, place: str, name: str, descriptor: int, inode: Inode) -> LinkDirectory:
@@ -247,7 +274,8 @@ class Retention:
         try:
             names = frozenset(self._filesystem.names_in(directory.descriptor))
         except OSError as error:
-            self._report_once(directory.place, error)
+            error.filename = os.path.join(directory.place, DIRECTORY)
+            self._report(LINK_DIRECTORY_ACCESS_FAILED, error)
             return None
         self._compared[directory.place] = directory.generation
         return names
@@ -259,7 +287,7 @@ class Retention:
 
     def _renamed(self, directory: LinkDirectory, name: str, link: LinkName, inode: Inode) -> str:
         """Gives an adopted link this owner's name, so that nobody else adopts it; returns it."""
-        wanted = link_name(self._owner.token, inode.number, link.base)
+        wanted = self._name(inode, link.base)
         if wanted != name:
             self._directories.changed_by_us(
                 directory, lambda: self._filesystem.rename_in(directory.descriptor, name, wanted)
@@ -273,21 +301,29 @@ class Retention:
         path = os.path.join(directory.place, DIRECTORY, name)
         return ForeignLink(path, size, has_living_owner=link is not None and not alone)
 
-    def _miss(self, inode: Inode, directory: LinkDirectory, name: str, result: Reconciled) -> None:
+    def _is_missing(
+        self, inode: Inode, link: _Link, names: dict[str, frozenset[str] | None]
+    ) -> bool:
+        """Whether a link is not in its directory. `names`: those of each directory, by its place,
+        that were listed for it; None: they are those that were there the last time."""
+        directory = link.directory
+        if directory.place not in names:
+            names[directory.place] = self._names_to_compare(directory)
+        there = names[directory.place]
+        return there is not None and self._name(inode, link.base) not in there
+
+    def _miss(self, inode: Inode, link: _Link, result: Reconciled) -> None:
         """A link that is not where it should be; opens it where the old directory still has it."""
+        directory = link.directory
         del self._links[inode]
         result.missing.append(inode)
+        result.places[inode] = directory.place
         if directory.lost:
             self._compared.pop(directory.place, None)
             try:
-                result.rescued[inode] = self._filesystem.open_in(directory.descriptor, name)
+                result.rescued[inode] = self._filesystem.open_in(
+                    directory.descriptor, self._name(inode, link.base)
+                )
             except OSError:
                 pass  # It is not there either; the file's own path or descriptor may still be.
         self._directories.forget(directory)
-
-    def _report_once(self, place: str, error: OSError) -> None:
-        if place in self._reported:
-            return
-        self._reported.add(place)
-        error.filename = os.path.join(place, DIRECTORY)
-        self._report(FILE_LINK_FAILED, error)

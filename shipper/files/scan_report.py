@@ -7,6 +7,7 @@ from shipper.files.faults import FileErrors
 from shipper.files.walk import MAX_DIRECTORIES, MAX_FILES
 from shipper.logs import Log
 from shipper.logs.events import (
+    COMPRESSED_FILE_READ_FAILED,
     DIRECTORY_FOUND,
     DIRECTORY_MISSING,
     FILE_OPEN_FAILED,
@@ -36,13 +37,27 @@ class ScanReport:
         self._skipped: set[str] = set()
         self._left_out = False
 
-    def scanned(self, found: Scan, problems: Sequence[OSError]) -> None:
-        """A scan was taken notice of. `problems`: files that could not be opened."""
-        before, self.summary = self.summary, summary_of(found, problems)
-        for path, error in found.unreadable.items():
+    def scanned(
+        self,
+        found: Scan,
+        problems: Sequence[OSError],
+        *,
+        gzips: Scan | None = None,
+        gzip_problems: Sequence[OSError] = (),
+        untried: int = 0,
+    ) -> None:
+        """A scan was taken notice of, and that for gzips, if there is one. `problems`: files that
+        could not be opened; `gzip_problems`: gzips; `untried`: how many more files there are, of
+        which that was not tried, as no descriptors were left."""
+        before = self.summary
+        unopened = (*problems, *gzip_problems)
+        self.summary = summary_of(found, unopened, gzips=gzips, untried=untried)
+        unreadable = {**(gzips.unreadable if gzips is not None else {}), **found.unreadable}
+        for path, error in unreadable.items():
             error.filename = path
-        self.errors(PATH_ACCESS_FAILED, [error for _, error in sorted(found.unreadable.items())])
-        self.errors(FILE_OPEN_FAILED, problems)
+        self._errors(PATH_ACCESS_FAILED, [error for _, error in sorted(unreadable.items())])
+        self._errors(FILE_OPEN_FAILED, problems)
+        self._errors(COMPRESSED_FILE_READ_FAILED, gzip_problems)
         self._report_missing(frozenset(before.missing), frozenset(found.missing))
         self._report_skipped(found)
         if found.left_out and not self._left_out:
@@ -58,7 +73,7 @@ class ScanReport:
             )
         self._left_out = bool(found.left_out)
 
-    def errors(self, event: LogEvent, errors: Sequence[OSError]) -> None:
+    def _errors(self, event: LogEvent, errors: Sequence[OSError]) -> None:
         """Counts all of them, and logs the first."""
         for number, error in enumerate(errors):
             if number < _NAMED:

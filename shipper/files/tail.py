@@ -25,7 +25,9 @@ from shipper.files.filesystem import Inode
 from shipper.files.identity import NO_MARK, Identity, Mark, mark_of
 from shipper.files.lines import LineReader, NoLine, ReadBuffer, Reading, Rewritten
 from shipper.files.measure import LastLine, Unread, measure_unread
-from shipper.files.nuls import Head
+from shipper.files.nuls import Head, IncompleteLine
+
+_NO_LINE = IncompleteLine(0, 0)
 
 
 class State(Enum):
@@ -56,6 +58,8 @@ class Tail:
         "_compared",
         "_content",
         "_head",
+        "_incomplete",
+        "_incomplete_in",
         "_known",
         "_last_line",
         "_lines",
@@ -76,6 +80,7 @@ class Tail:
         "is_finished",
         "original_exists",
         "path",
+        "read_error",
         "size",
         "state",
         "tried",
@@ -107,12 +112,19 @@ class Tail:
         self._seen_to = 0
         # Whether the last look failed.
         self._stat_failed = False
+        # A last line that waits for its newline, and when that was seen: of which version of the
+        # file, and whether a path led to it.
+        self._incomplete = _NO_LINE
+        self._incomplete_in: tuple[Version, bool] | None = None
         #: Monotonic seconds since which unread bytes are known of; kept by who reads the file.
         self.unread_since: float | None = None
         #: Whether somebody is in the middle of reading it.
         self.busy = False
         #: Whether it is not to be read for now.
         self.held = False
+        #: Why it could not be read when that was tried last, in words; empty if it could. Kept by
+        #: who reads the file.
+        self.read_error = ""
         #: Whether it was tried to identify it.
         self.tried = False
         #: Its size when the first scan of its input found it; None if that did not.
@@ -192,7 +204,7 @@ class Tail:
 
     @property
     def unread(self) -> int:
-        """Bytes that are not read, as far as known."""
+        """Bytes that are not read, as far as known, an incomplete last line among them."""
         if self.state is State.DONE or self.is_covered:
             return 0
         return max(0, self.size - self._read_to)
@@ -200,7 +212,22 @@ class Tail:
     @property
     def behind_since(self) -> float | None:
         """Since when the oldest byte that is not acknowledged is known (monotonic seconds)."""
-        return self.acks.oldest_read_at or (self.unread_since if self.unread else None)
+        return self.acks.oldest_read_at or (self.unread_since if self.readable else None)
+
+    @property
+    def incomplete_line(self) -> int:
+        """Bytes of a last line that waits for its newline: nobody can ship it, so it is no backlog.
+
+        0 if the file changed since it was read, as the line may be complete now; and of a gzip,
+        which is read to its end whatever that is.
+        """
+        return self._incomplete.length if self._has_incomplete_line else 0
+
+    @property
+    def readable(self) -> int:
+        """Bytes that are not read, as far as known, without an incomplete last line."""
+        waiting = self._incomplete.end - self._read_to if self._has_incomplete_line else 0
+        return max(0, self.unread - max(0, waiting))
 
     @property
     def unread_lost(self) -> int:
@@ -209,8 +236,8 @@ class Tail:
 
     @property
     def backlog(self) -> int:
-        """Bytes that are not acknowledged, as far as known."""
-        return self.unread + self.offset - self.acks.offset
+        """Bytes that are not acknowledged and can be shipped, as far as known."""
+        return self.readable + self.offset - self.acks.offset
 
     def look(self) -> bool:
         """Takes notice of the size; returns whether a read may find something new."""
@@ -246,10 +273,13 @@ class Tail:
             self._marks.clear()
         if self._known is not None:
             return self._known
+        version = self._seen
         modified = self._modified
         identity = await self._head.identify(self._content, final=final)
         if identity is None and self._head.only_nuls_before:
             self._lines.blank_to, self._compared = self._head.only_nuls_before, modified
+        if identity is None and not self._head.searching:
+            self._incomplete, self._incomplete_in = self._head.incomplete, version
         if self.compressed:
             self._known = identity
         return identity
@@ -315,11 +345,14 @@ class Tail:
             head = self._head
             if await bytes_at(self._content, head.start, len(head.data)) != head.data:
                 return self._rewritten("it begins with another line than it did")
+        version = self._seen
         modified = self._modified
         reading = await self._lines.read(self.offset, final=final)
         if isinstance(reading, Rewritten):
             return self._rewritten(reading.why)
         self._compared = modified
+        if self._lines.incomplete is not None:
+            self._incomplete, self._incomplete_in = self._lines.incomplete, version
         if reading is NoLine.AT_END and self._lines.blank_to > self.offset:
             self._seen_to = self.offset
         self.state = State.SKIPPING if self._lines.skipped_to else State.READING
@@ -363,6 +396,21 @@ class Tail:
         """The offset, or the end of the NULs behind it if nothing was written since."""
         blank = self._lines.blank_to if self._modified == self._compared else 0
         return max(self.offset, blank)
+
+    @property
+    def _seen(self) -> tuple[Version, bool]:
+        """As what it was looked at last. When its last name goes, its last line may be final."""
+        return self.version, self.gone is not None
+
+    @property
+    def _has_incomplete_line(self) -> bool:
+        """Whether it ends with one, as of the last look."""
+        return (
+            self._incomplete_in == self._seen
+            and self.state is not State.DONE
+            and not self.compressed
+            and self._incomplete.end > self.offset
+        )
 
     def _is_the_same(self) -> bool:
         """Whether what grew is the content that is followed, and not another one in its place."""

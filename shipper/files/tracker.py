@@ -3,9 +3,10 @@ before it is done, gives up what is too much, and says goodbye to what is done.
 """
 
 import asyncio
+import errno
 import functools
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -18,6 +19,7 @@ from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.kept_files import KeptFiles
 from shipper.files.lines import NoLine
+from shipper.files.link_problems import LinkProblem
 from shipper.files.losses import LossReason
 from shipper.files.offload import Offload, in_a_thread
 from shipper.files.overlaps import shared_file, shared_glob
@@ -33,7 +35,6 @@ from shipper.files.vanished import SeenSizes, VanishedFiles
 from shipper.files.watch import WakeUp
 from shipper.logs import Log
 from shipper.logs.events import (
-    COMPRESSED_FILE_READ_FAILED,
     FILE_FINISHED,
     FILE_OPEN_FAILED,
     FILE_VANISHED,
@@ -64,6 +65,8 @@ class TrackedInput:
     exclude: Sequence[str] = ()
     #: Whether symbolic links to files are followed.
     symlinks: bool = False
+    #: Whether it is trouble if no file matches.
+    require_files: bool = False
     #: None: nothing is kept by links.
     retention: Retention | None = None
     #: None: gzips are not looked at.
@@ -153,8 +156,13 @@ class FileTracker:
         }
 
     def summary(self, source: TrackedInput) -> ScanSummary:
-        """What the last scan of an input saw."""
-        return self._reports[source.input_id].summary
+        """What the last scan of an input saw, and which files could not be read since."""
+        failing = {tail.path: tail.read_error for tail in source.catalog.tails if tail.read_error}
+        return self._reports[source.input_id].summary.with_unreadable(failing)
+
+    def link_problems(self, source: TrackedInput) -> Mapping[LinkProblem, int]:
+        """In how many directories of an input no links can be made, and why."""
+        return self._links.problems(source.input_id)
 
     def appear(self, source: TrackedInput, paths: Iterable[str]) -> list[Tail]:
         """Follows files whose names are new, without a scan; each is linked as it is opened."""
@@ -210,10 +218,11 @@ class FileTracker:
             gzips = await self._offload(source.compressed.scan)
         cost = found.cpu_seconds + (gzips.cpu_seconds if gzips else 0.0)
         problems: list[OSError] = []
+        gzip_problems: list[OSError] = []
         steps = chain(
             source.catalog.applying(found),
-            self._looking(source, gzips),
-            self._following_up(source, found, problems),
+            self._looking(source, gzips, gzip_problems),
+            self._following_up(source, found, problems, gzips, gzip_problems),
         )
         while True:
             began = time.thread_time()
@@ -224,7 +233,7 @@ class FileTracker:
             problems += step
             await asyncio.sleep(0)
         source.schedule.end(cost, found.directories)
-        self._report_vanished(source, found, complete=not problems)
+        self._report_vanished(source, found, complete=not (problems or gzip_problems))
         for tail in source.catalog.written_after_removal():
             self._metrics.count("shipper_logs_removed_under_writer_total", 1, source.input_id)
             self._log.emit(LOG_REMOVED_UNDER_WRITER, path=tail.path, input=source.input_id)
@@ -234,19 +243,33 @@ class FileTracker:
             source.wake_up.wake(scan=True)
         self.scanned.set()
 
-    def _looking(self, source: TrackedInput, gzips: Scan | None) -> Iterator[list[OSError]]:
-        """Follows gzips, in steps as `_following_up`."""
+    def _looking(
+        self, source: TrackedInput, gzips: Scan | None, problems: list[OSError]
+    ) -> Iterator[list[OSError]]:
+        """Follows gzips, in steps as `_following_up`; adds to `problems` what kept some from being
+        opened."""
         if source.compressed is None or gzips is None:
             return
         for step in source.compressed.looking(gzips):
-            self._reports[source.input_id].errors(COMPRESSED_FILE_READ_FAILED, step)
+            problems += step
             yield []
 
     def _following_up(
-        self, source: TrackedInput, found: Scan, problems: Sequence[OSError]
+        self,
+        source: TrackedInput,
+        found: Scan,
+        problems: Sequence[OSError],
+        gzips: Scan | None,
+        gzip_problems: Sequence[OSError],
     ) -> Iterator[list[OSError]]:
         """What follows when the catalog knows of a scan, in steps as there."""
-        self._reports[source.input_id].scanned(found, problems)
+        untried = 0
+        if any(error.errno in (errno.EMFILE, errno.ENFILE) for error in problems):
+            inodes = source.catalog.inodes
+            untried = max(0, sum(inode not in inodes for inode in found.found) - len(problems))
+        self._reports[source.input_id].scanned(
+            found, problems, gzips=gzips, gzip_problems=gzip_problems, untried=untried
+        )
         self._report_overlaps(source, found)
         if source.retention is None:
             return
@@ -254,7 +277,8 @@ class FileTracker:
         adopted = self._links.adopt(source.input_id, found.directories)
         if source.compressed is not None:
             source.compressed.wait_for(adopted)
-        self._reports[source.input_id].errors(FILE_OPEN_FAILED, source.catalog.open_removed())
+        for error in source.catalog.open_removed():
+            self._faults.report(FILE_OPEN_FAILED, error)
         tails = source.catalog.tails
         for first in range(0, len(tails), _LINKS_A_STEP):
             # New ones have their links. This is for those that could not be linked, or whose link

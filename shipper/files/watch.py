@@ -7,6 +7,7 @@ notification that is missed costs the seconds until the next walk.
 """
 
 import asyncio
+import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -144,7 +145,7 @@ class Watch:
                     # The number of inotify watches is limited, the directory may just have gone,
                     # and watchfiles knows no names that are not UTF-8. The periodic scan serves
                     # until it can be watched. (From the watching itself errors come in groups.)
-                    self._report(directory, _numbered(errors.exceptions[0]))
+                    self._report(directory, watch_error(errors.exceptions[0]))
                     if len(places) > 1:
                         self._alone.add(directory)
                 finally:
@@ -202,12 +203,27 @@ class Watch:
             self._wake_up.wake(modified, added=added, scan=scan)
 
 
-def _numbered(error: Exception) -> OSError:
-    """The error with its number, which watchfiles has in the text, if at all."""
+#: What the system says of its limits of inotify, as of a disk or of open files (inotify(7)).
+_LIMITS = {
+    errno.ENOSPC: "no inotify watches are left (fs.inotify.max_user_watches)",
+    errno.EMFILE: "no inotify instances are left (fs.inotify.max_user_instances), or no "
+    "descriptors",
+}
+
+
+def watch_error(error: Exception) -> OSError:
+    """The error with its number and the directory that it is about, which watchfiles has in the
+    text, if at all; what is about inotify says so."""
+    text = str(error)
     if isinstance(error, OSError) and error.errno:
-        return error
-    number = re.search(r"os error (\d+)", str(error))
-    return OSError(int(number[1]) if number else 0, str(error))
+        number, text = error.errno, error.strerror or text
+    else:
+        found = re.search(r"os error (\d+)", text)
+        number = int(found[1]) if found else 0
+        if not number and "watch limit reached" in text:
+            number = errno.ENOSPC
+    about = re.search(r'about \["(/.*?)"\]', str(error))
+    return OSError(number, _LIMITS.get(number, text), about[1] if about else None)
 
 
 def _is_text(path: str) -> bool:

@@ -282,8 +282,9 @@ LINKS_MISSING = LogEvent(
     "links-missing",
     Level.WARNING,
     "hard links in .shipper were removed by somebody else; making them again",
-    "With how many (`shipper.links`). Exclude `.shipper` from whatever cleans the directory of the "
-    "logs: a file that is deleted before its link is there again is lost by a restart.",
+    "For each `.shipper`, with how many (`shipper.links`). Exclude `.shipper` from whatever cleans "
+    "the directory of the logs: a file that is deleted before its link is there again is lost by a "
+    "restart.",
 )
 LOG_REMOVED_UNDER_WRITER = LogEvent(
     "log-removed-under-writer",
@@ -323,8 +324,9 @@ LINK_DIRECTORY_EXPOSED = LogEvent(
 LINK_REMOVE_FAILED = LogEvent(
     "link-remove-failed",
     Level.WARNING,
-    "hard link in .shipper cannot be removed",
-    "The file uses space until the next start removes the link.",
+    "hard link in .shipper, or the empty directory, cannot be removed",
+    "`file.path` is the one or the other. The file uses space until the next start removes the "
+    "link.",
 )
 UNREAD_LINES_UNKNOWN = LogEvent(
     "unread-lines-unknown",
@@ -382,19 +384,6 @@ REGISTRY_COMMIT_FAILED = LogEvent(
 )
 REGISTRY_COMMITTED = LogEvent(
     "registry-committed", Level.DEBUG, "saved offsets", "With the rows written and deleted."
-)
-LOSSES_REJECTED = LogEvent(
-    "losses-rejected",
-    Level.ERROR,
-    "documents of losses were rejected; retrying later",
-    "`event.reason` is the first rejection. The losses stay in the registry and are sent again "
-    "after 10 minutes; `shipper registry losses` prints them.",
-)
-LOSSES_READ_FAILED = LogEvent(
-    "losses-read-failed",
-    Level.ERROR,
-    "losses cannot be read from the registry; retrying later",
-    "Their documents are sent later. Check space and permissions of `data_dir`.",
 )
 FILEBEAT_REGISTRY_IMPORTED = LogEvent(
     "filebeat-registry-imported",
@@ -499,7 +488,8 @@ TLS_RELOADED = LogEvent(
     "tls-reloaded",
     Level.INFO,
     "TLS files changed; new connections use them",
-    "After a certificate, key or CA file was renewed.",
+    "After a certificate, key or CA file was renewed: `file.path` is the first, `shipper.files` "
+    "says how many there are.",
 )
 TLS_RELOAD_FAILED = LogEvent(
     "tls-reload-failed",

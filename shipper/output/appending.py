@@ -10,8 +10,9 @@ from pathlib import Path
 
 from shipper.errors import reason_of
 
-#: What a full disk says: no space, and a quota that is used up.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+#: What is about a disk and not about one file: no space, a quota that is used up, and a file system
+#: that has become read-only.
+_OF_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 @contextlib.contextmanager
@@ -29,10 +30,15 @@ def locked(path: Path) -> Iterator[None]:
         os.close(lock)
 
 
+def is_of_disk(error: OSError) -> bool:
+    """Whether it is about the disk, whichever file met it: full, or read-only."""
+    return error.errno in _OF_DISK
+
+
 def write_failure(path: Path, error: OSError) -> str:
     """Why a file at `path` cannot be written, in words that name the file, or the directory of the
-    disk that is full."""
-    if error.errno in _FULL:
+    disk that is full or read-only."""
+    if is_of_disk(error):
         return f"{reason_of(error)} (the disk of {path.parent})"
     # An error of our own has words of its own: "another process writes to it".
     is_ours = error.strerror and error.strerror != os.strerror(error.errno or 0)

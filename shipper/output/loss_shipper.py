@@ -16,6 +16,7 @@ from shipper.files.losses import LossId, StoredLoss
 from shipper.logs import Log
 from shipper.logs.events import LOSSES_READ_FAILED, LOSSES_REJECTED
 from shipper.metrics import Metrics
+from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.dead_letter import DeadLetter
 from shipper.output.destination import Destination
 from shipper.pipeline.batch import Body
@@ -69,8 +70,10 @@ class LossShipper:
         clock: Clock,
         metrics: Metrics,
         log: Log,
+        names: OptionNames = OWN_NAMES,
     ) -> None:
-        """`destination`: what `Destination.apart` gave."""
+        """`destination`: what `Destination.apart` gave; `names`: what messages call the options."""
+        self._names = names
         self._store = store
         self._documents = documents
         self._destination = destination
@@ -109,7 +112,8 @@ class LossShipper:
                 return True
             await self._store.losses_shipped([each.id for each in stored])
         except RegistryError as error:
-            self._log.emit(LOSSES_READ_FAILED, key="losses", error=str(error))
+            words = str(error.in_words_of(self._names))
+            self._log.emit(LOSSES_READ_FAILED, key="losses", error=words)
             await self._clock.sleep(PAUSE_AFTER_FAILURE)
             return True
         self._metrics.count("shipper_losses_shipped_total", len(stored))

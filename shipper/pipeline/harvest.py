@@ -160,10 +160,11 @@ class Harvester:
             await self._budget.room()
             try:
                 more = await self._read(source, tail)
+                tail.read_error = ""
             except OSError as error:
                 # The next scan or notification finds it behind and has it tried again.
-                error.filename = error.filename or tail.path
-                self._faults.report(FILE_READ_FAILED, error)
+                self._faults.report(FILE_READ_FAILED, error, tail.path)
+                tail.read_error = error.strerror or str(error)
                 more = None
             if more is not None and more not in self._queued:
                 self._queued.add(more)
@@ -225,6 +226,9 @@ class Harvester:
             case NoLine.LONG_LINE | NoLine.MORE:
                 return tail
             case NoLine.AT_END:
+                if not tail.readable:
+                    # What comes after is new then, however long half a line waited before.
+                    tail.unread_since = None
                 return None
 
     async def _next(self, source: Input, tail: Tail) -> Reading:

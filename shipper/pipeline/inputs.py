@@ -119,6 +119,7 @@ class Inputs:
                         WalkSchedule(self._clock, settings.scan_interval),
                         exclude=exclude,
                         symlinks=settings.symlinks,
+                        require_files=settings.require_files,
                         retention=self._retention(registry.agent_id, settings.id),
                         compressed=self._compressed(settings, catalog),
                     ),
@@ -131,8 +132,7 @@ class Inputs:
         """What rings the bell of each of them when there is something to look at."""
 
         def report(directory: str, error: OSError) -> None:
-            error.filename = directory
-            self._faults.report(DIRECTORY_WATCH_FAILED, error)
+            self._faults.report(DIRECTORY_WATCH_FAILED, error, directory)
 
         for settings, source in zip(self._config.inputs, inputs, strict=True):
             files = source.files

@@ -172,3 +172,112 @@ def test_what_an_input_finds_and_cannot_read_is_shown(
     loop.unlink()
     process.wait_until_ready()
     assert process.metrics().value("shipper_input_files", input="other", state="skipped") == 0
+
+
+def test_an_incomplete_last_line_is_shown_and_is_no_backlog(
+    process: ShipperProcess, log_directory: LogDirectory
+) -> None:
+    log_directory.write(2)
+    log_directory.append(b'{"half":')
+    process.start()
+    process.wait_until(lambda: process.status()["incomplete_line_bytes"] == 8, "it was looked at")
+    process.wait_until_idle()
+    status = process.status()
+    assert (status["backlog_bytes"], status["oldest_unacknowledged_seconds"]) == (0, 0)
+    assert one_file(status)["incomplete_line_bytes"] == 8
+    page = process.metrics()
+    assert page.by("shipper_incomplete_line_bytes", "input") == {"tetragon": 8, "other": 0}
+    assert page.value("shipper_backlog_bytes", input="tetragon") == 0
+    log_directory.append(b"1}\n")
+    process.wait_until(lambda: process.status()["lines_read"] == 3, "it is complete")
+    process.wait_until_idle()
+    assert process.status()["incomplete_line_bytes"] == 0
+
+
+@pytest.mark.parametrize("name", ["loop.log.gz", "deep/loop.log"])
+def test_a_gzip_or_a_directory_below_a_wildcard_that_cannot_be_read_is_a_reason(
+    shipper: MakeShipper, log_directory: LogDirectory, name: str
+) -> None:
+    log_directory.write(1)
+    loop = log_directory.path / name
+    loop.parent.mkdir(exist_ok=True)
+    loop.symlink_to(loop)
+    source = {"id": "tetragon", "paths": [f"{log_directory.path}/**/*.log"], "symlinks": True}
+    process = shipper({"inputs": [source]})
+    process.start()
+    process.wait_until(lambda: not process.ready(), "it is not ready")
+    words = f"{loop} cannot be read: Too many levels of symbolic links"
+    assert process.why_not_ready() == f"input tetragon: {words}\n"
+    page = process.metrics()
+    assert page.value("shipper_input_files", input="tetragon", state="unreadable") == 1
+    loop.unlink()
+    process.wait_until_ready()
+
+
+def test_an_input_without_files_is_a_reason_only_where_files_are_required(
+    shipper: MakeShipper, tmp_path: Path
+) -> None:
+    glob, log = f"{tmp_path}/logs/*.log", tmp_path / "logs" / "a.log"
+    elsewhere = f"{tmp_path}/elsewhere/*.log"
+    inputs = [
+        {"id": "tetragon", "paths": [elsewhere, glob], "require_files": True},
+        {"id": "other", "paths": [f"{tmp_path}/other/*.log"]},
+    ]
+    process = shipper({"inputs": inputs})
+    process.start()
+    process.wait_until(
+        lambda: all(each["paths_without_files"] for each in process.status()["inputs"]),
+        "both are scanned",
+    )
+    words = f"no file matches {elsewhere}, {glob} (inputs[].require_files is true)"
+    process.wait_until(
+        lambda: process.why_not_ready() == f"input tetragon: {words}\n", "the host is there"
+    )
+    found = process.metrics()
+    for name in ("tetragon", "other"):
+        assert found.value("shipper_input_files", input=name, state="found") == 0
+    log.parent.mkdir()
+    log.write_bytes(b"{}\n")
+    process.wait_until_ready()
+
+
+def test_a_directory_in_which_no_links_can_be_made_is_shown(
+    process: ShipperProcess, log_directory: LogDirectory
+) -> None:
+    log_directory.write(1)
+    (log_directory.path / ".shipper").touch()
+    process.start()
+
+    def problems() -> dict[str, Any]:
+        return dict(process.status()["inputs"][0]["link_directory_problems"])
+
+    process.wait_until(lambda: problems() == {"not_a_directory": 1}, "a link was tried")
+    page, name = process.metrics(), "shipper_link_directory_problems"
+    assert page.value(name, input="tetragon", problem="not_a_directory") == page.value(name) == 1
+    assert len(page.by(name, "problem")) == 7, "each is there from the start"
+    (log_directory.path / ".shipper").unlink()
+    process.wait_until(lambda: problems() == {}, "the next scan made it")
+
+
+def test_changes_of_the_links_by_somebody_else_are_counted(
+    process: ShipperProcess, log_directory: LogDirectory
+) -> None:
+    links = log_directory.path / ".shipper"
+    log_directory.write(1)
+    process.start()
+
+    def changes() -> dict[str, float]:
+        return process.metrics().by("shipper_link_directory_changes_total", "change")
+
+    process.wait_until(lambda: links.is_dir() and any(links.iterdir()), "it is linked")
+    assert changes() == {"replaced": 0, "exposed": 0, "links_removed": 0}
+    links.chmod(0o770)
+    process.wait_until(lambda: changes()["exposed"] == 1, "it was opened to others")
+    for link in links.iterdir():
+        link.unlink()
+    process.wait_until(lambda: changes()["links_removed"] == 1, "a link is made again")
+    links.rename(log_directory.path / "elsewhere")
+    links.mkdir(mode=0o700)
+    process.wait_until(lambda: changes()["replaced"] == 1, "another directory is there")
+    (removed,) = process.logged("links-missing")
+    assert removed["file.path"] == str(links)

@@ -34,9 +34,10 @@ READY = Status(
     in_flight_requests=1,
     concurrency_limit=4,
     backlog_bytes=50,
+    incomplete_line_bytes=7,
     oldest_unacknowledged_seconds=0.5,
-    inputs=(InputStatus("tetragon", 1, ("/logs/*.txt",), (), (), 0, 2, 0),),
-    files=(FileStatus("tetragon", "/logs/a.log", "0011", "open", 150, 150, 100),),
+    inputs=(InputStatus("tetragon", 1, ("/logs/*.txt",), (), (), 0, 2, 0, {}),),
+    files=(FileStatus("tetragon", "/logs/a.log", "0011", "open", 150, 150, 100, 7),),
 )
 
 

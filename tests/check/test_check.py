@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -656,6 +657,53 @@ class TestFiles:
         assert found.status is Status.FAILED
         assert found.detail == f"{loop}: too many levels of symbolic links"
 
+    @pytest.mark.parametrize("name", ["loop.log", "loop.log.gz"])
+    def test_each_unreadable_file_is_named_once_gzips_too(
+        self, config: Config, log_directory: LogDirectory, name: str
+    ) -> None:
+        loop = log_directory.log.with_name(name)
+        loop.symlink_to(loop)
+        paths = (log_directory.glob, f"{log_directory.path}/l*.log")
+        following = InputConfig("tetragon", paths, symlinks=True)
+        assert following.compressed
+        config = msgspec.structs.replace(config, inputs=(following,))
+        found = asyncio.run(check(config, SystemClock()))
+        details = [each.detail for each in found if each.check == "readable"]
+        assert details == [f"{loop}: too many levels of symbolic links"]
+
+    def test_a_file_that_can_be_opened_and_not_read_is_wrong(self, config: Config) -> None:
+        source = InputConfig("tetragon", ("/proc/self/mem",))
+        found = findings(msgspec.structs.replace(config, inputs=(source,)))["readable"]
+        assert found.status is Status.FAILED
+        assert found.detail.startswith("/proc/self/mem: ")
+
+    def test_an_input_without_any_file_is_a_warning(
+        self, config: Config, log_directory: LogDirectory, tmp_path: Path
+    ) -> None:
+        elsewhere = str(tmp_path / "elsewhere" / "*.log")
+        paths = (elsewhere, log_directory.glob)
+        config = msgspec.structs.replace(config, inputs=(InputConfig("tetragon", paths),))
+        log_directory.log.rename(log_directory.log.with_name("tetragon.log.gz"))
+        found = findings(config)["no files"]
+        assert (found.subject, found.status) == ("input tetragon", Status.WARNING)
+        assert found.detail == "no file matches any of its paths: nothing is read"
+        assert shown(config)[0] == 0
+        log_directory.log.write_bytes(b"{}\n")
+        assert "no files" not in findings(config), "one of the paths has a file"
+
+    def test_it_is_a_failure_where_files_are_required(
+        self, config: Config, log_directory: LogDirectory
+    ) -> None:
+        log_directory.log.unlink()
+        source = msgspec.structs.replace(config.inputs[0], require_files=True)
+        config = msgspec.structs.replace(config, inputs=(source,))
+        found = findings(config)["no files"]
+        assert found.status is Status.FAILED
+        assert found.detail.endswith("nothing is read, and inputs[].require_files is true")
+        assert shown(config)[0] == 1
+        log_directory.log.write_bytes(b"{}\n")
+        assert shown(config)[0] == 0
+
     def test_symbolic_links_that_are_not_followed_are_named(
         self, config: Config, log_directory: LogDirectory, tmp_path: Path
     ) -> None:
@@ -676,7 +724,54 @@ class TestFiles:
         config = msgspec.structs.replace(config, data_dir=str(tmp_path / "file" / "data"))
         found = findings(config)["writable"]
         assert found.status is Status.FAILED
-        assert found.detail.startswith(f"{tmp_path / 'file'} is not a directory")
+        assert found.detail == f"{tmp_path / 'file'} is not a directory"
+        assert "set data_dir to another directory" in found.what_to_do
+
+    def test_a_data_dir_that_cannot_be_reached_is_wrong_and_ends_nothing(
+        self, config: Config, tmp_path: Path
+    ) -> None:
+        loop = tmp_path / "loop"
+        loop.symlink_to(loop)
+        config = msgspec.structs.replace(config, data_dir=str(loop / "a" / "data"))
+        found = findings(config)["writable"]
+        assert found.status is Status.FAILED
+        assert found.detail == f"{loop}/a/data: too many levels of symbolic links"
+
+
+class TestHardLinks:
+    @pytest.mark.parametrize("what", ["file", "symbolic link"])
+    def test_what_has_the_name_of_their_directory_is_a_warning(
+        self, config: Config, log_directory: LogDirectory, tmp_path: Path, what: str
+    ) -> None:
+        links = log_directory.path / ".shipper"
+        if what == "file":
+            links.touch()
+        else:
+            links.symlink_to(tmp_path)
+        found = findings(config)["hard links"]
+        assert (found.subject, found.status) == ("input tetragon", Status.WARNING)
+        assert found.detail.startswith(f"{links} is not a directory: a log that is deleted before")
+        assert found.what_to_do == "remove it, or set retention.enabled to false"
+        assert shown(config)[0] == 0
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+    def test_so_is_a_directory_of_another_user(
+        self, config: Config, log_directory: LogDirectory
+    ) -> None:
+        links = log_directory.path / ".shipper"
+        links.mkdir(mode=0o700)
+        assert "hard links" not in findings(config)
+        os.chown(links, 12345, 12345)
+        found = findings(config)["hard links"]
+        assert found.detail.startswith(f"{links} belongs to user 12345")
+
+    def test_without_retention_none_are_needed(
+        self, config: Config, log_directory: LogDirectory
+    ) -> None:
+        (log_directory.path / ".shipper").touch()
+        retention = msgspec.structs.replace(config.retention, enabled=False)
+        config = msgspec.structs.replace(config, retention=retention)
+        assert "hard links" not in findings(config)
 
 
 class TestOverlap:

@@ -43,7 +43,7 @@ def test_a_file_that_can_be_written_to_is_ok_and_not_made(
 @pytest.mark.parametrize(
     ("made", "name", "detail"),
     [
-        ("directory", "missing/events.ndjson", "missing is not a directory"),
+        ("directory", "missing/events.ndjson", "missing: no such file or directory"),
         ("directory", "there", "it is not a file that this user may read and write"),
         ("fifo", "there", "it is not a file that this user may read and write"),
     ],

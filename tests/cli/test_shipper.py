@@ -450,9 +450,9 @@ class TestCheck:
     ) -> None:
         path = write(tmp_path, config)
         done = run("check", "-c", path)
-        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "result: OK (1 WARNING)")
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "result: OK (2 WARNING)")
         done = run("check", "--strict", "-c", path)
-        assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "result: FAILED (1 WARNING)")
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "result: FAILED (2 WARNING)")
 
     def test_as_json_it_is_one_object_for_programs(
         self, tmp_path: Path, config: dict[str, Any]
@@ -470,7 +470,7 @@ class TestCheck:
         done = run("check", "-c", write(tmp_path, config))
         assert (done.returncode, done.stderr) == (1, "")
         assert "FAILED   reachable         no connection: connection refused" in done.stdout
-        assert done.stdout.endswith("result: FAILED (1 FAILED, 1 WARNING)\n")
+        assert done.stdout.endswith("result: FAILED (1 FAILED, 2 WARNING)\n")
 
 
 class TestSetup:

@@ -808,6 +808,7 @@ EVERY_OPTION = {
     "inputs[].scan_interval": ("5s", 5.0),
     "inputs[].close_removed_after": ("5m", 300.0),
     "inputs[].symlinks": ("false", False),
+    "inputs[].require_files": ("true", True),
     "inputs[].fields": ("{team: a}", {"team": "a"}),
     "inputs[].fields_under_root": ("true", True),
     "inputs[].tags": ("[a, b]", ("a", "b")),

@@ -191,6 +191,15 @@ def test_too_many_open_files_is_said_and_heals(
         lambda: any(entry.get("error.code") == "EMFILE" for entry in process.logs()),
         "it is said",
     )
+
+    def each_file_is_read_or_said() -> bool:
+        page = process.metrics()
+        states = page.by("shipper_input_files", "state")
+        tracked = page.value("shipper_files_tracked")
+        return states["found"] == 51 == tracked + states["unreadable"]
+
+    process.wait_until(each_file_is_read_or_said, "all that cannot be opened are counted")
+    assert "Too many open files" in process.why_not_ready()
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (before, before))
     bulk_server.wait_for(lambda: len(bulk_server.documents) == 51)
     process.wait_until_idle()

@@ -456,7 +456,8 @@ def test_a_disk_that_is_full_when_letters_are_put_back_has_nothing_deleted(
     output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert output.endswith("replayed 12, already there 0, rejected again 0, kept 8\n")
-    assert "letters could not be put back: [Errno 27] File too large" in errors
+    where = Path(daemon.config["data_dir"], "dead-letter.ndjson")
+    assert f"letters could not be put back: file too large: {where}; nothing" in errors
     assert "nothing is deleted" in errors
     assert len(aside(daemon)) == 1
     assert sorted(line["id"] for line in shown_whole(daemon)) == sorted(

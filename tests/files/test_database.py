@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from shipper.errors import RegistryError
-from shipper.files.database import as_registry_error
+from shipper.files.database import as_registry_error, lock_directory
 from shipper.files.identity import Identity
 from shipper.files.losses import Loss, LossReason
 from shipper.files.registry import Registry, read_losses, read_records
@@ -186,6 +188,62 @@ def test_a_full_disk_is_called_by_its_name_with_its_directory(directory: Path) -
     )
     assert error.where == str(directory / "registry.db")
     assert error.what_to_do == "free space on the disk of data_dir; shipper tries again"
+
+
+def sqlite_error(code: int, name: str, words: str) -> sqlite3.OperationalError:
+    """An error as SQLite's module makes it."""
+    error = sqlite3.OperationalError(words)
+    error.sqlite_errorcode, error.sqlite_errorname = code, name
+    return error
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "advice"),
+    [
+        ("SQLITE_READONLY_DBMOVED", "the file was moved or removed", "start shipper again"),
+        ("SQLITE_READONLY_DIRECTORY", "the file or its file system is read-only", "writable"),
+        ("SQLITE_CORRUPT_INDEX", "some words of SQLite", "puts the file aside"),
+        ("SQLITE_NOTADB", "some words of SQLite", "puts the file aside"),
+        ("SQLITE_IOERR_WRITE", "some words of SQLite (SQLITE_IOERR_WRITE)", "check the disk of"),
+        ("SQLITE_IOERR_SHMMAP", "no shared memory maps (SQLITE_IOERR_SHMMAP)", "another file"),
+        ("SQLITE_CANTOPEN", "some words of SQLite (SQLITE_CANTOPEN)", "check the space"),
+    ],
+)
+def test_what_the_disk_is_said_to_have_is_what_it_has(
+    directory: Path, name: str, reason: str, advice: str
+) -> None:
+    """Not every error of a disk is one of space and permissions."""
+    directory.mkdir()
+    found = sqlite_error(getattr(sqlite3, name), name, "some words of SQLite")
+    error = as_registry_error(found, "could not be written", directory / "registry.db")
+    assert reason in error.what
+    assert error.what.endswith(f" (data_dir {directory})")
+    assert advice in error.what_to_do
+
+
+@pytest.mark.parametrize("name", ["SQLITE_IOERR_SHMSIZE", "SQLITE_CANTOPEN"])
+def test_a_disk_that_is_gone_is_told_as_the_system_does(directory: Path, name: str) -> None:
+    found = sqlite_error(getattr(sqlite3, name), name, "some words of SQLite")
+    error = as_registry_error(found, "could not be written", directory / "registry.db")
+    assert error.what == (
+        f"the registry could not be written: no such file or directory ({name}) "
+        f"(data_dir {directory})"
+    )
+
+
+def test_a_directory_that_cannot_be_locked_is_not_taken_for_one_in_use(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems (FUSE, NFS without a lock daemon) have no locks."""
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(RegistryError) as caught:
+        lock_directory(directory)
+    assert caught.value.what == "the data directory cannot be locked: no locks available"
+    assert caught.value.where == str(directory)
 
 
 def test_a_registry_that_another_program_has_locked_is_told_in_words(directory: Path) -> None:

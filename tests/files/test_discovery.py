@@ -214,6 +214,27 @@ def test_globs_without_files_are_named(tmp_path: Path) -> None:
     assert summary.missing == (f"{tmp_path}/nowhere",)
 
 
+@pytest.mark.parametrize("listing", [True, False])
+def test_directories_below_a_wildcard_and_gzips_are_among_what_cannot_be_read(
+    tmp_path: Path, listing: bool
+) -> None:
+    place = tmp_path / "pod" / "logs" if listing else tmp_path / "pod" / "logs" / "a.log.gz"
+    (tmp_path / "pod" / "logs").mkdir(parents=True)
+    (tmp_path / "pod" / "logs" / "a.log.gz").touch()
+    filesystem = Denying(place, listing=listing)
+    found = scan(filesystem, [f"{tmp_path}/*/*/*.log"])
+    gzips = scan(filesystem, [f"{tmp_path}/*/*/*.log.gz"])
+    summary = summary_of(found, gzips=gzips)
+    assert summary.unreadable == ((str(place), "Permission denied"),)
+    assert (summary.files, summary.unreadable_count) == (0, 1)
+    # A read that failed since is one more, but not where more is known already.
+    more = summary.with_unreadable({"/other": "Input/output error", str(place): "x"})
+    assert more.unreadable == tuple(
+        sorted([(str(place), "Permission denied"), ("/other", "Input/output error")])
+    )
+    assert more.unreadable_count == 2
+
+
 def test_an_operator_is_told_what_is_there_and_cannot_be_read(tmp_path: Path) -> None:
     for name in ("a.log", "b.log"):
         (tmp_path / name).touch()

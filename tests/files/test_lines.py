@@ -7,6 +7,7 @@ import asyncio
 import gzip
 import os
 import random
+import re
 import time
 import zlib
 from collections.abc import Iterator
@@ -57,6 +58,11 @@ def some_content(rng: random.Random, lines: int) -> bytes:
     return b"".join(parts)
 
 
+def incomplete(content: bytes) -> int:
+    """How long the last line is that waits for its newline."""
+    return len(re.split(rb"[\n\0]", content.rstrip(b"\0"))[-1])
+
+
 def a_follower(path: Path, rng: random.Random) -> Follower:
     follower = Follower(path)
     buffer = follower.tail._buffer
@@ -93,6 +99,8 @@ def test_a_log_that_grows_in_random_steps(first: int, tmp_path: Path) -> None:
                 assert await follower.all() is NoLine.AT_END
                 wanted = list(expected(content[:end], final=False))
                 assert follower.lines == wanted, f"seed {seed}, at {end}"
+            assert follower.tail.incomplete_line == incomplete(content[:end]), f"seed {seed}"
+            assert follower.tail.readable == 0, f"seed {seed}"
         if not begun:
             await follower.start()
         assert await follower.all(final=True) is NoLine.AT_END
@@ -129,6 +137,8 @@ def test_a_log_that_is_allocated_in_advance_and_filled_in_place(first: int, tmp_
                 assert await follower.all() is NoLine.AT_END
                 wanted = list(expected(content[:end], final=False))
                 assert follower.lines == wanted, f"seed {seed}, at {end}"
+            assert follower.tail.incomplete_line == incomplete(content[:end]), f"seed {seed}"
+            assert follower.tail.readable == 0, f"seed {seed}"
         assert follower.tail.unread == 0
         assert follower.tail.offset == len(content)
         # It is closed properly: what was not needed is cut off.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,9 +15,11 @@ import pytest
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.link_directory import SWEEP_SECONDS, LinkDirectories
 from shipper.files.link_names import LinkOwner, link_name, parse_link_name
+from shipper.files.link_problems import LinkProblem
 from shipper.files.retention import DIRECTORY, Adopted, Retention
 from shipper.logs.events import (
     FILE_LINK_FAILED,
+    LINK_DIRECTORY_ACCESS_FAILED,
     LINK_DIRECTORY_EXPOSED,
     LINK_DIRECTORY_REPLACED,
     LogEvent,
@@ -69,11 +72,13 @@ class World:
         found = os.fstat(self.descriptor)
         self.inode = Inode(found.st_dev, found.st_ino)
         self.reports: list[tuple[LogEvent, int | None]] = []
+        self.words: list[str] = []
         self.clock = ManualClock()
         self.opened: list[LinkDirectories] = []
 
     def report(self, event: LogEvent, error: OSError) -> None:
         self.reports.append((event, error.errno))
+        self.words.append(f"{error.strerror}: {error.filename}")
 
     def directories(self, filesystem: FileSystem | None = None) -> LinkDirectories:
         directories = LinkDirectories(filesystem or FileSystem(), self.clock, self.report)
@@ -205,6 +210,75 @@ def test_where_links_cannot_be_made_it_is_said_once_and_tried_again(
     filesystem.number = None
     world.keep(retention)
     assert world.inode in retention
+
+
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [
+        (errno.EROFS, LinkProblem.READ_ONLY),
+        (errno.EACCES, LinkProblem.PERMISSION),
+        (errno.EPERM, LinkProblem.PERMISSION),
+        (errno.ENOSPC, LinkProblem.NO_SPACE),
+        (errno.EDQUOT, LinkProblem.NO_SPACE),
+        (errno.EXDEV, LinkProblem.UNSUPPORTED),
+        (errno.EOPNOTSUPP, LinkProblem.UNSUPPORTED),
+        (errno.EIO, LinkProblem.OTHER),
+    ],
+)
+def test_where_links_cannot_be_made_is_known_as_long_as_it_lasts(
+    world: World, number: int, problem: LinkProblem
+) -> None:
+    filesystem = Refusing(number)
+    retention = world.retention(filesystem)
+    none = dict.fromkeys(LinkProblem, 0)
+    assert retention.problems.counts == none
+    for _ in range(3):
+        retention.reconcile()
+        world.keep(retention)
+        assert retention.problems.counts == {**none, problem: 1}
+    filesystem.number = None
+    retention.reconcile()
+    world.keep(retention)
+    assert retention.problems.counts == none
+    assert world.reports == [(FILE_LINK_FAILED, number)]
+
+
+def test_a_problem_goes_when_nothing_has_to_be_linked_there_any_more(world: World) -> None:
+    retention = world.retention(Refusing(errno.EROFS))
+    retention.reconcile()
+    world.keep(retention)
+    retention.reconcile()
+    assert retention.problems.counts[LinkProblem.READ_ONLY] == 1, "the scan is not over"
+    retention.reconcile()
+    assert retention.problems.counts[LinkProblem.READ_ONLY] == 0
+    world.keep(retention)
+    assert len(world.reports) == 2, "it is new again"
+
+
+@pytest.mark.parametrize("what", ["file", "link"])
+def test_something_else_that_has_the_name_of_the_directory_is_a_problem(
+    world: World, tmp_path: Path, what: str
+) -> None:
+    if what == "file":
+        world.links.write_bytes(b"")
+    else:
+        world.links.symlink_to(tmp_path)
+    retention = world.retention()
+    world.keep(retention)
+    assert retention.problems.counts[LinkProblem.NOT_A_DIRECTORY] == 1
+
+
+def test_a_directory_that_another_process_has_locked_is_a_problem_in_words(world: World) -> None:
+    world.links.mkdir(mode=0o700)
+    descriptor = os.open(world.links, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    retention = world.retention()
+    world.keep(retention)
+    assert retention.problems.counts[LinkProblem.LOCKED] == 1
+    assert world.words == [f"another process has it locked: {world.links}"]
+    os.close(descriptor)
+    world.keep(retention)
+    assert retention.problems.counts[LinkProblem.LOCKED] == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
@@ -522,6 +596,24 @@ class TestExposed:
         assert retention.reconcile().missing == []
         assert world.links.stat().st_mode & 0o777 == 0o700
         assert len(world.reports) == 1
+
+    def test_one_that_cannot_be_closed_is_reported_and_not_trusted(self, world: World) -> None:
+        """It was opened, and then its file system became read-only."""
+
+        class ReadOnly(FileSystem):
+            def make_private(self, directory: int) -> None:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        directories = world.directories(ReadOnly())
+        retention = world.retention(directories=directories)
+        world.keep(retention)
+        world.links.chmod(0o770)
+        for _ in range(2):
+            assert retention.reconcile().missing == []
+        assert world.reports == [(LINK_DIRECTORY_ACCESS_FAILED, errno.EROFS)] * 2
+        assert world.words[0] == f"Read-only file system: {world.links}"
+        found = world.adopt(world.retention(of=owner("other"), directories=directories))
+        assert found.kept == []
 
 
 class TestLeaving:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gzip
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -110,6 +111,91 @@ def test_half_a_line_waits_for_its_newline(path: Path) -> None:
     append(path, b"\nthree")
     follower.read()
     assert follower.lines == [Line(0, b"one"), Line(4, b"two")]
+
+
+LAST_LINES = [
+    (b"one\n", 0),
+    (b"one\nhalf", 4),
+    (b"half", 4),
+    (b"\n\r\n", 0),
+    (b"\nhalf", 4),
+    (b"one\n" + bytes(100), 0),
+    (b"one\n" + bytes(100) + b"half", 4),
+    (b"one\nhalf" + bytes(10_000), 4),
+    (b"half" + bytes(10_000), 4),
+    (bytes(10_000) + b"half", 4),
+    (b"one\n" + b"x" * 3000, 3000),
+    (b"x" * 2_000_000, 2_000_000),
+    (b"one\n" + b"x" * 3000 + bytes(10_000), 3000),
+]
+
+
+@pytest.mark.parametrize(("content", "length"), LAST_LINES)
+def test_an_incomplete_last_line_is_no_backlog_until_the_file_grows(
+    path: Path, content: bytes, length: int
+) -> None:
+    path.write_bytes(content)
+    follower = Follower(path)
+    tail = follower.tail
+    if asyncio.run(follower.start(final=False)):
+        assert tail.incomplete_line == 0, "nobody has looked at the end yet"
+        follower.read()
+    tail.look()
+    assert (tail.incomplete_line, tail.readable) == (length, 0)
+    tail.unread_since = 5.0
+    assert not tail.behind_since, "the follower reads at the time 0"
+    append(path, b"more")
+    tail.look()
+    assert tail.incomplete_line == 0, "it may be complete now"
+    assert tail.readable >= len(b"more")
+
+
+def test_a_last_line_may_be_final_when_its_file_is_removed(path: Path) -> None:
+    path.write_bytes(b"one\nhalf")
+    follower = Follower(path)
+    tail = follower.tail
+    follower.begin()
+    follower.read()
+    assert (tail.incomplete_line, tail.readable) == (4, 0)
+    assert not tail.is_acknowledged, "it is still to be shipped"
+    tail.gone = 1.0
+    assert (tail.incomplete_line, tail.readable) == (0, 4)
+    # A process writes it still.
+    follower.read()
+    assert (tail.incomplete_line, tail.readable) == (4, 0)
+    assert tail.may_have_data, "it is read again, and shipped when it is final"
+    follower.read(final=True)
+    assert follower.lines == [Line(0, b"one"), Line(4, b"half")]
+    assert (tail.incomplete_line, tail.readable) == (0, 0)
+
+
+@pytest.mark.parametrize("content", [b"half", b"one\nhalf"])
+def test_an_incomplete_line_of_content_that_was_replaced_is_none(
+    path: Path, content: bytes
+) -> None:
+    path.write_bytes(content)
+    follower = Follower(path)
+    if asyncio.run(follower.start(final=False)):
+        follower.read()
+    assert follower.tail.incomplete_line == 4
+    rewrite(path, b"n")
+    follower.tail.look()
+    assert follower.tail.incomplete_line == 0
+    if len(content) > 4:
+        assert isinstance(follower.read(), Rewritten)
+    assert follower.tail.incomplete_line == 0
+
+
+def test_what_is_left_of_a_gzip_is_backlog_whatever_it_ends_with(path: Path) -> None:
+    gzipped = path.with_name("a.log.gz")
+    gzipped.write_bytes(gzip.compress(b"one\nhalf"))
+    follower = Follower(gzipped)
+    tail = follower.tail
+    tail.look()
+    assert tail.backlog, "it waits to be read"
+    follower.begin()
+    follower.read()
+    assert (tail.incomplete_line, tail.readable, tail.unread) == (0, 4, 4)
 
 
 def test_blocks_are_bounded(path: Path) -> None:
@@ -441,8 +527,9 @@ def test_what_is_behind_is_counted_in_bytes(path: Path) -> None:
     follower.begin()
     assert (tail.size, tail.offset, tail.unread, tail.backlog) == (11, 0, 11, 11)
     follower.read()
-    # Read, and not acknowledged.
-    assert (tail.offset, tail.unread, tail.backlog) == (8, 3, 11)
+    # Read, and not acknowledged. Nobody can ship the last line before its newline is there.
+    assert (tail.offset, tail.unread, tail.readable, tail.backlog) == (8, 3, 0, 8)
+    assert tail.incomplete_line == 3
     rewrite(path, b"new\n")
     assert isinstance(follower.read(), Rewritten)
     assert (tail.unread_lost, tail.unread, tail.backlog) == (3, 0, 8)

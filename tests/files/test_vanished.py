@@ -128,9 +128,18 @@ def test_nothing_is_said_while_it_could_still_be_found(world: World) -> None:
         world.files.forbidden.add("b.log")
         await look_long(world)
         assert world.losses == []
-        # Nor may a gzip that breaks off before its first line.
         world.files.forbidden.clear()
         os.unlink(world.directory / "b.log")
+        # Nor may a gzip that cannot be opened.
+        world.write("b.log.gz", content)
+        world.files.forbidden.add("b.log.gz")
+        await look_long(world)
+        assert world.losses == []
+        summary = world.tracker.summary(world.source)
+        assert summary.unreadable == ((f"{world.directory}/b.log.gz", "Permission denied"),)
+        world.files.forbidden.clear()
+        os.unlink(world.directory / "b.log.gz")
+        # Nor may one that breaks off before its first line.
         (world.directory / "c.log.gz").write_bytes(gzip.compress(content)[:10])
         await world.look()
         world.commit()

@@ -11,15 +11,51 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
+import pytest
 from watchfiles import awatch
 
 from shipper.clock import SystemClock
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem
 from shipper.files.schedule import WalkSchedule
-from shipper.files.watch import Wake, WakeUp, Watch
+from shipper.files.watch import Wake, WakeUp, Watch, watch_error
 from tests.support.clock import ManualClock, settle
 from tests.support.faults import PATIENCE
+
+# Errors -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "number", "words", "path"),
+    [
+        (
+            OSError("OS file watch limit reached. about [\"/logs/a 'b'\"]"),
+            errno.ENOSPC,
+            "no inotify watches are left (fs.inotify.max_user_watches)",
+            "/logs/a 'b'",
+        ),
+        (
+            OSError('No space left on device (os error 28) about ["/logs"]'),
+            errno.ENOSPC,
+            "no inotify watches are left (fs.inotify.max_user_watches)",
+            "/logs",
+        ),
+        (
+            OSError("Too many open files (os error 24)"),
+            errno.EMFILE,
+            "no inotify instances are left (fs.inotify.max_user_instances), or no descriptors",
+            None,
+        ),
+        (PermissionError(errno.EACCES, "denied"), errno.EACCES, "denied", None),
+        (OSError("some text"), 0, "some text", None),
+    ],
+)
+def test_a_directory_that_cannot_be_watched_is_no_full_disk(
+    error: OSError, number: int, words: str, path: str | None
+) -> None:
+    found = watch_error(error)
+    assert (found.errno, found.strerror, found.filename) == (number, words, path)
+
 
 # The bell -----------------------------------------------------------------------------------------
 

@@ -51,6 +51,10 @@ CHANGED: dict[str, str] = {
     'shipper_kept_files{by="descriptor"} 0.0': ADDED,
     "shipper_logs_removed_under_writer_total": ADDED,
     "shipper_foreign_links": ADDED,
+    # What an operator has to know of last lines and of `.shipper`.
+    "shipper_incomplete_line_bytes": ADDED,
+    "shipper_link_directory_problems": ADDED,
+    "shipper_link_directory_changes_total": ADDED,
     # All reasons of losses are there from the start, and what is recorded is counted.
     'shipper_lost_bytes_total{reason="vanished"} 0.0': ADDED,
     'shipper_lost_bytes_total{reason="damaged"} 0.0': ADDED,

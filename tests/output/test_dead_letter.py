@@ -321,6 +321,10 @@ def test_without_ids_of_ours_a_letter_has_one_all_the_same(ecs: bool) -> None:
         (OSError(16, "another process writes to it", "/a"), "another process writes to it: /a"),
         (OSError(28, os.strerror(28)), "no space left on device (the disk of /data)"),
         (OSError(122, os.strerror(122), "/data/a"), "disk quota exceeded (the disk of /data)"),
+        (
+            OSError(30, os.strerror(30), "/data/a.lock"),
+            "read-only file system (the disk of /data)",
+        ),
         (OSError(13, os.strerror(13)), "permission denied: /data/a"),
         (OSError(13, os.strerror(13), "/data/a.lock"), "permission denied: /data/a.lock"),
         (OSError(5, os.strerror(5)), "input/output error: /data/a"),

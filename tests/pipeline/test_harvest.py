@@ -116,18 +116,14 @@ class World:
         encoder = DocumentEncoder(
             {}, content_ids=True, on_invalid=on_invalid, processing=processing
         )
-        inputs = [
-            Input(
-                TrackedInput(
-                    "tetragon",
-                    [f"{directory}/{pattern}"],
-                    self.catalog,
-                    self.wake_up,
-                    WalkSchedule(self.clock, 2.0, spacing=spacing),
-                ),
-                encoder,
-            )
-        ]
+        self.source = TrackedInput(
+            "tetragon",
+            [f"{directory}/{pattern}"],
+            self.catalog,
+            self.wake_up,
+            WalkSchedule(self.clock, 2.0, spacing=spacing),
+        )
+        inputs = [Input(self.source, encoder)]
         self.batcher = Batcher(
             self.clock,
             self.budget,
@@ -277,9 +273,18 @@ def test_what_is_read_is_handed_on_and_counted(tmp_path: Path) -> None:
         world.harvest.ended(6)
         assert world.harvest.in_flight_events == 0
         (tail,) = world.catalog.tails
-        assert tail.backlog == len(content) + len(b"half a li")
+        assert (tail.backlog, tail.incomplete_line) == (len(content), len(b"half a li"))
         batch.spans[0].finish()
-        assert tail.backlog == len(b"half a li")
+        assert (tail.backlog, tail.incomplete_line) == (0, len(b"half a li"))
+        assert [each.behind_since for each in world.catalog.tails] == [None]
+        # A line that was finished late is not old: nobody could ship it before.
+        await world.clock.advance(600)
+        await world.scan()
+        world.append(b"ne\n")
+        await world.scan()
+        await world.documents()
+        assert tail.behind_since
+        assert world.clock.monotonic() - tail.behind_since < 60
 
     run(world, story)
 
@@ -455,9 +460,13 @@ def test_a_file_that_cannot_be_read_is_reported_and_read_when_it_can_be(tmp_path
         assert warning["file.path"] == str(world.log)
         assert (warning["error.code"], warning["error.message"]) == ("EIO", "Input/output error")
         assert world.metrics.value("shipper_file_errors_total", "EIO") == 1
+        summary = world.tracker.summary(world.source)
+        assert summary.unreadable == ((str(world.log), "Input/output error"),)
+        assert (summary.files, summary.unreadable_count) == (2, 1)
         world.files.failing.clear()
         await world.scan()
         assert await world.numbers() == [1, 0]
+        assert world.tracker.summary(world.source).unreadable_count == 0
 
     run(world, story)
 

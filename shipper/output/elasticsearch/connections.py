@@ -117,8 +117,8 @@ class Connections:
                 self._log.emit(TLS_RELOAD_FAILED, error=str(error))
             return False
         if changed and self._log is not None:
-            self._log.emit(TLS_RELOADED)
-        return changed
+            self._log.emit(TLS_RELOADED, path=changed[0], files=len(changed))
+        return bool(changed)
 
     def _begin(self) -> Generation:
         context = self._tls.context if self._tls is not None else None

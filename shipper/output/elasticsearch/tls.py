@@ -38,8 +38,8 @@ class Tls:
         #: The settings of new connections.
         self.context = self._make()
 
-    def refresh(self) -> bool:
-        """Reads changed files; returns whether there are new settings.
+    def refresh(self) -> tuple[str, ...]:
+        """Reads changed files; returns them if there are new settings.
 
         Raises:
             ConfigError: the files cannot be used. `context` is unchanged, and they are not read
@@ -47,10 +47,12 @@ class Tls:
         """
         versions = self._versions()
         if versions == self._loaded_versions:
-            return False
-        self._loaded_versions = versions
+            return ()
+        before, self._loaded_versions = self._loaded_versions, versions
         self.context = self._make()
-        return True
+        return tuple(
+            path for path, old, new in zip(self._paths, before, versions, strict=True) if old != new
+        )
 
     def _make(self) -> ssl.SSLContext:
         try:

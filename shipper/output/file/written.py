@@ -83,23 +83,32 @@ class WrittenDocuments:
 def read_written(files: Iterable[Path], most: int = READ_BACK_BYTES) -> WrittenDocuments:
     """Reads the last `most` bytes of these files; the newest file comes first.
 
-    Raises OSError.
+    Raises OSError, with the file that cannot be read.
     """
     found = WrittenDocuments()
     for path in files:
         if most <= 0:
             break
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            # One byte more, to see whether the first line is complete.
-            start = max(0, size - most - 1)
-            file.seek(start)
-            if start:
-                file.readline()
-            for line in file:
-                found.add(line)
-        most -= size
+        try:
+            most -= _read_end(path, found, most)
+        except OSError as error:
+            error.filename = error.filename or str(path)  # A read does not say of what.
+            raise
     return found
+
+
+def _read_end(path: Path, found: WrittenDocuments, most: int) -> int:
+    """Adds the last `most` bytes of a file; returns its size."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        # One byte more, to see whether the first line is complete.
+        start = max(0, size - most - 1)
+        file.seek(start)
+        if start:
+            file.readline()
+        for line in file:
+            found.add(line)
+    return size
 
 
 def _place(document: bytes) -> tuple[str, int, int]:

@@ -191,7 +191,9 @@ class TestFiles:
                 await transport.post(front.url, BODY)
                 await transport.post(front.url, BODY)
         assert front.handshakes == 2
-        assert log.actions() == ["tls-reloaded"]
+        (reloaded,) = log.entries()
+        assert reloaded["event.action"] == "tls-reloaded"
+        assert (reloaded["file.path"], reloaded["shipper.files"]) == (str(ca), 1)
 
     @in_a_loop
     async def test_a_client_certificate_that_changes_is_shown_without_a_restart(
