@@ -171,7 +171,9 @@ class FollowedFiles:
         if inode not in self.parked:
             file = WaitingFile(
                 row=None,
-                path=path,
+                # A copy, made in the order in which these files are opened: those of a scan lie in
+                # the order of the directory, and would free no page of memory before the last one.
+                path=os.fsdecode(os.fsencode(path)),
                 size=opened.size,
                 modified=opened.modified,
                 allocated=opened.allocated,
