@@ -77,6 +77,11 @@ def parse_link_name(name: str) -> LinkName | None:
     return LinkName(OwnerToken(found["owner"]), int(found["inode"]), found["base"])
 
 
+def lock_number(owner: OwnerToken) -> int:
+    """Which byte of a `.shipper` an owner that runs has locked (`FileSystem.lock_number`)."""
+    return int(owner, 16) >> 2
+
+
 def _digest(*parts: str) -> str:
     text = "\0".join(parts)
     return xxhash.xxh3_64_hexdigest(text.encode("utf-8", "surrogateescape"))

@@ -11,15 +11,23 @@ by `release` alone.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.foreign_links import (
+    ForeignLink,
+    LinkEntry,
+    Obstacle,
+    obstacle_of,
+    read_entry,
+    rename_link,
+)
 from shipper.files.link_directory import DIRECTORY, LinkDirectories, LinkDirectory
-from shipper.files.link_names import LinkName, LinkOwner, link_name, parse_link_name
+from shipper.files.link_names import LinkOwner, OwnerToken, link_name, parse_link_name
 from shipper.logs.events import FILE_LINK_FAILED, LINK_REMOVE_FAILED, LogEvent
 
-__all__ = ["DIRECTORY", "ForeignLink", "KeptFile", "LinkOwner", "Reconciled", "Retention"]
+__all__ = ["DIRECTORY", "KeptFile", "LinkOwner", "Reconciled", "Retention"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +40,15 @@ class KeptFile:
     descriptor: int
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignLink:
-    """A link that is not this input's, and is left where it is."""
-
-    #: Its own path.
-    path: str
-    #: Bytes of the file that it keeps.
-    size: int
-    #: Whether a shipper may be running that will release it.
-    has_living_owner: bool
-
-
 @dataclass(slots=True)
 class Adopted:
     """What `Retention.adopt` found in one directory."""
 
     kept: list[KeptFile] = field(default_factory=list)
+    #: What is left where it is, and is not another input's.
     foreign: list[ForeignLink] = field(default_factory=list)
+    #: The owners, other inputs of this shipper, of links that they do not hold.
+    of_inputs: set[OwnerToken] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -78,7 +77,9 @@ class Retention:
         self._filesystem = filesystem
         self._directories = directories
         self._owner = owner
-        directories.owners.update((owner.token, owner.former_token))
+        #: What the names of its links begin with, now and until version 0.1.
+        self.tokens = frozenset((owner.token, owner.former_token))
+        directories.owners.update(self.tokens)
         self._report = report
         self._links: dict[Inode, tuple[LinkDirectory, str]] = {}
         # Which generation of each directory, by its place, the links were compared with.
@@ -126,7 +127,7 @@ class Retention:
             return
         directory, name = link
         self._remove(directory, name)
-        self._directories.forget(directory)
+        self._directories.forget(directory, name)
 
     def reconcile(self) -> Reconciled:
         """Compares the links with what is there now; returns those that are not."""
@@ -147,8 +148,9 @@ class Retention:
     def adopt(
         self, place: str, *, matches: Callable[[str], bool], is_known: Callable[[Inode], bool]
     ) -> Adopted:
-        """Opens what earlier processes kept beside the logs in a directory: our own links, those
-        with the names of version 0.1, and those without a living owner whose path `matches`.
+        """Opens what earlier processes kept beside the logs in a directory, and what an operator
+        gave to this input: our own links, those with the names of version 0.1, and those without a
+        living owner whose path `matches`.
 
         `is_known`: whether the registry has a file at that inode. In a directory that others could
         write to, nothing else is trusted.
@@ -157,42 +159,36 @@ class Retention:
         if nothing was ever kept there.
         """
         directory = self._directories.at(place, create=False)
-        alone = self._directories.only_us(directory)
         result = Adopted()
         links: dict[Inode, str] = {}
         try:
-            for name, inode in sorted(self._filesystem.list_private(directory.descriptor).items()):
-                if self._links.get(inode) == (directory, name):
-                    continue
+            names = self._filesystem.names_in(directory.descriptor)
+            for name in sorted(set(names) - directory.names):
                 link = parse_link_name(name)
-                ours = link is not None and link.owner in (
-                    self._owner.token,
-                    self._owner.former_token,
-                )
+                ours = link is not None and link.owner in self.tokens
                 if link is not None and not ours and link.owner in self._directories.owners:
-                    continue  # Another input's.
-                path = os.path.join(place, "" if link is None else link.base)
-                if link is None or not self._is_to_adopt(link, inode, ours, alone, matches(path)):
-                    if not ours:
-                        result.foreign.append(self._foreign(directory, name, link, alone))
+                    result.of_inputs.add(link.owner)
                     continue
-                if inode in self._links:
-                    # From before its log was renamed: one link is enough.
-                    self._remove(directory, name)
-                    continue
-                if directory.exposed and not is_known(inode):
-                    result.foreign.append(self._foreign(directory, name, link, alone))
-                    continue
-                descriptor = self._filesystem.open_in(directory.descriptor, name)
-                result.kept.append(KeptFile(inode, path, descriptor))
-                links[inode] = self._renamed(directory, name, link, inode)
+                try:
+                    self._consider(directory, name, ours, matches, is_known, links, result)
+                except FileNotFoundError:
+                    continue  # Somebody removed or renamed it since.
         except OSError:
             for kept in result.kept:
                 self._filesystem.close(kept.descriptor)
             raise
         for inode, name in links.items():
             self._hold(inode, directory, name)
+        self._directories.trust_if_all_is_kept(directory)
         return result
+
+    def generations(self) -> dict[str, int]:
+        """What changes with the names in the `.shipper` of a directory, as long as that is open."""
+        return self._directories.generations()
+
+    def state_of(self, place: str) -> Hashable:
+        """As `LinkDirectories.state_of`."""
+        return self._directories.state_of(place)
 
     def without_links(self) -> list[str]:
         """The directories of logs in whose `.shipper`, which is open, nothing is kept."""
@@ -219,7 +215,7 @@ class Retention:
             self._report(LINK_REMOVE_FAILED, error)
 
     def _hold(self, inode: Inode, directory: LinkDirectory, name: str) -> None:
-        directory.links += 1
+        directory.names.add(name)
         self._links[inode] = directory, name
         self._compared.setdefault(directory.place, directory.generation)
 
@@ -260,26 +256,54 @@ class Retention:
         self._compared[directory.place] = directory.generation
         return names
 
-    def _is_to_adopt(
-        self, link: LinkName, inode: Inode, ours: bool, alone: bool, matches: bool
-    ) -> bool:
-        return link.inode == inode.number and (ours or (alone and matches))
+    def _consider(
+        self,
+        directory: LinkDirectory,
+        name: str,
+        ours: bool,
+        matches: Callable[[str], bool],
+        is_known: Callable[[Inode], bool],
+        links: dict[Inode, str],
+        result: Adopted,
+    ) -> None:
+        """Adopts a link that is no other input's, or says why not."""
+        entry = read_entry(self._filesystem, directory.descriptor, directory.place, name)
+        inode = entry.facts.inode
+        obstacle = obstacle_of(
+            entry,
+            ours=ours,
+            lives=lambda link: self._directories.has_living_owner(directory, link.owner),
+            matches=matches,
+        )
+        if obstacle is None and (inode in self._links or inode in links):
+            # From before its log was renamed: one link is enough.
+            if links.get(inode) != name:
+                self._remove(directory, name)
+            return
+        if obstacle is None and directory.exposed and not is_known(inode):
+            obstacle = Obstacle.EXPOSED
+        if obstacle is not None:
+            result.foreign.append(ForeignLink(entry, obstacle))
+            return
+        descriptor = self._filesystem.open_in(directory.descriptor, name)
+        result.kept.append(KeptFile(inode, entry.log, descriptor))
+        links[inode] = self._renamed(directory, entry)
 
-    def _renamed(self, directory: LinkDirectory, name: str, link: LinkName, inode: Inode) -> str:
-        """Gives an adopted link this owner's name, so that nobody else adopts it; returns it."""
-        wanted = link_name(self._owner.token, inode.number, link.base)
-        if wanted != name:
+    def _renamed(self, directory: LinkDirectory, entry: LinkEntry) -> str:
+        """Gives an adopted link this owner's name, so that nobody else adopts it; returns the name
+        that it has."""
+        inode = entry.facts.inode
+        wanted = link_name(self._owner.token, inode.number, entry.log)
+        try:
             self._directories.changed_by_us(
-                directory, lambda: self._filesystem.rename_in(directory.descriptor, name, wanted)
+                directory,
+                lambda: rename_link(
+                    self._filesystem, directory.descriptor, entry.name, inode, wanted
+                ),
             )
+        except FileExistsError:
+            return entry.name  # It is released by the name that it has.
         return wanted
-
-    def _foreign(
-        self, directory: LinkDirectory, name: str, link: LinkName | None, alone: bool
-    ) -> ForeignLink:
-        size = self._filesystem.size_in(directory.descriptor, name)
-        path = os.path.join(directory.place, DIRECTORY, name)
-        return ForeignLink(path, size, has_living_owner=link is not None and not alone)
 
     def _miss(self, inode: Inode, directory: LinkDirectory, name: str, result: Reconciled) -> None:
         """A link that is not where it should be; opens it where the old directory still has it."""
@@ -291,7 +315,7 @@ class Retention:
                 result.rescued[inode] = self._filesystem.open_in(directory.descriptor, name)
             except OSError:
                 pass  # It is not there either; the file's own path or descriptor may still be.
-        self._directories.forget(directory)
+        self._directories.forget(directory, name)
 
     def _report_once(self, place: str, error: OSError) -> None:
         if place in self._reported:
