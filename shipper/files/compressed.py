@@ -43,6 +43,11 @@ def gzips_of(patterns: Sequence[str]) -> list[str]:
     return [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in patterns]
 
 
+def not_gzips_of(exclude: Sequence[str]) -> list[str]:
+    """The globs of the gzips that are not read where files that `exclude` matches are not."""
+    return [*exclude, *(glob + SUFFIX for glob in exclude)]
+
+
 #: How a gzip ends of which nobody knows how much is missing.
 _LOST = {
     Ending.CUT: LossReason.DAMAGED,
@@ -91,7 +96,7 @@ class CompressedLogs:
         gzips are followed through symbolic links."""
         self._patterns = gzips_of(patterns)
         # What is not to be read is not to be read when it is compressed, either.
-        self._exclude = [*exclude, *(glob + SUFFIX for glob in exclude)]
+        self._exclude = not_gzips_of(exclude)
         self._symlinks = symlinks
         self._opener = LogOpener(filesystem, exclude=self._exclude, symlinks=symlinks)
         self._globs = Globs(self._patterns, self._exclude)
