@@ -222,6 +222,10 @@ class FileSystem:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                 raise
 
+    def names_at(self, path: str) -> list[str]:
+        """The names in the directory at a path, in no order."""
+        return os.listdir(path)
+
     def names_in(self, directory: int) -> list[str]:
         """The names in an open directory, in no order."""
         return os.listdir(directory)

@@ -46,8 +46,7 @@ class KeptFiles:
     def __init__(
         self, filesystem: FileSystem, *, faults: FileErrors, log: Log, places: Iterable[str] = ()
     ) -> None:
-        """`places`: directories of logs of inputs that are not configured any more; what is kept
-        there is looked at, too."""
+        """`places`: directories of logs in which links may be, although no input may walk them."""
         self._filesystem = filesystem
         self._faults = faults
         self._log = log

@@ -22,7 +22,8 @@ from shipper.files.offload import Offload, in_a_thread
 from shipper.files.overlaps import shared_file, shared_glob
 from shipper.files.placement import Start
 from shipper.files.quota import Quota, QuotaInput
-from shipper.files.records import SUFFIX
+from shipper.files.records import SUFFIX, FileRecords, Recorded
+from shipper.files.registry import FileRecord
 from shipper.files.retention import Retention
 from shipper.files.scan_log import ScanLog
 from shipper.files.scan_report import ScanReport
@@ -68,6 +69,11 @@ class TrackedInput:
     #: None: gzips are not looked at.
     compressed: CompressedLogs | None = None
 
+    @property
+    def records(self) -> FileRecords:
+        """What is remembered of its files."""
+        return self.catalog.records
+
     def matches(self, path: str) -> bool:
         """Whether a file at that path is the input's, if there is one."""
         if path.endswith(SUFFIX):
@@ -104,16 +110,18 @@ class FileTracker:
         commit: Commit,
         names: OptionNames = OWN_NAMES,
         offload: Offload = in_a_thread,
+        other_places: Iterable[str] = (),
     ) -> None:
         """`max_kept_bytes`: of files that are deleted and not done; `commit`: saves what an input
-        has changed; `names`: what messages call the options; `offload`: who walks."""
+        has changed; `names`: what messages call the options; `offload`: who walks; `other_places`:
+        directories of logs in which links may be, although no input may walk them."""
         self._names = names
         self._inputs = inputs
         self._filesystem = filesystem
         self._faults = faults
         self._metrics = metrics
         self._log = log
-        self._links = KeptFiles(filesystem, faults=faults, log=log)
+        self._links = KeptFiles(filesystem, faults=faults, log=log, places=other_places)
         for source in inputs:
             if source.retention is not None:
                 self._links.add(
@@ -235,7 +243,7 @@ class FileTracker:
             yield []
         self._links.leave_empty()
 
-    def committed(self, source: TrackedInput) -> None:
+    def committed(self, source: Recorded) -> None:
         """What changed in the files of an input is in the registry: what is done there needs no
         link any more."""
         self._links.committed(source.input_id)
@@ -249,6 +257,10 @@ class FileTracker:
         """Closes all files. Links stay for the next start but for those that a commit covers."""
         for source in self._inputs:
             source.catalog.close()
+
+    def may_follow(self, record: FileRecord) -> bool:
+        """Whether an input may turn out to follow a file of another one, as far as known."""
+        return any(each.may_be_followed(record) for each in self._vanished.values())
 
     def kept_by(self, *, link: bool) -> int:
         """How many of these have a link, or none."""

@@ -162,6 +162,15 @@ FILE_VANISHED = LogEvent(
     "`shipper.lost_bytes` are lost; how many lines, nobody knows. Keep more or larger files, or "
     "keep shipper running while they rotate.",
 )
+INPUT_NOT_CONFIGURED = LogEvent(
+    "input-not-configured",
+    Level.WARNING,
+    "files of an input that is not configured any more are not shipped to their end",
+    "Once after a start, for each such input, with the number of files that no other input follows "
+    "(`shipper.files`), the bytes that are not acknowledged, and how many of the files are not in "
+    "their directory (`shipper.missing`): those are recorded as lost a minute later. Configure an "
+    "input that matches the logs until they are shipped.",
+)
 DELETED_FILE_ABANDONED = LogEvent(
     "deleted-file-abandoned",
     Level.ERROR,
