@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from shipper.clock import Clock
-from shipper.files.filesystem import DirectoryFacts, FileSystem
+from shipper.files.filesystem import DirectoryFacts, FileSystem, Inode
 from shipper.files.link_names import OwnerToken, lock_number
 from shipper.logs.events import (
     LINK_DIRECTORY_ACCESS_FAILED,
@@ -50,8 +50,8 @@ class LinkDirectory:
     exposed: bool
     #: Monotonic seconds.
     listed_at: float
-    #: The links that are kept in it, of all inputs.
-    names: set[str] = field(default_factory=set)
+    #: The links that are kept in it, of all inputs, and which file each is.
+    names: dict[str, Inode] = field(default_factory=dict)
     #: Whether its path leads elsewhere by now.
     lost: bool = False
 
@@ -117,16 +117,23 @@ class LinkDirectories:
 
     def forget(self, directory: LinkDirectory, name: str) -> None:
         """A link is not kept in it any more; one that is lost is closed with the last."""
-        directory.names.discard(name)
+        directory.names.pop(name, None)
         if directory.lost and not directory.names:
             self._filesystem.close(directory.descriptor)
+
+    def is_kept(self, directory: LinkDirectory, name: str) -> bool:
+        """Whether a link is kept under that name, and is the same file still: who could write to
+        the directory may have put another one there. Raises OSError."""
+        inode = directory.names.get(name)
+        return inode is not None and self._filesystem.inode_in(directory.descriptor, name) == inode
 
     def trust_if_all_is_kept(self, directory: LinkDirectory) -> None:
         """Takes the mark from one that was exposed if nothing is left in it that others may have
         put there. Raises OSError."""
         if not directory.exposed or directory.facts.open_to_others:
             return
-        if directory.names.issuperset(self._filesystem.names_in(directory.descriptor)):
+        names = self._filesystem.names_in(directory.descriptor)
+        if all(self.is_kept(directory, name) for name in names):
             self._filesystem.make_private(directory.descriptor, marked=False)
             directory.exposed = False
             directory.facts = self._filesystem.facts_of_directory(directory.descriptor)

@@ -10,6 +10,7 @@ or the whole directory, finds it made again while the file can still be reached.
 by `release` alone.
 """
 
+import errno
 import os
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -25,7 +26,12 @@ from shipper.files.foreign_links import (
 )
 from shipper.files.link_directory import DIRECTORY, LinkDirectories, LinkDirectory
 from shipper.files.link_names import LinkOwner, OwnerToken, link_name, parse_link_name
-from shipper.logs.events import FILE_LINK_FAILED, LINK_REMOVE_FAILED, LogEvent
+from shipper.logs.events import (
+    FILE_LINK_FAILED,
+    LINK_DIRECTORY_ACCESS_FAILED,
+    LINK_REMOVE_FAILED,
+    LogEvent,
+)
 
 __all__ = ["DIRECTORY", "KeptFile", "LinkOwner", "Reconciled", "Retention"]
 
@@ -110,10 +116,14 @@ class Retention:
         return True
 
     def open(self, inode: Inode) -> int:
-        """A descriptor of a kept file, through its link. Raises OSError; KeyError if it has
-        none."""
+        """A descriptor of a kept file, through its link. Raises OSError (FileNotFoundError if it is
+        another file by now); KeyError if it has none."""
         directory, name = self._links[inode]
-        return self._filesystem.open_in(directory.descriptor, name)
+        descriptor = self._filesystem.open_in(directory.descriptor, name)
+        if self._filesystem.facts(descriptor).inode != inode:
+            self._filesystem.close(descriptor)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        return descriptor
 
     def size(self, inode: Inode) -> int:
         """Bytes of a kept file, through its link. Raises OSError; KeyError if it has none."""
@@ -141,7 +151,7 @@ class Retention:
             if id(directory) not in names:
                 names[id(directory)] = self._names_to_compare(directory)
             there = names[id(directory)]
-            if there is not None and name not in there:
+            if there is not None and not self._is_there(directory, name, there):
                 self._miss(inode, directory, name, result)
         return result
 
@@ -163,7 +173,7 @@ class Retention:
         links: dict[Inode, str] = {}
         try:
             names = self._filesystem.names_in(directory.descriptor)
-            for name in sorted(set(names) - directory.names):
+            for name in sorted(set(names) - directory.names.keys()):
                 link = parse_link_name(name)
                 ours = link is not None and link.owner in self.tokens
                 if link is not None and not ours and link.owner in self._directories.owners:
@@ -179,7 +189,12 @@ class Retention:
             raise
         for inode, name in links.items():
             self._hold(inode, directory, name)
-        self._directories.trust_if_all_is_kept(directory)
+        try:
+            self._directories.trust_if_all_is_kept(directory)
+        except OSError as error:
+            # What is adopted is adopted; the mark stays until the next look.
+            error.filename = os.path.join(place, DIRECTORY)
+            self._report(LINK_DIRECTORY_ACCESS_FAILED, error)
         return result
 
     def generations(self) -> dict[str, int]:
@@ -215,7 +230,7 @@ class Retention:
             self._report(LINK_REMOVE_FAILED, error)
 
     def _hold(self, inode: Inode, directory: LinkDirectory, name: str) -> None:
-        directory.names.add(name)
+        directory.names[name] = inode
         self._links[inode] = directory, name
         self._compared.setdefault(directory.place, directory.generation)
 
@@ -304,6 +319,14 @@ class Retention:
         except FileExistsError:
             return entry.name  # It is released by the name that it has.
         return wanted
+
+    def _is_there(self, directory: LinkDirectory, name: str, there: frozenset[str]) -> bool:
+        if name not in there or not directory.exposed:
+            return name in there
+        try:
+            return self._directories.is_kept(directory, name)
+        except OSError:
+            return False
 
     def _miss(self, inode: Inode, directory: LinkDirectory, name: str, result: Reconciled) -> None:
         """A link that is not where it should be; opens it where the old directory still has it."""

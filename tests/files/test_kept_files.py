@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -375,6 +376,60 @@ def test_what_others_may_have_put_there_is_not_adopted_by_a_later_start_either(
         await world.look()
         assert world.tracker.foreign_links == 0
         assert place.stat().st_mode & 0o1777 == 0o700, "all that is in it is ours"
+
+    asyncio.run(story())
+
+
+def test_another_file_under_the_name_of_a_link_of_ours_is_not_read(world: World) -> None:
+    async def story() -> None:
+        world.append("a.log", b"one\n")
+        await world.look()
+        world.commit()
+        place = world.directory / DIRECTORY
+        [link] = place.iterdir()
+        place.chmod(0o777)
+        # Whoever may write there has us read a file that is none of his.
+        secret = world.directory / "secret"
+        secret.write_bytes(b"secret\nsecret\n")
+        link.unlink()
+        link.hardlink_to(secret)
+        for _ in range(2):
+            assert await world.settle() == []
+            assert world.tracker.foreign_links == 1
+            assert place.stat().st_mode & 0o1777 == 0o1700, "not all that is in it is ours"
+            world.kill()
+            world.start()
+        # Not when its file is done, either.
+        await world.look()
+        (world.directory / "a.log").unlink()
+        assert await world.settle() == []
+        world.commit()
+        assert await world.settle() == []
+
+    asyncio.run(story())
+
+
+def test_where_the_mark_cannot_be_taken_away_links_are_adopted_all_the_same(world: World) -> None:
+    class ReadOnlyModes(Files):
+        def make_private(self, directory: int, *, marked: bool) -> None:
+            if not marked:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+            super().make_private(directory, marked=marked)
+
+    async def story() -> None:
+        path = world.append("a.log", b"one\n")
+        await world.look()
+        world.append("a.log", b"two\n")
+        world.kill()
+        path.unlink()
+        (world.directory / DIRECTORY).chmod(0o777)
+        world.files = ReadOnlyModes()
+        world.start()
+        assert await world.look() == [b"two"]
+        assert "link-directory-access-failed" in world.recorded.actions()
+        await world.look()
+        world.commit()
+        assert world.links() == []
 
     asyncio.run(story())
 
