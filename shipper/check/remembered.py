@@ -34,13 +34,16 @@ def check_remembered(config: Config) -> list[Finding]:
 
 def _former_inputs(config: Config, records: Iterable[FileRecord]) -> Iterator[Finding]:
     configured = {source.id for source in config.inputs}
-    # How far files that begin with a line are known to inputs that are configured.
+    # How far files that begin with a line are known to inputs that are configured, or were
+    # shipped by others.
     known: dict[Identity, int] = {}
     former: dict[str, list[FileRecord]] = {}
     for record in records:
         if record.input_id in configured:
             known[record.identity] = max(known.get(record.identity, 0), record.seen)
-        elif record.seen > record.offset:
+            continue
+        known[record.identity] = max(known.get(record.identity, 0), record.offset)
+        if record.seen > record.offset:
             former.setdefault(record.input_id, []).append(record)
     for input_id, unfinished in sorted(former.items()):
         left = [record for record in unfinished if known.get(record.identity, 0) < record.seen]

@@ -81,10 +81,15 @@ def former_inputs(
     The rows of all their files stay: who brings an input back goes on where it was.
     """
     by_input: dict[str, list[FileRecord]] = {}
+    # How far files that begin with a line were shipped by any of them.
+    shipped: dict[Identity, int] = {}
     for record in remembered:
-        if record.input_id not in configured and record.seen > record.offset:
+        if record.input_id in configured:
+            continue
+        shipped[record.identity] = max(record.offset, shipped.get(record.identity, 0))
+        if record.seen > record.offset:
             by_input.setdefault(record.input_id, []).append(record)
-    return [
+    former = [
         FormerInput(
             input_id,
             FileRecords(
@@ -93,6 +98,11 @@ def former_inputs(
         )
         for input_id, found in by_input.items()
     ]
+    for each in former:
+        for record in each.records.unfinished():
+            if shipped[record.identity] >= record.seen:
+                each.records.stop_at_offset(record.row)
+    return former
 
 
 class FormerFiles:

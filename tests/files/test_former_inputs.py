@@ -297,6 +297,20 @@ def test_nothing_is_said_while_an_input_may_turn_out_to_follow_it_but_for_a_minu
     asyncio.run(story())
 
 
+def test_what_another_former_input_has_shipped_is_not_lost(world: World) -> None:
+    async def story() -> None:
+        world.remember(world.theirs / "a.log")
+        world.remember(world.theirs / "b.log", offset=len(ALL))
+        second = RowId(1001)
+        world.former_rows[second] = replace(world.former_rows[second], input_id="older")
+        world.start()
+        await world.pass_a_minute(3)
+        assert (world.warnings(), world.losses) == ([], [])
+        assert [row.seen for row in world.former_rows.values()] == [len(READ), len(ALL)]
+
+    asyncio.run(story())
+
+
 def test_rows_that_are_finished_are_not_looked_for(world: World) -> None:
     async def story() -> None:
         world.remember(world.theirs / "a.log", READ)
