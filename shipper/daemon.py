@@ -7,6 +7,7 @@ any promise: kill -9 at any moment loses nothing either.
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,10 +27,11 @@ from shipper.documents.processors.machine import Machine
 from shipper.files.commits import Commits, RecordedLosses, RegistryThread
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
+from shipper.files.former_inputs import FormerFiles, former_inputs
 from shipper.files.link_directory import LinkDirectories
-from shipper.files.records import Changes
+from shipper.files.records import Changes, Recorded
 from shipper.files.registry import Registry
-from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.files.tracker import FileTracker
 from shipper.logs import Log
 from shipper.logs.events import (
     REGISTRY_PROBLEM,
@@ -186,13 +188,27 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
         )
-        # Nothing else holds the records: there may be many.
-        inputs = making.make(
-            registry, await self._on_disk(registry.load), on_change=self._unsaved.set
+        remembered = await self._on_disk(registry.load)
+        inputs = making.make(registry, remembered, on_change=self._unsaved.set)
+        configured = {source.id for source in config.inputs}
+        other_places = {
+            os.path.dirname(record.path)
+            for record in remembered
+            if record.input_id not in configured
+        }
+        former = former_inputs(
+            remembered,
+            configured,
+            clock=self._clock,
+            on_change=self._unsaved.set,
+            forget_after=config.registry.forget_after,
         )
+        # Nothing else holds the records: there may be many.
+        del remembered
         for problem in registry.problems:
             self._log.emit(REGISTRY_PROBLEM, reason=config.option_names.fill(problem))
         tracked = [each.files for each in inputs]
+        recorded: list[Recorded] = [*tracked, *former]
         commits = Commits(
             registry,
             self._on_disk,
@@ -205,7 +221,7 @@ class Daemon:
         )
         losses = self._loss_shipper(registry, making.ephemeral_id, output_destination)
 
-        def committed(source: TrackedInput, changes: Changes) -> None:
+        def committed(source: Recorded, changes: Changes) -> None:
             tracker.committed(source)
             if changes.losses and losses is not None:
                 losses.wake()
@@ -220,6 +236,15 @@ class Daemon:
             clock=self._clock,
             commit=lambda source: commits.commit([source], committed),
             names=config.option_names,
+            other_places=other_places,
+        )
+        former_files = FormerFiles(
+            former,
+            followed=[source.records for source in tracked],
+            may_follow=tracker.may_follow,
+            filesystem=self._filesystem,
+            clock=self._clock,
+            log=self._log,
         )
         harvest = Harvester(
             inputs,
@@ -249,10 +274,11 @@ class Daemon:
             *(tasks.create_task(watch.run()) for watch in making.watches(inputs)),
             tasks.create_task(harvest.run()),
             tasks.create_task(batcher.run()),
+            tasks.create_task(former_files.run()),
         ]
         serving = [
             tasks.create_task(output_destination.run()),
-            tasks.create_task(commits.run(tracked, committed)),
+            tasks.create_task(commits.run(recorded, committed)),
         ]
         if losses is not None:
             serving.append(tasks.create_task(losses.run()))
@@ -275,7 +301,7 @@ class Daemon:
             await _cancel(reading)
             await self._drain(batcher, deliveries)
             await _cancel(serving)
-            await commits.commit(tracked, committed)
+            await commits.commit(recorded, committed)
             tracker.close()
             links.close_all()
             self._log.emit(STOPPED, in_flight_events=harvest.in_flight_events)

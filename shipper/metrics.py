@@ -234,7 +234,8 @@ METRICS = (
     Metric(
         "shipper_foreign_links",
         Kind.GAUGE,
-        "Hard links in .shipper that belong to no input and to no shipper that runs.",
+        "Hard links in .shipper that belong to no input and to no shipper that runs. "
+        "`shipper registry adopt` lists and adopts them.",
     ),
     Metric(
         "shipper_link_directory_problems",

@@ -18,6 +18,7 @@ from shipper.check.files import check_files
 from shipper.check.findings import Finding, Status
 from shipper.check.host import HostCheck
 from shipper.check.logrotate import PATHS
+from shipper.check.remembered import check_remembered
 from shipper.clock import Clock
 from shipper.config.model import Config
 from shipper.config.outputs import OutputKind
@@ -41,7 +42,9 @@ async def check(
     indices = [config.output.target] if config.output.target else []
     # Each once, in the order of the inputs.
     indices += dict.fromkeys(name.at(today) for name in index_names(config))
-    findings = [*check_files(config, logrotate), _check_data_dir(config)]
+    findings = check_files(config, logrotate)
+    findings += check_remembered(config)
+    findings.append(_check_data_dir(config))
     if config.output.kind is not OutputKind.ELASTICSEARCH:
         return [*findings, _check_local_output(config)]
     async with HttpTransport(config.output, clock, names=config.option_names) as transport:

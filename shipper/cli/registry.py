@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from shipper.cli import adopt
 from shipper.cli.common import add_config, add_json, errors_of, load, warn
 from shipper.cli.parsers import Commands, add_command
 from shipper.clock import SystemClock
@@ -21,7 +22,7 @@ def add(commands: Commands) -> None:
     registry = add_command(
         commands,
         "registry",
-        summary="show how far each file is shipped, and losses; import Filebeat's offsets",
+        summary="show how far each file is shipped, losses, links of nobody; import offsets",
         description="""
 The registry in the data directory has each file that shipper reads, and how far
 the cluster has acknowledged it.
@@ -29,6 +30,7 @@ the cluster has acknowledged it.
         examples="""
 shipper registry show
 shipper registry losses
+shipper registry adopt
 shipper registry import --dry-run --from /var/lib/filebeat
 """,
         codes=_CODES.format(failed="the registry cannot be read, or not imported"),
@@ -70,6 +72,8 @@ shipper registry losses --json | jq -r '[.time, .path, .bytes, .lines] | @tsv'
     add_config(losses)
     add_json(losses)
     losses.set_defaults(command=_show_losses)
+
+    adopt.add(actions)
 
     downgrade = add_command(
         actions,
@@ -159,7 +163,7 @@ def _show_losses(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{'TIME':<20}  {'REASON':<9}  {'BYTES':>14}  {'LINES':>10}  PATH\n")
     for loss in (stored.loss for stored in losses):
         lines = "unknown" if loss.lines is None else loss.lines
-        path = _printable(loss.path) if loss.path else f"({loss.merged} older losses)"
+        path = adopt.printable(loss.path) if loss.path else f"({loss.merged} older losses)"
         sys.stdout.write(
             f"{_time(loss.time):<20}  {loss.reason.value:<9}  {loss.bytes:>14}  {lines:>10}  "
             f"{path}\n"
@@ -172,13 +176,6 @@ def _show_losses(options: argparse.Namespace) -> int:
         + "\n"
     )
     return 0
-
-
-def _printable(text: str) -> str:
-    """A file name cannot move the cursor."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def _time(seconds: float) -> str:

@@ -11,9 +11,8 @@ from typing import ParamSpec, Protocol, TypeVar
 from shipper.clock import Clock
 from shipper.errors import RegistryError
 from shipper.files.losses import LossId, StoredLoss
-from shipper.files.records import Changes
+from shipper.files.records import Changes, Recorded
 from shipper.files.registry import Registry
-from shipper.files.tracker import TrackedInput
 from shipper.logs import Log
 from shipper.logs.events import REGISTRY_COMMIT_FAILED, REGISTRY_COMMITTED
 from shipper.metrics import Metrics
@@ -43,7 +42,7 @@ class RegistryThread:
 class OnCommit(Protocol):
     """Who is told of each commit."""
 
-    def __call__(self, source: TrackedInput, changes: Changes) -> None: ...
+    def __call__(self, source: Recorded, changes: Changes) -> None: ...
 
 
 class Commits:
@@ -77,7 +76,7 @@ class Commits:
         # is part of the next one.
         self._lock = asyncio.Lock()
 
-    async def run(self, inputs: Sequence[TrackedInput], on_commit: OnCommit) -> None:
+    async def run(self, inputs: Sequence[Recorded], on_commit: OnCommit) -> None:
         """Commits at once when something changed, and then not before the interval is over: even a
         life of a second leaves its trace, and an idle daemon does nothing."""
         while True:
@@ -86,17 +85,17 @@ class Commits:
             await self.commit(inputs, on_commit)
             await self._clock.sleep(self._interval)
 
-    async def commit(self, inputs: Sequence[TrackedInput], on_commit: OnCommit) -> None:
+    async def commit(self, inputs: Sequence[Recorded], on_commit: OnCommit) -> None:
         """Saves what changed; what cannot be saved is part of the next commit. `on_commit` is told
         what is saved."""
         for source in inputs:
             async with self._lock:
-                changes = source.catalog.records.changes()
+                changes = source.records.changes()
                 if not changes.is_empty and await self._save(source, changes):
                     on_commit(source, changes)
 
-    async def _save(self, source: TrackedInput, changes: Changes) -> bool:
-        records = source.catalog.records
+    async def _save(self, source: Recorded, changes: Changes) -> bool:
+        records = source.records
         began = self._clock.monotonic()
         try:
             await self._thread(

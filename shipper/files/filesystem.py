@@ -13,7 +13,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import msgspec
@@ -37,6 +37,9 @@ _STATX_BTIME = 0x800
 _STATX_BYTES = 256
 _BORN_SECONDS = 80
 
+# `struct flock` (fcntl(2)): kind, whence, start, length, process, and the padding at its end.
+_LOCK = "hhqqi4x"
+
 
 class Inode(msgspec.Struct, frozen=True, gc=False):
     """What the kernel calls a file; used again for another one as soon as the first is gone."""
@@ -59,6 +62,8 @@ class FileFacts:
     is_regular: bool = True
     #: How many names it has, ours included.
     names: int = 1
+    #: Nanoseconds since the Unix epoch: when it was written, or a name of it came or went (ctime).
+    changed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,8 @@ class DirectoryFacts:
     modified: int
     #: Whether others than its owner may put names into it.
     open_to_others: bool
+    #: Whether it is marked as one into which others could have put names (`make_private`).
+    marked: bool = False
 
 
 class FileSystem:
@@ -111,16 +118,7 @@ class FileSystem:
 
     def facts(self, descriptor: int) -> FileFacts:
         found = os.fstat(descriptor)
-        # A block of stat(2) has 512 bytes, whatever those of the file system have.
-        allocated = min(found.st_size, 512 * found.st_blocks)
-        return FileFacts(
-            inode_in(found),
-            found.st_size,
-            found.st_mtime_ns,
-            allocated,
-            stat.S_ISREG(found.st_mode),
-            found.st_nlink,
-        )
+        return _file_facts(found)
 
     def has_writer(self, descriptor: int, device: int) -> bool | None:
         """Whether any process has the file open to write; None where the kernel does not say.
@@ -178,9 +176,13 @@ class FileSystem:
         """The same, of an open directory."""
         return _directory_facts(os.fstat(directory))
 
-    def make_private(self, directory: int) -> None:
-        """Closes an open directory to everybody but its owner."""
-        os.fchmod(directory, 0o700)
+    def make_private(self, directory: int, *, marked: bool) -> None:
+        """Closes an open directory to everybody but its owner.
+
+        `marked`: sets its sticky bit, which means nothing else in a directory that one user alone
+        can enter. It stays when we end, and nobody else can take it away.
+        """
+        os.fchmod(directory, 0o1700 if marked else 0o700)
 
     def lock_shared(self, directory: int) -> None:
         """Says that we use an open directory, until it is closed. Never waits."""
@@ -198,6 +200,20 @@ class FileSystem:
                 self.lock_shared(directory)
         return True
 
+    def lock_number(self, directory: int, number: int) -> None:
+        """Says in an open directory, until it is closed, that whoever has this number runs: a lock
+        on one byte of it (F_OFD_SETLK), beside that of `lock_shared`. Below 2^62. Never waits."""
+        self._lock(directory, fcntl.F_OFD_SETLK, fcntl.F_RDLCK, number)
+
+    def is_number_locked(self, directory: int, number: int) -> bool:
+        """Whether anybody else has said so of that number; takes no lock itself."""
+        found = self._lock(directory, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, number)
+        return found != fcntl.F_UNLCK
+
+    def _lock(self, directory: int, command: int, kind: int, number: int) -> int:
+        lock = struct.pack(_LOCK, kind, os.SEEK_SET, number, 1, 0)
+        return int(struct.unpack(_LOCK, fcntl.fcntl(directory, command, lock))[0])
+
     def remove_directory(self, path: str) -> None:
         """Removes a directory if it is empty."""
         try:
@@ -206,19 +222,21 @@ class FileSystem:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                 raise
 
+    def names_at(self, path: str) -> list[str]:
+        """The names in the directory at a path, in no order."""
+        return os.listdir(path)
+
     def names_in(self, directory: int) -> list[str]:
         """The names in an open directory, in no order."""
         return os.listdir(directory)
 
-    def list_private(self, directory: int) -> dict[str, Inode]:
-        """The regular files in an open directory, by name; those on another device are left out."""
-        device = os.fstat(directory).st_dev
-        files = {}
-        for name in os.listdir(directory):
-            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            if stat.S_ISREG(found.st_mode) and found.st_dev == device:
-                files[name] = inode_in(found)
-        return files
+    def facts_in(self, directory: int, name: str) -> FileFacts:
+        """What stat(2) says of a name in an open directory itself. What is on another file system
+        than the directory counts as no regular file."""
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        facts = _file_facts(found)
+        is_here = found.st_dev == os.fstat(directory).st_dev
+        return facts if is_here else replace(facts, is_regular=False)
 
     def open_in(self, directory: int, name: str) -> int:
         """As `open`, of a file in an open directory; no symbolic link is followed."""
@@ -286,8 +304,23 @@ class FileSystem:
 
 
 def _directory_facts(found: os.stat_result) -> DirectoryFacts:
+    mode = stat.S_IMODE(found.st_mode)
     return DirectoryFacts(
-        inode_in(found), found.st_mtime_ns, bool(stat.S_IMODE(found.st_mode) & 0o022)
+        inode_in(found), found.st_mtime_ns, bool(mode & 0o022), bool(mode & stat.S_ISVTX)
+    )
+
+
+def _file_facts(found: os.stat_result) -> FileFacts:
+    # A block of stat(2) has 512 bytes, whatever those of the file system have.
+    allocated = min(found.st_size, 512 * found.st_blocks)
+    return FileFacts(
+        inode_in(found),
+        found.st_size,
+        found.st_mtime_ns,
+        allocated,
+        stat.S_ISREG(found.st_mode),
+        found.st_nlink,
+        found.st_ctime_ns,
     )
 
 

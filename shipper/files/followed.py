@@ -186,7 +186,7 @@ class FollowedFiles:
     def keep_parked(self, inode: Inode, path: str, size: int, *, compressed: bool) -> bool:
         """Parks a file that an earlier process kept and that no path is known to lead to, until it
         is opened through its link; False if it is followed already."""
-        if self.follows(inode):
+        if self.follows(inode) or any(tail.inode == inode for tail in self.retired):
             return False
         file = WaitingFile(
             row=None,

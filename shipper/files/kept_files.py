@@ -8,24 +8,20 @@ it is acknowledged: a `kill -9` at any moment finds every byte again that may ha
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.foreign_links import ForeignLinks
 from shipper.files.link_problems import LinkProblem
 from shipper.files.records import SUFFIX
-from shipper.files.retention import DIRECTORY, ForeignLink, Retention
+from shipper.files.retention import DIRECTORY, Retention
 from shipper.files.tail import Tail
 from shipper.files.walk import directory_of
 from shipper.logs import Log
-from shipper.logs.events import (
-    FOREIGN_LINKS,
-    KEPT_FILE_ADOPTED,
-    KEPT_FILES_READ_FAILED,
-    LINKS_MISSING,
-)
+from shipper.logs.events import KEPT_FILE_ADOPTED, KEPT_FILES_READ_FAILED, LINKS_MISSING
 
 
 @dataclass(slots=True)
@@ -42,8 +38,10 @@ class Keeping:
     links_of: Callable[[Inode], int]
     #: Finished files whose links wait for a commit.
     pending: dict[Inode, ClosedFile] = field(default_factory=dict)
-    #: Directories whose links were adopted; None before the first scan.
+    #: Directories whose links were adopted, and did not change since; None before the first scan.
     adopted: set[str] | None = None
+    #: Directories that it does not walk, with links of its own or of nobody.
+    elsewhere: set[str] = field(default_factory=set)
 
     def __contains__(self, inode: Inode) -> bool:
         return inode in self.retention
@@ -64,14 +62,20 @@ class Keeping:
 class KeptFiles:
     """The links of all inputs."""
 
-    def __init__(self, filesystem: FileSystem, *, faults: FileErrors, log: Log) -> None:
+    def __init__(
+        self, filesystem: FileSystem, *, faults: FileErrors, log: Log, places: Iterable[str] = ()
+    ) -> None:
+        """`places`: directories of logs in which links may be, although no input may walk them."""
         self._filesystem = filesystem
         self._faults = faults
         self._log = log
         self._inputs: dict[str, Keeping] = {}
-        # Of each directory, by their paths.
-        self._foreign: dict[str, dict[str, ForeignLink]] = {}
-        self._foreign_said: set[str] = set()
+        self._places = frozenset(places)
+        self._foreign = ForeignLinks(log)
+        # Of each `.shipper` that is open its generation, and of each that is not and has foreign
+        # links its state, when they were looked at last.
+        self._generations: dict[str, int] = {}
+        self._states: dict[str, Hashable] = {}
 
     def add(
         self,
@@ -97,7 +101,7 @@ class KeptFiles:
     @property
     def foreign_links(self) -> int:
         """How many links there are that belong to no shipper that runs, and to no input."""
-        return sum(len(links) for links in self._foreign.values())
+        return self._foreign.count
 
     def problems(self, input_id: str) -> Mapping[LinkProblem, int]:
         """In how many directories of an input no links can be made, and why."""
@@ -154,14 +158,20 @@ class KeptFiles:
                 keeping.catalog.unlinked(inode)
 
     def adopt(self, input_id: str, directories: Iterable[str]) -> list[Inode]:
-        """Follows again what an earlier process kept beside the logs, once for each directory;
-        returns what is followed since: it is parked. `directories`: those that were walked."""
+        """Follows again what an earlier process kept beside the logs, or what an operator gave to
+        the input: once for each directory, and again when somebody else changed the names in its
+        `.shipper`. Returns what is followed
+        since: it is parked. `directories`: those that were walked."""
         keeping = self._inputs.get(input_id)
         if keeping is None:
             return []
+        self._notice_changes(keeping.retention)
         adopted: list[Inode] = []
-        places = set(directories)
+        walked = set(directories)
+        places = walked | keeping.elsewhere
         if keeping.adopted is None:
+            if all(each.adopted is None for each in self._inputs.values()):
+                places |= self._places
             keeping.adopted = set()
             places.update(directory_of(pattern) for pattern in keeping.patterns)
             places.update(os.path.dirname(path) for path in keeping.catalog.records.paths)
@@ -169,14 +179,17 @@ class KeptFiles:
             keeping.adopted &= places  # One that went and comes again is another directory.
         for place in sorted(places - keeping.adopted):
             try:
-                adopted += self._adopt(keeping, place)
+                # Before it is looked at: what changes after that is noticed.
+                self._states[place] = keeping.retention.state_of(place)
+                adopted += self._adopt(keeping, place, is_walked=place in walked)
             except FileNotFoundError:
-                pass  # Nothing was ever kept there.
+                self._foreign.found(place, input_id, ())  # Nothing is kept there.
             except OSError as error:
                 self._faults.report(KEPT_FILES_READ_FAILED, error, os.path.join(place, DIRECTORY))
                 continue
             keeping.adopted.add(place)
-        self._say_foreign()
+        if all(each.adopted is not None for each in self._inputs.values()):
+            self._foreign.say()
         return adopted
 
     def finished(self, input_id: str, closed: ClosedFile) -> None:
@@ -232,7 +245,37 @@ class KeptFiles:
             pass  # Its link is not there any more.
         keeping.retention.release(inode)
 
-    def _adopt(self, keeping: Keeping, place: str) -> list[Inode]:
+    def _notice_changes(self, retention: Retention) -> None:
+        """Has all inputs look again into each `.shipper` that somebody else may have changed."""
+        generations = retention.generations()
+        changed = {
+            place
+            for place, generation in generations.items()
+            if self._generations.get(place) != generation
+        }
+        changed |= self._generations.keys() - generations.keys()
+        self._generations = generations
+        states: dict[str, Hashable] = {}
+        for place in self._foreign.places:
+            if place in generations:
+                states[place] = self._states.get(place)
+                continue
+            try:
+                states[place] = retention.state_of(place)
+            except FileNotFoundError:
+                self._foreign.forget(place)
+                changed.add(place)
+                continue
+            except OSError:
+                states[place] = None  # What it is, is said by who adopts there.
+            if self._states.get(place) != states[place]:
+                changed.add(place)
+        self._states = states
+        for each in self._inputs.values():
+            if each.adopted is not None:
+                each.adopted -= changed
+
+    def _adopt(self, keeping: Keeping, place: str, *, is_walked: bool) -> list[Inode]:
         found = keeping.retention.adopt(
             place, matches=keeping.matches, is_known=keeping.catalog.knows
         )
@@ -244,25 +287,10 @@ class KeptFiles:
             if keeping.catalog.keep_parked(link.inode, link.path, link.size, compressed=compressed):
                 adopted.append(link.inode)
                 self._log.emit(KEPT_FILE_ADOPTED, path=link.path)
-        # What was foreign to one input may have been adopted by another.
-        before = self._foreign.pop(place, {})
-        foreign = {path: link for path, link in before.items() if os.path.lexists(path)}
-        foreign.update({link.path: link for link in found.foreign if not link.has_living_owner})
-        if foreign:
-            self._foreign[place] = foreign
+        for each in self._inputs.values():
+            if each.retention.tokens & found.of_inputs:
+                each.elsewhere.add(place)
+        if not is_walked and (found.foreign or found.kept):
+            keeping.elsewhere.add(place)
+        self._foreign.found(place, keeping.input_id, found.foreign)
         return adopted
-
-    def _say_foreign(self) -> None:
-        """Warns of each directory once, as soon as all inputs had a look."""
-        if any(each.adopted is None for each in self._inputs.values()):
-            return
-        for place, links in self._foreign.items():
-            if place not in self._foreign_said:
-                self._foreign_said.add(place)
-                self._log.emit(
-                    FOREIGN_LINKS,
-                    path=place,
-                    links=len(links),
-                    bytes=sum(link.size for link in links.values()),
-                    hint="have an input match the names of these logs, or remove the links",
-                )

@@ -1,11 +1,13 @@
 """The `.shipper` directories beside the logs, as they are on the disk now.
 
 One descriptor each, shared by all inputs. The descriptor holds a shared lock (flock(2)): a process
-that can take the lock exclusively knows that no other shipper runs here, and that links of other
-owners have nobody who will release them.
+that can take the lock exclusively knows that no other shipper runs here. Beside that each owner has
+a lock on a byte of its own, so that it can be asked whether the owner of a link runs.
 
 What stands in such a directory is trusted only as far as nobody else could have put it there: it
-has to be ours and closed to others, and is never reached through a symbolic link.
+has to be ours and closed to others, and is never reached through a symbolic link. One that others
+could write to is `exposed` until each link in it is known to be right; its sticky bit says so to
+the next start and to `shipper registry adopt`.
 
     absent -> open -> lost: nothing, or another directory, stands at its path (removed, made again,
                       mounted over); it stays open until nobody counts on a link in it
@@ -13,12 +15,12 @@ has to be ours and closed to others, and is never reached through a symbolic lin
 
 import errno
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 
 from shipper.clock import Clock
-from shipper.files.filesystem import DirectoryFacts, FileSystem
-from shipper.files.link_names import OwnerToken
+from shipper.files.filesystem import DirectoryFacts, FileSystem, Inode
+from shipper.files.link_names import OwnerToken, lock_number
 from shipper.logs.events import (
     LINK_DIRECTORY_ACCESS_FAILED,
     LINK_DIRECTORY_EXPOSED,
@@ -44,12 +46,12 @@ class LinkDirectory:
     facts: DirectoryFacts
     #: Changes whenever somebody else may have changed the names in it.
     generation: int
-    #: Whether others could write to it when it was opened, or since.
+    #: Whether others could write to it, and may have put links into it.
     exposed: bool
     #: Monotonic seconds.
     listed_at: float
-    #: How many links are kept in it.
-    links: int = 0
+    #: The links that are kept in it, of all inputs, and which file each is.
+    names: dict[str, Inode] = field(default_factory=dict)
     #: Whether its path leads elsewhere by now.
     lost: bool = False
 
@@ -110,11 +112,38 @@ class LinkDirectories:
             elif self._changed(directory, facts):
                 self._touch(directory, facts)
 
-    def forget(self, directory: LinkDirectory) -> None:
-        """One link less is kept in it; one that is lost is closed with the last."""
-        directory.links -= 1
-        if directory.lost and not directory.links:
+    def generations(self) -> dict[str, int]:
+        """The generation of each that is open, by its place."""
+        return {place: directory.generation for place, directory in self._open.items()}
+
+    def state_of(self, place: str) -> Hashable:
+        """What is another one when somebody may have changed the names in one that is not open, and
+        every SWEEP_SECONDS. Raises OSError: FileNotFoundError if there is none."""
+        facts = self._filesystem.directory_facts(os.path.join(place, DIRECTORY))
+        return facts, int(self._clock.monotonic() / SWEEP_SECONDS)
+
+    def forget(self, directory: LinkDirectory, name: str) -> None:
+        """A link is not kept in it any more; one that is lost is closed with the last."""
+        directory.names.pop(name, None)
+        if directory.lost and not directory.names:
             self._filesystem.close(directory.descriptor)
+
+    def is_kept(self, directory: LinkDirectory, name: str) -> bool:
+        """Whether a link is kept under that name, and is the same file still: who could write to
+        the directory may have put another one there. Raises OSError."""
+        inode = directory.names.get(name)
+        return inode is not None and self._filesystem.inode_in(directory.descriptor, name) == inode
+
+    def trust_if_all_is_kept(self, directory: LinkDirectory) -> None:
+        """Takes the mark from one that was exposed if nothing is left in it that others may have
+        put there. Raises OSError."""
+        if not directory.exposed or directory.facts.open_to_others:
+            return
+        names = self._filesystem.names_in(directory.descriptor)
+        if all(self.is_kept(directory, name) for name in names):
+            self._filesystem.make_private(directory.descriptor, marked=False)
+            directory.exposed = False
+            directory.facts = self._filesystem.facts_of_directory(directory.descriptor)
 
     def changed_by_us(self, directory: LinkDirectory, change: Callable[[], None]) -> None:
         """Runs `change`, which adds or removes a name, so that it does not count as somebody
@@ -128,15 +157,23 @@ class LinkDirectories:
         """Whether no other shipper that runs has the directory open."""
         return self._filesystem.is_locked_by_us_alone(directory.descriptor)
 
+    def has_living_owner(self, directory: LinkDirectory, owner: OwnerToken) -> bool:
+        """Whether another process that runs is, or may be, that owner."""
+        try:
+            return self._filesystem.is_number_locked(directory.descriptor, lock_number(owner))
+        except OSError:
+            # There are no such locks here: it may be any of those that run.
+            return not self.only_us(directory)
+
     def without_links(self) -> list[str]:
         """The places of those in which nothing is kept."""
-        return [place for place, directory in self._open.items() if not directory.links]
+        return [place for place, directory in self._open.items() if not directory.names]
 
     def leave(self, place: str) -> None:
         """Closes the one of a directory in which nothing is kept any more, and removes it if it is
         empty, so that its parent can be removed. Raises OSError."""
         directory = self._open.get(place)
-        if directory is None or directory.links:
+        if directory is None or directory.names:
             return
         del self._open[place]
         try:
@@ -154,7 +191,7 @@ class LinkDirectories:
     def _lose(self, place: str, directory: LinkDirectory) -> None:
         del self._open[place]
         directory.lost = True
-        if not directory.links:
+        if not directory.names:
             self._filesystem.close(directory.descriptor)
 
     def _opened(self, place: str, *, create: bool) -> LinkDirectory:
@@ -162,36 +199,47 @@ class LinkDirectories:
         descriptor = self._filesystem.open_private(path, create=create)
         try:
             facts = self._filesystem.facts_of_directory(descriptor)
-            exposed = facts.open_to_others
+            exposed = facts.open_to_others or facts.marked
             self._generation += 1
             directory = LinkDirectory(
                 place, descriptor, facts, self._generation, exposed, self._clock.monotonic()
             )
-            if exposed:
+            if facts.open_to_others:
                 self._close_to_others(directory, path)
             try:
                 self._filesystem.lock_shared(descriptor)
             except BlockingIOError as error:
                 raise BlockingIOError(error.errno, "another process has it locked", path) from None
+            self._lock_owners(directory)
         except BaseException:
             self._filesystem.close(descriptor)
             raise
         return directory
 
+    def _lock_owners(self, directory: LinkDirectory) -> None:
+        for owner in self.owners:
+            try:
+                self._filesystem.lock_number(directory.descriptor, lock_number(owner))
+            except OSError:
+                return  # Who asks for it here cannot know either, and takes us for running.
+
     def _close_to_others(self, directory: LinkDirectory, path: str) -> None:
-        self._filesystem.make_private(directory.descriptor)
+        self._filesystem.make_private(directory.descriptor, marked=True)
         directory.exposed = True
         self._touch(directory, self._filesystem.facts_of_directory(directory.descriptor))
         self._say(LINK_DIRECTORY_EXPOSED, path, errno.EPERM)
 
     def _changed(self, directory: LinkDirectory, facts: DirectoryFacts) -> bool:
         swept = self._clock.monotonic() - directory.listed_at >= SWEEP_SECONDS
+        if facts.marked != directory.facts.marked:
+            return True
         return swept or facts.modified != directory.facts.modified
 
     def _touch(self, directory: LinkDirectory, facts: DirectoryFacts) -> None:
         self._generation += 1
         directory.generation = self._generation
         directory.facts = facts
+        directory.exposed = facts.open_to_others or facts.marked
         directory.listed_at = self._clock.monotonic()
 
     def _say(self, event: LogEvent, path: str, number: int) -> None:

@@ -61,22 +61,12 @@ class LinkName:
 
 def link_name(owner: OwnerToken, inode: int, path: str) -> str:
     """The name of the link that keeps the file at `path`; at most NAME_MAX bytes."""
-    return joined(owner, inode, base_of(path))
-
-
-def joined(owner: OwnerToken, inode: int, base: str) -> str:
-    """The name of a link, made of its parts."""
-    return f"{owner}-{inode}-{base}"
-
-
-def base_of(path: str) -> str:
-    """The part of a link's name that says which log it keeps."""
     base = os.fsencode(os.path.basename(path))
     if len(base) > _BASE_MAX:
         middle = b"~" + xxhash.xxh3_64_hexdigest(base).encode() + b"~"
         begin = base[: _BASE_MAX - len(middle) - _END_BYTES]
         base = begin + middle + base[-_END_BYTES:]
-    return os.fsdecode(base)
+    return f"{owner}-{inode}-{os.fsdecode(base)}"
 
 
 def parse_link_name(name: str) -> LinkName | None:
@@ -85,6 +75,11 @@ def parse_link_name(name: str) -> LinkName | None:
     if found is None:
         return None
     return LinkName(OwnerToken(found["owner"]), int(found["inode"]), found["base"])
+
+
+def lock_number(owner: OwnerToken) -> int:
+    """Which byte of a `.shipper` an owner that runs has locked (`FileSystem.lock_number`)."""
+    return int(owner, 16) >> 2
 
 
 def _digest(*parts: str) -> str:

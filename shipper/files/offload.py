@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from threading import Thread
+from typing import TypeVar
 
 from shipper.files.discovery import Scan
 
@@ -10,16 +11,19 @@ from shipper.files.discovery import Scan
 Offload = Callable[[Callable[[], Scan]], Awaitable[Scan]]
 
 
-async def in_a_thread(call: Callable[[], Scan]) -> Scan:
+_T = TypeVar("_T")
+
+
+async def in_a_thread(call: Callable[[], _T]) -> _T:
     """Calls it in a thread of its own, and waits for it.
 
     A thread of no pool: a file system that hangs keeps nothing else waiting, and does not keep the
     process from ending.
     """
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[Scan] = loop.create_future()
+    done: asyncio.Future[_T] = loop.create_future()
 
-    def tell(result: Scan | None, error: BaseException | None) -> None:
+    def tell(result: _T | None, error: BaseException | None) -> None:
         if done.cancelled():
             return
         if result is not None:

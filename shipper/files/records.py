@@ -10,6 +10,7 @@ was told, and what of it is committed.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from shipper.clock import Clock
 from shipper.files.filesystem import Inode
@@ -44,6 +45,18 @@ class Changes:
     def durable(self) -> bool:
         """Whether a power cut must not undo the commit: something is released after it."""
         return any(loss.reason is LossReason.RETENTION for loss in self.losses)
+
+
+class Recorded(Protocol):
+    """An input of which something is remembered, whether it is configured or not."""
+
+    @property
+    def input_id(self) -> str:
+        """Its id."""
+
+    @property
+    def records(self) -> "FileRecords":
+        """What is remembered of its files."""
 
 
 class FileRecords:

@@ -214,17 +214,39 @@ class Registry:
             ) from error
 
 
-def read_records(directory: Path) -> list[FileRecord]:
+def read_records(directory: Path, *, exact: bool = False) -> list[FileRecord]:
     """What the registry in `directory` remembers, without disturbing a daemon that uses it.
 
-    It is for showing: what is not UTF-8 in a path has replacement characters, and rows that cannot
-    be used are left out.
+    It is for showing: what is not UTF-8 in a path has replacement characters, unless it is to be
+    `exact`, and rows that cannot be used are left out.
 
     Raises:
         RegistryError: there is none, or it cannot be read.
     """
     with _reading(directory) as (connection, version):
+        if exact:
+            connection.text_factory = os.fsdecode
         return rows.load(connection, version)[0]
+
+
+def read_agent_id(directory: Path) -> str:
+    """The agent id of a data directory, without disturbing a daemon that uses it.
+
+    Raises:
+        RegistryError: no daemon has run there, or it cannot be read.
+    """
+    found = agent_id.read(directory)
+    if found is None and (directory / database.FILE_NAME).exists():
+        with _reading(directory) as (connection, _):
+            found = agent_id.valid(_property(connection, "agent.id") or "")
+    if found is None:
+        raise RegistryError(
+            "shipper has not run with this data directory: there is no agent id",
+            where=str(directory),
+            what_to_do=f"start shipper once, or set {option('data_dir')} to that of a daemon that "
+            "has run",
+        )
+    return found
 
 
 def read_losses(directory: Path) -> list[StoredLoss]:

@@ -10,15 +10,24 @@ or the whole directory, finds it made again while the file can still be reached.
 by `release` alone.
 """
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 import msgspec
 
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.foreign_links import (
+    ForeignLink,
+    LinkEntry,
+    Obstacle,
+    obstacle_of,
+    read_entry,
+    rename_link,
+)
 from shipper.files.link_directory import DIRECTORY, LinkDirectories, LinkDirectory
-from shipper.files.link_names import LinkName, LinkOwner, base_of, joined, parse_link_name
+from shipper.files.link_names import LinkOwner, OwnerToken, link_name, parse_link_name
 from shipper.files.link_problems import LinkProblems
 from shipper.logs.events import (
     FILE_LINK_FAILED,
@@ -27,7 +36,7 @@ from shipper.logs.events import (
     LogEvent,
 )
 
-__all__ = ["DIRECTORY", "ForeignLink", "KeptFile", "LinkOwner", "Reconciled", "Retention"]
+__all__ = ["DIRECTORY", "KeptFile", "LinkOwner", "Reconciled", "Retention"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +50,15 @@ class KeptFile:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignLink:
-    """A link that is not this input's, and is left where it is."""
-
-    #: Its own path.
-    path: str
-    #: Bytes of the file that it keeps.
-    size: int
-    #: Whether a shipper may be running that will release it.
-    has_living_owner: bool
-
-
 @dataclass(slots=True)
 class Adopted:
     """What `Retention.adopt` found in one directory."""
 
     kept: list[KeptFile] = field(default_factory=list)
+    #: What is left where it is, and is not another input's.
     foreign: list[ForeignLink] = field(default_factory=list)
+    #: The owners, other inputs of this shipper, of links that they do not hold.
+    of_inputs: set[OwnerToken] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -78,8 +78,8 @@ class _Link(msgspec.Struct, frozen=True, gc=False):
     """Where a link is. There may be tens of thousands."""
 
     directory: LinkDirectory
-    #: The part of its name that says which log it keeps.
-    base: str
+    #: Its own.
+    name: str
 
 
 class Retention:
@@ -97,7 +97,9 @@ class Retention:
         self._filesystem = filesystem
         self._directories = directories
         self._owner = owner
-        directories.owners.update((owner.token, owner.former_token))
+        #: What the names of its links begin with, now and until version 0.1.
+        self.tokens = frozenset((owner.token, owner.former_token))
+        directories.owners.update(self.tokens)
         self._report = report
         self._links: dict[Inode, _Link] = {}
         # Which generation of each directory, by its place, the links were compared with.
@@ -115,9 +117,9 @@ class Retention:
         """
         if inode in self._links:
             return True
-        place, base = os.path.dirname(path), base_of(path)
+        place, name = os.path.dirname(path), link_name(self._owner.token, inode.number, path)
         try:
-            directory = self._link(place, self._name(inode, base), descriptor, inode)
+            directory = self._link(place, name, descriptor, inode)
         except FileNotFoundError:
             return False  # The file has no name any more: it cannot get another one.
         except OSError as error:
@@ -126,27 +128,31 @@ class Retention:
                 self._report(FILE_LINK_FAILED, error)
             return False
         self.problems.solve(place)
-        self._hold(inode, directory, base)
+        self._hold(inode, directory, name)
         return True
 
     def open(self, inode: Inode) -> int:
-        """A descriptor of a kept file, through its link. Raises OSError; KeyError if it has
-        none."""
+        """A descriptor of a kept file, through its link. Raises OSError (FileNotFoundError if it is
+        another file by now); KeyError if it has none."""
         link = self._links[inode]
-        return self._filesystem.open_in(link.directory.descriptor, self._name(inode, link.base))
+        descriptor = self._filesystem.open_in(link.directory.descriptor, link.name)
+        if self._filesystem.facts(descriptor).inode != inode:
+            self._filesystem.close(descriptor)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), link.name)
+        return descriptor
 
     def size(self, inode: Inode) -> int:
         """Bytes of a kept file, through its link. Raises OSError; KeyError if it has none."""
         link = self._links[inode]
-        return self._filesystem.size_in(link.directory.descriptor, self._name(inode, link.base))
+        return self._filesystem.size_in(link.directory.descriptor, link.name)
 
     def release(self, inode: Inode) -> None:
         """Removes the link of a file, if there is one."""
         link = self._links.pop(inode, None)
         if link is None:
             return
-        self._remove(link.directory, self._name(inode, link.base))
-        self._directories.forget(link.directory)
+        self._remove(link.directory, link.name)
+        self._directories.forget(link.directory, link.name)
 
     def reconcile(self) -> Reconciled:
         """Compares the links with what is there now; returns those that are not."""
@@ -156,7 +162,7 @@ class Retention:
         missing = [
             (inode, link)
             for inode, link in self._links.items()
-            if link.directory.lost or self._is_missing(inode, link, names)
+            if link.directory.lost or self._is_missing(link, names)
         ]
         result = Reconciled()
         for inode, link in missing:
@@ -166,9 +172,10 @@ class Retention:
     def adopt(
         self, place: str, *, matches: Callable[[str], bool], is_known: Callable[[Inode], bool]
     ) -> Adopted:
-        """Takes over what earlier processes kept beside the logs in a directory: our own links,
-        those with the names of version 0.1, and those without a living owner whose path `matches`.
-        Those that are taken over already are among them.
+        """Takes over what earlier processes kept beside the logs in a directory, and what an
+        operator gave to this input: our own links, those with the names of version 0.1, and those
+        without a living owner whose path `matches`. Those that are taken over already are among
+        them.
 
         `is_known`: whether the registry has a file at that inode. In a directory that others could
         write to, nothing else is trusted.
@@ -177,36 +184,34 @@ class Retention:
         ever kept there.
         """
         directory = self._directories.at(place, create=False)
-        alone = self._directories.only_us(directory)
         result = Adopted()
-        for name, inode in sorted(self._filesystem.list_private(directory.descriptor).items()):
+        names = self._filesystem.names_in(directory.descriptor)
+        for name in sorted(names):
             link = parse_link_name(name)
-            ours = link is not None and link.owner in (self._owner.token, self._owner.former_token)
+            ours = link is not None and link.owner in self.tokens
             if link is not None and not ours and link.owner in self._directories.owners:
-                continue  # Another input's.
-            path = os.path.join(place, "" if link is None else link.base)
-            held = self._links.get(inode)
-            is_held = held is not None and (held.directory, self._name(inode, held.base)) == (
-                directory,
-                name,
-            )
-            if not is_held:
-                if link is None or not self._is_to_adopt(link, inode, ours, alone, matches(path)):
-                    if not ours:
-                        result.foreign.append(self._foreign(directory, name, link, alone))
-                    continue
-                if inode in self._links:
-                    # From before its log was renamed: one link is enough.
-                    self._remove(directory, name)
-                    continue
-                if directory.exposed and not is_known(inode):
-                    result.foreign.append(self._foreign(directory, name, link, alone))
-                    continue
-                name = self._renamed(directory, name, link, inode)
-                self._hold(inode, directory, link.base)
-            size = self._filesystem.size_in(directory.descriptor, name)
-            result.kept.append(KeptFile(inode, path, size))
+                if name not in directory.names:
+                    result.of_inputs.add(link.owner)
+                continue
+            try:
+                self._consider(directory, name, ours, matches, is_known, result)
+            except FileNotFoundError:
+                continue  # Somebody removed or renamed it since.
+        try:
+            self._directories.trust_if_all_is_kept(directory)
+        except OSError as error:
+            # What is adopted is adopted; the mark stays until the next look.
+            error.filename = os.path.join(place, DIRECTORY)
+            self._report(LINK_DIRECTORY_ACCESS_FAILED, error)
         return result
+
+    def generations(self) -> dict[str, int]:
+        """What changes with the names in the `.shipper` of a directory, as long as that is open."""
+        return self._directories.generations()
+
+    def state_of(self, place: str) -> Hashable:
+        """As `LinkDirectories.state_of`."""
+        return self._directories.state_of(place)
 
     def without_links(self) -> list[str]:
         """The directories of logs in whose `.shipper`, which is open, nothing is kept."""
@@ -234,12 +239,9 @@ class Retention:
             error.filename = os.path.join(directory.place, DIRECTORY, name)
             self._report(LINK_REMOVE_FAILED, error)
 
-    def _name(self, inode: Inode, base: str) -> str:
-        return joined(self._owner.token, inode.number, base)
-
-    def _hold(self, inode: Inode, directory: LinkDirectory, base: str) -> None:
-        directory.links += 1
-        self._links[inode] = _Link(directory, base)
+    def _hold(self, inode: Inode, directory: LinkDirectory, name: str) -> None:
+        directory.names[name] = inode
+        self._links[inode] = _Link(directory, name)
         self._compared.setdefault(directory.place, directory.generation)
 
     def _link(self, place: str, name: str, descriptor: int, inode: Inode) -> LinkDirectory:
@@ -280,37 +282,71 @@ class Retention:
         self._compared[directory.place] = directory.generation
         return names
 
-    def _is_to_adopt(
-        self, link: LinkName, inode: Inode, ours: bool, alone: bool, matches: bool
-    ) -> bool:
-        return link.inode == inode.number and (ours or (alone and matches))
+    def _consider(
+        self,
+        directory: LinkDirectory,
+        name: str,
+        ours: bool,
+        matches: Callable[[str], bool],
+        is_known: Callable[[Inode], bool],
+        result: Adopted,
+    ) -> None:
+        """Adopts a link that is no other input's, or says why not."""
+        entry = read_entry(self._filesystem, directory.descriptor, directory.place, name)
+        inode = entry.facts.inode
+        obstacle = obstacle_of(
+            entry,
+            ours=ours,
+            lives=lambda link: self._directories.has_living_owner(directory, link.owner),
+            matches=matches,
+        )
+        held = self._links.get(inode)
+        is_held = held is not None and (held.directory is directory and held.name == name)
+        if obstacle is None and held is not None and not is_held:
+            # From before its log was renamed: one link is enough.
+            self._remove(directory, name)
+            return
+        if obstacle is None and not is_held and directory.exposed and not is_known(inode):
+            obstacle = Obstacle.EXPOSED
+        if obstacle is not None:
+            result.foreign.append(ForeignLink(entry, obstacle))
+            return
+        if not is_held:
+            self._hold(inode, directory, self._renamed(directory, entry))
+        result.kept.append(KeptFile(inode, entry.log, entry.facts.size))
 
-    def _renamed(self, directory: LinkDirectory, name: str, link: LinkName, inode: Inode) -> str:
-        """Gives an adopted link this owner's name, so that nobody else adopts it; returns it."""
-        wanted = self._name(inode, link.base)
-        if wanted != name:
+    def _renamed(self, directory: LinkDirectory, entry: LinkEntry) -> str:
+        """Gives an adopted link this owner's name, so that nobody else adopts it; returns the name
+        that it has."""
+        inode = entry.facts.inode
+        wanted = link_name(self._owner.token, inode.number, entry.log)
+        try:
             self._directories.changed_by_us(
-                directory, lambda: self._filesystem.rename_in(directory.descriptor, name, wanted)
+                directory,
+                lambda: rename_link(
+                    self._filesystem, directory.descriptor, entry.name, inode, wanted
+                ),
             )
+        except FileExistsError:
+            return entry.name  # It is released by the name that it has.
         return wanted
 
-    def _foreign(
-        self, directory: LinkDirectory, name: str, link: LinkName | None, alone: bool
-    ) -> ForeignLink:
-        size = self._filesystem.size_in(directory.descriptor, name)
-        path = os.path.join(directory.place, DIRECTORY, name)
-        return ForeignLink(path, size, has_living_owner=link is not None and not alone)
+    def _is_there(self, directory: LinkDirectory, name: str, there: frozenset[str]) -> bool:
+        if name not in there or not directory.exposed:
+            return name in there
+        try:
+            return self._directories.is_kept(directory, name)
+        except OSError:
+            return False
 
-    def _is_missing(
-        self, inode: Inode, link: _Link, names: dict[str, frozenset[str] | None]
-    ) -> bool:
+    def _is_missing(self, link: _Link, names: dict[str, frozenset[str] | None]) -> bool:
         """Whether a link is not in its directory. `names`: those of each directory, by its place,
         that were listed for it; None: they are those that were there the last time."""
         directory = link.directory
         if directory.place not in names:
             names[directory.place] = self._names_to_compare(directory)
         there = names[directory.place]
-        return there is not None and self._name(inode, link.base) not in there
+        return there is not None and not self._is_there(directory, link.name, there)
 
     def _miss(self, inode: Inode, link: _Link, result: Reconciled) -> None:
         """A link that is not where it should be; opens it where the old directory still has it."""
@@ -321,9 +357,7 @@ class Retention:
         if directory.lost:
             self._compared.pop(directory.place, None)
             try:
-                result.rescued[inode] = self._filesystem.open_in(
-                    directory.descriptor, self._name(inode, link.base)
-                )
+                result.rescued[inode] = self._filesystem.open_in(directory.descriptor, link.name)
             except OSError:
                 pass  # It is not there either; the file's own path or descriptor may still be.
-        self._directories.forget(directory)
+        self._directories.forget(directory, link.name)

@@ -25,7 +25,8 @@ from shipper.files.offload import Offload, in_a_thread
 from shipper.files.overlaps import shared_file, shared_glob
 from shipper.files.placement import Start
 from shipper.files.quota import Quota, QuotaInput
-from shipper.files.records import SUFFIX
+from shipper.files.records import SUFFIX, FileRecords, Recorded
+from shipper.files.registry import FileRecord
 from shipper.files.retention import Retention
 from shipper.files.scan_log import ScanLog
 from shipper.files.scan_report import ScanReport
@@ -76,6 +77,11 @@ class TrackedInput:
     def _globs(self) -> Globs:
         return Globs(self.patterns, self.exclude)
 
+    @property
+    def records(self) -> FileRecords:
+        """What is remembered of its files."""
+        return self.catalog.records
+
     def matches(self, path: str) -> bool:
         """Whether a file at that path is the input's, if there is one."""
         if path.endswith(SUFFIX):
@@ -112,16 +118,18 @@ class FileTracker:
         commit: Commit,
         names: OptionNames = OWN_NAMES,
         offload: Offload = in_a_thread,
+        other_places: Iterable[str] = (),
     ) -> None:
         """`max_kept_bytes`: of files that are deleted and not done; `commit`: saves what an input
-        has changed; `names`: what messages call the options; `offload`: who walks."""
+        has changed; `names`: what messages call the options; `offload`: who walks; `other_places`:
+        directories of logs in which links may be, although no input may walk them."""
         self._names = names
         self._inputs = inputs
         self._filesystem = filesystem
         self._faults = faults
         self._metrics = metrics
         self._log = log
-        self._links = KeptFiles(filesystem, faults=faults, log=log)
+        self._links = KeptFiles(filesystem, faults=faults, log=log, places=other_places)
         for source in inputs:
             if source.retention is not None:
                 self._links.add(
@@ -287,13 +295,13 @@ class FileTracker:
             yield []
         self._links.leave_empty()
 
-    def committed(self, source: TrackedInput) -> None:
+    def committed(self, source: Recorded) -> None:
         """What changed in the files of an input is in the registry: what is done there needs no
         link any more, or no descriptor."""
         self._links.committed(source.input_id)
-        opened = source.catalog.advance()
-        if opened:
-            source.wake_up.wake(tail.path for tail in opened)
+        for tracked in self._inputs:
+            if tracked.input_id == source.input_id and (opened := tracked.catalog.advance()):
+                tracked.wake_up.wake(tail.path for tail in opened)
 
     @property
     def foreign_links(self) -> int:
@@ -304,6 +312,10 @@ class FileTracker:
         """Closes all files. Links stay for the next start but for those that a commit covers."""
         for source in self._inputs:
             source.catalog.close()
+
+    def may_follow(self, record: FileRecord) -> bool:
+        """Whether an input may turn out to follow a file of another one, as far as known."""
+        return any(each.may_be_followed(record) for each in self._vanished.values())
 
     def kept_by(self, *, link: bool) -> int:
         """How many of the files that are removed and not done have a link, or none."""

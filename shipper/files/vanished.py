@@ -43,10 +43,15 @@ class VanishedFiles:
         self._filesystem = filesystem
         self._clock = clock
         self._missing = [_Missing(record) for record in catalog.records.unfinished()]
+        # Of the last scan: whether all that there is was seen, and what was hidden.
+        self._is_complete = False
+        self._unreadable: frozenset[str] = frozenset()
 
     def scanned(self, scan: Scan, *, complete: bool) -> list[Loss]:
         """Records what is known to be lost after a scan; returns it. `complete`: whether all that
         it found is open, and so is all that was kept."""
+        self._is_complete = complete and not scan.left_out
+        self._unreadable = frozenset(scan.unreadable)
         if not self._missing:
             return []
         records, now = self._catalog.records, self._clock.monotonic()
@@ -62,6 +67,14 @@ class VanishedFiles:
                 losses.append(loss)
         self._missing = missing
         return losses
+
+    def may_be_followed(self, record: FileRecord) -> bool:
+        """Whether a file of another input may turn out to be one of this one's, as far as known."""
+        if not self._is_complete or is_hidden(record.path, self._unreadable):
+            return True
+        if self._catalog.parked.waiting:
+            return True
+        return any(_may_be(tail, record) for tail in self._catalog.tails)
 
     def _could_be_found(self, record: FileRecord, scan: Scan) -> bool:
         """Whether the scan would have found the file, if it were there."""

@@ -162,6 +162,15 @@ FILE_VANISHED = LogEvent(
     "`shipper.lost_bytes` are lost; how many lines, nobody knows. Keep more or larger files, or "
     "keep shipper running while they rotate.",
 )
+INPUT_NOT_CONFIGURED = LogEvent(
+    "input-not-configured",
+    Level.WARNING,
+    "files of an input that is not configured any more are not shipped to their end",
+    "Once after a start, for each such input, with the number of files that no other input follows "
+    "(`shipper.files`), the bytes that are not acknowledged, and how many of the files are not in "
+    "their directory (`shipper.missing`): those are recorded as lost a minute later. Configure an "
+    "input that matches the logs until they are shipped.",
+)
 DELETED_FILE_ABANDONED = LogEvent(
     "deleted-file-abandoned",
     Level.ERROR,
@@ -173,7 +182,8 @@ KEPT_FILE_ADOPTED = LogEvent(
     "kept-file-adopted",
     Level.INFO,
     "continuing with a file that was deleted",
-    "At a start: the file was deleted before it was shipped, and a hard link kept it.",
+    "The file was deleted before it was shipped, and a hard link kept it: at a start, or after "
+    "`shipper registry adopt`.",
 )
 LINE_TRUNCATED = LogEvent(
     "line-truncated",
@@ -297,9 +307,10 @@ FOREIGN_LINKS = LogEvent(
     "foreign-links",
     Level.WARNING,
     "files in .shipper belong to no input and use space",
-    "At a start, once per directory, with their number and bytes: links of another agent or input "
-    "that does not run, whose files no glob matches. Have an input match their names, or remove "
-    "them.",
+    "Once per directory, with their number and bytes, at a start and when there are more: links of "
+    "another agent or input that does not run and whose files no glob matches, files that are no "
+    "links, and links that others may have put there. `shipper registry adopt` lists them with the "
+    "reason, and adopts them.",
 )
 LINK_DIRECTORY_ACCESS_FAILED = LogEvent(
     "link-directory-access-failed",
@@ -319,7 +330,7 @@ LINK_DIRECTORY_EXPOSED = LogEvent(
     Level.WARNING,
     "others were allowed to write to .shipper; closed it to them",
     "The mode of `.shipper` was changed (an `fsGroup` does that). Of the links in it only those to "
-    "files in the registry are used.",
+    "files in the registry are used; the others are foreign links, see `shipper registry adopt`.",
 )
 LINK_REMOVE_FAILED = LogEvent(
     "link-remove-failed",

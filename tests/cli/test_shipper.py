@@ -141,6 +141,7 @@ class TestArguments:
             ("setup",),
             ("registry",),
             ("registry", "show"),
+            ("registry", "adopt"),
             ("registry", "import"),
             ("deadletter",),
             ("deadletter", "show"),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from shipper.files.link_directory import SWEEP_SECONDS, LinkDirectories
 from shipper.files.link_names import LinkOwner, link_name
 from shipper.files.quiet import CLOSE_REMOVED_AFTER
 from shipper.files.retention import DIRECTORY
+from tests.files.test_compressed import Files
 from tests.files.test_compressed import World as InputWorld
 
 
@@ -281,6 +284,172 @@ def test_links_that_are_nobodys_are_counted_and_said_at_each_start(world: World)
             assert (said[0]["shipper.links"], said[0]["shipper.bytes"]) == (1, 5)
             world.kill()
             world.start()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("followed", [True, False])
+@pytest.mark.parametrize("name", ["a.log", "a.txt", "not one of ours"])
+def test_a_daemon_that_runs_notices_what_is_given_to_its_input(
+    world: World, name: str, followed: bool
+) -> None:
+    async def story() -> None:
+        if followed:
+            world.append("other.log", b"other\n")
+        # Whose file is it? In the name it says: another's.
+        world.append(name, b"one\n")
+        orphan(world, LinkOwner("old", "other", "/old"), world.directory / name)
+        [link] = (world.directory / DIRECTORY).iterdir()
+        if name == "a.log":
+            link = link.rename(link.with_name("a.log"))
+        await world.settle()
+        assert world.tracker.foreign_links == 1
+        token = LinkOwner(world.agent, "tetragon", "/data").token
+        link.rename(link.with_name(link_name(token, link.stat().st_ino, name)))
+        assert await world.settle() == [b"one"]
+        assert world.tracker.foreign_links == 0
+        await world.look()
+        world.commit()
+        assert world.links() == (["other.log"] if followed else [])
+
+    asyncio.run(story())
+
+
+def test_a_link_that_is_removed_is_no_foreign_link_any_more(world: World) -> None:
+    async def story() -> None:
+        orphan(world, LinkOwner("old", "other", "/old"), world.append("a.txt", b"12345"))
+        orphan(world, LinkOwner("old", "other", "/old"), world.append("b.txt", b"12345"))
+        await world.look()
+        assert world.tracker.foreign_links == 2
+        links = sorted((world.directory / DIRECTORY).iterdir())
+        links[0].unlink()
+        await world.look()
+        assert world.tracker.foreign_links == 1
+        shutil.rmtree(world.directory / DIRECTORY)
+        await world.look()
+        assert world.tracker.foreign_links == 0
+
+    asyncio.run(story())
+
+
+def test_a_link_is_adopted_when_its_owner_ends(world: World) -> None:
+    async def story() -> None:
+        theirs = LinkOwner("theirs", "other", "/theirs")
+        world.append("here.log", b"here\n")
+        await world.look()
+        orphan(world, theirs, world.append("a.log", b"one\n"))
+        running = LinkDirectories(world.files, world.clock, lambda event, error: None)
+        running.owners.add(theirs.token)
+        running.at(str(world.directory), create=False)
+        for _ in range(3):
+            assert await world.look() == []
+            await world.clock.advance(SWEEP_SECONDS)
+            assert world.tracker.foreign_links == 0
+        running.close_all()
+        await world.clock.advance(SWEEP_SECONDS)
+        assert await world.settle() == [b"one"]
+
+    asyncio.run(story())
+
+
+def test_what_others_may_have_put_there_is_not_adopted_by_a_later_start_either(
+    world: World,
+) -> None:
+    async def story() -> None:
+        world.append("here.log", b"here\n")
+        await world.look()
+        place = world.directory / DIRECTORY
+        place.chmod(0o777)
+        orphan(world, LinkOwner(world.agent, "tetragon", "/data"), world.append("a.log", b"1\n"))
+        [planted] = [path for path in place.iterdir() if path.name.endswith("a.log")]
+        for _ in range(2):
+            assert await world.settle() == []
+            assert world.tracker.foreign_links == 1
+            assert place.stat().st_mode & 0o777 == 0o700
+            world.kill()
+            world.start()
+        await world.look()
+        # It is what somebody planted that is not trusted; what is linked from now on is ours.
+        world.append("b.log", b"2\n")
+        await world.look()
+        planted.unlink()
+        await world.look()
+        assert world.tracker.foreign_links == 0
+        assert place.stat().st_mode & 0o1777 == 0o700, "all that is in it is ours"
+
+    asyncio.run(story())
+
+
+def test_another_file_under_the_name_of_a_link_of_ours_is_not_read(world: World) -> None:
+    async def story() -> None:
+        world.append("a.log", b"one\n")
+        await world.look()
+        world.commit()
+        place = world.directory / DIRECTORY
+        [link] = place.iterdir()
+        place.chmod(0o777)
+        # Whoever may write there has us read a file that is none of his.
+        secret = world.directory / "secret"
+        secret.write_bytes(b"secret\nsecret\n")
+        link.unlink()
+        link.hardlink_to(secret)
+        for _ in range(2):
+            assert await world.settle() == []
+            assert world.tracker.foreign_links == 1
+            assert place.stat().st_mode & 0o1777 == 0o1700, "not all that is in it is ours"
+            world.kill()
+            world.start()
+        # Not when its file is done, either.
+        await world.look()
+        (world.directory / "a.log").unlink()
+        assert await world.settle() == []
+        world.commit()
+        assert await world.settle() == []
+
+    asyncio.run(story())
+
+
+def test_where_the_mark_cannot_be_taken_away_links_are_adopted_all_the_same(world: World) -> None:
+    class ReadOnlyModes(Files):
+        def make_private(self, directory: int, *, marked: bool) -> None:
+            if not marked:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+            super().make_private(directory, marked=marked)
+
+    async def story() -> None:
+        path = world.append("a.log", b"one\n")
+        await world.look()
+        world.append("a.log", b"two\n")
+        world.kill()
+        path.unlink()
+        (world.directory / DIRECTORY).chmod(0o777)
+        world.files = ReadOnlyModes()
+        world.start()
+        assert await world.look() == [b"two"]
+        assert "link-directory-access-failed" in world.recorded.actions()
+        await world.look()
+        world.commit()
+        assert world.links() == []
+
+    asyncio.run(story())
+
+
+def test_a_link_that_goes_while_it_is_adopted_hides_no_other(world: World) -> None:
+    class Racing(Files):
+        """Somebody removes the first link after it was looked at."""
+
+        def open_in(self, directory: int, name: str) -> int:
+            if name.endswith("a.log"):
+                os.unlink(name, dir_fd=directory)
+            return super().open_in(directory, name)
+
+    async def story() -> None:
+        for name in ("a.log", "b.log"):
+            orphan(world, LinkOwner("old", "tetragon", "/old"), world.append(name, b"one\n"))
+        world.files = Racing()
+        world.start()
+        assert await world.look() == [b"one"]
+        assert world.links() == ["b.log"]
 
     asyncio.run(story())
 

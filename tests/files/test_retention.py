@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.filesystem import FileFacts, FileSystem, Inode
 from shipper.files.link_directory import SWEEP_SECONDS, LinkDirectories
 from shipper.files.link_names import LinkOwner, link_name, parse_link_name
 from shipper.files.link_problems import LinkProblem
@@ -29,15 +29,15 @@ from tests.support.clock import ManualClock
 
 class Refusing(FileSystem):
     """A file system that makes no links, for the reason that is given, opens no more files, or
-    cannot say how large they are."""
+    cannot look at links."""
 
     def __init__(
-        self, number: int | None = None, *, opens_left: int = -1, sizes_left: int = -1
+        self, number: int | None = None, *, opens_left: int = -1, looks_left: int = -1
     ) -> None:
         super().__init__()
         self.number = number
         self.opens_left = opens_left
-        self.sizes_left = sizes_left
+        self.looks_left = looks_left
 
     def open_in(self, directory: int, name: str) -> int:
         if self.opens_left == 0:
@@ -45,11 +45,11 @@ class Refusing(FileSystem):
         self.opens_left -= 1
         return super().open_in(directory, name)
 
-    def size_in(self, directory: int, name: str) -> int:
-        if self.sizes_left == 0:
+    def facts_in(self, directory: int, name: str) -> FileFacts:
+        if self.looks_left == 0:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        self.sizes_left -= 1
-        return super().size_in(directory, name)
+        self.looks_left -= 1
+        return super().facts_in(directory, name)
 
     def link(self, descriptor: int, directory: int, name: str) -> None:
         if self.number is not None:
@@ -354,14 +354,14 @@ def test_links_are_adopted_whether_or_not_there_are_descriptors_for_them(world: 
     os.close(retention.open(world.inode))
 
 
-@pytest.mark.parametrize("sizes_left", [0, 1])
-def test_what_cannot_be_looked_at_is_adopted_when_it_can_be(world: World, sizes_left: int) -> None:
+@pytest.mark.parametrize("looks_left", [0, 1])
+def test_what_cannot_be_looked_at_is_adopted_when_it_can_be(world: World, looks_left: int) -> None:
     keep_two(world)
-    filesystem = Refusing(sizes_left=sizes_left)
+    filesystem = Refusing(looks_left=looks_left)
     retention = world.retention(filesystem)
     with pytest.raises(OSError, match="Input/output error"):
         world.adopt(retention)
-    filesystem.sizes_left = -1
+    filesystem.looks_left = -1
     assert len(world.adopt(retention).kept) == 2
 
 
@@ -601,7 +601,7 @@ class TestExposed:
         """It was opened, and then its file system became read-only."""
 
         class ReadOnly(FileSystem):
-            def make_private(self, directory: int) -> None:
+            def make_private(self, directory: int, *, marked: bool) -> None:
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
         directories = world.directories(ReadOnly())

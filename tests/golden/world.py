@@ -88,9 +88,9 @@ class FixedFiles(FileSystem):
     def born(self, descriptor: int) -> int | None:
         return BORN
 
-    def list_private(self, directory: int) -> dict[str, Inode]:
-        found = super().list_private(directory)
-        return {name: self._fixed_in(directory, name, inode) for name, inode in found.items()}
+    def facts_in(self, directory: int, name: str) -> FileFacts:
+        found = super().facts_in(directory, name)
+        return replace(found, inode=self._fixed_in(directory, name, found.inode))
 
     def inode_in(self, directory: int, name: str) -> Inode:
         return self._fixed_in(directory, name, super().inode_in(directory, name))
