@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from shipper.clock import Clock
-from shipper.files.content import Content, GzipContent, PlainContent
+from shipper.files.content import Content, PlainContent
 from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.gzip_content import GzipContent
 from shipper.files.identity import Identity
 from shipper.files.lines import NoLine, ReadBuffer
 from shipper.files.losses import Loss, LossReason
@@ -199,7 +200,9 @@ class Catalog:
             known |= self._appeared
             new = (tail for inode, tail in self._tails.items() if inode not in known)
             self._placement.found_at_first(new)
-        self.records.forget(self._gzip_is_there)
+        self.records.forget(
+            lambda record: is_hidden(record.path, scan.unreadable) or self._gzip_is_there(record)
+        )
         yield []
 
     def appear(self, path: str) -> Tail | None:
@@ -392,6 +395,8 @@ class Catalog:
                 continue
             if not (tail in self._to_their_end or self.is_final(tail)):
                 continue
+            if tail.compressed and not tail.is_settled:
+                continue  # What is missing of it is recorded first.
             if not tail.look():
                 tail.is_finished = True
                 self._retire(tail)
@@ -411,7 +416,8 @@ class Catalog:
 
     def _closed_file(self, tail: Tail) -> ClosedFile:
         read, lost = tail.offset, self._lost(tail)
-        tail.stop()  # What is lost of it is reported once.
+        if not tail.compressed:
+            tail.stop()  # What is lost of it is reported once.
         return ClosedFile(
             tail.path,
             None if tail.inode in self._tails else tail.inode,

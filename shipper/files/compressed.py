@@ -10,17 +10,17 @@ nobody has tried to identify yet, one that is followed and has the same content 
 """
 
 import errno
-import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from shipper.files.archive import Ending
 from shipper.files.catalog import Catalog
 from shipper.files.discovery import Globs, Scan, is_hidden, scan
 from shipper.files.filesystem import FileSystem, Inode, inode_in
+from shipper.files.gzip_ends import Gzip, GzipEnds, is_finished
+from shipper.files.gzip_memory import UNREADABLE
 from shipper.files.identity import Identity
 from shipper.files.lines import NoLine
-from shipper.files.losses import LossReason
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.placement import Start
 from shipper.files.records import SUFFIX
@@ -28,7 +28,6 @@ from shipper.files.registry import FileRecord
 from shipper.files.tail import State, Tail, Version
 from shipper.files.walk import Found
 from shipper.logs import Log
-from shipper.logs.events import COMPRESSED_FILE_DAMAGED
 from shipper.metrics import Metrics
 
 #: How many gzips of an input are inflated at a time: each costs up to 100 KB, and a line's length.
@@ -41,36 +40,6 @@ _STEP = 100
 def gzips_of(patterns: Sequence[str]) -> list[str]:
     """The globs of the gzips of the files that these globs match."""
     return [pattern.removesuffix(SUFFIX) + SUFFIX for pattern in patterns]
-
-
-#: How a gzip ends of which nobody knows how much is missing.
-_LOST = {
-    Ending.CUT: LossReason.DAMAGED,
-    Ending.DAMAGED: LossReason.DAMAGED,
-    Ending.TOO_LARGE: LossReason.TOO_LARGE,
-}
-
-
-@dataclass(slots=True)
-class _Gzip:
-    """What is known of one gzip."""
-
-    tail: Tail
-    #: Plain files that were found no later and not tried yet.
-    waits_for: set[Tail]
-    identity: Identity | None = None
-    #: Whether plain files with the same first line have the same content.
-    same: dict[Tail, bool] = field(default_factory=dict)
-    #: Whether it had its turn.
-    tried: bool = False
-    #: From where on it is read; None before it is.
-    start: int | None = None
-    #: Whether what is wrong with it was reported.
-    reported: bool = False
-    #: Whether the loss of its rest was.
-    recorded: bool = False
-    #: The version in which nothing was left to do with it.
-    over: Version | None = None
 
 
 class CompressedLogs:
@@ -95,11 +64,14 @@ class CompressedLogs:
         self._symlinks = symlinks
         self._opener = LogOpener(filesystem, exclude=self._exclude, symlinks=symlinks)
         self._globs = Globs(self._patterns, self._exclude)
+        self._plain = Globs(patterns, exclude)
         self._catalog = catalog
         self._filesystem = filesystem
-        self._metrics = metrics
-        self._log = log
-        self._gzips: dict[Inode, _Gzip] = {}
+        self._ends = GzipEnds(catalog, metrics=metrics, log=log)
+        self._gzips: dict[Inode, Gzip] = {}
+        # What the last look could not see: these paths, and whether there may be more.
+        self._hidden: set[str] = set()
+        self._out_of_sight = False
         self._looked = False
         catalog.remember_while(self._is_there)
 
@@ -115,7 +87,7 @@ class CompressedLogs:
         """Follows gzips that are new to what a scan found, in steps as those of
         `Catalog.applying`; for each of them what kept some from being opened."""
         problems: list[OSError] = []
-        full = False
+        hidden, full = set(found.unreadable), False
         for number, (inode, file) in enumerate(found.found.items()):
             if number % _STEP == _STEP - 1:
                 yield problems
@@ -128,10 +100,11 @@ class CompressedLogs:
             except OSError as error:
                 error.filename = error.filename or file.path
                 problems.append(error)
+                hidden.add(file.path)
                 full = error.errno in (errno.EMFILE, errno.ENFILE)
         for inode, gzip in list(self._gzips.items()):
-            self._report(gzip)
-            self._record_loss(gzip)
+            self._ends.report(gzip)
+            self._ends.settle(gzip)
             if inode in found.found:
                 continue
             if gzip.tail.descriptor >= 0:
@@ -139,7 +112,8 @@ class CompressedLogs:
                     gzip.tail.original_exists = False
             elif not is_hidden(gzip.tail.path, found.unreadable):
                 del self._gzips[inode]
-        self._looked = True
+        self._looked, self._hidden = True, hidden
+        self._out_of_sight = full or bool(found.left_out)
         self._catalog.gzips_found()
         yield problems
 
@@ -168,14 +142,34 @@ class CompressedLogs:
         read; MORE: call again. `at_once`: also if enough others are being read."""
         gzip = self._gzips.get(tail.inode)
         if gzip is None or gzip.tail is not tail:
-            gzip = self._gzips[tail.inode] = _Gzip(tail, set())
+            gzip = self._gzips[tail.inode] = Gzip(tail, set())
         gzip.tried = True
-        if self._must_wait(gzip):
+        gzip.waits_for &= self._catalog.untried()
+        if gzip.waits_for or not (at_once or gzip.active or self._active() < _AT_A_TIME):
             return None
-        tail.is_covered = False
-        if gzip.identity is None or tail.is_replaced:
+        gzip.active = True
+        start = await self._place(gzip)
+        if isinstance(start, Start):
+            gzip.start = start
+            if start.settled:
+                tail.settle()
+        elif start is None:
+            gzip.active = False
+            tail.rest()
+        return start
+
+    async def _place(self, gzip: Gzip) -> Start | NoLine | None:
+        tail = gzip.tail
+        tail.look()
+        if tail.is_replaced:
+            gzip.forget_content()
+        if gzip.identity is None:
             gzip.identity = await tail.identify(final=self._catalog.is_final(tail))
-        if tail.at_end and not tail.size and self._catalog.is_final(tail):
+        if gzip.identity is None and not tail.is_searching and self._catalog.is_final(tail):
+            gzip.identity = await tail.identify(final=True)  # Its end was met meanwhile.
+        self._note_original(gzip)
+        holds_nothing = tail.at_end and not tail.size and tail.ending not in UNREADABLE
+        if holds_nothing and self._catalog.is_final(tail):
             self._drop(gzip)
             return None
         if gzip.identity is None:
@@ -183,17 +177,15 @@ class CompressedLogs:
         same = await self._is_followed(gzip, gzip.identity)
         if same is None:
             return NoLine.MORE
+        if not same and tail.original_exists and not await self._is_unrelated(gzip):
+            same = True
         tail.is_covered = same
-        if not same and self._catalog.records.has_finished(tail, gzip.identity):
+        if same:
+            return None
+        if is_finished(self._catalog.records, gzip, gzip.identity):
             self._drop(gzip)
             return None
-        if same or (not at_once and self._being_read() >= _AT_A_TIME):
-            tail.rest()
-            return None
-        start = await self._catalog.place(tail)
-        if isinstance(start, Start):
-            gzip.start = start.offset
-        return start
+        return await self._catalog.place(tail)
 
     def _consider(self, inode: Inode, file: Found, *, appeared: bool = False) -> Tail | None:
         gzip, path = self._gzips.get(inode), file.path
@@ -208,77 +200,109 @@ class CompressedLogs:
         if tail is None:
             return None
         if gzip is None or gzip.tail is not tail:
-            self._gzips[tail.inode] = _Gzip(tail, self._catalog.untried())
-        tail.original_exists = os.path.lexists(path.removesuffix(SUFFIX))
-        tail.is_covered |= tail.original_exists
+            gzip = self._gzips[tail.inode] = Gzip(tail, self._catalog.untried())
+        self._note_original(gzip)
+        tail.is_covered |= tail.original_exists and tail.state is State.WAITING
         return tail
 
-    def _must_wait(self, gzip: _Gzip) -> bool:
+    def _note_original(self, gzip: Gzip) -> None:
+        """Notes whether the file that a gzip is made from may be there: it is read in its place,
+        and the gzip may still be written."""
         tail = gzip.tail
-        tail.original_exists = tail.gone is None and os.path.lexists(tail.path.removesuffix(SUFFIX))
-        gzip.waits_for &= self._catalog.untried()
-        return tail.original_exists or bool(gzip.waits_for)
+        path = tail.path.removesuffix(SUFFIX)
+        tail.original_exists = False
+        if tail.gone is not None or path not in self._plain or not self._is_regular(path):
+            return
+        other = self._catalog.at(path)
+        # One that is not followed (yet) cannot be read, or is too new.
+        tail.original_exists = other is None or self._may_be_original(gzip, other)
+        if other is not None and tail.original_exists:
+            gzip.made_of = self._catalog.records.row_of(other) or gzip.made_of
 
-    async def _is_followed(self, gzip: _Gzip, identity: Identity) -> bool | None:
+    def _may_be_original(self, gzip: Gzip, other: Tail) -> bool:
+        tail = gzip.tail
+        if gzip.unrelated is other:
+            return False
+        if gzip.identity is not None and other.state is not State.WAITING:
+            return gzip.identity == other.identity
+        # What a gzip is made from is all there until the gzip is.
+        return other.size >= tail.inflated and (not tail.inflated or tail.begins_like(other))
+
+    async def _is_unrelated(self, gzip: Gzip) -> bool:
+        """Whether the file under the name without `.gz`, which begins with the same line, goes on
+        in another way."""
+        tail = gzip.tail
+        other = self._catalog.at(tail.path.removesuffix(SUFFIX))
+        if other is None or other.state is State.WAITING:
+            return False
+        if gzip.is_the_same(other) is not False or gzip.related == (other, tail.version):
+            return False
+        if tail.inflated < other.acks.offset:
+            # It is shorter: an earlier state of the same file, or still written, or cut.
+            if not tail.at_end or tail.ending is not Ending.COMPLETE:
+                return False
+            last = await tail.last_line_end()
+            if last is None:
+                return False
+            if await other.has_mark(*last):
+                gzip.related = other, tail.version
+                return False
+        gzip.unrelated, tail.original_exists = other, False
+        return True
+
+    def _is_regular(self, path: str) -> bool:
+        """Whether something stands at a path that may be followed, or may do so."""
+        try:
+            if self._filesystem.is_link(path) and not self._symlinks:
+                return False
+            return stat.S_ISREG(self._filesystem.status(path).st_mode)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
+    async def _is_followed(self, gzip: Gzip, identity: Identity) -> bool | None:
         """Whether another file that is followed has the same content up to its offset.
 
         None: the gzip has to be read on for that.
         """
         for other in self._catalog.records.followed(identity):
-            same = gzip.same.get(other)
+            same = gzip.is_the_same(other)
             if other is gzip.tail or same is False:
                 continue
             if same is None and not other.acks.offset:
                 if not gzip.tail.begins_like(other):
-                    gzip.same[other] = False
+                    gzip.same[other] = False, None
                     continue
             elif same is None:
                 same = await gzip.tail.has_mark(other.acks.offset, other.acks.mark)
                 if same is None:
                     return None
-                gzip.same[other] = same
+                shorter = gzip.tail.inflated < other.acks.offset
+                gzip.same[other] = same, gzip.tail.version if shorter else None
                 if not same:
                     continue
             return True
         return False
 
-    def _being_read(self) -> int:
-        tails = (gzip.tail for gzip in self._gzips.values())
-        return sum(tail.descriptor >= 0 and tail.state is not State.WAITING for tail in tails)
+    def _active(self) -> int:
+        return sum(gzip.active and gzip.tail.descriptor >= 0 for gzip in self._gzips.values())
 
-    def _drop(self, gzip: _Gzip) -> None:
+    def _drop(self, gzip: Gzip) -> None:
         """Nothing of it has to be read."""
         gzip.over = gzip.tail.version
         self._catalog.give_up(gzip.tail)
-        self._report(gzip)
-
-    def _report(self, gzip: _Gzip) -> None:
-        tail = gzip.tail
-        if gzip.reported or not tail.problem:
-            return
-        if not tail.is_finished and (tail.descriptor < 0 or not self._catalog.is_final(tail)):
-            return
-        gzip.reported = True
-        ending = tail.ending or Ending.EMPTY
-        self._metrics.count("shipper_gzip_problems_total", 1, ending.value)
-        self._log.emit(
-            COMPRESSED_FILE_DAMAGED, path=tail.path, reason=tail.problem, bytes=tail.size
-        )
-
-    def _record_loss(self, gzip: _Gzip) -> None:
-        """Records once that the rest of a gzip is lost."""
-        tail, reason = gzip.tail, _LOST.get(gzip.tail.ending or Ending.EMPTY)
-        if reason is None or not gzip.reported or gzip.recorded or gzip.start is None:
-            return
-        gzip.recorded = True
-        # If it was read to its end by an earlier process, that has recorded it.
-        if tail.size > gzip.start:
-            self._catalog.record_loss(reason, tail, tail.size, tail.size, size=0, lines=None)
+        self._ends.report(gzip)
 
     def _is_there(self, record: FileRecord) -> bool:
         """Whether a gzip that holds that file may be there: it would be read again."""
-        gzips = self._gzips.values()
-        return not self._looked or any(
-            not gzip.tried or record.identity in (gzip.identity, gzip.tail.legacy_identity)
-            for gzip in gzips
+        if not self._looked or self._out_of_sight:
+            return True
+        if any(is_hidden(path, self._hidden) for path in (record.path, record.path + SUFFIX)):
+            return True
+        return any(
+            gzip.over is None
+            if gzip.identity is None
+            else record.identity in (gzip.identity, gzip.tail.legacy_identity)
+            for gzip in self._gzips.values()
         )

@@ -6,7 +6,7 @@ beginning, unless `start_at` or `ignore_older` say that what is in it is skipped
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shipper.clock import Clock
 from shipper.files.ack import AckTracker
@@ -25,6 +25,8 @@ class Start:
     why: str
     #: Whether nothing that is remembered begins with the same line.
     is_new: bool = False
+    #: Whether nothing was known to follow when that offset was acknowledged, or it is skipped.
+    settled: bool = field(default=False, compare=False)
 
 
 #: A file's row, where it begins and the mark of that, and which file it is.
@@ -121,18 +123,24 @@ class Placement:
                     f"it begins like {record.path}, of which {record.offset} bytes are "
                     "acknowledged, but is not the same up to there"
                 )
+                if record.inode == tail.inode:
+                    self._records.leave_inode(record.row)
                 continue
+            settled = record.seen <= record.offset
             if self._records.holder(record.row) is not None:
                 reason = f"it is a copy of {record.path}"
-                start = Start(record.offset, reason)
-                return self._new_row(), start, record.mark, record.identity
-            return record.row, Start(record.offset, "it is known"), record.mark, record.identity
+                start = Start(record.offset, reason, settled=settled)
+                row = self._new_row()
+                self._records.copied(record.row, row)
+                return row, start, record.mark, record.identity
+            start = Start(record.offset, "it is known", settled=settled)
+            return record.row, start, record.mark, record.identity
         if skipped := self._why_skipped(tail):
             last = await tail.last_line_end()
             if last is None:
                 return None
             end, mark = last
-            return self._new_row(), Start(end, skipped), mark, identity
+            return self._new_row(), Start(end, skipped, settled=True), mark, identity
         return self._new_row(), Start(0, why, is_new=not same), NO_MARK, identity
 
     def _why_skipped(self, tail: Tail) -> str:
