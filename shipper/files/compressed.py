@@ -177,12 +177,15 @@ class CompressedLogs:
         same = await self._is_followed(gzip, gzip.identity)
         if same is None:
             return NoLine.MORE
-        if not same and tail.original_exists and not await self._is_unrelated(gzip):
-            same = True
+        if not same and tail.original_exists:
+            unrelated = await self._is_unrelated(gzip)
+            if unrelated is None:
+                return NoLine.MORE
+            same = not unrelated
         tail.is_covered = same
-        if same:
+        if same and not gzip.is_contained:
             return None
-        if is_finished(self._catalog.records, gzip, gzip.identity):
+        if gzip.is_contained or is_finished(self._catalog.records, gzip, gzip.identity):
             self._drop(gzip)
             return None
         return await self._catalog.place(tail)
@@ -228,14 +231,14 @@ class CompressedLogs:
         # What a gzip is made from is all there until the gzip is.
         return other.size >= tail.inflated and (not tail.inflated or tail.begins_like(other))
 
-    async def _is_unrelated(self, gzip: Gzip) -> bool:
+    async def _is_unrelated(self, gzip: Gzip) -> bool | None:
         """Whether the file under the name without `.gz`, which begins with the same line, goes on
-        in another way."""
+        in another way. None: the gzip has to be read on for that."""
         tail = gzip.tail
         other = self._catalog.at(tail.path.removesuffix(SUFFIX))
         if other is None or other.state is State.WAITING:
             return False
-        if gzip.is_the_same(other) is not False or gzip.related == (other, tail.version):
+        if gzip.is_the_same(other) is not False:
             return False
         if tail.inflated < other.acks.offset:
             # It is shorter: an earlier state of the same file, or still written, or cut.
@@ -243,9 +246,9 @@ class CompressedLogs:
                 return False
             last = await tail.last_line_end()
             if last is None:
-                return False
+                return None
             if await other.has_mark(*last):
-                gzip.related = other, tail.version
+                gzip.contained = tail.version
                 return False
         gzip.unrelated, tail.original_exists = other, False
         return True

@@ -41,10 +41,10 @@ class Gzip:
     #: Whether plain files with the same first line have the same content; of which version of the
     #: gzip that holds, if it is shorter (None: of all).
     same: dict[Tail, tuple[bool, Version | None]] = field(default_factory=dict)
-    #: The file under the name without `.gz`, if it is not the one that this was made from; or if it
-    #: is known to be that, in which version of the gzip.
+    #: The file under the name without `.gz`, if it is not the one that this was made from.
     unrelated: Tail | None = None
-    related: tuple[Tail, Version] | None = None
+    #: The version that is an earlier state of that file, which is acknowledged past it.
+    contained: Version | None = None
     #: The row of the one that may be.
     made_of: RowId | None = None
     #: Whether it had its turn.
@@ -60,8 +60,13 @@ class Gzip:
 
     def forget_content(self) -> None:
         """Another content took its place."""
-        self.identity, self.unrelated, self.related, self.reported = None, None, None, False
+        self.identity, self.unrelated, self.contained, self.reported = None, None, None, False
         self.same.clear()
+
+    @property
+    def is_contained(self) -> bool:
+        """Whether all of it was read of the file that it was made from."""
+        return self.contained is not None and self.contained == self.tail.version
 
     def is_the_same(self, other: Tail) -> bool | None:
         """Whether it has the same content as a file that is followed; None if that is unknown."""

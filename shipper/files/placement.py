@@ -76,6 +76,7 @@ class Placement:
         if identity is None:
             return NoLine.MORE if tail.is_searching else None
         found = self._decided.pop(tail, None)
+        fresh = found is None
         if found is None:
             if tail.compressed and (waiting := await self._look_for_marks(tail, identity)):
                 return None if waiting is NoLine.AT_END else waiting
@@ -83,6 +84,8 @@ class Placement:
         if found is None:
             return NoLine.MORE
         row, start, mark, identity = found
+        if fresh:
+            await self._note_copies(tail, row, identity)
         if not await tail.reach(start.offset - mark.length):
             self._decided[tail] = found
             return NoLine.MORE
@@ -102,6 +105,12 @@ class Placement:
             if record.offset > tail.size and not self._is_final(tail):
                 return NoLine.AT_END
         return None
+
+    async def _note_copies(self, tail: Tail, row: RowId, identity: Identity) -> None:
+        """Notes of which other files that are remembered it has all that is acknowledged."""
+        for record in self._like(tail, identity):
+            if record.row != row and await tail.has_mark(record.offset, record.mark):
+                self._records.copied(record.row, row)
 
     def _like(self, tail: Tail, identity: Identity) -> list[FileRecord]:
         """The files that are remembered with that first line, also by a version that made another
@@ -130,9 +139,7 @@ class Placement:
             if self._records.holder(record.row) is not None:
                 reason = f"it is a copy of {record.path}"
                 start = Start(record.offset, reason, settled=settled)
-                row = self._new_row()
-                self._records.copied(record.row, row)
-                return row, start, record.mark, record.identity
+                return self._new_row(), start, record.mark, record.identity
             start = Start(record.offset, "it is known", settled=settled)
             return record.row, start, record.mark, record.identity
         if skipped := self._why_skipped(tail):

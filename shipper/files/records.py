@@ -75,8 +75,8 @@ class FileRecords:
         # Both ways.
         self._held: dict[RowId, Tail] = {}
         self._rows: dict[Tail, RowId] = {}
-        # Of which file those are copies that were found while that was followed.
-        self._copies: dict[RowId, RowId] = {}
+        # Which files have the same content as another one, up to its offset.
+        self._copies: dict[RowId, set[RowId]] = {}
         self._dirty: set[RowId] = set()
         self._forgotten: set[RowId] = set()
         self._losses: list[Loss] = []
@@ -122,15 +122,16 @@ class FileRecords:
     def copied(self, row: RowId, copy: RowId) -> None:
         """The file of the other row has the same content, as far as that of the first was
         acknowledged."""
-        self._copies[copy] = row
+        self._copies.setdefault(row, set()).add(copy)
 
-    def copy_goes_past(self, record: FileRecord) -> bool:
-        """Whether a copy of a file is read further than that was."""
-        return any(
-            other.offset > record.offset
-            for other in self.like(record.identity)
-            if self._copies.get(other.row) == record.row
-        )
+    def copies_of(self, row: RowId) -> list[RowId]:
+        """The files of which that was found out in the life of this process."""
+        copies = self._copies.get(row, ())
+        return [copy for copy in copies if copy in self._packed or copy in self._held]
+
+    def offset_of(self, row: RowId) -> int:
+        """Up to where a file is acknowledged."""
+        return self._current(row).offset
 
     def row_of(self, tail: Tail) -> RowId | None:
         """The row that a tail holds, if it does."""

@@ -63,12 +63,17 @@ class VanishedFiles:
             record = records.unfinished_at(each.row)
             if record is None:
                 continue  # It is found.
-            if not complete or not self._could_be_found(record, scan):
+            copies = records.copies_of(each.row)
+            if any(records.offset_of(copy) >= record.seen for copy in copies):
+                records.stop_at_offset(each.row)
+                continue
+            copied = any(records.holder(copy) is not None for copy in copies)
+            if copied or not complete or not self._could_be_found(record, scan):
                 missing.append(replace(each, since=None))
             elif each.since is None or now - each.since < LOOKED_FOR:
                 missing.append(replace(each, since=now if each.since is None else each.since))
-            elif (loss := self._stop(record, each.reason)) is not None:
-                losses.append(loss)
+            else:
+                losses.append(self._lose(record, each.reason))
         self._missing = missing
         return losses
 
@@ -91,15 +96,10 @@ class VanishedFiles:
         except OSError:
             return True
 
-    def _stop(self, record: FileRecord, reason: LossReason) -> Loss | None:
-        """Nothing more of a file will be read: returns what is recorded as lost of it."""
+    def _lose(self, record: FileRecord, reason: LossReason) -> Loss:
         records = self._catalog.records
         records.stop_at_offset(record.row)
-        end = record.seen
-        if record.path.endswith(SUFFIX):
-            if records.copy_goes_past(record):
-                return None
-            end = record.offset
+        end = record.offset if record.path.endswith(SUFFIX) else record.seen
         loss = Loss(
             self._catalog.input_id,
             record.path,

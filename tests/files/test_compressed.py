@@ -16,7 +16,7 @@ from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
-from shipper.files.lines import Block, HalfLine, NoLine, ReadBuffer, Rewritten
+from shipper.files.lines import Block, CutLine, HalfLine, NoLine, ReadBuffer, Rewritten
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
 from shipper.files.losses import Loss, LossReason
@@ -165,6 +165,10 @@ class World:
                     span = tail.acks.open(end, mark, 0.0)
                     if acknowledge:
                         span.finish()
+                    queue.append(tail)
+                case CutLine(head, _, end, mark):
+                    self.lines.append(head)
+                    tail.acks.open(end, mark, 0.0).finish()
                     queue.append(tail)
                 case NoLine.MORE | NoLine.LONG_LINE:
                     queue.append(tail)
