@@ -330,12 +330,7 @@ class Catalog:
 
     def untried(self) -> set[Tail]:
         """The plain files that nobody has tried to identify yet."""
-        return {
-            tail
-            for tail in self._tails.values()
-            if tail.state is State.WAITING and tail.unread and not tail.tried
-            if not tail.compressed
-        }
+        return {tail for tail in self._tails.values() if not tail.compressed and tail.is_untried}
 
     def remember_while(self, is_there: Callable[[FileRecord], bool]) -> None:
         """From now on no file is forgotten of which something `is_there` that would be read."""

@@ -69,6 +69,8 @@ class CompressedLogs:
         self._filesystem = filesystem
         self._ends = GzipEnds(catalog, metrics=metrics, log=log)
         self._gzips: dict[Inode, Gzip] = {}
+        # Those that are inflated at the moment, and some that were.
+        self._active: list[Gzip] = []
         # What the last look could not see: these paths, and whether there may be more.
         self._hidden: set[str] = set()
         self._out_of_sight = False
@@ -88,13 +90,14 @@ class CompressedLogs:
         `Catalog.applying`; for each of them what kept some from being opened."""
         problems: list[OSError] = []
         hidden, full = set(found.unreadable), False
+        untried = frozenset(self._catalog.untried())
         for number, (inode, file) in enumerate(found.found.items()):
             if number % _STEP == _STEP - 1:
                 yield problems
                 problems = []
             try:
                 if not full or inode in self._gzips:
-                    self._consider(inode, file)
+                    self._consider(inode, file, untried)
             except (FileNotFoundError, NotFollowedError):
                 continue  # Rotated away since the scan, or something else is there.
             except OSError as error:
@@ -133,7 +136,8 @@ class CompressedLogs:
                 return None
             found = self._filesystem.status(path)
             file = Found(path, found.st_size, found.st_mtime_ns)
-            return self._consider(inode_in(found), file, appeared=True)
+            untried = frozenset(self._catalog.untried())
+            return self._consider(inode_in(found), file, untried, appeared=True)
         except (FileNotFoundError, NotFollowedError):
             return None
 
@@ -142,12 +146,15 @@ class CompressedLogs:
         read; MORE: call again. `at_once`: also if enough others are being read."""
         gzip = self._gzips.get(tail.inode)
         if gzip is None or gzip.tail is not tail:
-            gzip = self._gzips[tail.inode] = Gzip(tail, set())
+            gzip = self._gzips[tail.inode] = Gzip(tail, frozenset())
         gzip.tried = True
-        gzip.waits_for &= self._catalog.untried()
-        if gzip.waits_for or not (at_once or gzip.active or self._active() < _AT_A_TIME):
+        if gzip.waits_for:
+            gzip.waits_for = frozenset(tail for tail in gzip.waits_for if tail.is_untried)
+        if gzip.waits_for or not (at_once or gzip.active or self._has_room()):
             return None
-        gzip.active = True
+        if not gzip.active:
+            gzip.active = True
+            self._active.append(gzip)
         start = await self._place(gzip)
         if isinstance(start, Start):
             gzip.start = start
@@ -190,7 +197,9 @@ class CompressedLogs:
             return None
         return await self._catalog.place(tail)
 
-    def _consider(self, inode: Inode, file: Found, *, appeared: bool = False) -> Tail | None:
+    def _consider(
+        self, inode: Inode, file: Found, untried: frozenset[Tail], *, appeared: bool = False
+    ) -> Tail | None:
         gzip, path = self._gzips.get(inode), file.path
         if gzip is not None and gzip.over is None and gzip.tail.is_finished:
             gzip.over = gzip.tail.version
@@ -203,7 +212,7 @@ class CompressedLogs:
         if tail is None:
             return None
         if gzip is None or gzip.tail is not tail:
-            gzip = self._gzips[tail.inode] = Gzip(tail, self._catalog.untried())
+            gzip = self._gzips[tail.inode] = Gzip(tail, untried)
         self._note_original(gzip)
         tail.is_covered |= tail.original_exists and tail.state is State.WAITING
         return tail
@@ -288,8 +297,10 @@ class CompressedLogs:
             return True
         return False
 
-    def _active(self) -> int:
-        return sum(gzip.active and gzip.tail.descriptor >= 0 for gzip in self._gzips.values())
+    def _has_room(self) -> bool:
+        """Whether another one may be inflated now."""
+        self._active = [gzip for gzip in self._active if gzip.active and gzip.tail.descriptor >= 0]
+        return len(self._active) < _AT_A_TIME
 
     def _drop(self, gzip: Gzip) -> None:
         """Nothing of it has to be read."""

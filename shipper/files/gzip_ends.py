@@ -36,7 +36,7 @@ class Gzip:
 
     tail: Tail
     #: Plain files that were found no later and not tried yet.
-    waits_for: set[Tail]
+    waits_for: frozenset[Tail]
     identity: Identity | None = None
     #: Whether plain files with the same first line have the same content; of which version of the
     #: gzip that holds, if it is shorter (None: of all).

@@ -160,6 +160,12 @@ class Tail:
         return max(0, self.size - self._read_to)
 
     @property
+    def is_untried(self) -> bool:
+        """Whether there is something to identify it by, and nobody tried to."""
+        is_open = self.state is State.WAITING and self.descriptor >= 0
+        return is_open and not self.tried and bool(self.unread)
+
+    @property
     def behind_since(self) -> float | None:
         """Since when the oldest byte that is not acknowledged is known (monotonic seconds)."""
         return self.acks.oldest_read_at or (self.unread_since if self.unread else None)
