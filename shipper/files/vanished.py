@@ -99,7 +99,9 @@ class VanishedFiles:
     def _lose(self, record: FileRecord, reason: LossReason) -> Loss:
         records = self._catalog.records
         records.stop_at_offset(record.row)
-        end = record.offset if record.path.endswith(SUFFIX) else record.seen
+        # A byte past what was read of a gzip stands for what follows, of which nothing is known.
+        is_unknown = record.path.endswith(SUFFIX) and record.seen == record.offset + 1
+        end = record.offset if is_unknown else record.seen
         loss = Loss(
             self._catalog.input_id,
             record.path,

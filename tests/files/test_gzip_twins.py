@@ -453,6 +453,24 @@ def test_nothing_is_left_of_a_directory_whose_gzips_are_gone(world: World) -> No
     tell(story)
 
 
+def test_what_was_read_of_one_that_is_nowhere_and_not_acknowledged_is_counted(
+    world: World,
+) -> None:
+    async def story() -> None:
+        path = world.write("a.log.gz", FIRST)
+        await world.look(acknowledge=False)
+        world.kill()
+        path.unlink()
+        shutil.rmtree(world.directory / DIRECTORY)
+        world.start()
+        await look_long(world)
+        [loss] = world.losses
+        assert (loss.reason, loss.start, loss.end) == (LossReason.VANISHED, 0, len(FIRST))
+        assert loss.bytes == len(FIRST)
+
+    tell(story)
+
+
 # Links and places ---------------------------------------------------------------------------------
 
 
