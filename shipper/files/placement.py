@@ -107,9 +107,12 @@ class Placement:
         return None
 
     async def _note_copies(self, tail: Tail, row: RowId, identity: Identity) -> None:
-        """Notes of which other files that are remembered it has all that is acknowledged."""
+        """Notes of which other unfinished files it has all that is acknowledged: if one of them
+        vanishes, its rest may be here."""
         for record in self._like(tail, identity):
-            if record.row != row and await tail.has_mark(record.offset, record.mark):
+            if record.row == row or record.seen <= record.offset:
+                continue
+            if await tail.has_mark(record.offset, record.mark):
                 self._records.copied(record.row, row)
 
     def _like(self, tail: Tail, identity: Identity) -> list[FileRecord]:
