@@ -7,6 +7,7 @@ and so is the work of one call.
 
 import os
 import zlib
+from dataclasses import dataclass
 from enum import Enum
 
 _MAGIC = b"\x1f\x8b"
@@ -48,6 +49,14 @@ class Ending(Enum):
         return self in (Ending.DAMAGED, Ending.TOO_LARGE, Ending.NOT_GZIP)
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A few bytes of a gzip itself, and where they were."""
+
+    offset: int
+    data: bytes
+
+
 class GzipStream:
     """The content of the gzip that is open as `source`, piece by piece.
 
@@ -73,10 +82,16 @@ class GzipStream:
         """How much of the gzip itself is read, in bytes."""
         return self._read_to
 
-    def is_the_same(self) -> bool:
-        """Whether what was read is still there: somebody may have written the gzip anew."""
-        count = len(self._before)
-        return os.pread(self._source, count, self._read_to - count) == self._before
+    @property
+    def proof(self) -> Proof:
+        """What shows that the gzip still is the one of which so much was read."""
+        return Proof(self._read_to - len(self._before), self._before)
+
+    def is_the_same(self, proof: Proof | None = None) -> bool:
+        """Whether what was read is still there: somebody may have written the gzip anew. `proof`:
+        of an earlier stream."""
+        found = proof or self.proof
+        return os.pread(self._source, len(found.data), found.offset) == found.data
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes at the most. Raises OSError if the gzip cannot be read."""

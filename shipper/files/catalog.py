@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from shipper.clock import Clock
 from shipper.files.closing import ClosedFile, Closing
-from shipper.files.discovery import Scan
+from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.finding import Finding, untried
 from shipper.files.followed import FollowedFiles
@@ -163,7 +163,9 @@ class Catalog:
         """The same in steps of a millisecond or two, between which others may have their turn; for
         each of them the problems that it met."""
         yield from self._finding.applying(scan)
-        self.records.forget(self._is_still_there)
+        self.records.forget(
+            lambda record: is_hidden(record.path, scan.unreadable) or self._is_still_there(record)
+        )
         yield []
 
     def advance(self) -> list[Tail]:
@@ -233,6 +235,22 @@ class Catalog:
     def untried(self) -> set[Inode]:
         """The plain files that nobody has tried to identify yet."""
         return untried(self._files) | self.parked.untried
+
+    def is_untried(self, inode: Inode) -> bool:
+        """Whether the file with that inode is one of them."""
+        tail = self._files.open.get(inode)
+        if tail is not None:
+            return tail.is_untried and not tail.compressed
+        return self.parked.is_untried(inode)
+
+    def open_original(self, path: str) -> Tail | None:
+        """The plain file that stands at that path, opened if it is parked; None if it is not
+        followed."""
+        return self._files.at(path) or self._finding.open_parked(path)
+
+    def row_at(self, path: str) -> RowId | None:
+        """The row of the parked plain file that stands at that path."""
+        return self._finding.parked_row(path)
 
     def remember_while(self, is_there: Callable[[FileRecord], bool]) -> None:
         """From now on no file is forgotten of which something `is_there` that would be read."""

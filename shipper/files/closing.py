@@ -97,6 +97,8 @@ class Closing:
                 continue
             if not (tail in self._to_their_end or self._is_final(tail)):
                 continue
+            if tail.compressed and not tail.is_settled:
+                continue  # What is missing of it is recorded first.
             if not tail.look():
                 tail.is_finished = True
                 self._files.retire(tail)
@@ -118,7 +120,8 @@ class Closing:
 
     def _closed_file(self, tail: Tail) -> ClosedFile:
         read, lost = tail.offset, self._lost(tail)
-        tail.stop()  # What is lost of it is reported once.
+        if not tail.compressed:
+            tail.stop()  # What is lost of it is reported once.
         return ClosedFile(
             tail.path,
             None if self._files.follows(tail.inode) else tail.inode,

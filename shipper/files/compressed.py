@@ -10,17 +10,17 @@ nobody has tried to identify yet, one that is followed and has the same content 
 """
 
 import errno
-import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from shipper.files.archive import Ending
 from shipper.files.catalog import Catalog
 from shipper.files.discovery import Globs, Scan, is_hidden, scan
 from shipper.files.filesystem import FileSystem, Inode, inode_in
+from shipper.files.gzip_ends import Gzip, GzipEnds, is_finished
+from shipper.files.gzip_memory import UNREADABLE
 from shipper.files.identity import Identity
 from shipper.files.lines import NoLine
-from shipper.files.losses import LossReason
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.placement import Start
 from shipper.files.records import SUFFIX
@@ -28,7 +28,6 @@ from shipper.files.registry import FileRecord
 from shipper.files.tail import State, Tail, Version
 from shipper.files.walk import Found
 from shipper.logs import Log
-from shipper.logs.events import COMPRESSED_FILE_DAMAGED
 from shipper.metrics import Metrics
 
 #: How many gzips of an input are inflated at a time: each costs up to 100 KB, and a line's length.
@@ -48,36 +47,6 @@ def excluded_gzips(exclude: Iterable[str]) -> list[str]:
     compressed, either."""
     exclude = tuple(exclude)
     return [*exclude, *(glob + SUFFIX for glob in exclude)]
-
-
-#: How a gzip ends of which nobody knows how much is missing.
-_LOST = {
-    Ending.CUT: LossReason.DAMAGED,
-    Ending.DAMAGED: LossReason.DAMAGED,
-    Ending.TOO_LARGE: LossReason.TOO_LARGE,
-}
-
-
-@dataclass(slots=True)
-class _Gzip:
-    """What is known of one gzip."""
-
-    tail: Tail
-    #: Plain files that were found no later and not tried yet.
-    waits_for: set[Inode]
-    identity: Identity | None = None
-    #: Whether plain files with the same first line have the same content.
-    same: dict[Tail, bool] = field(default_factory=dict)
-    #: Whether it had its turn.
-    tried: bool = False
-    #: From where on it is read; None before it is.
-    start: int | None = None
-    #: Whether what is wrong with it was reported.
-    reported: bool = False
-    #: Whether the loss of its rest was.
-    recorded: bool = False
-    #: The version in which nothing was left to do with it.
-    over: Version | None = None
 
 
 class CompressedLogs:
@@ -101,11 +70,16 @@ class CompressedLogs:
         self._symlinks = symlinks
         self._opener = LogOpener(filesystem, exclude=self._exclude, symlinks=symlinks)
         self._globs = Globs(self._patterns, self._exclude)
+        self._plain = Globs(patterns, exclude)
         self._catalog = catalog
         self._filesystem = filesystem
-        self._metrics = metrics
-        self._log = log
-        self._gzips: dict[Inode, _Gzip] = {}
+        self._ends = GzipEnds(catalog, metrics=metrics, log=log)
+        self._gzips: dict[Inode, Gzip] = {}
+        # Those that are inflated at the moment, and some that were.
+        self._active: list[Gzip] = []
+        # What the last look could not see: these paths, and whether there may be more.
+        self._hidden: set[str] = set()
+        self._out_of_sight = False
         self._looked = False
         catalog.remember_while(self._is_there)
 
@@ -121,23 +95,25 @@ class CompressedLogs:
         """Follows gzips that are new to what a scan found, in steps as those of
         `Catalog.applying`; for each of them what kept some from being opened."""
         problems: list[OSError] = []
-        full = False
+        hidden, full = set(found.unreadable), False
+        untried = frozenset(self._catalog.untried())
         for number, (inode, file) in enumerate(found.found.items()):
             if number % _STEP == _STEP - 1:
                 yield problems
                 problems = []
             try:
                 if not full or inode in self._gzips:
-                    self._consider(inode, file)
+                    self._consider(inode, file, untried)
             except (FileNotFoundError, NotFollowedError):
                 continue  # Rotated away since the scan, or something else is there.
             except OSError as error:
                 error.filename = error.filename or file.path
                 problems.append(error)
+                hidden.add(file.path)
                 full = error.errno in (errno.EMFILE, errno.ENFILE)
         for inode, gzip in list(self._gzips.items()):
-            self._report(gzip)
-            self._record_loss(gzip)
+            self._ends.report(gzip)
+            self._ends.settle(gzip)
             if inode in found.found:
                 continue
             if gzip.tail.descriptor >= 0:
@@ -145,14 +121,15 @@ class CompressedLogs:
                     gzip.tail.original_exists = False
             elif not is_hidden(gzip.tail.path, found.unreadable):
                 del self._gzips[inode]
-        self._looked = True
+        self._looked, self._hidden = True, hidden
+        self._out_of_sight = full or bool(found.left_out)
         self._catalog.gzips_found()
         yield problems
 
     def wait_for(self, inodes: Iterable[Inode]) -> None:
         """Gzips that were not tried yet wait for these files, too, which were kept and are followed
         again: what is in a gzip may be what was made of one of them."""
-        inodes = set(inodes)
+        inodes = frozenset(inodes)
         for gzip in self._gzips.values():
             if not gzip.tried:
                 gzip.waits_for |= inodes
@@ -165,7 +142,8 @@ class CompressedLogs:
                 return None
             found = self._filesystem.status(path)
             file = Found(path, found.st_size, found.st_mtime_ns)
-            return self._consider(inode_in(found), file, appeared=True)
+            untried = frozenset(self._catalog.untried())
+            return self._consider(inode_in(found), file, untried, appeared=True)
         except (FileNotFoundError, NotFollowedError):
             return None
 
@@ -174,14 +152,37 @@ class CompressedLogs:
         read; MORE: call again. `at_once`: also if enough others are being read."""
         gzip = self._gzips.get(tail.inode)
         if gzip is None or gzip.tail is not tail:
-            gzip = self._gzips[tail.inode] = _Gzip(tail, set())
+            gzip = self._gzips[tail.inode] = Gzip(tail, frozenset())
         gzip.tried = True
-        if self._must_wait(gzip):
+        if gzip.waits_for:
+            gzip.waits_for = frozenset(filter(self._catalog.is_untried, gzip.waits_for))
+        if gzip.waits_for or not (at_once or gzip.active or self._has_room()):
             return None
-        tail.is_covered = False
-        if gzip.identity is None or tail.is_replaced:
+        if not gzip.active:
+            gzip.active = True
+            self._active.append(gzip)
+        start = await self._place(gzip)
+        if isinstance(start, Start):
+            gzip.start = start
+            if start.settled:
+                tail.settle()
+        elif start is None:
+            gzip.active = False
+            tail.rest()
+        return start
+
+    async def _place(self, gzip: Gzip) -> Start | NoLine | None:
+        tail = gzip.tail
+        tail.look()
+        if tail.is_replaced:
+            gzip.forget_content()
+        if gzip.identity is None:
             gzip.identity = await tail.identify(final=self._catalog.is_final(tail))
-        if tail.at_end and not tail.size and self._catalog.is_final(tail):
+        if gzip.identity is None and not tail.is_searching and self._catalog.is_final(tail):
+            gzip.identity = await tail.identify(final=True)  # Its end was met meanwhile.
+        self._note_original(gzip, in_turn=True)
+        holds_nothing = tail.at_end and not tail.size and tail.ending not in UNREADABLE
+        if holds_nothing and self._catalog.is_final(tail):
             self._drop(gzip)
             return None
         if gzip.identity is None:
@@ -189,19 +190,22 @@ class CompressedLogs:
         same = await self._is_followed(gzip, gzip.identity)
         if same is None:
             return NoLine.MORE
+        if not same and tail.original_exists:
+            unrelated = await self._is_unrelated(gzip)
+            if unrelated is None:
+                return NoLine.MORE
+            same = not unrelated
         tail.is_covered = same
-        if not same and self._catalog.records.has_finished(tail, gzip.identity):
+        if same and not gzip.is_contained:
+            return None
+        if gzip.is_contained or is_finished(self._catalog.records, gzip, gzip.identity):
             self._drop(gzip)
             return None
-        if same or (not at_once and self._being_read() >= _AT_A_TIME):
-            tail.rest()
-            return None
-        start = await self._catalog.place(tail)
-        if isinstance(start, Start):
-            gzip.start = start.offset
-        return start
+        return await self._catalog.place(tail)
 
-    def _consider(self, inode: Inode, file: Found, *, appeared: bool = False) -> Tail | None:
+    def _consider(
+        self, inode: Inode, file: Found, untried: frozenset[Inode], *, appeared: bool = False
+    ) -> Tail | None:
         gzip, path = self._gzips.get(inode), file.path
         if gzip is not None and gzip.over is None and gzip.tail.is_finished:
             gzip.over = gzip.tail.version
@@ -214,78 +218,119 @@ class CompressedLogs:
         if tail is None:
             return None
         if gzip is None or gzip.tail is not tail:
-            self._gzips[tail.inode] = _Gzip(tail, self._catalog.untried())
-        tail.original_exists = os.path.lexists(path.removesuffix(SUFFIX))
-        tail.is_covered |= tail.original_exists
+            gzip = self._gzips[tail.inode] = Gzip(tail, untried)
+        self._note_original(gzip)
+        tail.is_covered |= tail.original_exists and tail.state is State.WAITING
         return tail
 
-    def _must_wait(self, gzip: _Gzip) -> bool:
+    def _note_original(self, gzip: Gzip, *, in_turn: bool = False) -> None:
+        """Notes whether the file that a gzip is made from may be there: it is read in its place,
+        and the gzip may still be written. `in_turn`: whether one that is parked is opened, to be
+        compared, unless it is known to be the one."""
         tail = gzip.tail
-        tail.original_exists = tail.gone is None and os.path.lexists(tail.path.removesuffix(SUFFIX))
-        gzip.waits_for &= self._catalog.untried()
-        return tail.original_exists or bool(gzip.waits_for)
+        path = tail.path.removesuffix(SUFFIX)
+        tail.original_exists = False
+        if tail.gone is not None or path not in self._plain or not self._is_regular(path):
+            return
+        other = self._catalog.at(path)
+        if other is None and in_turn:
+            known = gzip.made_of
+            if known is not None and self._catalog.row_at(path) == known:
+                tail.original_exists = True
+                return
+            other = self._catalog.open_original(path)
+        # One that is not followed (yet) cannot be read, or is too new.
+        tail.original_exists = other is None or self._may_be_original(gzip, other)
+        if other is not None and tail.original_exists:
+            gzip.made_of = self._catalog.records.row_of(other) or gzip.made_of
 
-    async def _is_followed(self, gzip: _Gzip, identity: Identity) -> bool | None:
+    def _may_be_original(self, gzip: Gzip, other: Tail) -> bool:
+        tail = gzip.tail
+        if gzip.unrelated is other:
+            return False
+        if gzip.identity is not None and other.state is not State.WAITING:
+            return gzip.identity == other.identity
+        # What a gzip is made from is all there until the gzip is.
+        return other.size >= tail.inflated and (not tail.inflated or tail.begins_like(other))
+
+    async def _is_unrelated(self, gzip: Gzip) -> bool | None:
+        """Whether the file under the name without `.gz`, which begins with the same line, goes on
+        in another way. None: the gzip has to be read on for that."""
+        tail = gzip.tail
+        other = self._catalog.at(tail.path.removesuffix(SUFFIX))
+        if other is None or other.state is State.WAITING:
+            return False
+        if gzip.is_the_same(other) is not False:
+            return False
+        if tail.inflated < other.acks.offset:
+            # It is shorter: an earlier state of the same file, or still written, or cut.
+            if not tail.at_end or tail.ending is not Ending.COMPLETE:
+                return False
+            last = await tail.last_line_end()
+            if last is None:
+                return None
+            if await other.has_mark(*last):
+                gzip.contained = tail.version
+                return False
+        gzip.unrelated, tail.original_exists = other, False
+        return True
+
+    def _is_regular(self, path: str) -> bool:
+        """Whether something stands at a path that may be followed, or may do so."""
+        try:
+            if self._filesystem.is_link(path) and not self._symlinks:
+                return False
+            return stat.S_ISREG(self._filesystem.status(path).st_mode)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
+    async def _is_followed(self, gzip: Gzip, identity: Identity) -> bool | None:
         """Whether another file that is followed has the same content up to its offset.
 
         None: the gzip has to be read on for that.
         """
         for other in self._catalog.records.followed(identity):
-            same = gzip.same.get(other)
+            same = gzip.is_the_same(other)
             if other is gzip.tail or same is False:
                 continue
             if same is None and not other.acks.offset:
                 if not gzip.tail.begins_like(other):
-                    gzip.same[other] = False
+                    gzip.same[other] = False, None
                     continue
             elif same is None:
                 same = await gzip.tail.has_mark(other.acks.offset, other.acks.mark)
                 if same is None:
                     return None
-                gzip.same[other] = same
+                shorter = gzip.tail.inflated < other.acks.offset
+                gzip.same[other] = same, gzip.tail.version if shorter else None
                 if not same:
                     continue
             return True
         # One that is parked with something unread has it, too.
         return self._catalog.records.waits_parked(identity)
 
-    def _being_read(self) -> int:
-        tails = (gzip.tail for gzip in self._gzips.values())
-        return sum(tail.descriptor >= 0 and tail.state is not State.WAITING for tail in tails)
+    def _has_room(self) -> bool:
+        """Whether another one may be inflated now."""
+        self._active = [gzip for gzip in self._active if gzip.active and gzip.tail.descriptor >= 0]
+        return len(self._active) < _AT_A_TIME
 
-    def _drop(self, gzip: _Gzip) -> None:
+    def _drop(self, gzip: Gzip) -> None:
         """Nothing of it has to be read."""
         gzip.over = gzip.tail.version
         self._catalog.give_up(gzip.tail)
-        self._report(gzip)
-
-    def _report(self, gzip: _Gzip) -> None:
-        tail = gzip.tail
-        if gzip.reported or not tail.problem:
-            return
-        if not tail.is_finished and (tail.descriptor < 0 or not self._catalog.is_final(tail)):
-            return
-        gzip.reported = True
-        ending = tail.ending or Ending.EMPTY
-        self._metrics.count("shipper_gzip_problems_total", 1, ending.value)
-        self._log.emit(
-            COMPRESSED_FILE_DAMAGED, path=tail.path, reason=tail.problem, bytes=tail.size
-        )
-
-    def _record_loss(self, gzip: _Gzip) -> None:
-        """Records once that the rest of a gzip is lost."""
-        tail, reason = gzip.tail, _LOST.get(gzip.tail.ending or Ending.EMPTY)
-        if reason is None or not gzip.reported or gzip.recorded or gzip.start is None:
-            return
-        gzip.recorded = True
-        # If it was read to its end by an earlier process, that has recorded it.
-        if tail.size > gzip.start:
-            self._catalog.record_loss(reason, tail, tail.size, tail.size, size=0, lines=None)
+        self._ends.report(gzip)
 
     def _is_there(self, record: FileRecord) -> bool:
         """Whether a gzip that holds that file may be there: it would be read again."""
-        gzips = self._gzips.values()
-        return not self._looked or any(
-            not gzip.tried or record.identity in (gzip.identity, gzip.tail.legacy_identity)
-            for gzip in gzips
+        if not self._looked or self._out_of_sight:
+            return True
+        if any(is_hidden(path, self._hidden) for path in (record.path, record.path + SUFFIX)):
+            return True
+        return any(
+            gzip.over is None
+            if gzip.identity is None
+            else record.identity in (gzip.identity, gzip.tail.legacy_identity)
+            for gzip in self._gzips.values()
         )

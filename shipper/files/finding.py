@@ -17,7 +17,8 @@ from shipper.files.parked import WaitingFile
 from shipper.files.parking import Parking
 from shipper.files.quiet import SeenVersions
 from shipper.files.records import SUFFIX, FileRecords
-from shipper.files.tail import State, Tail, Version
+from shipper.files.registry import RowId
+from shipper.files.tail import Tail, Version
 
 #: So many files of a scan are opened in one step.
 _STEP = 100
@@ -231,6 +232,32 @@ class Finding:
                 problems.append(error)
         return problems
 
+    def parked_row(self, path: str) -> RowId | None:
+        """The row of the parked plain file that stands at that path, if there is one."""
+        inode = self._inode_at(path)
+        return None if inode is None else self._files.parked.row(inode)
+
+    def open_parked(self, path: str) -> Tail | None:
+        """Opens the parked plain file that stands at that path; None if there is none, or no
+        descriptor."""
+        inode = self._inode_at(path)
+        if inode is None or inode not in self._files.parked:
+            return None
+        try:
+            tail = self._files.reopen(inode)
+        except OSError:
+            return None  # The next scan says what is in the way.
+        if tail is not None:
+            self._appeared.add(inode)
+            self._versions.observe(tail)
+        return tail
+
+    def _inode_at(self, path: str) -> Inode | None:
+        try:
+            return self._filesystem.inode_of(path)
+        except OSError:
+            return None
+
     def unlinked(self, inode: Inode) -> None:
         """The link of a parked file is not there any more: opens it while a path leads to it."""
         try:
@@ -379,9 +406,4 @@ def _waits_at_its_path(file: WaitingFile) -> bool:
 
 def untried(files: FollowedFiles) -> set[Inode]:
     """The plain files that are open, and that nobody has tried to identify yet."""
-    return {
-        inode
-        for inode, tail in files.open.items()
-        if tail.state is State.WAITING and tail.unread and not tail.tried
-        if not tail.compressed
-    }
+    return {inode for inode, tail in files.open.items() if tail.is_untried and not tail.compressed}

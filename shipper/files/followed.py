@@ -9,8 +9,9 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from shipper.clock import Clock
-from shipper.files.content import Content, GzipContent, PlainContent
+from shipper.files.content import Content, PlainContent
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.gzip_content import GzipContent
 from shipper.files.lines import ReadBuffer
 from shipper.files.links import Links, NoLinks
 from shipper.files.opening import LogOpener, NotFollowedError, OpenedLog, is_reserved

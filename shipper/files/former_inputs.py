@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from shipper.clock import Clock
-from shipper.files.content import Content, GzipContent, PlainContent
+from shipper.files.content import Content, PlainContent
 from shipper.files.filesystem import FileSystem
+from shipper.files.gzip_content import GzipContent
 from shipper.files.identity import Identity
 from shipper.files.lines import ReadBuffer
 from shipper.files.link_directory import DIRECTORY

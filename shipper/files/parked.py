@@ -100,6 +100,16 @@ class ParkedFiles:
         ]
         return [inode for _, inode in sorted(files, key=lambda each: each[0])]
 
+    def is_untried(self, inode: Inode) -> bool:
+        """Whether the file with that inode is one of these."""
+        file = self._waiting.get(inode)
+        return file is not None and file.row is None and not file.compressed
+
+    def row(self, inode: Inode) -> RowId | None:
+        """The row of a file, if it is parked and has one."""
+        file = self._get(inode)
+        return None if file is None else file.row
+
     def is_placed(self, inode: Inode) -> bool:
         """Whether it is known which file that is."""
         file = self._get(inode)

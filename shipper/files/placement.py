@@ -6,7 +6,7 @@ beginning, unless `start_at` or `ignore_older` say that what is in it is skipped
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shipper.clock import Clock
 from shipper.files.ack import AckTracker
@@ -25,6 +25,8 @@ class Start:
     why: str
     #: Whether nothing that is remembered begins with the same line.
     is_new: bool = False
+    #: Whether nothing was known to follow when that offset was acknowledged, or it is skipped.
+    settled: bool = field(default=False, compare=False)
 
 
 #: A file's row, where it begins and the mark of that, and which file it is.
@@ -66,6 +68,7 @@ class Placement:
         if identity is None:
             return NoLine.MORE if tail.is_searching else None
         found = self._decided.pop(tail, None)
+        fresh = found is None
         if found is None:
             if tail.compressed and (waiting := await self._look_for_marks(tail, identity)):
                 return None if waiting is NoLine.AT_END else waiting
@@ -73,6 +76,8 @@ class Placement:
         if found is None:
             return NoLine.MORE
         row, start, mark, identity = found
+        if fresh:
+            await self._note_copies(tail, row, identity)
         if not await tail.reach(start.offset - mark.length):
             self._decided[tail] = found
             return NoLine.MORE
@@ -91,6 +96,15 @@ class Placement:
             if record.offset > tail.size and not self._is_final(tail):
                 return NoLine.AT_END
         return None
+
+    async def _note_copies(self, tail: Tail, row: RowId, identity: Identity) -> None:
+        """Notes of which other unfinished files it has all that is acknowledged: if one of them
+        vanishes, its rest may be here."""
+        for record in self._like(tail, identity):
+            if record.row == row or record.seen <= record.offset:
+                continue
+            if await tail.has_mark(record.offset, record.mark):
+                self._records.copied(record.row, row)
 
     def _like(self, tail: Tail, identity: Identity) -> list[FileRecord]:
         """The files that are remembered with that first line, also by a version that made another
@@ -112,18 +126,22 @@ class Placement:
                     f"it begins like {record.path}, of which {record.offset} bytes are "
                     "acknowledged, but is not the same up to there"
                 )
+                if record.inode == tail.inode:
+                    self._records.leave_inode(record.row)
                 continue
+            settled = record.seen <= record.offset
             if self._is_anothers(record, tail):
                 reason = f"it is a copy of {record.path}"
-                start = Start(record.offset, reason)
+                start = Start(record.offset, reason, settled=settled)
                 return self._new_row(), start, record.mark, record.identity
-            return record.row, Start(record.offset, "it is known"), record.mark, record.identity
+            start = Start(record.offset, "it is known", settled=settled)
+            return record.row, start, record.mark, record.identity
         if skipped := self._why_skipped(tail):
             last = await tail.last_line_end()
             if last is None:
                 return None
             end, mark = last
-            return self._new_row(), Start(end, skipped), mark, identity
+            return self._new_row(), Start(end, skipped, settled=True), mark, identity
         return self._new_row(), Start(0, why, is_new=not same), NO_MARK, identity
 
     def _is_anothers(self, record: FileRecord, tail: Tail) -> bool:

@@ -64,9 +64,10 @@ class SeenVersions:
         """
         if tail.compressed:
             self.observe(tail)
-            ended = tail.ending is Ending.COMPLETE or (tail.ending and tail.ending.is_last)
-            whole = tail.at_end and (bool(ended) or self.is_quiet(tail, QUIET_AFTER))
-            return whole and not tail.original_exists
+            if not tail.at_end or tail.ending is Ending.COMPLETE:
+                return tail.at_end
+            is_last = tail.ending is not None and tail.ending.is_last
+            return (is_last or self.is_quiet(tail, QUIET_AFTER)) and not tail.original_exists
         if tail.gone is None:
             return False
         if tail.descriptor < 0:

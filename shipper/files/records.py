@@ -89,6 +89,8 @@ class FileRecords:
         # Both ways.
         self._held: dict[RowId, Tail] = {}
         self._rows: dict[Tail, RowId] = {}
+        # Which files have the same content as another one, up to its offset.
+        self._copies: dict[RowId, set[RowId]] = {}
         self._dirty: set[RowId] = set()
         self._forgotten: set[RowId] = set()
         self._losses: list[Loss] = []
@@ -123,6 +125,31 @@ class FileRecords:
         """The files of which more was seen than is acknowledged, and that nobody holds."""
         records = (self._record(row) for row in self._packed if row not in self._held)
         return [record for record in records if record.seen > record.offset]
+
+    def unfinished_at(self, row: RowId) -> FileRecord | None:
+        """The file of that row, if it is one of these."""
+        if row in self._held or row not in self._packed:
+            return None
+        record = self._record(row)
+        return record if record.seen > record.offset else None
+
+    def copied(self, row: RowId, copy: RowId) -> None:
+        """The file of the other row has the same content, as far as that of the first was
+        acknowledged."""
+        self._copies.setdefault(row, set()).add(copy)
+
+    def copies_of(self, row: RowId) -> list[RowId]:
+        """The files of which that was found out in the life of this process."""
+        copies = self._copies.get(row, ())
+        return [copy for copy in copies if copy in self._packed or copy in self._held]
+
+    def offset_of(self, row: RowId) -> int:
+        """Up to where a file is acknowledged."""
+        return self._current(row).offset
+
+    def row_of(self, tail: Tail) -> RowId | None:
+        """The row that a tail holds, if it does."""
+        return self._rows.get(tail)
 
     def stop_at_offset(self, row: RowId) -> FileRecord | None:
         """Nothing more of a file that nobody holds will be read: returns what was remembered of it;
@@ -197,15 +224,6 @@ class FileRecords:
             found.seen > found.offset for found in self.like(identity) if self.is_parked(found.row)
         )
 
-    def has_finished(self, gzip: Tail, identity: Identity) -> bool:
-        """Whether a file that began like this gzip, and had its name or that of the file which it
-        was made from, was done at its length."""
-        return any(
-            found.offset % 2**32 == gzip.length_hint and found.path in names_of(gzip.path)
-            for found in self.like(identity)
-            if found.row not in self._held
-        )
-
     def hold(self, row: RowId, tail: Tail) -> None:
         """From now on the tail says what is to be remembered of that file."""
         self._rows[tail], self._held[row] = row, tail
@@ -270,6 +288,13 @@ class FileRecords:
         self._packed[row] = pack(replace(record, inode=None))
         self.changed(row)
         return record
+
+    def leave_inode(self, row: RowId) -> None:
+        """The content of a file is not at its inode any more: it was written over."""
+        if row in self._held or row not in self._packed:
+            return
+        self._packed[row] = pack(replace(self._record(row), inode=None))
+        self.changed(row)
 
     def forget(self, is_there: Callable[[FileRecord], bool]) -> None:
         """Starts the time of files that were gone when we started, and ends that of old ones,
@@ -369,6 +394,7 @@ class FileRecords:
         if record.inode is not None and self._at_inode.get(record.inode) == row:
             del self._at_inode[record.inode]
         self._dirty.discard(row)
+        self._copies.pop(row, None)
         self._forgotten.add(row)
         self._on_change()
 
@@ -400,7 +426,7 @@ class FileRecords:
             inode=tail.inode if is_open else None,
             born=tail.born if is_open else None,
             offset=tail.acks.offset,
-            seen=tail.offset + tail.unread_lost,
+            seen=tail.seen,
             mark=tail.acks.mark,
             updated=self._clock.now(),
             removed=tail.gone if is_open else tail.gone or self._clock.now(),

@@ -22,6 +22,7 @@ from shipper.files.ack import AckTracker
 from shipper.files.archive import Ending
 from shipper.files.content import Content, bytes_at
 from shipper.files.filesystem import Inode
+from shipper.files.gzip_memory import UNREADABLE, GzipMemory, raw_identity
 from shipper.files.identity import NO_MARK, Identity, Mark, mark_of
 from shipper.files.lines import LineReader, NoLine, ReadBuffer, Reading, Rewritten
 from shipper.files.measure import LastLine, Unread, measure_unread
@@ -57,13 +58,12 @@ class Tail:
         "_buffer",
         "_compared",
         "_content",
+        "_gzip",
         "_head",
         "_incomplete",
         "_incomplete_in",
-        "_known",
         "_last_line",
         "_lines",
-        "_marks",
         "_modified",
         "_seen_to",
         "_stat_failed",
@@ -96,9 +96,8 @@ class Tail:
         self._last_line = LastLine(buffer.block_bytes)
         # When the file was modified, and of which of its versions the guard was compared.
         self._modified = self._compared = 0
-        # Of a gzip, which is read for it only once: which file it is, and which marks it has.
-        self._known: Identity | None = None
-        self._marks: dict[tuple[int, Mark], bool] = {}
+        # Of a gzip, which is read for it only once.
+        self._gzip = GzipMemory()
         self.path = path
         self.inode = inode
         #: When it came into being (nanoseconds since the Unix epoch); None if unknown.
@@ -210,6 +209,12 @@ class Tail:
         return max(0, self.size - self._read_to)
 
     @property
+    def is_untried(self) -> bool:
+        """Whether there is something to identify it by, and nobody tried to."""
+        is_open = self.state is State.WAITING and self.descriptor >= 0
+        return is_open and not self.tried and bool(self.unread)
+
+    @property
     def behind_since(self) -> float | None:
         """Since when the oldest byte that is not acknowledged is known (monotonic seconds)."""
         return self.acks.oldest_read_at or (self.unread_since if self.readable else None)
@@ -235,6 +240,33 @@ class Tail:
         return max(0, self._seen_to - self.offset)
 
     @property
+    def seen(self) -> int:
+        """Up to where it was seen. Of a gzip, past its offset as long as it is not settled."""
+        if self.compressed:
+            return self.offset + (not self.is_settled)
+        return self.offset + self.unread_lost
+
+    @property
+    def is_settled(self) -> bool:
+        """Of a gzip, whether it is read to an end at which nothing is missing, or what is missing
+        is recorded; as far as is known."""
+        return self._gzip.is_settled(self.offset, self.inflated)
+
+    def settle(self) -> None:
+        """Of a gzip: nothing of it as it is now is left to be recorded."""
+        self._gzip.settle(self.offset, self.inflated)
+
+    @property
+    def known_identity(self) -> Identity | None:
+        """Which file a gzip is, where that was found out; it may not be placed yet."""
+        return self._gzip.identity
+
+    @property
+    def inflated(self) -> int:
+        """How much of a gzip was inflated so far, in bytes of its content."""
+        return self._content.inflated
+
+    @property
     def backlog(self) -> int:
         """Bytes that are not acknowledged and can be shipped, as far as known."""
         return self.readable + self.offset - self.acks.offset
@@ -255,6 +287,7 @@ class Tail:
         if facts.size > seen and not self.compressed and self._is_the_same():
             self._seen_to = facts.size
         self._modified = facts.modified
+        self._note_end()
         return self.may_have_data
 
     @property
@@ -268,11 +301,9 @@ class Tail:
         self.look()
         self.tried = True
         if self._content.is_replaced:
-            self._content.rest()
-            self._known = None
-            self._marks.clear()
-        if self._known is not None:
-            return self._known
+            self._begin_anew()
+        if self._gzip.identity is not None:
+            return self._gzip.identity
         version = self._seen
         modified = self._modified
         identity = await self._head.identify(self._content, final=final)
@@ -281,7 +312,10 @@ class Tail:
         if identity is None and not self._head.searching:
             self._incomplete, self._incomplete_in = self._head.incomplete, version
         if self.compressed:
-            self._known = identity
+            nothing = final and not self._head.data and not self.is_searching
+            if nothing and self.ending in UNREADABLE:
+                identity = raw_identity(self._content.raw_head, self.inode.number)
+            self._gzip.identity = identity
         return identity
 
     @property
@@ -300,18 +334,18 @@ class Tail:
         None if a gzip has to be read on for that: call again.
         """
         self.look()
-        if not mark.length <= offset:
+        if not mark.length <= offset or self._content.is_replaced:
             return False
-        found = self._marks.get((offset, mark))
-        if found is not None:
-            return found
+        known = self._gzip.has_mark(offset, mark, self.version)
+        if known is not None:
+            return known
         if not await self.reach(offset - mark.length):
             return None
         before = await bytes_at(self._content, offset - mark.length, mark.length)
         self.look()
         found = offset <= self.size and mark_of(before) == mark
         if self.compressed:
-            self._marks[offset, mark] = found
+            self._gzip.note_mark(offset, mark, self.version, found=found, inflated=self.inflated)
         return found
 
     async def reach(self, offset: int) -> bool:
@@ -324,7 +358,7 @@ class Tail:
         self._lines.guard = await bytes_at(self._content, before, acks.mark.length)
         self.identity, self.acks = identity, acks
         self.state = State.READING
-        self._marks.clear()
+        self._gzip.forget_marks()
 
     def rest(self) -> None:
         """Gives back what costs memory: it is not read for a while."""
@@ -356,6 +390,7 @@ class Tail:
         if reading is NoLine.AT_END and self._lines.blank_to > self.offset:
             self._seen_to = self.offset
         self.state = State.SKIPPING if self._lines.skipped_to else State.READING
+        self._note_end()
         return reading
 
     async def last_line_end(self) -> tuple[int, Mark] | None:
@@ -377,6 +412,7 @@ class Tail:
         self._lines.guard = unread.last
         self.acks.skip(unread.end, unread.mark)
         self._seen_to = unread.end
+        self.settle()
         if self.size <= unread.end:
             self._compared = self._modified
         self.state = State.READING
@@ -385,6 +421,7 @@ class Tail:
         """Nothing is read any more, and what was not read is no loss that nobody counted."""
         self.state = State.DONE
         self._seen_to = self.offset
+        self.settle()
 
     def close(self) -> None:
         """Gives the descriptor back; nothing is read any more."""
@@ -411,6 +448,20 @@ class Tail:
             and not self.compressed
             and self._incomplete.end > self.offset
         )
+
+    def _note_end(self) -> None:
+        """A gzip that is whole and read to its end misses nothing, whatever becomes of it."""
+        whole = self.at_end and self.ending is Ending.COMPLETE
+        if whole and self.state is State.READING and self.size <= self._read_to:
+            self.settle()
+
+    def _begin_anew(self) -> None:
+        """Another gzip took the place of one that is not placed yet."""
+        self._content.begin_anew()
+        self._lines = LineReader(self._content, self._buffer)
+        self._head = Head(self._lines.run)
+        self._last_line = LastLine(self._buffer.block_bytes)
+        self._gzip, self._compared = GzipMemory(), 0
 
     def _is_the_same(self) -> bool:
         """Whether what grew is the content that is followed, and not another one in its place."""

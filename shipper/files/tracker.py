@@ -341,12 +341,15 @@ class FileTracker:
         if source.retention is not None:
             complete &= self._links.adopted(source.input_id).issuperset(found.directories)
         for loss in self._vanished[source.input_id].scanned(found, complete=complete):
-            self._log.emit(FILE_VANISHED, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
+            event = FILE_VANISHED if loss.reason is LossReason.VANISHED else UNREAD_DATA_LOST
+            self._log.emit(event, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
 
     def _report_closed(self, source: TrackedInput, closed: ClosedFile) -> None:
         self._links.finished(source.input_id, closed)
         if not closed.placed:
             return
+        if closed.compressed and closed.row is not None:
+            self._vanished[source.input_id].closed(closed.row)
         if not closed.lost:
             self._log.emit(FILE_FINISHED, path=closed.path, size=closed.size)
             return

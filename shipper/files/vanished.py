@@ -1,13 +1,15 @@
-"""Files that vanished while shipper was not running, before they were shipped to their end.
+"""Files that vanished while shipper was not running, before they were shipped to their end; and
+gzips that were written anew before that.
 
 A row remembers how far its file was seen. If that is further than it was acknowledged, and the
-content turns up nowhere, the rest is lost; how many lines that is, nobody knows. It is said only
+content turns up nowhere, the rest is lost; how many lines that is, nobody knows; of a gzip, not how
+many bytes, either. It is said only
 when all that could be that content was looked at: its directory was read in a whole scan, all kept
 files are open, and nothing waits to be identified that may be it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import dirname
 
 from shipper.clock import Clock
@@ -15,8 +17,8 @@ from shipper.files.catalog import Catalog
 from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem
 from shipper.files.losses import Loss, LossReason
-from shipper.files.records import FileRecords
-from shipper.files.registry import FileRecord
+from shipper.files.records import SUFFIX, FileRecords
+from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import State, Tail
 
 #: How long it is looked for, in seconds since the first scan that could have found it.
@@ -30,7 +32,8 @@ _SEEN_INTERVAL = 5.0
 class _Missing:
     """A file that no scan found yet."""
 
-    record: FileRecord
+    row: RowId
+    reason: LossReason = LossReason.VANISHED
     #: When the first scan had not found it that could have (monotonic seconds); None before.
     since: float | None = None
 
@@ -42,10 +45,15 @@ class VanishedFiles:
         self._catalog = catalog
         self._filesystem = filesystem
         self._clock = clock
-        self._missing = [_Missing(record) for record in catalog.records.unfinished()]
+        self._missing = [_Missing(record.row) for record in catalog.records.unfinished()]
         # Of the last scan: whether all that there is was seen, and what was hidden.
         self._is_complete = False
         self._unreadable: frozenset[str] = frozenset()
+
+    def closed(self, row: RowId) -> None:
+        """A file is closed. If there was more to be read of it, another content took its place."""
+        if self._catalog.records.unfinished_at(row) is not None:
+            self._missing.append(_Missing(row, LossReason.REWRITTEN))
 
     def scanned(self, scan: Scan, *, complete: bool) -> list[Loss]:
         """Records what is known to be lost after a scan; returns it. `complete`: whether all that
@@ -57,14 +65,20 @@ class VanishedFiles:
         records, now = self._catalog.records, self._clock.monotonic()
         losses, missing = [], []
         for each in self._missing:
-            if records.is_followed(each.record.row):
+            record = records.unfinished_at(each.row)
+            if record is None or records.is_followed(each.row):
                 continue  # It is found.
-            if not complete or not self._could_be_found(each.record, scan):
-                missing.append(_Missing(each.record))
+            copies = records.copies_of(each.row)
+            if any(records.offset_of(copy) >= record.seen for copy in copies):
+                records.stop_at_offset(each.row)
+                continue
+            copied = any(records.holder(copy) is not None for copy in copies)
+            if copied or not complete or not self._could_be_found(record, scan):
+                missing.append(replace(each, since=None))
             elif each.since is None or now - each.since < LOOKED_FOR:
-                missing.append(_Missing(each.record, now if each.since is None else each.since))
-            elif (loss := self._lost(records, each.record)) is not None:
-                losses.append(loss)
+                missing.append(replace(each, since=now if each.since is None else each.since))
+            else:
+                losses.append(self._lose(record, each.reason))
         self._missing = missing
         return losses
 
@@ -97,19 +111,21 @@ class VanishedFiles:
         except OSError:
             return True
 
-    def _lost(self, records: FileRecords, record: FileRecord) -> Loss | None:
-        now = records.stop_at_offset(record.row)
-        if now is None:
-            return None
+    def _lose(self, record: FileRecord, reason: LossReason) -> Loss:
+        records = self._catalog.records
+        records.stop_at_offset(record.row)
+        # A byte past what was read of a gzip stands for what follows, of which nothing is known.
+        is_unknown = record.path.endswith(SUFFIX) and record.seen == record.offset + 1
+        end = record.offset if is_unknown else record.seen
         loss = Loss(
             self._catalog.input_id,
-            now.path,
-            now.identity,
-            now.offset,
-            now.seen,
-            now.seen - now.offset,
+            record.path,
+            record.identity,
+            record.offset,
+            end,
+            end - record.offset,
             None,
-            LossReason.VANISHED,
+            reason,
             self._clock.now(),
         )
         records.add_loss(loss)
@@ -142,6 +158,8 @@ def _may_be(tail: Tail, record: FileRecord) -> bool:
     """Whether a file that is followed may turn out to be the one of a record."""
     if tail.state is not State.WAITING or not tail.size:
         return False
-    if tail.compressed or not tail.tried or tail.is_searching:
+    if tail.compressed:
+        return tail.known_identity in (None, record.identity)
+    if not tail.tried or tail.is_searching:
         return True
     return tail.inode == record.inode

@@ -222,7 +222,7 @@ COMPRESSED_FILE_DAMAGED = LogEvent(
     Level.ERROR,
     "compressed file is damaged; shipping what could be decompressed",
     "Once a file: it is cut, damaged, too large, empty or not a gzip; `event.reason` says which. "
-    "The rest is lost, unless the file before compression still exists.",
+    "The rest is recorded as lost, unless the file before compression was read further.",
 )
 SYMLINK_SKIPPED = LogEvent(
     "symlink-skipped",

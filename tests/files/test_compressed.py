@@ -16,7 +16,7 @@ from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
-from shipper.files.lines import Block, HalfLine, NoLine, ReadBuffer, Rewritten
+from shipper.files.lines import Block, CutLine, HalfLine, NoLine, ReadBuffer, Rewritten
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
 from shipper.files.losses import Loss, LossReason
@@ -93,12 +93,13 @@ class World:
             WakeUp(),
             WalkSchedule(self.clock, 2.0),
             exclude=(*exclude, "*.gz"),
+            symlinks=options.get("symlinks", False),
             retention=retention,
             compressed=CompressedLogs(
                 [f"{self.directory}/*.log"],
                 self.catalog,
                 exclude=exclude,
-                symlinks=False,
+                symlinks=options.get("symlinks", False),
                 filesystem=self.files,
                 metrics=self.metrics,
                 log=self.log,
@@ -115,9 +116,10 @@ class World:
             commit=self._commit,
         )
 
-    def kill(self) -> None:
-        """And the registry knows all that is acknowledged."""
-        self.commit()
+    def kill(self, *, commit: bool = True) -> None:
+        """And the registry knows all that is acknowledged, if it was told."""
+        if commit:
+            self.commit()
         self.directories.close_all()
         self.catalog.close()
 
@@ -163,6 +165,10 @@ class World:
                     span = tail.acks.open(end, mark, 0.0)
                     if acknowledge:
                         span.finish()
+                    queue.append(tail)
+                case CutLine(head, _, end, mark):
+                    self.lines.append(head)
+                    tail.acks.open(end, mark, 0.0).finish()
                     queue.append(tail)
                 case NoLine.MORE | NoLine.LONG_LINE:
                     queue.append(tail)
@@ -376,7 +382,12 @@ def test_trouble_with_one_gzip_is_reported_once_and_the_next_is_read(world: Worl
         world.commit()
         lost = [(os.path.basename(loss.path), loss.reason, loss.start) for loss in world.losses]
         wanted = LossReason.DAMAGED
-        assert sorted(lost) == [("e.log.gz", wanted, len(content)), ("f.log.gz", wanted, 14)]
+        assert sorted(lost) == [
+            ("b.log.gz", wanted, 0),
+            ("d.log.gz", wanted, 0),
+            ("e.log.gz", wanted, len(content)),
+            ("f.log.gz", wanted, 14),
+        ]
         assert {(loss.bytes, loss.lines, loss.start == loss.end) for loss in world.losses} == {
             (0, None, True)
         }

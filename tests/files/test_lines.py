@@ -216,7 +216,7 @@ def test_a_gzip_whole_cut_or_damaged_that_grows_in_random_steps(
 
     async def history(seed: int) -> None:
         rng = random.Random(seed)
-        monkeypatch.setattr("shipper.files.content._PIECE_BYTES", rng.choice((70, 5000)))
+        monkeypatch.setattr("shipper.files.gzip_content._PIECE_BYTES", rng.choice((70, 5000)))
         monkeypatch.setattr("shipper.files.archive._READ_BYTES", rng.choice((9, 4096)))
         data = bytearray(packed(rng, some_content(rng, 20)))
         match rng.randrange(4):
@@ -473,7 +473,7 @@ def test_a_gzip_is_inflated_once_however_long_its_lines_are(
         streams.append(source)
         return GzipStream(source)
 
-    monkeypatch.setattr("shipper.files.content.GzipStream", counted)
+    monkeypatch.setattr("shipper.files.gzip_content.GzipStream", counted)
     follower = all_of(path, final=True)
     assert follower.lines == list(expected(content, final=True))
     assert len(streams) == 1

@@ -147,7 +147,7 @@ def test_nothing_is_said_while_it_could_still_be_found(world: World) -> None:
         os.unlink(world.directory / "c.log.gz")
         await look_long(world)
         await look_long(world)
-        assert len(world.losses) == 1
+        assert [loss.reason for loss in world.losses] == [LossReason.DAMAGED, LossReason.VANISHED]
 
     asyncio.run(story())
 

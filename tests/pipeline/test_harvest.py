@@ -19,6 +19,7 @@ from shipper.documents.encode import DocumentEncoder
 from shipper.documents.processors.metadata import Machine
 from shipper.documents.processors.processing import Processing
 from shipper.files.catalog import Catalog
+from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import Scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileFacts, FileSystem
@@ -29,6 +30,7 @@ from shipper.files.registry import RowId
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.files.watch import WakeUp
+from shipper.logs import Log
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batch, Batcher
 from shipper.pipeline.budget import ByteBudget
@@ -92,6 +94,7 @@ class World:
         spacing: float = 0.0,
         offload: Offload = at_once,
         first_start: bool = False,
+        compressed: bool = False,
     ) -> None:
         self.directory = directory
         self.log = directory / "a.log"
@@ -103,6 +106,8 @@ class World:
         self._recorded = RecordedLog(self.clock)
         log = self._recorded.log
         rows = iter(range(1, 1000))
+        exclude = ("*.gz",) if compressed else ()
+        patterns = [f"{directory}/{pattern}"]
         self.catalog = Catalog(
             "tetragon",
             filesystem=self.files,
@@ -111,6 +116,7 @@ class World:
             remembered=[],
             new_row=lambda: RowId(next(rows)),
             on_change=lambda: None,
+            exclude=exclude,
         )
         self.wake_up = WakeUp()
         encoder = DocumentEncoder(
@@ -118,10 +124,12 @@ class World:
         )
         self.source = TrackedInput(
             "tetragon",
-            [f"{directory}/{pattern}"],
+            patterns,
             self.catalog,
             self.wake_up,
             WalkSchedule(self.clock, 2.0, spacing=spacing),
+            exclude=exclude,
+            compressed=self._compressed(patterns, log) if compressed else None,
         )
         inputs = [Input(self.source, encoder)]
         self.batcher = Batcher(
@@ -155,6 +163,17 @@ class World:
             metrics=self.metrics,
             log=log,
             first_start=first_start,
+        )
+
+    def _compressed(self, patterns: list[str], log: Log) -> CompressedLogs:
+        return CompressedLogs(
+            patterns,
+            self.catalog,
+            exclude=(),
+            symlinks=False,
+            filesystem=self.files,
+            metrics=self.metrics,
+            log=log,
         )
 
     async def _submit(self, batch: Batch) -> None:

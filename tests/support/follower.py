@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shipper.files.ack import AckTracker
-from shipper.files.content import Content, GzipContent, PlainContent
+from shipper.files.content import Content, PlainContent
 from shipper.files.filesystem import FileSystem
+from shipper.files.gzip_content import GzipContent
 from shipper.files.identity import mark_of
 from shipper.files.lines import Block, CutLine, HalfLine, NoLine, ReadBuffer, Reading, Rewritten
 from shipper.files.tail import Tail

@@ -1,0 +1,59 @@
+"""What a tail knows of a gzip that was inflated for it: asking again costs nothing then."""
+
+from dataclasses import dataclass, field
+
+from shipper.files.archive import Ending
+from shipper.files.identity import Identity, Mark, mark_of
+
+#: How a gzip ends of which nothing may be readable although something was in it.
+UNREADABLE = (Ending.CUT, Ending.DAMAGED, Ending.NOT_GZIP)
+
+
+@dataclass(slots=True)
+class GzipMemory:
+    """Of one content."""
+
+    #: Which file it is, once that is known.
+    identity: Identity | None = None
+    # Whether it has these marks; and in which version those were past its end.
+    _marks: dict[tuple[int, Mark], bool] = field(default_factory=dict)
+    _past_end: dict[tuple[int, Mark], object] = field(default_factory=dict)
+    # An offset, and how much was inflated, if nothing past that is to be recorded as lost.
+    _settled: tuple[int, int] | None = None
+
+    def has_mark(self, offset: int, mark: Mark, version: object) -> bool | None:
+        """Whether it has a mark; None if that is not known of this version of the file."""
+        if self._past_end.get((offset, mark)) == version:
+            return False
+        return self._marks.get((offset, mark))
+
+    def note_mark(
+        self, offset: int, mark: Mark, version: object, *, found: bool, inflated: int
+    ) -> None:
+        """It was looked for, in a gzip that is inflated so far."""
+        if inflated < offset:
+            self._past_end[offset, mark] = version
+        else:
+            self._marks[offset, mark] = found
+
+    def forget_marks(self) -> None:
+        """It is placed: they are not asked for any more."""
+        self._marks.clear()
+        self._past_end.clear()
+
+    def settle(self, offset: int, inflated: int) -> None:
+        """All before the offset is read, and nothing of what is inflated is to be recorded."""
+        self._settled = offset, max(offset, inflated)
+
+    def is_settled(self, offset: int, inflated: int) -> bool:
+        """Whether that is still so."""
+        return self._settled is not None and (
+            offset == self._settled[0] and inflated <= self._settled[1]
+        )
+
+
+def raw_identity(head: bytes, inode: int) -> Identity:
+    """Which file a gzip is in which nothing can be read. `head`: how the file itself begins."""
+    # Of zeros alone there may be many files.
+    unlike = b"" if head.strip(b"\0") else b"%d" % inode
+    return Identity(mark_of(b"raw" + unlike + head).digest)
