@@ -115,6 +115,7 @@ class FollowedFiles:
         self.open[opened.inode] = tail
         self._by_path[path] = tail
         self._links.keep(tail.inode, path, tail.descriptor)
+        tail.look()
         return tail
 
     def adopt(self, inode: Inode, path: str, descriptor: int, *, compressed: bool) -> Tail:

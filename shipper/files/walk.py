@@ -237,6 +237,7 @@ class Walk:
             times += self._settled_times
             self.oldest = sorted(times)[excess]
             settled = sum(time >= self.oldest for time in self._settled_times)
+            self.files_left_out += len(self._settled_times) - settled
             self._forget_oldest(max(0, self.max_files - settled))
         return dict(sorted(self._files.items(), key=_newest_first))
 

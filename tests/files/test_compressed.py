@@ -52,10 +52,10 @@ class Files(FileSystem):
 class World:
     """One input, from its directory to its registry's rows."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, files: Files | None = None) -> None:
         self.directory = directory
         self.clock = ManualClock(now=directory.stat().st_mtime)
-        self.files = Files()
+        self.files = files or Files()
         self.metrics = Metrics()
         self.lines: list[bytes] = []
         #: What the registry has of losses, and whether it cannot be written.
