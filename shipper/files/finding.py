@@ -120,7 +120,7 @@ class Finding:
         yield []
         self._parking.scanned(scan)
         yield []
-        for parked in self._parking.park_done():
+        for parked in self._parking.park_done(full=self._full):
             self._progress |= parked > 0
             yield []
         self._scanned = True
@@ -131,7 +131,7 @@ class Finding:
         waiting = self._files.parked.waiting
         if not waiting:
             return []
-        for _ in self._parking.park_done():
+        for _ in self._parking.park_done(full=self._full):
             pass
         tails: list[Tail] = []
         most = _MOST_OPENED - len(self._files.open)
@@ -142,7 +142,8 @@ class Finding:
         ):
             try:
                 tail = self._files.reopen(inode)
-            except OSError:
+            except OSError as error:
+                self._full |= error.errno in _NO_DESCRIPTOR
                 break  # The next scan says what is in the way.
             if tail is not None:
                 # A scan that is under way may have left it out.

@@ -2,7 +2,7 @@
 descriptors, the oldest of the others, so that the active log is never behind old ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from os.path import dirname
 
 from shipper.clock import Clock
@@ -40,13 +40,19 @@ class Parking:
             newest.setdefault(dirname(found.path), inode)
         self._newest = set(newest.values())
 
-    def park_done(self) -> Iterator[int]:
+    def park_done(self, *, full: bool) -> Iterator[int]:
         """Parks what is done for now, but for the newest file of each directory, in steps; for each
-        how many it were. While other files wait for a descriptor, no time has to pass."""
+        how many it were. While other files wait to be opened, no time has to pass. `full`: there is
+        no descriptor for them, so the newest ones are parked, too."""
         short = bool(self._files.parked.waiting)
+        kept: Container[Inode] = () if full and short else self._newest
         tails = tuple(self._files.open.values())
         for first in range(0, len(tails), _STEP):
-            done = [tail for tail in tails[first : first + _STEP] if self._is_done(tail, short)]
+            done = [
+                tail
+                for tail in tails[first : first + _STEP]
+                if tail.inode not in kept and self._is_done(tail, short)
+            ]
             for tail in done:
                 self._files.park(tail, is_read=True)
             yield len(done)
@@ -75,7 +81,6 @@ class Parking:
     def _is_done(self, tail: Tail, short: bool) -> bool:
         return (
             tail.gone is None
-            and tail.inode not in self._newest
             and self._files.open.get(tail.inode) is tail
             and (short or self._is_quiet(tail))
             and self._can_be_parked(tail)

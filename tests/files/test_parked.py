@@ -487,8 +487,7 @@ def test_one_that_vanishes_before_it_could_be_opened_is_a_loss(
     async def story() -> None:
         limited(world, monkeypatch, 2)
         await write_many(world, 4)
-        await world.look()
-        world.commit()
+        await world.tracker.scan(world.source)
         limited(world, monkeypatch, 0)
         [inode, *_] = world.catalog.parked.waiting
         path = world.catalog.parked.path(inode)

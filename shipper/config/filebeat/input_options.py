@@ -20,7 +20,7 @@ _OWN_PACE = "changes are noticed as they happen, and a file is read when there i
 _UNTIL_DONE = "a file is left when it is gone, read to its end and acknowledged, and never before"
 _BY_CONTENT = "files are known by their content"
 _KEPT = "what is forgotten, and when, is `registry.forget_after` of our own dialect"
-_OPEN_FILES = "files that are done cost no more than a descriptor"
+_OPEN_FILES = "files that are quiet cost no descriptor"
 DECODED = (
     "leave it out: the line is shipped as it is, for the ingest pipeline; the processor "
     "`decode_json_fields` decodes it before"
