@@ -126,6 +126,7 @@ class KeptFiles:
             places.update(os.path.dirname(path) for path in keeping.catalog.records.paths)
         else:
             keeping.adopted &= places  # One that went and comes again is another directory.
+            keeping.adopted -= keeping.retention.replaced()
         for place in sorted(places - keeping.adopted):
             try:
                 adopted += self._adopt(keeping, place)

@@ -67,6 +67,8 @@ class LinkDirectories:
         #: Of the inputs of this daemon: what they keep is never taken from them.
         self.owners: set[OwnerToken] = set()
         self._open: dict[str, LinkDirectory] = {}
+        # How often one was opened beside the logs in each place.
+        self._openings: dict[str, int] = {}
         self._generation = 0
 
     def at(self, place: str, *, create: bool) -> LinkDirectory:
@@ -78,7 +80,12 @@ class LinkDirectories:
         found = self._open.get(place)
         if found is None:
             found = self._open[place] = self._opened(place, create=create)
+            self._openings[place] = self.openings(place) + 1
         return found
+
+    def openings(self, place: str) -> int:
+        """How often one was opened there: another one may have links that nobody has looked at."""
+        return self._openings.get(place, 0)
 
     def refresh(self) -> None:
         """Compares each with what stands at its path now: one that is not there any more is `lost`,

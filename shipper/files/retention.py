@@ -83,6 +83,8 @@ class Retention:
         self._links: dict[Inode, tuple[LinkDirectory, str]] = {}
         # Which generation of each directory, by its place, the links were compared with.
         self._compared: dict[str, int] = {}
+        # Which opening of each directory, by its place, links were adopted from.
+        self._adopted: dict[str, int] = {}
         self._reported: set[str] = set()
 
     def __contains__(self, inode: Inode) -> bool:
@@ -156,7 +158,9 @@ class Retention:
         Raises OSError if that is not possible now, and then has adopted nothing; FileNotFoundError
         if nothing was ever kept there.
         """
+        self._adopted[place] = self._directories.openings(place)
         directory = self._directories.at(place, create=False)
+        self._adopted[place] = self._directories.openings(place)
         alone = self._directories.only_us(directory)
         result = Adopted()
         links: dict[Inode, str] = {}
@@ -193,6 +197,12 @@ class Retention:
         for inode, name in links.items():
             self._hold(inode, directory, name)
         return result
+
+    def replaced(self) -> set[str]:
+        """The places where another directory is open than that of which links were adopted: it was
+        removed and made again, or something was mounted over it, or is not any more."""
+        now = self._directories.openings
+        return {place for place, opening in self._adopted.items() if now(place) != opening}
 
     def without_links(self) -> list[str]:
         """The directories of logs in whose `.shipper`, which is open, nothing is kept."""

@@ -320,3 +320,40 @@ def test_content_that_was_written_over_the_log_and_then_removed_is_read_by_its_l
         assert world.links() == []
 
     asyncio.run(story())
+
+
+def test_links_that_were_hidden_by_a_mount_are_adopted(world: World, tmp_path: Path) -> None:
+    """Of files that are finished by then, and of one that only an earlier process knew."""
+
+    async def story() -> None:
+        place, hidden, gone = world.directory / DIRECTORY, tmp_path / "hidden", tmp_path / "gone"
+        world.append("finished.log", b"one\n")
+        only_linked = world.append("linked.log", b"two\n")
+        await world.look()
+        only_linked.unlink()
+        world.rows.clear()
+        world.lines.clear()
+        world.catalog.close()
+        world.directories.close_all()
+        place.rename(hidden)
+        place.mkdir(mode=0o700)
+        world.start()
+        assert await world.settle() == [b"one"]
+        (world.directory / "finished.log").unlink()
+        await world.settle()
+        # It has another name, which nobody can see.
+        await world.clock.advance(CLOSE_REMOVED_AFTER)
+        await world.settle()
+        world.commit()
+        assert world.catalog.tails == ()
+        if place.exists():
+            place.rename(gone)
+        hidden.rename(place)
+        world.append("new.log", b"three\n")
+        assert sorted(await world.settle()) == [b"three", b"two"]
+        world.commit()
+        await world.settle()
+        world.commit()
+        assert world.links() == ["new.log"]
+
+    asyncio.run(story())
