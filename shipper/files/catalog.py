@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from shipper.clock import Clock
 from shipper.files.content import Content, GzipContent, PlainContent
+from shipper.files.copies import is_elsewhere
 from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import Identity
@@ -114,6 +115,8 @@ class Catalog:
         self._appeared: set[Inode] = set()
         # Rewritten under us: nothing more is read of them, but something is under way.
         self._retired: set[Tail] = set()
+        # Those of them of which a copy may have been made since the last walk began, if one did.
+        self._just_rewritten: set[Tail] | None = None
         # Of which only the rest is read, whoever writes on.
         self._to_their_end: set[Tail] = set()
         self._first_gzips_found = False
@@ -152,6 +155,7 @@ class Catalog:
         """A scan begins, which `apply` will be told of: what `appear` is told of meanwhile is newer
         than what the scan saw."""
         self._appeared.clear()
+        self._just_rewritten = set()
 
     def apply(self, scan: Scan) -> list[OSError]:
         """Takes notice of a scan; returns what kept new files from being opened."""
@@ -352,6 +356,8 @@ class Catalog:
         None if nothing is there any more. Raises OSError if it cannot be opened; a later scan does.
         """
         self._retire(tail)
+        if self._just_rewritten is not None:
+            self._just_rewritten.add(tail)
         if tail.compressed:
             return None  # The next scan decides about it.
         try:
@@ -402,8 +408,11 @@ class Catalog:
             if tail.state is State.WAITING and tail.unread and not tail.compressed
         ]
         for tail in [tail for tail in self._retired if tail.acks.all_acknowledged]:
-            if tail.unread_lost and any(other.begins_like(tail) for other in unplaced):
-                continue  # One of them may be a copy that has what is missing here.
+            just_rewritten = tail in (self._just_rewritten or ())
+            if tail.unread_lost and (
+                just_rewritten or any(other.begins_like(tail) for other in unplaced)
+            ):
+                continue  # One may be a copy that has what is missing here, or is not found yet.
             self._retired.discard(tail)
             closed_files.append(self._closed_file(tail))
             self._to_their_end.discard(tail)
@@ -427,14 +436,7 @@ class Catalog:
 
     def _lost(self, tail: Tail) -> int:
         """What was rewritten before it was read, and is not in a copy either, in bytes."""
-        end = tail.offset + tail.unread_lost
-        for found in self.records.like(tail.identity):
-            other = self.records.holder(found.row)
-            if other is None and found.offset >= end:
-                return 0
-            if other is not None and other is not tail and other.size >= end:
-                return 0
-        return tail.unread_lost
+        return 0 if is_elsewhere(self.records, tail, tail.seen) else tail.unread_lost
 
     def close(self) -> None:
         """Closes every file."""

@@ -95,6 +95,13 @@ class Head:
         self.legacy = identity_of(self._raw, final=final) if b"\0" in self._raw else None
         return identity
 
+    def is_in(self, found: bytes) -> bool:
+        """Whether a log begins as it did. `found`: as many bytes as `data` has, from `start` on;
+        fewer if it was cut off after its first line, and then that many are `data`."""
+        if found != self.data and self.data.startswith(found) and identity_of(found) is not None:
+            self.data = found
+        return found == self.data
+
     @property
     def only_nuls_before(self) -> int:
         """Up to where there is nothing but NULs; 0 if something else was found."""

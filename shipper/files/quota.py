@@ -59,6 +59,14 @@ class KeptFile:
         """Whether lines of it are being read or have no answer yet."""
         return any(tail.busy or not tail.acks.all_acknowledged for _, tail in self.followers)
 
+    @property
+    def counts(self) -> bool:
+        """Whether it is kept still: it may be back, or finished, by now."""
+        tails = [tail for _, tail in self.followers]
+        return not self.tail.is_acknowledged and all(
+            tail.gone is not None and tail.descriptor >= 0 for tail in tails
+        )
+
     def hold(self, held: bool) -> None:
         """Stops reading it, or has it go on."""
         for _, tail in self.followers:
@@ -149,9 +157,11 @@ class Quota:
         for file in self._held:
             file.hold(False)
         self._held = []
-        for file in [file for file in files if not file.in_flight]:
+        for file in files:
             if excess <= 0:
                 break
+            if file.in_flight or not file.counts:
+                continue  # As it is now: this one may have been read while another was given up.
             excess -= file.allocated
             file.hold(True)
             try:
@@ -184,7 +194,10 @@ class Quota:
                 return await self._give_up_unreadable(file, error)
         tail = file.tail
         try:
-            unread = await tail.measure_unread()
+            final = all(source.catalog.is_final(tail) for source, tail in file.followers)
+            unread = await tail.measure_unread(final=final)
+            if not final and not tail.compressed and unread.end <= tail.offset:
+                return False  # Half a line that somebody may finish, or nothing but NULs.
             if await self._is_elsewhere(file, unread):
                 self._let_go_without_loss(file)
                 return True

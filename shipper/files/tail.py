@@ -26,6 +26,7 @@ from shipper.files.identity import NO_MARK, Identity, Mark, mark_of
 from shipper.files.lines import LineReader, NoLine, ReadBuffer, Reading, Rewritten
 from shipper.files.measure import LastLine, Unread, measure_unread
 from shipper.files.nuls import Head
+from shipper.files.seen import Seen, SeenEnd
 
 
 class State(Enum):
@@ -68,7 +69,9 @@ class Tail:
         self.size = 0
         #: What it takes of the disk, in bytes: less than its size, if it is a gzip or has holes.
         self.allocated = 0
-        self._seen_to = 0
+        self._end = SeenEnd(content)
+        # Which of its versions was compared with what is known of it.
+        self._examined: Version | None = None
         # Whether the last look failed.
         self._stat_failed = False
         #: Monotonic seconds since which unread bytes are known of; kept by who reads the file.
@@ -137,6 +140,15 @@ class Tail:
         mine, theirs = self._head.data, other._head.data
         return mine.startswith(theirs) or theirs.startswith(mine)
 
+    def has_seen(self, seen: Seen) -> bool:
+        """Whether it has these bytes, too, as far as that can be said without inflating it."""
+        if self.compressed:
+            return True
+        try:
+            return self._content.peek(len(seen.last), seen.start) == seen.last
+        except OSError:
+            return False
+
     @property
     def at_end(self) -> bool:
         """Whether a gzip is inflated to its end, as it was when it was looked at last."""
@@ -167,7 +179,12 @@ class Tail:
     @property
     def unread_lost(self) -> int:
         """Bytes that were seen of this content and not read: lost, if it is another one now."""
-        return max(0, self._seen_to - self.offset)
+        return max(0, self.seen.end - self.offset)
+
+    @property
+    def seen(self) -> Seen:
+        """How far this content was seen."""
+        return self._end.seen
 
     @property
     def backlog(self) -> int:
@@ -186,10 +203,10 @@ class Tail:
             return True
         self._stat_failed = False
         self.size, self.allocated = facts.size, facts.allocated
-        seen = max(self._seen_to, self._lines.blank_to, self.offset)
-        if facts.size > seen and not self.compressed and self._is_the_same():
-            self._seen_to = facts.size
         self._modified = facts.modified
+        seen = max(self.seen.end, self._lines.blank_to, self.offset)
+        if facts.size > seen and not self.compressed:
+            self._grew()
         return self.may_have_data
 
     @property
@@ -197,6 +214,33 @@ class Tail:
         """Whether a read may find something new, as of the last look."""
         changed = self.size != self._read_to or self._modified != self._compared
         return (changed or self._stat_failed) and self.state is not State.DONE
+
+    @property
+    def needs_examination(self) -> bool:
+        """Whether it changed since it was compared with what is known of it, as of the last look;
+        of a gzip that is known only when it is read."""
+        return self.may_have_data and not self.compressed and self.version != self._examined
+
+    async def examine(self) -> Rewritten | None:
+        """Compares what is there now with what is known of it, and takes notice of how far it goes,
+        without reading on: what is lost of it from now on is known. Of a placed file only.
+
+        Raises OSError if the file cannot be read now.
+        """
+        if not self.look() or self.compressed or self.state is State.WAITING:
+            return None
+        version = self.version
+        why = await self._why_rewritten(compare=True)
+        if why := why or await self._end.examine(self.offset, self.size):
+            return self._rewritten(why)
+        if self.version == version:
+            self._examined = version
+        return None
+
+    def take_cuts(self) -> list[tuple[int, Seen]]:
+        """What was seen of it and not read and is cut off since the last call, although it is the
+        same content: where that begins, and where it ended."""
+        return self._end.take_cuts()
 
     async def identify(self, *, final: bool) -> Identity | None:
         """Which file this is; None while its first line is not complete, unless that is `final`."""
@@ -257,6 +301,7 @@ class Tail:
         self.identity, self.acks = identity, acks
         self.state = State.READING
         self._marks.clear()
+        self._examined = None
 
     def rest(self) -> None:
         """Gives back what costs memory: it is not read for a while."""
@@ -269,21 +314,15 @@ class Tail:
         """
         if not self.look() or self.state is State.WAITING:
             return NoLine.AT_END
-        if self._content.is_replaced:
-            return self._rewritten("the gzip was written again")
-        if self.size < max(self.offset, self._lines.skipped_to):
-            return self._rewritten(f"it has {self.size} bytes, and more were read")
-        if not self.offset and not self.compressed:
-            head = self._head
-            if await bytes_at(self._content, head.start, len(head.data)) != head.data:
-                return self._rewritten("it begins with another line than it did")
+        if why := await self._why_rewritten():
+            return self._rewritten(why)
         modified = self._modified
         reading = await self._lines.read(self.offset, final=final)
         if isinstance(reading, Rewritten):
             return self._rewritten(reading.why)
         self._compared = modified
         if reading is NoLine.AT_END and self._lines.blank_to > self.offset:
-            self._seen_to = self.offset
+            self._end.seen = Seen(self.offset)
         self.state = State.SKIPPING if self._lines.skipped_to else State.READING
         return reading
 
@@ -292,11 +331,18 @@ class Tail:
         self.look()
         return await self._last_line.find(self._content)
 
-    async def measure_unread(self) -> Unread:
-        """What is not read of it, to the end that it has now."""
+    async def measure_unread(self, *, final: bool) -> Unread:
+        """What is not read of it, to the end that it has now. `final`: it will not grow; otherwise
+        a plain file is measured to the end of its last line: what follows may be half of one, or
+        NULs that are filled in later."""
         self.look()
-        block = self._buffer.block_bytes
-        return await measure_unread(self._content, self.offset, block, self._lines.guard)
+        block, guard = self._buffer.block_bytes, self._lines.guard
+        limit = None
+        if not final and not self.compressed:
+            while (last := await self.last_line_end()) is None:
+                pass
+            limit = max(last[0], self.offset)
+        return await measure_unread(self._content, self.offset, block, guard, limit=limit)
 
     async def skip(self, unread: Unread) -> None:
         """Goes on after what is unread, as if that were read and acknowledged."""
@@ -304,7 +350,7 @@ class Tail:
         self._lines = LineReader(self._content, self._buffer)
         self._lines.guard = unread.last
         self.acks.skip(unread.end, unread.mark)
-        self._seen_to = unread.end
+        self._end.seen = Seen(unread.end, unread.last)
         if self.size <= unread.end:
             self._compared = self._modified
         self.state = State.READING
@@ -312,7 +358,7 @@ class Tail:
     def stop(self) -> None:
         """Nothing is read any more, and what was not read is no loss that nobody counted."""
         self.state = State.DONE
-        self._seen_to = self.offset
+        self._end.seen = Seen(self.offset)
 
     def close(self) -> None:
         """Gives the descriptor back; nothing is read any more."""
@@ -325,15 +371,33 @@ class Tail:
         blank = self._lines.blank_to if self._modified == self._compared else 0
         return max(self.offset, blank)
 
-    def _is_the_same(self) -> bool:
-        """Whether what grew is the content that is followed, and not another one in its place."""
+    def _grew(self) -> None:
+        """It is larger than it was: takes notice, unless another content is in its place."""
         known, start = self._lines.guard, self.offset - len(self._lines.guard)
         if not known:
             known, start = self._head.data, self._head.start
         try:
-            return bool(known) and self._content.peek(len(known), start) == known
+            same = bool(known) and self._content.peek(len(known), start) == known
+            if same and self._end.is_there():
+                self._end.look(self.size)
         except OSError:
-            return False  # It is known when it can be read again.
+            pass  # It is known when it can be read again.
+
+    async def _why_rewritten(self, *, compare: bool = False) -> str:
+        """Why the content is another one than it was, in words; empty if it is the same.
+        `compare`: also with the bytes before the offset, which a read compares by itself."""
+        if self._content.is_replaced:
+            return "the gzip was written again"
+        if self.size < max(self.offset, self._lines.skipped_to):
+            return f"it has {self.size} bytes, and more were read"
+        if not self.offset and not self.compressed:
+            head = self._head
+            if not head.is_in(await bytes_at(self._content, head.start, len(head.data))):
+                return "it begins with another line than it did"
+        guard = self._lines.guard if compare else b""
+        if await bytes_at(self._content, self.offset - len(guard), len(guard)) != guard:
+            return f"the bytes before offset {self.offset} are not what they were"
+        return ""
 
     def _rewritten(self, why: str) -> Rewritten:
         self.close()

@@ -199,6 +199,7 @@ class FileTracker:
             problems += step
             await asyncio.sleep(0)
         source.schedule.end(cost, found.directories)
+        self.grew(source, ())
         self._report_vanished(source, found, complete=not problems)
         for tail in source.catalog.written_after_removal():
             self._metrics.count("shipper_logs_removed_under_writer_total", 1, source.input_id)

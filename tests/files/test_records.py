@@ -17,6 +17,7 @@ from shipper.files.lines import ReadBuffer
 from shipper.files.losses import Loss, LossReason
 from shipper.files.records import Changes, FileRecords
 from shipper.files.registry import FileRecord, Registry, RowId
+from shipper.files.seen import Seen
 from shipper.files.tail import Tail
 from tests.files.test_registry import record
 from tests.support.clock import ManualClock
@@ -156,7 +157,7 @@ def test_how_far_a_file_was_seen_and_when_it_was_born_are_remembered() -> None:
     world = World()
     tail = world.tail(Identity("f" * 16), offset=10)
     tail.born = 5
-    tail._seen_to = 400
+    tail._end.seen = Seen(400)
     world.records.hold(RowId(1), tail)
     (found,) = world.commit().records
     assert (found.offset, found.seen, found.born) == (10, 400, 5)
