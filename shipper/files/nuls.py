@@ -38,9 +38,10 @@ class NulRun:
     async def follow(self, content: Content, begin: int) -> int | None:
         """The offset of the first byte that is not NUL from `begin` on, where a NUL is.
 
-        None if the content ends with the run (`at_end`), or if the run goes on: call again.
+        None if the content ends with the run (`at_end`), or if the run goes on: call again. What
+        ended with it may have been filled since, anywhere.
         """
-        if begin != self.begin:
+        if begin != self.begin or (self.at_end and not content.compressed):
             self.begin = self.end = begin
         self.at_end = False
         if self.end > begin:
@@ -94,13 +95,6 @@ class Head:
         identity = identity_of(line + b"\n" if complete else line, final=final)
         self.legacy = identity_of(self._raw, final=final) if b"\0" in self._raw else None
         return identity
-
-    def is_in(self, found: bytes) -> bool:
-        """Whether a log begins as it did. `found`: as many bytes as `data` has, from `start` on;
-        fewer if it was cut off after its first line, and then that many are `data`."""
-        if found != self.data and self.data.startswith(found) and identity_of(found) is not None:
-            self.data = found
-        return found == self.data
 
     @property
     def only_nuls_before(self) -> int:
