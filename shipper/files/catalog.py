@@ -428,7 +428,7 @@ class Catalog:
             lost,
             placed=bool(tail.identity),
             identity=tail.identity,
-            row=self.records.close_finished(tail),
+            row=self.records.close_finished(tail) or tail.done_as,
             stored=tail.version.size if tail.is_finished else None,
             compressed=tail.compressed,
             for_good=tail in self._to_their_end,

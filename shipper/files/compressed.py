@@ -184,7 +184,9 @@ class CompressedLogs:
         if same is None:
             return NoLine.MORE
         tail.is_covered = same
-        if not same and self._catalog.records.has_finished(tail, gzip.identity):
+        done = None if same else self._catalog.records.finished_as(tail, gzip.identity)
+        if done is not None:
+            tail.done_as = done
             self._drop(gzip)
             return None
         if same or (not at_once and self._being_read() >= _AT_A_TIME):

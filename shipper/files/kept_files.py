@@ -146,7 +146,8 @@ class KeptFiles:
         if keeping is None or closed.inode is None:
             return
         keeping.pending[closed.inode] = closed
-        if closed.stored is None or closed.row is None:
+        row = closed.row
+        if closed.stored is None or row is None or keeping.catalog.records.is_committed(row):
             self._settle(keeping, closed.inode, closed)
 
     def committed(self, input_id: str) -> None:

@@ -14,6 +14,7 @@ from shipper.files.identity import NO_MARK, Identity, Mark
 from shipper.files.lines import NoLine
 from shipper.files.records import FileRecords
 from shipper.files.registry import FileRecord, RowId
+from shipper.files.seen import Seen
 from shipper.files.tail import Tail
 
 
@@ -27,8 +28,9 @@ class Start:
     is_new: bool = False
 
 
-#: A file's row, where it begins and the mark of that, and which file it is.
-_Decision = tuple[RowId, Start, Mark, Identity]
+#: A file's row, where it begins and the mark of that, which file it is, and how far an earlier
+#: process saw it.
+_Decision = tuple[RowId, Start, Mark, Identity, Seen | None]
 
 
 class Placement:
@@ -80,12 +82,12 @@ class Placement:
             found = await self._decide(tail, identity)
         if found is None:
             return NoLine.MORE
-        row, start, mark, identity = found
+        row, start, mark, identity, seen = found
         if not await tail.reach(start.offset - mark.length):
             self._decided[tail] = found
             return NoLine.MORE
         acks = AckTracker(start.offset, mark, on_advance=lambda: self._records.changed(row))
-        await tail.begin(identity, acks)
+        await tail.begin(identity, acks, seen)
         # Only now: where the file could not be read, it is placed another time.
         self._records.hold(row, tail)
         self._first.discard(tail)
@@ -125,15 +127,17 @@ class Placement:
             if self._records.holder(record.row) is not None:
                 reason = f"it is a copy of {record.path}"
                 start = Start(record.offset, reason)
-                return self._new_row(), start, record.mark, record.identity
-            return record.row, Start(record.offset, "it is known"), record.mark, record.identity
+                return self._new_row(), start, record.mark, record.identity, None
+            start = Start(record.offset, "it is known")
+            seen = Seen(record.seen, record.seen_mark) if record.seen > record.offset else None
+            return record.row, start, record.mark, record.identity, seen
         if skipped := self._why_skipped(tail):
             last = await tail.last_line_end()
             if last is None:
                 return None
             end, mark = last
-            return self._new_row(), Start(end, skipped), mark, identity
-        return self._new_row(), Start(0, why, is_new=not same), NO_MARK, identity
+            return self._new_row(), Start(end, skipped), mark, identity, None
+        return self._new_row(), Start(0, why, is_new=not same), NO_MARK, identity, None
 
     def _why_skipped(self, tail: Tail) -> str:
         """Why what is in a new file is not shipped; empty if it is."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from shipper.clock import Clock
 from shipper.files.filesystem import Inode
-from shipper.files.identity import Identity
+from shipper.files.identity import NO_MARK, Identity
 from shipper.files.losses import Loss, LossReason, merge
 from shipper.files.rows import FileRecord, RowId, pack, unpack
 from shipper.files.tail import Tail
@@ -142,14 +142,15 @@ class FileRecords:
         holders = [self._held.get(row) for row in self._rows_like(identity)]
         return [tail for tail in holders if tail is not None and tail.descriptor >= 0]
 
-    def has_finished(self, gzip: Tail, identity: Identity) -> bool:
-        """Whether a file that began like this gzip, and had its name or that of the file which it
-        was made from, was done at its length."""
-        return any(
-            found.offset % 2**32 == gzip.length_hint and found.path in names_of(gzip.path)
-            for found in self.like(identity)
-            if found.row not in self._held
-        )
+    def finished_as(self, gzip: Tail, identity: Identity) -> RowId | None:
+        """The row of a file that began like this gzip, had its name or that of the file which it
+        was made from, and was done at its length; None if there is none."""
+        names, length = names_of(gzip.path), gzip.length_hint
+        for found in self.like(identity):
+            is_held = found.row in self._held
+            if not is_held and found.path in names and found.offset % 2**32 == length:
+                return found.row
+        return None
 
     def hold(self, row: RowId, tail: Tail) -> None:
         """From now on the tail says what is to be remembered of that file."""
@@ -347,6 +348,7 @@ class FileRecords:
             mark=tail.acks.mark,
             updated=self._clock.now(),
             removed=tail.gone if is_open else tail.gone or self._clock.now(),
+            seen_mark=tail.seen.mark if tail.unread_lost else NO_MARK,
         )
 
 

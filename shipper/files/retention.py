@@ -15,7 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shipper.files.filesystem import FileSystem, Inode
-from shipper.files.link_directory import DIRECTORY, LinkDirectories, LinkDirectory
+from shipper.files.link_directory import (
+    DIRECTORY,
+    LinkDirectories,
+    LinkDirectory,
+    Opening,
+)
 from shipper.files.link_names import LinkName, LinkOwner, link_name, parse_link_name
 from shipper.logs.events import FILE_LINK_FAILED, LINK_REMOVE_FAILED, LogEvent
 
@@ -84,7 +89,7 @@ class Retention:
         # Which generation of each directory, by its place, the links were compared with.
         self._compared: dict[str, int] = {}
         # Which opening of each directory, by its place, links were adopted from.
-        self._adopted: dict[str, int] = {}
+        self._adopted: dict[str, Opening] = {}
         self._reported: set[str] = set()
 
     def __contains__(self, inode: Inode) -> bool:
@@ -158,9 +163,9 @@ class Retention:
         Raises OSError if that is not possible now, and then has adopted nothing; FileNotFoundError
         if nothing was ever kept there.
         """
-        self._adopted[place] = self._directories.openings(place)
+        self._adopted[place] = self._directories.opening(place)
         directory = self._directories.at(place, create=False)
-        self._adopted[place] = self._directories.openings(place)
+        self._adopted[place] = self._directories.opening(place)
         alone = self._directories.only_us(directory)
         result = Adopted()
         links: dict[Inode, str] = {}
@@ -180,8 +185,8 @@ class Retention:
                     if not ours:
                         result.foreign.append(self._foreign(directory, name, link, alone))
                     continue
-                if inode in self._links:
-                    # From before its log was renamed: one link is enough.
+                if inode in self._links or inode in links:
+                    # From before its log was renamed, or of two owners: one link is enough.
                     self._remove(directory, name)
                     continue
                 if directory.exposed and not is_known(inode):
@@ -199,10 +204,10 @@ class Retention:
         return result
 
     def replaced(self) -> set[str]:
-        """The places where another directory is open than that of which links were adopted: it was
+        """The places where another directory is than that of which links were adopted: it was
         removed and made again, or something was mounted over it, or is not any more."""
-        now = self._directories.openings
-        return {place for place, opening in self._adopted.items() if now(place) != opening}
+        is_other = self._directories.is_other
+        return {place for place, opening in self._adopted.items() if is_other(place, opening)}
 
     def without_links(self) -> list[str]:
         """The directories of logs in whose `.shipper`, which is open, nothing is kept."""

@@ -14,7 +14,7 @@ from typing import NewType
 import msgspec
 
 from shipper.files.filesystem import Inode
-from shipper.files.identity import MARK_BYTES, Identity, Mark
+from shipper.files.identity import MARK_BYTES, NO_MARK, Identity, Mark
 
 #: The key of a file's row; given out by the registry, never used twice.
 RowId = NewType("RowId", int)
@@ -23,20 +23,21 @@ RowId = NewType("RowId", int)
 LAST_ROW = 2**48
 
 _COLUMNS = (
-    "row, input, path, identity, device, inode, born, offset, seen, mark_length, mark_digest, "
-    "updated, removed"
+    "row, input, path, identity, device, inode, born, offset, seen, seen_length, seen_digest, "
+    "mark_length, mark_digest, updated, removed"
 )
 # The same of version 1, which `schema` describes.
 _COLUMNS_1 = (
-    "row, input, path, identity, device, inode, NULL, offset, offset, mark_length, mark_digest, "
-    "updated, gone"
+    "row, input, path, identity, device, inode, NULL, offset, offset, 0, '', "
+    "mark_length, mark_digest, updated, gone"
 )
 # A path may be of any bytes, which Python's text cannot hand over as they are.
 _SAVE = f"""
-INSERT INTO files ({_COLUMNS}) VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO files ({_COLUMNS}) VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (row) DO UPDATE SET
     path = excluded.path, device = excluded.device, inode = excluded.inode, born = excluded.born,
-    offset = excluded.offset, seen = excluded.seen, mark_length = excluded.mark_length,
+    offset = excluded.offset, seen = excluded.seen, seen_length = excluded.seen_length,
+    seen_digest = excluded.seen_digest, mark_length = excluded.mark_length,
     mark_digest = excluded.mark_digest, updated = excluded.updated, removed = excluded.removed
 """
 
@@ -71,6 +72,8 @@ class FileRecord:
     updated: float
     #: Unix seconds since which no path leads to the file; None while one does.
     removed: float | None
+    #: That of `seen`; NO_MARK if it is not known.
+    seen_mark: Mark = NO_MARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ def pack(record: FileRecord) -> bytes:
             record.mark.digest,
             record.updated,
             record.removed,
+            (record.seen_mark.length, record.seen_mark.digest) if record.seen_mark.length else None,
         )
     )
 
@@ -142,6 +146,7 @@ def unpack(row: RowId, input_id: str, packed: bytes) -> FileRecord:
         mark=Mark(found.mark_length, found.mark_digest),
         updated=found.updated,
         removed=found.removed,
+        seen_mark=NO_MARK if found.seen_mark is None else Mark(*found.seen_mark),
     )
 
 
@@ -156,6 +161,7 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     mark_digest: str
     updated: float
     removed: float | None
+    seen_mark: tuple[int, str] | None
 
 
 _pack = msgspec.msgpack.Encoder()
@@ -174,6 +180,8 @@ def _values(record: FileRecord) -> tuple[object, ...]:
         record.born if record.born is not None and abs(record.born) <= _LARGEST else None,
         record.offset,
         record.seen,
+        record.seen_mark.length,
+        record.seen_mark.digest,
         record.mark.length,
         record.mark.digest,
         record.updated,
@@ -194,6 +202,8 @@ def _record(values: tuple[object, ...]) -> FileRecord | None:
             int() | None as born,
             int(offset),
             int(seen),
+            int(seen_length),
+            str(seen_digest),
             int(length),
             str(digest),
             float(updated),
@@ -204,6 +214,7 @@ def _record(values: tuple[object, ...]) -> FileRecord | None:
             and _IDENTITY.fullmatch(identity)
             and offset >= 0
             and 0 <= length <= MARK_BYTES
+            and 0 <= seen_length <= MARK_BYTES
             and (device is None) == (number is None)
             and math.isfinite(updated)
             and (removed is None or math.isfinite(removed))
@@ -222,6 +233,7 @@ def _record(values: tuple[object, ...]) -> FileRecord | None:
                 mark=Mark(length, digest),
                 updated=updated,
                 removed=removed,
+                seen_mark=Mark(seen_length, seen_digest) if seen >= offset else NO_MARK,
             )
     return None
 

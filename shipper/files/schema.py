@@ -1,7 +1,7 @@
 """The tables of the registry, the version of them, and how one version becomes the next.
 
-    1 -> 2   files: `seen` and `born` are new, `gone` is `removed`, device and inode are 64 bits of
-             which the highest is the sign; `losses` is new
+    1 -> 2   files: `seen` with its mark, and `born`, are new, `gone` is `removed`, device and inode
+             are 64 bits of which the highest is the sign; `losses` is new
     2 -> 1   `shipper registry downgrade`, for a shipper that knows only version 1
 
 A step runs in one transaction: after a kill -9 the file is wholly of one version or of the other.
@@ -43,6 +43,8 @@ CREATE TABLE files (
     born INTEGER,
     offset INTEGER NOT NULL,
     seen INTEGER NOT NULL,
+    seen_length INTEGER NOT NULL,
+    seen_digest TEXT NOT NULL,
     mark_length INTEGER NOT NULL,
     mark_digest TEXT NOT NULL,
     updated REAL NOT NULL,
@@ -75,8 +77,8 @@ _UPGRADE_1 = f"""
 ALTER TABLE files RENAME TO files_1;
 {_FILES}
 INSERT INTO files
-SELECT row, input, path, identity, device, inode, NULL, offset, offset, mark_length, mark_digest,
-    updated, gone FROM files_1;
+SELECT row, input, path, identity, device, inode, NULL, offset, offset, 0, '', mark_length,
+    mark_digest, updated, gone FROM files_1;
 DROP TABLE files_1;
 {_LOSSES}
 """

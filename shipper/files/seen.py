@@ -6,7 +6,7 @@ copy holds them as well.
 from dataclasses import dataclass
 
 from shipper.files.content import Content, bytes_at
-from shipper.files.identity import MARK_BYTES
+from shipper.files.identity import MARK_BYTES, NO_MARK, Mark, mark_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,19 +15,19 @@ class Seen:
 
     #: In bytes.
     end: int = 0
-    #: The bytes before it, as many as are known, MARK_BYTES at the most.
-    last: bytes = b""
+    #: That of the bytes before it; NO_MARK if they are not known.
+    mark: Mark = NO_MARK
 
     @classmethod
     def at(cls, end: int, last: bytes) -> "Seen":
         """The same without the NULs at its end. `last`: the bytes before `end`."""
         data = last.rstrip(b"\0")
-        return cls(end - len(last) + len(data), data)
+        return cls(end - len(last) + len(data), mark_of(data))
 
     @property
     def start(self) -> int:
-        """Where `last` begins."""
-        return self.end - len(self.last)
+        """Where the bytes of the mark begin."""
+        return self.end - self.mark.length
 
 
 class SeenEnd:
@@ -36,12 +36,11 @@ class SeenEnd:
     def __init__(self, content: Content) -> None:
         self._content = content
         self.seen = Seen()
-        self._cuts: list[tuple[int, Seen]] = []
 
     def is_there(self) -> bool:
         """Whether what was seen last is there. Raises OSError if it cannot be read."""
-        last = self.seen.last
-        return self._content.peek(len(last), self.seen.start) == last
+        seen = self.seen
+        return mark_of(self._content.peek(seen.mark.length, seen.start)) == seen.mark
 
     def look(self, size: int) -> None:
         """The same content has that size now: it was seen so far, unless it ends with NULs, which
@@ -53,27 +52,22 @@ class SeenEnd:
 
     async def examine(self, offset: int, size: int) -> str:
         """Finds out how far content goes that is the same up to `offset`. Returns why it is not the
-        same after that, in words; empty if it is, or ends earlier than it did.
+        same after that, in words; empty if it is.
 
-        Raises OSError if it cannot be read.
+        Where it ends earlier than it did, it may have been written on since: nobody knows from
+        where on it is another one. Raises OSError if it cannot be read.
         """
         before = self.seen
-        if size >= before.end > offset:
-            last = await bytes_at(self._content, before.start, len(before.last))
-            if last != before.last:
+        if before.end > offset:
+            if size < before.end:
+                return f"it has {size} bytes, and {before.end} were seen"
+            last = await bytes_at(self._content, before.start, before.mark.length)
+            if mark_of(last) != before.mark:
                 return f"the bytes before offset {before.end}, which were seen, are others now"
         seen = await look_at_end(self._content, offset, size)
         if self.seen is before:
-            start = max(seen.end, offset)
-            if start < before.end:
-                self._cuts.append((start, before))
             self.seen = seen
         return ""
-
-    def take_cuts(self) -> list[tuple[int, Seen]]:
-        """What was cut off since the last call: where each begins, and how far was seen before."""
-        cuts, self._cuts = self._cuts, []
-        return cuts
 
 
 async def look_at_end(content: Content, begin: int, end: int) -> Seen:
@@ -83,7 +77,7 @@ async def look_at_end(content: Content, begin: int, end: int) -> Seen:
     Raises OSError if it cannot be read.
     """
     seen = await _before(content, end)
-    if seen.last or end <= begin:
+    if seen.mark.length or end <= begin:
         return seen
     low, high = begin, end
     while high - low > MARK_BYTES:

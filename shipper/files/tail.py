@@ -26,6 +26,7 @@ from shipper.files.identity import NO_MARK, Identity, Mark, mark_of
 from shipper.files.lines import LineReader, NoLine, ReadBuffer, Reading, Rewritten
 from shipper.files.measure import LastLine, Unread, measure_unread
 from shipper.files.nuls import Head
+from shipper.files.rows import RowId
 from shipper.files.seen import Seen, SeenEnd
 
 
@@ -84,6 +85,8 @@ class Tail:
         self.tried = False
         #: Whether all of it that is to be read is read and acknowledged.
         self.is_finished = False
+        #: Of a gzip that need not be read, the row that says so.
+        self.done_as: RowId | None = None
         #: Of a gzip, whether the file that it is made from is still there, and whether that or
         #: another one that is followed has the same content: what is unread is counted there.
         self.original_exists = False
@@ -145,7 +148,7 @@ class Tail:
         if self.compressed:
             return True
         try:
-            return self._content.peek(len(seen.last), seen.start) == seen.last
+            return mark_of(self._content.peek(seen.mark.length, seen.start)) == seen.mark
         except OSError:
             return False
 
@@ -237,11 +240,6 @@ class Tail:
             self._examined = version
         return None
 
-    def take_cuts(self) -> list[tuple[int, Seen]]:
-        """What was seen of it and not read and is cut off since the last call, although it is the
-        same content: where that begins, and where it ended."""
-        return self._end.take_cuts()
-
     async def identify(self, *, final: bool) -> Identity | None:
         """Which file this is; None while its first line is not complete, unless that is `final`."""
         self.look()
@@ -294,14 +292,17 @@ class Tail:
         """Goes a bounded piece of the way to an offset; returns whether it is there."""
         return await self._content.reach(max(0, offset))
 
-    async def begin(self, identity: Identity, acks: AckTracker) -> None:
-        """Goes on at the ledger's offset, where the mark was found to be right."""
+    async def begin(self, identity: Identity, acks: AckTracker, seen: Seen | None = None) -> None:
+        """Goes on at the ledger's offset, where the mark was found to be right. `seen`: how far it
+        was seen by whoever knew it before."""
         before = acks.offset - acks.mark.length
         self._lines.guard = await bytes_at(self._content, before, acks.mark.length)
         self.identity, self.acks = identity, acks
         self.state = State.READING
         self._marks.clear()
         self._examined = None
+        if seen is not None and not self.compressed:
+            self._end.seen = seen
 
     def rest(self) -> None:
         """Gives back what costs memory: it is not read for a while."""
@@ -350,7 +351,7 @@ class Tail:
         self._lines = LineReader(self._content, self._buffer)
         self._lines.guard = unread.last
         self.acks.skip(unread.end, unread.mark)
-        self._end.seen = Seen(unread.end, unread.last)
+        self._end.seen = Seen(unread.end, unread.mark)
         if self.size <= unread.end:
             self._compared = self._modified
         self.state = State.READING
@@ -392,7 +393,7 @@ class Tail:
             return f"it has {self.size} bytes, and more were read"
         if not self.offset and not self.compressed:
             head = self._head
-            if not head.is_in(await bytes_at(self._content, head.start, len(head.data))):
+            if await bytes_at(self._content, head.start, len(head.data)) != head.data:
                 return "it begins with another line than it did"
         guard = self._lines.guard if compare else b""
         if await bytes_at(self._content, self.offset - len(guard), len(guard)) != guard:

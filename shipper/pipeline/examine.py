@@ -15,15 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shipper.clock import Clock
-from shipper.files.copies import is_elsewhere
 from shipper.files.faults import FileErrors
 from shipper.files.lines import NoLine, Rewritten
-from shipper.files.losses import LossReason
 from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.logs import Log
-from shipper.logs.events import FILE_READ_FAILED, FILE_REWRITTEN, UNREAD_DATA_LOST
+from shipper.logs.events import FILE_READ_FAILED, FILE_REWRITTEN
 from shipper.metrics import Metrics
 
 #: How long files are examined before other tasks have their turn, in seconds.
@@ -127,17 +125,9 @@ class Examiner:
             self._tell.ready(source, tail)
 
     async def compare(self, source: TrackedInput, tail: Tail) -> Rewritten | None:
-        """Compares a placed file, which is busy, with what is known of it; records what is cut off.
-        Raises OSError if it cannot be read."""
+        """Compares a placed file, which is busy, with what is known of it. Raises OSError if it
+        cannot be read."""
         found = await tail.examine()
-        for start, seen in tail.take_cuts():
-            if is_elsewhere(source.catalog.records, tail, seen):
-                continue
-            lost = seen.end - start
-            source.catalog.record_loss(
-                LossReason.REWRITTEN, tail, start, seen.end, size=lost, lines=None
-            )
-            self._log.emit(UNREAD_DATA_LOST, path=tail.path, read=start, lost_bytes=lost)
         if tail.seen.end > tail.acks.offset:
             self._tracker.grew(source, [tail])
         return found

@@ -357,3 +357,40 @@ def test_links_that_were_hidden_by_a_mount_are_adopted(world: World, tmp_path: P
         assert world.links() == ["new.log"]
 
     asyncio.run(story())
+
+
+def test_two_links_to_one_file_are_adopted_as_one(world: World) -> None:
+    """As a kill leaves them in the middle of an adoption."""
+
+    async def story() -> None:
+        path = world.append("b.log", b"one\n")
+        await world.look()
+        place = world.directory / DIRECTORY
+        other = LinkOwner("another agent", "tetragon", "/data")
+        os.link(path, place / link_name(other.token, path.stat().st_ino, "a.log"))
+        path.unlink()
+        world.kill()
+        world.start()
+        await world.look()
+        assert len(world.links()) == 1
+        await world.settle()
+        world.commit()
+        assert world.links() == []
+
+    asyncio.run(story())
+
+
+def test_a_gzip_of_a_finished_file_has_its_link_until_that_is_committed(world: World) -> None:
+    async def story() -> None:
+        path = world.append("a.log", b"one\n")
+        await world.look()
+        world.write("a.log.gz", b"one\n")
+        path.unlink()
+        await world.look()
+        await world.look()
+        assert "a.log.gz" in world.links()
+        world.commit()
+        await world.look()
+        assert world.links() == []
+
+    asyncio.run(story())
