@@ -27,6 +27,7 @@ from shipper.files.quiet import CLOSE_REMOVED_AFTER, SeenVersions
 from shipper.files.records import SUFFIX, FileRecords
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import State, Tail, Version
+from shipper.files.walk import Found
 from shipper.files.writers import Writers
 
 #: Of a file that has no complete first line.
@@ -328,6 +329,10 @@ class Catalog:
     def gzips_found(self) -> None:
         """The gzips that were there at the first scan are followed."""
         self._first_gzips_found = True
+
+    def skips(self, found: Found, *, is_first: bool) -> bool:
+        """Whether what is in a file that is new is not shipped: see `Placement.skips`."""
+        return self._placement.skips(found.modified / 1e9, is_first=is_first)
 
     def untried(self) -> set[Tail]:
         """The plain files that nobody has tried to identify yet."""

@@ -10,8 +10,8 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from shipper.clock import Clock
 from shipper.errors import RegistryError
+from shipper.files.changes import Changes
 from shipper.files.losses import LossId, StoredLoss
-from shipper.files.records import Changes
 from shipper.files.registry import Registry
 from shipper.files.tracker import TrackedInput
 from shipper.logs import Log

@@ -139,6 +139,12 @@ class Placement:
             return self._new_row(), Start(end, skipped), mark, identity, None
         return self._new_row(), Start(0, why, is_new=not same), NO_MARK, identity, None
 
+    def skips(self, modified: float, *, is_first: bool) -> bool:
+        """Whether what is in a new file, written last at that time (Unix seconds), is not shipped.
+        `is_first`: the first scan found it."""
+        is_old = bool(self._ignore_older) and self._clock.now() - modified > self._ignore_older
+        return is_old or (is_first and self._start_at_end)
+
     def _why_skipped(self, tail: Tail) -> str:
         """Why what is in a new file is not shipped; empty if it is."""
         if tail in self._first:

@@ -8,41 +8,18 @@ was told, and what of it is committed.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from shipper.clock import Clock
+from shipper.files.changes import Changes, UnsavedLosses
 from shipper.files.filesystem import Inode
 from shipper.files.identity import NO_MARK, Identity
-from shipper.files.losses import Loss, LossReason, merge
+from shipper.files.losses import Loss
 from shipper.files.rows import FileRecord, RowId, pack, unpack
 from shipper.files.tail import Tail
 
-# How many losses wait for a registry that cannot be written; the oldest are added up past it.
-_MOST_LOSSES = 1000
-
 #: What the name of a log that was compressed ends with.
 SUFFIX = ".gz"
-
-
-@dataclass(slots=True)
-class Changes:
-    """What the registry has to learn."""
-
-    records: list[FileRecord] = field(default_factory=list)
-    forgotten: list[RowId] = field(default_factory=list)
-    losses: list[Loss] = field(default_factory=list)
-    #: How many losses were recorded in the life of this process, these included.
-    losses_recorded: int = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to learn."""
-        return not (self.records or self.forgotten or self.losses)
-
-    @property
-    def durable(self) -> bool:
-        """Whether a power cut must not undo the commit: something is released after it."""
-        return any(loss.reason is LossReason.RETENTION for loss in self.losses)
 
 
 class FileRecords:
@@ -77,11 +54,7 @@ class FileRecords:
         self._rows: dict[Tail, RowId] = {}
         self._dirty: set[RowId] = set()
         self._forgotten: set[RowId] = set()
-        self._losses: list[Loss] = []
-        self._losses_added = 0
-        #: How many of the losses that `add_loss` was given are in the registry: it has them in the
-        #: order in which they came.
-        self.losses_committed = 0
+        self._losses = UnsavedLosses()
         # What was handed out and is neither committed nor failed yet.
         self._saving: dict[RowId, Changes] = {}
         self._remember(records)
@@ -124,6 +97,11 @@ class FileRecords:
         """How far the file with that inode was acknowledged, when it was saved; 0 if unknown."""
         row = self._at_inode.get(inode)
         return 0 if row is None or row in self._held else self._record(row).offset
+
+    def seen_at(self, inode: Inode) -> int:
+        """How far the file with that inode was seen, when it was saved; 0 if unknown."""
+        row = self._at_inode.get(inode)
+        return 0 if row is None or row in self._held else self._record(row).seen
 
     def has_inode(self, inode: Inode) -> bool:
         """Whether a file with that inode is remembered."""
@@ -194,11 +172,15 @@ class FileRecords:
     def add_loss(self, loss: Loss) -> int:
         """The registry has to learn of a loss, together with what changes until then. It has once
         `losses_committed` reaches what is returned."""
-        self._losses.append(loss)
-        self._losses_added += 1
-        self._bound_losses()
+        number = self._losses.add(loss)
         self._on_change()
-        return self._losses_added
+        return number
+
+    @property
+    def losses_committed(self) -> int:
+        """How many of the losses that `add_loss` was given are in the registry: it has them in the
+        order in which they came."""
+        return self._losses.committed
 
     def take_inode(self, inode: Inode, identity: Identity) -> FileRecord | None:
         """A file of that first line stands at that inode: returns another one that did, before.
@@ -245,16 +227,16 @@ class FileRecords:
         changes = Changes(
             [self._current(row) for row in self._dirty],
             list(self._forgotten),
-            self._losses,
-            self._losses_added,
+            self._losses.take(),
+            self._losses.recorded,
         )
         self._saving.update(dict.fromkeys((*self._dirty, *self._forgotten), changes))
-        self._dirty, self._forgotten, self._losses = set(), set(), []
+        self._dirty, self._forgotten = set(), set()
         return changes
 
     def committed(self, changes: Changes) -> None:
         """These changes are in the registry."""
-        self.losses_committed = max(self.losses_committed, changes.losses_recorded)
+        self._losses.saved(changes.losses_recorded)
         self._settle(changes)
 
     def _settle(self, changes: Changes) -> None:
@@ -270,8 +252,7 @@ class FileRecords:
         known = (record.row for record in changes.records)
         self._dirty.update(row for row in known if row in self._packed or row in self._held)
         self._forgotten.update(changes.forgotten)
-        self._losses = [*changes.losses, *self._losses]
-        self._bound_losses()
+        self._losses.put_back(changes.losses)
 
     def is_saved(self, tail: Tail) -> bool:
         """The same of the row that a tail holds, if it does."""
@@ -281,10 +262,6 @@ class FileRecords:
     def is_committed(self, row: RowId) -> bool:
         """Whether the registry says of that row what is known now; also if nothing is known."""
         return not (row in self._dirty or row in self._saving or row in self._forgotten)
-
-    def _bound_losses(self) -> None:
-        if len(self._losses) > _MOST_LOSSES:
-            self._losses = merge(self._losses, _MOST_LOSSES)
 
     def _remember(self, records: Iterable[FileRecord]) -> None:
         now, monotonic = self._clock.now(), self._clock.monotonic()

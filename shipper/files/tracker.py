@@ -28,6 +28,7 @@ from shipper.files.scan_log import ScanLog
 from shipper.files.scan_report import ScanReport
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tail import Tail
+from shipper.files.unopened import UnopenedFiles
 from shipper.files.vanished import SeenSizes, VanishedFiles
 from shipper.files.watch import WakeUp
 from shipper.logs import Log
@@ -125,6 +126,9 @@ class FileTracker:
                 )
         self._vanished = {
             source.input_id: VanishedFiles(source.catalog, filesystem, clock) for source in inputs
+        }
+        self._unopened = {
+            source.input_id: UnopenedFiles(source.catalog, clock) for source in inputs
         }
         self._seen = {
             source.input_id: SeenSizes(source.catalog.records, clock) for source in inputs
@@ -277,8 +281,10 @@ class FileTracker:
     def _report_vanished(self, source: TrackedInput, found: Scan, *, complete: bool) -> None:
         if source.retention is not None:
             complete &= self._links.adopted(source.input_id).issuperset(found.directories)
-        for loss in self._vanished[source.input_id].scanned(found, complete=complete):
-            self._log.emit(FILE_VANISHED, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
+        losses = self._unopened[source.input_id].scanned(found)
+        for loss in losses + self._vanished[source.input_id].scanned(found, complete=complete):
+            event = FILE_VANISHED if loss.reason is LossReason.VANISHED else UNREAD_DATA_LOST
+            self._log.emit(event, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
 
     def grew(self, source: TrackedInput, tails: Iterable[Tail]) -> None:
         """These files of an input were written to."""

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from shipper.files.ack import AckTracker
+from shipper.files.changes import Changes
 from shipper.files.content import PlainContent
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import NO_MARK, Identity, Mark
 from shipper.files.lines import ReadBuffer
 from shipper.files.losses import Loss, LossReason
-from shipper.files.records import Changes, FileRecords
+from shipper.files.records import FileRecords
 from shipper.files.registry import FileRecord, Registry, RowId
 from shipper.files.seen import Seen
 from shipper.files.tail import Tail
