@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from shipper.files.catalog import Catalog
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import Inode
-from shipper.files.lines import NoLine
+from shipper.files.lines import NoLine, Rewritten
 from shipper.files.losses import LossReason
 from shipper.files.measure import Unread
 from shipper.files.placement import Start
@@ -36,6 +36,8 @@ class QuotaInput:
     commit: Callable[[], Awaitable[None]]
     #: A file is let go: has its input look soon.
     let_go: Callable[[Tail], None]
+    #: The content of a file is another one.
+    rewritten: Callable[[Tail, Rewritten], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,8 @@ class Quota:
                 return await self._give_up_unreadable(file, error)
         tail = file.tail
         try:
+            if await self._is_rewritten(file):
+                return False
             final = all(source.catalog.is_final(tail) for source, tail in file.followers)
             unread = await tail.measure_unread(final=final)
             if not final and not tail.compressed and unread.end <= tail.offset:
@@ -249,6 +253,16 @@ class Quota:
             if start is not NoLine.MORE:
                 return not tail.compressed and source.catalog.is_final(tail)
             await asyncio.sleep(0)
+
+    async def _is_rewritten(self, file: KeptFile) -> bool:
+        """Whether there is another content now, which is a file of its own: nobody gave that up."""
+        rewritten = False
+        for source, tail in file.followers:
+            found = await tail.examine()
+            if found is not None:
+                rewritten = True
+                source.rewritten(tail, found)
+        return rewritten
 
     async def _is_elsewhere(self, file: KeptFile, unread: Unread) -> bool:
         """Whether a file that still has a name holds the same to the end, and will be read."""

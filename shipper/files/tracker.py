@@ -16,7 +16,7 @@ from shipper.files.discovery import Globs, Scan, ScanSummary, scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.kept_files import KeptFiles
-from shipper.files.lines import NoLine
+from shipper.files.lines import NoLine, Rewritten
 from shipper.files.losses import LossReason
 from shipper.files.offload import Offload, in_a_thread
 from shipper.files.overlaps import shared_file, shared_glob
@@ -36,6 +36,7 @@ from shipper.logs.events import (
     COMPRESSED_FILE_READ_FAILED,
     FILE_FINISHED,
     FILE_OPEN_FAILED,
+    FILE_REWRITTEN,
     FILE_VANISHED,
     INPUTS_OVERLAP,
     LOG_REMOVED_UNDER_WRITER,
@@ -259,6 +260,17 @@ class FileTracker:
         """How many of these have a link, or none."""
         return sum(link == bool(self._links.links_of(file.tail.inode)) for file in self.quota.kept)
 
+    def rewritten(self, source: TrackedInput, tail: Tail, found: Rewritten) -> Tail | None:
+        """The content of a file is another one: that is followed from now on, and returned; None if
+        it is found by the next scan only.
+
+        Raises OSError if it cannot be opened; a later scan does."""
+        self._log.emit(FILE_REWRITTEN, path=tail.path, reason=found.why, read=tail.offset)
+        self._metrics.count("shipper_files_rewritten_total", 1, source.input_id)
+        # A copy that was made of the old content may not be known yet.
+        source.wake_up.wake(scan=True)
+        return source.catalog.rewritten(tail)
+
     async def obey_quota(self) -> None:
         """Gives up files that are removed and not finished, if they take too much."""
         await self.quota.obey()
@@ -276,6 +288,7 @@ class FileTracker:
             place=functools.partial(source.place, at_once=True),
             commit=functools.partial(commit, source),
             let_go=let_go,
+            rewritten=functools.partial(self.rewritten, source),
         )
 
     def _report_vanished(self, source: TrackedInput, found: Scan, *, complete: bool) -> None:

@@ -20,9 +20,7 @@ from shipper.files.lines import NoLine, Rewritten
 from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
 from shipper.files.tracker import FileTracker, TrackedInput
-from shipper.logs import Log
-from shipper.logs.events import FILE_READ_FAILED, FILE_REWRITTEN
-from shipper.metrics import Metrics
+from shipper.logs.events import FILE_READ_FAILED
 
 #: How long files are examined before other tasks have their turn, in seconds.
 _TURN_SECONDS = 0.004
@@ -50,15 +48,11 @@ class Examiner:
         tracker: FileTracker,
         faults: FileErrors,
         clock: Clock,
-        metrics: Metrics,
-        log: Log,
     ) -> None:
         self._tell = tell
         self._tracker = tracker
         self._faults = faults
         self._clock = clock
-        self._metrics = metrics
-        self._log = log
         self._queue: deque[tuple[TrackedInput, Tail]] = deque()
         self._queued: set[Tail] = set()
         self._added = asyncio.Event()
@@ -133,14 +127,8 @@ class Examiner:
         return found
 
     def rewritten(self, source: TrackedInput, tail: Tail, found: Rewritten) -> None:
-        """The content of a file is another one: that is followed from now on, and examined.
-
-        Raises OSError if it cannot be opened; a later scan does."""
-        self._log.emit(FILE_REWRITTEN, path=tail.path, reason=found.why, read=tail.offset)
-        self._metrics.count("shipper_files_rewritten_total", 1, source.input_id)
-        # A copy that was made of the old content may not be known yet.
-        source.wake_up.wake(scan=True)
-        new = source.catalog.rewritten(tail)
+        """As `FileTracker.rewritten`; the new content is examined."""
+        new = self._tracker.rewritten(source, tail, found)
         if new is not None:
             new.look()
             self._tell.ready(source, new)

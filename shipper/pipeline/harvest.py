@@ -94,8 +94,6 @@ class Harvester:
             tracker=tracker,
             faults=faults,
             clock=clock,
-            metrics=metrics,
-            log=log,
         )
         #: Lines that were read and have no outcome yet.
         self.in_flight_events = 0

@@ -12,7 +12,7 @@ import pytest
 
 from shipper.files.ack import Span
 from shipper.files.faults import FileErrors
-from shipper.files.identity import mark_of
+from shipper.files.identity import identity_of, mark_of
 from shipper.files.lines import Block
 from shipper.files.losses import LossReason
 from shipper.files.retention import DIRECTORY
@@ -359,5 +359,24 @@ def test_a_file_is_not_given_up_that_was_read_while_another_one_was(world: World
         spans[0].finish()
         await obey(world)
         assert len(world.losses) == 1
+
+    asyncio.run(story())
+
+
+def test_another_content_in_a_removed_file_is_a_file_of_its_own(world: World) -> None:
+    async def story() -> None:
+        world.tracker.quota.max_bytes = 0
+        path = write(world, "a.log", 300)
+        await world.look()
+        world.lines.clear()
+        with path.open("r+b", buffering=0) as writer:
+            writer.truncate(0)
+            writer.write(b"new\n" + 400 * LINE)
+            path.unlink()
+            for _ in range(4):
+                await obey(world)
+                await world.source.catalog.place(world.catalog.tails[0])
+        [loss] = world.losses
+        assert (loss.identity, loss.start, loss.lines) == (identity_of(b"new\n"), 0, 401)
 
     asyncio.run(story())

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_what_is_found_again_is_no_loss(world: World, how: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{"start_at_end": True}, {"ignore_older": 60.0}])
-def test_what_would_not_be_shipped_is_no_loss(world: World, options: dict[str, object]) -> None:
+def test_what_would_not_be_shipped_is_no_loss(world: World, options: dict[str, Any]) -> None:
     async def story() -> None:
         path = world.write("a.log", CONTENT)
         os.utime(path, (world.clock.now() - 100,) * 2)
