@@ -129,7 +129,7 @@ class FileTracker:
             source.input_id: VanishedFiles(source.catalog, filesystem, clock) for source in inputs
         }
         self._unopened = {
-            source.input_id: UnopenedFiles(source.catalog, clock) for source in inputs
+            source.input_id: UnopenedFiles(source.catalog, filesystem, clock) for source in inputs
         }
         self._seen = {
             source.input_id: SeenSizes(source.catalog.records, clock) for source in inputs

@@ -11,7 +11,7 @@ from os.path import dirname
 from shipper.clock import Clock
 from shipper.files.catalog import Catalog
 from shipper.files.discovery import Scan, is_hidden
-from shipper.files.filesystem import Inode
+from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import Identity
 from shipper.files.losses import Loss, LossReason
 from shipper.files.records import SUFFIX
@@ -32,8 +32,9 @@ class _Unopened:
 class UnopenedFiles:
     """Those of one input."""
 
-    def __init__(self, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, filesystem: FileSystem, clock: Clock) -> None:
         self._catalog = catalog
+        self._filesystem = filesystem
         self._clock = clock
         self._files: dict[Inode, _Unopened] = {}
         # Those of which nothing is shipped that was there at the start.
@@ -73,13 +74,22 @@ class UnopenedFiles:
             return None
         if dirname(file.path) not in scan.directories:
             return None
-        if self._catalog.at(file.path + SUFFIX) is not None:
+        if self._is_there(file.path + SUFFIX):
             del self._files[inode]  # What it was compressed to is read.
             return None
         if not file.is_missed:
             self._files[inode] = replace(file, is_missed=True)
             return None
         return LossReason.VANISHED
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            self._filesystem.status(path)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass  # It cannot be seen at the moment.
+        return True
 
     def _lose(self, file: _Unopened, reason: LossReason) -> Loss:
         now, identity = self._clock.now(), Identity("")
