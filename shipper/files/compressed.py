@@ -130,6 +130,8 @@ class CompressedLogs:
                 problems.append(error)
                 full = error.errno in (errno.EMFILE, errno.ENFILE)
         for inode, gzip in list(self._gzips.items()):
+            if self._is_blank(gzip.tail):
+                self._drop(gzip)
             self._report(gzip)
             self._record_loss(gzip)
             if inode in found.found:
@@ -247,6 +249,12 @@ class CompressedLogs:
     def _being_read(self) -> int:
         tails = (gzip.tail for gzip in self._gzips.values())
         return sum(tail.descriptor >= 0 and tail.state is not State.WAITING for tail in tails)
+
+    def _is_blank(self, tail: Tail) -> bool:
+        """Whether nothing but NULs is in a gzip, which is what it is going to be."""
+        if tail.state is not State.WAITING or tail.is_covered or tail.unread or not tail.at_end:
+            return False
+        return tail.tried and tail.descriptor >= 0 and self._catalog.is_final(tail)
 
     def _drop(self, gzip: _Gzip) -> None:
         """Nothing of it has to be read."""

@@ -394,3 +394,20 @@ def test_a_gzip_of_a_finished_file_has_its_link_until_that_is_committed(world: W
         assert world.links() == []
 
     asyncio.run(story())
+
+
+def test_a_gzip_of_nothing_but_nuls_is_finished(world: World) -> None:
+    async def story() -> None:
+        path = world.write("a.log.gz", bytes(10_000))
+        await world.tracker.scan(world.source)
+        [tail] = world.catalog.tails
+        assert await world.source.place(tail) is None
+        # So nobody has a reason to try it again.
+        assert not tail.look()
+        path.unlink()
+        for _ in range(2):
+            await world.tracker.scan(world.source)
+        world.commit()
+        assert (world.links(), world.catalog.tails) == ([], ())
+
+    asyncio.run(story())

@@ -311,8 +311,8 @@ class Disk:
 
     def clean(self, how: str) -> Path | None:
         """Meddle with the directory of links; returns where the old one is, if it was moved."""
-        if not self.place.is_dir():
-            return None
+        if not self.place.is_dir() or (self.aside is not None and how in ("remove", "replace")):
+            return None  # What is mounted there is busy.
         match how:
             case "clean":
                 for entry in os.scandir(self.place):
