@@ -42,13 +42,14 @@ class SeenEnd:
         seen = self.seen
         return mark_of(self._content.peek(seen.mark.length, seen.start)) == seen.mark
 
-    def look(self, size: int) -> None:
+    def look(self, size: int) -> bool:
         """The same content has that size now: it was seen so far, unless it ends with NULs, which
-        is left to `examine`. Raises OSError if it cannot be read."""
+        is left to `examine`; returns whether it was. Raises OSError if it cannot be read."""
         count = min(size, MARK_BYTES)
         seen = Seen.at(size, self._content.peek(count, size - count))
         if seen.end == size:
             self.seen = seen
+        return seen.end == size
 
     async def examine(self, offset: int, size: int) -> str:
         """Finds out how far content goes that is the same up to `offset`. Returns why it is not the

@@ -379,8 +379,8 @@ class Tail:
             known, start = self._head.data, self._head.start
         try:
             same = bool(known) and self._content.peek(len(known), start) == known
-            if same and self._end.is_there():
-                self._end.look(self.size)
+            if same and self._end.is_there() and self._end.look(self.size):
+                self._examined = self.version
         except OSError:
             pass  # It is known when it can be read again.
 

@@ -136,9 +136,7 @@ class Harvester:
             self._enqueue(source, self._tracker.appear(source.files, wake.added))
             # Looked at in any case: the backlog is to be right while reading stops, too.
             grown = [source.files.catalog.at(path) for path in wake.modified]
-            followed = [tail for tail in grown if tail is not None and tail.look()]
-            self._tracker.grew(source.files, followed)
-            self._enqueue(source, followed)
+            self._enqueue(source, [tail for tail in grown if tail is not None and tail.look()])
 
     async def _walk(self, source: Input) -> None:
         """Looks at the directories when it is due, and not more often than the schedule has it."""
@@ -167,6 +165,8 @@ class Harvester:
             if not tail.may_have_data:
                 continue
             tail.unread_since = tail.unread_since or self._clock.monotonic()
+            if tail.seen.end > tail.acks.offset:
+                self._tracker.grew(source.files, [tail])
             if self._examiner.must_examine(tail):
                 self._examiner.add(source.files, tail)
             elif tail not in self._queued:
