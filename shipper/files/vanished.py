@@ -84,7 +84,7 @@ class VanishedFiles:
 
     def _lost(self, records: FileRecords, record: FileRecord) -> Loss | None:
         now = records.stop_at_offset(record.row)
-        if now is None:
+        if now is None or now.seen <= now.offset:
             return None
         loss = Loss(
             self._catalog.input_id,
