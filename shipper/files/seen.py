@@ -37,9 +37,8 @@ class SeenEnd:
         self._content = content
         self.seen = Seen()
 
-    def is_there(self) -> bool:
-        """Whether what was seen last is there. Raises OSError if it cannot be read."""
-        seen = self.seen
+    def holds(self, seen: Seen) -> bool:
+        """Whether the log has these bytes. Raises OSError if it cannot be read."""
         return mark_of(self._content.peek(seen.mark.length, seen.start)) == seen.mark
 
     def look(self, size: int) -> bool:

@@ -145,10 +145,8 @@ class Tail:
 
     def has_seen(self, seen: Seen) -> bool:
         """Whether it has these bytes, too, as far as that can be said without inflating it."""
-        if self.compressed:
-            return True
         try:
-            return mark_of(self._content.peek(seen.mark.length, seen.start)) == seen.mark
+            return self.compressed or self._end.holds(seen)
         except OSError:
             return False
 
@@ -226,10 +224,8 @@ class Tail:
 
     async def examine(self) -> Rewritten | None:
         """Compares what is there now with what is known of it, and takes notice of how far it goes,
-        without reading on: what is lost of it from now on is known. Of a placed file only.
-
-        Raises OSError if the file cannot be read now.
-        """
+        without reading on: what is lost of it from now on is known. Of a placed file only. Raises
+        OSError if it cannot be read now."""
         if not self.look() or self.compressed or self.state is State.WAITING:
             return None
         version = self.version
@@ -379,7 +375,7 @@ class Tail:
             known, start = self._head.data, self._head.start
         try:
             same = bool(known) and self._content.peek(len(known), start) == known
-            if same and self._end.is_there() and self._end.look(self.size):
+            if same and self._end.holds(self.seen) and self._end.look(self.size):
                 self._examined = self.version
         except OSError:
             pass  # It is known when it can be read again.
@@ -391,12 +387,11 @@ class Tail:
             return "the gzip was written again"
         if self.size < max(self.offset, self._lines.skipped_to):
             return f"it has {self.size} bytes, and more were read"
+        head, guard = self._head, self._lines.guard if compare else b""
         if not self.offset and not self.compressed:
-            head = self._head
             if await bytes_at(self._content, head.start, len(head.data)) != head.data:
                 return "it begins with another line than it did"
-        guard = self._lines.guard if compare else b""
-        if await bytes_at(self._content, self.offset - len(guard), len(guard)) != guard:
+        elif await bytes_at(self._content, self.offset - len(guard), len(guard)) != guard:
             return f"the bytes before offset {self.offset} are not what they were"
         return ""
 
