@@ -88,6 +88,8 @@ class Catalog:
         says. `close_removed_after`: seconds without a write after which a file that no path leads
         to is complete, where it is not known whether somebody has it open."""
         self.input_id = input_id
+        #: Gives a key for a file that is not in the registry yet.
+        self.new_row = new_row
         self._filesystem = filesystem
         self._opener = LogOpener(filesystem, exclude=exclude, symlinks=symlinks)
         # For files that were followed through symbolic links by an earlier process.
@@ -333,6 +335,10 @@ class Catalog:
     def skips(self, found: Found, *, is_first: bool) -> bool:
         """Whether what is in a file that is new is not shipped: see `Placement.skips`."""
         return self._placement.skips(found.modified / 1e9, is_first=is_first)
+
+    def skips_tail(self, tail: Tail) -> bool:
+        """The same of one that is followed."""
+        return self._placement.skips_tail(tail)
 
     def untried(self) -> set[Tail]:
         """The plain files that nobody has tried to identify yet."""

@@ -145,6 +145,10 @@ class Placement:
         is_old = bool(self._ignore_older) and self._clock.now() - modified > self._ignore_older
         return is_old or (is_first and self._start_at_end)
 
+    def skips_tail(self, tail: Tail) -> bool:
+        """The same of one that is open, if it is new."""
+        return bool(self._why_skipped(tail))
+
     def _why_skipped(self, tail: Tail) -> str:
         """Why what is in a new file is not shipped; empty if it is."""
         if tail in self._first:

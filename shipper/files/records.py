@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from shipper.clock import Clock
 from shipper.files.changes import Changes, UnsavedLosses
+from shipper.files.departed import Departed
 from shipper.files.filesystem import Inode
 from shipper.files.identity import NO_MARK, Identity
 from shipper.files.losses import Loss
@@ -39,25 +40,25 @@ class FileRecords:
         self._input_id = input_id
         self._clock = clock
         self._on_change = on_change
-        self._forget_after = forget_after
         # What no tail holds, packed: an object for each would be four times the memory.
         self._packed: dict[RowId, bytes] = {}
         # The rows of the files that begin with the same line.
         self._like: dict[Identity, tuple[RowId, ...] | RowId] = {}
         # What stood at an inode when it was saved.
         self._at_inode: dict[Inode, RowId] = {}
-        # When the files that no tail holds are forgotten (monotonic seconds), the first one first;
-        # None: when the next look at them finds them removed, their time begins.
-        self._going: dict[RowId, float | None] = {}
         # Both ways.
         self._held: dict[RowId, Tail] = {}
         self._rows: dict[Tail, RowId] = {}
+        # Of which nobody knows which file it is.
+        self._unidentified: dict[RowId, FileRecord] = {}
         self._dirty: set[RowId] = set()
         self._forgotten: set[RowId] = set()
         self._losses = UnsavedLosses()
         # What was handed out and is neither committed nor failed yet.
         self._saving: dict[RowId, Changes] = {}
+        records = list(records)
         self._remember(records)
+        self._departed = Departed(clock, forget_after, (each for each in records if each.identity))
 
     @property
     def paths(self) -> list[str]:
@@ -133,7 +134,7 @@ class FileRecords:
     def hold(self, row: RowId, tail: Tail) -> None:
         """From now on the tail says what is to be remembered of that file."""
         self._rows[tail], self._held[row] = row, tail
-        self._going.pop(row, None)
+        self._departed.stop(row)
         self._add_like(tail.identity, row)
         self.changed(row)
 
@@ -144,7 +145,7 @@ class FileRecords:
         if row is not None:
             self._packed[row] = pack(self._current(row))
             del self._rows[tail], self._held[row]
-            self._going[row] = self._clock.monotonic() + self._forget_after
+            self._departed.begin(row)
             self.changed(row)
         return row
 
@@ -182,6 +183,23 @@ class FileRecords:
         order in which they came."""
         return self._losses.committed
 
+    @property
+    def unidentified(self) -> list[FileRecord]:
+        """The files of which nobody knows which they are."""
+        return list(self._unidentified.values())
+
+    def remember_unidentified(self, record: FileRecord) -> None:
+        """The registry has to learn of a file of which nobody knows which it is."""
+        self._unidentified[record.row] = record
+        self.changed(record.row)
+
+    def forget_unidentified(self, row: RowId) -> None:
+        """It is known which file that is, or it is gone, and that is recorded."""
+        if self._unidentified.pop(row, None) is not None:
+            self._dirty.discard(row)
+            self._forgotten.add(row)
+            self._on_change()
+
     def take_inode(self, inode: Inode, identity: Identity) -> FileRecord | None:
         """A file of that first line stands at that inode: returns another one that did, before.
 
@@ -200,25 +218,15 @@ class FileRecords:
     def forget(self, is_there: Callable[[FileRecord], bool]) -> None:
         """Starts the time of files that were gone when we started, and ends that of old ones,
         unless something that `is_there` would be read again then."""
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        begun, over = [], []
-        for row, end in self._going.items():
-            if end is None:
-                begun.append(row)
-            elif end < monotonic:
-                over.append(row)
-            else:
-                break
+        begun, over = self._departed.due()
         for row in over:
             if is_there(self._record(row)):
                 begun.append(row)
             else:
                 self._drop(row)
         for row in begun:
-            # To the end of the queue: nothing in it ends later.
-            del self._going[row]
-            self._going[row] = monotonic + self._forget_after
-            self._packed[row] = pack(replace(self._record(row), removed=now))
+            self._departed.begin(row)
+            self._packed[row] = pack(replace(self._record(row), removed=self._clock.now()))
             self.changed(row)
 
     def changes(self) -> Changes:
@@ -250,7 +258,8 @@ class FileRecords:
         ones."""
         self._settle(changes)
         known = (record.row for record in changes.records)
-        self._dirty.update(row for row in known if row in self._packed or row in self._held)
+        there = (self._packed, self._held, self._unidentified)
+        self._dirty.update(row for row in known if any(row in rows for rows in there))
         self._forgotten.update(changes.forgotten)
         self._losses.put_back(changes.losses)
 
@@ -264,24 +273,19 @@ class FileRecords:
         return not (row in self._dirty or row in self._saving or row in self._forgotten)
 
     def _remember(self, records: Iterable[FileRecord]) -> None:
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        ends: list[tuple[float, RowId]] = []
         for record in records:
+            if not record.identity:
+                self._unidentified[record.row] = record
+                continue
             self._packed[record.row] = pack(record)
             self._add_like(record.identity, record.row)
             if record.inode is not None:
                 self._at_inode[record.inode] = record.row
-            if record.removed is None:
-                self._going[record.row] = None
-            else:
-                # A time in the future is now: the clock was wrong then, or is.
-                age = max(0.0, now - record.removed)
-                ends.append((monotonic + self._forget_after - age, record.row))
-        self._going.update({row: end for end, row in sorted(ends)})
 
     def _drop(self, row: RowId) -> None:
         record = self._record(row)
-        del self._packed[row], self._going[row]
+        del self._packed[row]
+        self._departed.stop(row)
         rows = tuple(each for each in self._rows_like(record.identity) if each != row)
         if rows:
             self._like[record.identity] = rows
@@ -309,6 +313,8 @@ class FileRecords:
 
     def _current(self, row: RowId) -> FileRecord:
         tail = self._held.get(row)
+        if row in self._unidentified:
+            return self._unidentified[row]
         if tail is None:
             return self._record(row)
         # The inode of a file that we closed says nothing: it may be another's by now.

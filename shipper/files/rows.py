@@ -46,7 +46,7 @@ _UNSIGNED = 2**64
 _SIGN = 2**63
 _LARGEST = _SIGN - 1
 
-_IDENTITY = re.compile(r"[0-9a-f]{16}")
+_IDENTITY = re.compile(r"([0-9a-f]{16})?")
 # How much of an unusable row a message may be.
 _SHOWN = 300
 
@@ -58,6 +58,7 @@ class FileRecord:
     row: RowId
     input_id: str
     path: str
+    #: Empty as long as it is not known which file it is.
     identity: Identity
     #: None once the content is known to be elsewhere, or nowhere.
     inode: Inode | None

@@ -84,6 +84,7 @@ DROP TABLE files_1;
 """
 
 # An inode that version 1 cannot hold is one that it ends with; without one it goes by the content.
+# It knows no file without an identity.
 _DOWNGRADE_2 = f"""
 ALTER TABLE files RENAME TO files_2;
 {_FILES_1}
@@ -91,7 +92,8 @@ INSERT INTO files
 SELECT row, input, path, identity,
     CASE WHEN device >= 0 AND inode >= 0 THEN device END,
     CASE WHEN device >= 0 AND inode >= 0 THEN inode END,
-    offset, mark_length, mark_digest, updated, removed FROM files_2 WHERE offset >= 0;
+    offset, mark_length, mark_digest, updated, removed FROM files_2
+    WHERE offset >= 0 AND identity <> '';
 DROP TABLE files_2;
 """
 

@@ -143,6 +143,10 @@ class Tail:
         mine, theirs = self._head.data, other._head.data
         return mine.startswith(theirs) or theirs.startswith(mine)
 
+    def begins_with(self, seen: Seen) -> bool:
+        """Whether it begins with what was seen of a file that had no complete first line."""
+        return not self._head.start and mark_of(self._head.data[: seen.end]) == seen.mark
+
     def has_seen(self, seen: Seen) -> bool:
         """Whether it has these bytes, too, as far as that can be said without inflating it."""
         try:
@@ -248,6 +252,9 @@ class Tail:
             return self._known
         modified = self._modified
         identity = await self._head.identify(self._content, final=final)
+        if identity is None:
+            half = self._head.data
+            self._end.seen = Seen(self._head.start + len(half), mark_of(half))
         if identity is None and self._head.only_nuls_before:
             self._lines.blank_to, self._compared = self._head.only_nuls_before, modified
         if self.compressed:
@@ -297,8 +304,9 @@ class Tail:
         self.state = State.READING
         self._marks.clear()
         self._examined = None
-        if seen is not None and not self.compressed:
-            self._end.seen = seen
+        if not self.compressed:
+            # Half a line that was there before is no line, if it is gone.
+            self._end.seen = seen or Seen(acks.offset)
 
     def rest(self) -> None:
         """Gives back what costs memory: it is not read for a while."""

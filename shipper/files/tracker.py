@@ -294,7 +294,7 @@ class FileTracker:
     def _report_vanished(self, source: TrackedInput, found: Scan, *, complete: bool) -> None:
         if source.retention is not None:
             complete &= self._links.adopted(source.input_id).issuperset(found.directories)
-        losses = self._unopened[source.input_id].scanned(found)
+        losses = self._unopened[source.input_id].scanned(found, complete=complete)
         for loss in losses + self._vanished[source.input_id].scanned(found, complete=complete):
             event = FILE_VANISHED if loss.reason is LossReason.VANISHED else UNREAD_DATA_LOST
             self._log.emit(event, path=loss.path, read=loss.start, lost_bytes=loss.bytes)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shipper.files.losses import LossReason
+from shipper.files.vanished import LOOKED_FOR
 from tests.files.test_compressed import World
 
 CONTENT = b"one\ntwo\n"
@@ -106,6 +107,12 @@ def test_what_would_not_be_shipped_is_no_loss(world: World, options: dict[str, A
         path.unlink()
         await look(world)
         assert world.losses == []
+        half = world.write("b.log", b"half a line")
+        os.utime(half, (world.clock.now() - 100,) * 2)
+        world.catalog.close()
+        world.start(**options)
+        await look(world)
+        assert world.rows == {}
 
     asyncio.run(story())
 
@@ -130,3 +137,75 @@ def test_of_a_file_that_is_known_what_is_new_is_recorded(world: World) -> None:
         assert [(loss.start, loss.end) for loss in world.losses] == [(8, 14)]
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("content", [CONTENT, b"half a line"])
+def test_what_is_gone_after_a_kill_is_recorded_once(world: World, content: bytes) -> None:
+    """That could not be opened, or had no complete first line."""
+
+    async def story() -> None:
+        name = "a.log" if content == CONTENT else "b.log"
+        path = world.write(name, content)
+        await look(world)
+        await restart_without(world, path)
+        await look(world)
+        assert world.losses == [], "it is looked for"
+        await look_long(world)
+        [loss] = world.losses
+        assert (loss.reason, loss.path, loss.lines) == (LossReason.VANISHED, str(path), None)
+        assert (loss.start, loss.end) == (0, len(content))
+        world.kill()
+        world.start()
+        await look_long(world)
+        assert (len(world.losses), world.rows) == (1, {})
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("how", ["identified", "renamed", "compressed", "copied", "cut"])
+def test_what_had_no_complete_first_line_is_found_again(world: World, how: str) -> None:
+    async def story() -> None:
+        path = world.write("b.log", b"half a line")
+        await look(world)
+        content = b"half a line and the rest\nmore\n"
+        world.kill()
+        match how:
+            case "identified":
+                path.write_bytes(content)
+            case "renamed":
+                path.rename(path.with_name("c.log"))
+                path.with_name("c.log").write_bytes(content)
+            case "compressed" | "copied":
+                unlink(world, path)
+                world.write("c.log.gz" if how == "compressed" else "c.log", content)
+            case "cut":
+                path.write_bytes(b"new\n")
+        world.start()
+        await look_long(world)
+        lost = [(loss.reason, loss.end) for loss in world.losses]
+        assert lost == ([(LossReason.REWRITTEN, 11)] if how == "cut" else [])
+        assert world.lines == (b"new\n" if how == "cut" else content).splitlines()
+        assert all(record.identity for record in world.rows.values())
+
+    asyncio.run(story())
+
+
+def unlink(world: World, path: Path) -> None:
+    for link in (world.directory / ".shipper").iterdir():
+        link.unlink()
+    path.unlink()
+
+
+async def restart_without(world: World, path: Path) -> None:
+    world.kill()
+    if not (world.directory / ".shipper").exists():
+        (world.directory / ".shipper").mkdir(mode=0o700)
+    unlink(world, path)
+    world.start()
+
+
+async def look_long(world: World) -> None:
+    for _ in range(5):
+        await look(world, 1)
+        await world.clock.advance(LOOKED_FOR / 2)
+    await look(world, 1)
