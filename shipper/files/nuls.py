@@ -97,6 +97,11 @@ class Head:
         return identity
 
     @property
+    def end(self) -> int:
+        """Where `data` ends."""
+        return self.start + len(self.data)
+
+    @property
     def only_nuls_before(self) -> int:
         """Up to where there is nothing but NULs; 0 if something else was found."""
         return self._run.end if self._run.at_end and not self._blank + self.data else 0

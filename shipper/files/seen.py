@@ -38,8 +38,11 @@ class SeenEnd:
         self.seen = Seen()
 
     def holds(self, seen: Seen) -> bool:
-        """Whether the log has these bytes. Raises OSError if it cannot be read."""
-        return mark_of(self._content.peek(seen.mark.length, seen.start)) == seen.mark
+        """Whether the log has these bytes; not if it cannot be read now."""
+        try:
+            return mark_of(self._content.peek(seen.mark.length, seen.start)) == seen.mark
+        except OSError:
+            return False
 
     def look(self, size: int) -> bool:
         """The same content has that size now: it was seen so far, unless it ends with NULs, which

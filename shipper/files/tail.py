@@ -149,10 +149,7 @@ class Tail:
 
     def has_seen(self, seen: Seen) -> bool:
         """Whether it has these bytes, too, as far as that can be said without inflating it."""
-        try:
-            return self.compressed or self._end.holds(seen)
-        except OSError:
-            return False
+        return self.compressed or self._end.holds(seen)
 
     @property
     def at_end(self) -> bool:
@@ -253,8 +250,7 @@ class Tail:
         modified = self._modified
         identity = await self._head.identify(self._content, final=final)
         if identity is None:
-            half = self._head.data
-            self._end.seen = Seen(self._head.start + len(half), mark_of(half))
+            self._end.seen = Seen(self._head.end, mark_of(self._head.data))
         if identity is None and self._head.only_nuls_before:
             self._lines.blank_to, self._compared = self._head.only_nuls_before, modified
         if self.compressed:
