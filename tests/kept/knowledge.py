@@ -36,7 +36,8 @@ class Knowledge:
         except RegistryError:
             seen = {}
         for content in self.disk.contents:
-            is_gone = content.path is None and not content.over and not content.inodes & links
+            # Under a name that no input watches nobody finds it.
+            is_gone = not content.is_watched and not content.over and not content.inodes & links
             if is_gone and content.known is None:
                 identity = content.identity
                 content.known = 0 if identity is None else seen.get(identity, 0)
@@ -76,5 +77,5 @@ class Knowledge:
         for content in self.disk.contents:
             for line in content.lines:
                 line.optional |= line.is_cut
-            if content.path is None and not content.inodes & links:
+            if not content.is_watched and not content.inodes & links:
                 content.known = 0
