@@ -359,7 +359,12 @@ class Catalog:
 
     async def place(self, tail: Tail) -> Start | NoLine | None:
         """Decides where a waiting file begins: see `Placement.place`."""
-        return await self._placement.place(tail)
+        start = await self._placement.place(tail)
+        row = self.records.row_of(tail)
+        for old in self._retired:
+            if old.inode == tail.inode and row is not None:
+                old.successors.add(row)
+        return start
 
     def rewritten(self, tail: Tail) -> Tail | None:
         """The content under a tail is another one now: returns the tail of the new content.

@@ -116,6 +116,10 @@ class FileRecords:
         """The tail that holds a row, if one does."""
         return self._held.get(row)
 
+    def row_of(self, tail: Tail) -> RowId | None:
+        """The row that a tail holds, if it does."""
+        return self._rows.get(tail)
+
     def followed(self, identity: Identity) -> list[Tail]:
         """The files with that first line that are open."""
         holders = [self._held.get(row) for row in self._rows_like(identity)]

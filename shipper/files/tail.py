@@ -85,6 +85,8 @@ class Tail:
         self.tried = False
         #: Whether all of it that is to be read is read and acknowledged.
         self.is_finished = False
+        #: The rows of contents that took its place in its file.
+        self.successors: set[RowId] = set()
         #: Of a gzip that need not be read, the row that says so.
         self.done_as: RowId | None = None
         #: Of a gzip, whether the file that it is made from is still there, and whether that or

@@ -163,6 +163,44 @@ def test_new_content_with_the_same_first_line_is_no_copy(world: Stopped) -> None
     run(world, story)
 
 
+def test_what_took_its_place_is_no_copy_when_it_is_finished(tmp_path: Path) -> None:
+    """Although it is longer, and lines of the old one are in flight until then."""
+    world = World(tmp_path)
+
+    async def story() -> None:
+        world.append(world.lines(5))
+        await world.scan()
+        await world.documents()
+        [old] = world.catalog.tails
+        world.budget.hold(2**30)
+        world.append(world.lines(5, first=5))
+        os.utime(world.log, ns=(0, 1_000_000))
+        await world.scan()
+        assert old.unread_lost == len(world.lines(5))
+        world.log.write_bytes(world.lines(1) + world.lines(30, first=100))
+        os.utime(world.log, ns=(0, 2_000_000))
+        await world.scan()
+        world.budget.release(2**30)
+        await settle()
+        await world.documents()
+        # The new one is finished before the old one is.
+        world.log.unlink()
+        for span in world.batches[1].spans:
+            span.finish()
+        for _ in range(2):
+            await world.scan()
+            await world.clock.advance(60)
+        for span in world.batches[0].spans:
+            span.finish()
+        await world.scan()
+        changes = world.catalog.records.changes()
+        assert [(loss.start, loss.end) for loss in changes.losses] == [
+            (len(world.lines(5)), len(world.lines(10)))
+        ]
+
+    run(world, story)
+
+
 @pytest.mark.parametrize("hole", [False, True])
 def test_nuls_at_the_end_are_neither_seen_nor_lost(world: Stopped, hole: bool) -> None:
     async def story() -> None:
