@@ -171,7 +171,7 @@ class Retention:
         links: dict[Inode, str] = {}
         try:
             for name, inode in sorted(self._filesystem.list_private(directory.descriptor).items()):
-                if self._links.get(inode) == (directory, name):
+                if self._links.get(inode) == (directory, name) or links.get(inode) == name:
                     continue
                 link = parse_link_name(name)
                 ours = link is not None and link.owner in (
@@ -283,11 +283,19 @@ class Retention:
     def _renamed(self, directory: LinkDirectory, name: str, link: LinkName, inode: Inode) -> str:
         """Gives an adopted link this owner's name, so that nobody else adopts it; returns it."""
         wanted = link_name(self._owner.token, inode.number, link.base)
-        if wanted != name:
+        if wanted != name and self._is_link(directory, wanted, inode):
+            self._remove(directory, name)  # rename(2) does nothing between names of one file.
+        elif wanted != name:
             self._directories.changed_by_us(
                 directory, lambda: self._filesystem.rename_in(directory.descriptor, name, wanted)
             )
         return wanted
+
+    def _is_link(self, directory: LinkDirectory, name: str, inode: Inode) -> bool:
+        try:
+            return self._filesystem.inode_in(directory.descriptor, name) == inode
+        except FileNotFoundError:
+            return False
 
     def _foreign(
         self, directory: LinkDirectory, name: str, link: LinkName | None, alone: bool

@@ -317,7 +317,11 @@ class Tail:
         """
         if not self.look() or self.state is State.WAITING:
             return NoLine.AT_END
-        if why := await self._why_rewritten():
+        why = await self._why_rewritten()
+        if not why and self.needs_examination and self.unread_lost:
+            # Reading on would pass what was seen and may be gone.
+            why = await self._end.examine(self.offset, self.size)
+        if why:
             return self._rewritten(why)
         modified = self._modified
         reading = await self._lines.read(self.offset, final=final)

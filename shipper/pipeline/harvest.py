@@ -258,10 +258,6 @@ class Harvester:
         try:
             if tail.state is State.WAITING and (waiting := await self._begin(source, tail)):
                 return waiting
-            if tail.needs_examination:
-                found = await self._examiner.compare(source.files, tail)
-                if found is not None:
-                    return found
             return await tail.read(final=source.files.catalog.is_final(tail))
         finally:
             tail.busy = False

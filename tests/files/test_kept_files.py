@@ -359,15 +359,17 @@ def test_links_that_were_hidden_by_a_mount_are_adopted(world: World, tmp_path: P
     asyncio.run(story())
 
 
-def test_two_links_to_one_file_are_adopted_as_one(world: World) -> None:
-    """As a kill leaves them in the middle of an adoption."""
+@pytest.mark.parametrize("base", ["a.log", "b.log"])
+@pytest.mark.parametrize("agent", ["another agent", "an agent of before", "agent-2"])
+def test_two_links_to_one_file_are_adopted_as_one(world: World, base: str, agent: str) -> None:
+    """As a kill leaves them in the middle of an adoption; their names sort either way."""
 
     async def story() -> None:
         path = world.append("b.log", b"one\n")
         await world.look()
         place = world.directory / DIRECTORY
-        other = LinkOwner("another agent", "tetragon", "/data")
-        os.link(path, place / link_name(other.token, path.stat().st_ino, "a.log"))
+        other = LinkOwner(agent, "tetragon", "/data")
+        os.link(path, place / link_name(other.token, path.stat().st_ino, base))
         path.unlink()
         world.kill()
         world.start()
