@@ -24,12 +24,13 @@ from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
 from shipper.documents.loss import LossDocuments
 from shipper.documents.processors.machine import Machine
+from shipper.files.changes import Changes
 from shipper.files.commits import Commits, RecordedLosses, RegistryThread
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.former_inputs import FormerFiles, former_inputs
 from shipper.files.link_directory import LinkDirectories
-from shipper.files.records import Changes, Recorded
+from shipper.files.records import Recorded
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker
 from shipper.logs import Log

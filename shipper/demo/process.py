@@ -80,6 +80,8 @@ class DaemonProcess:
         roots = [str(Path(shipper.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, roots))
         self._process: subprocess.Popen[bytes] | None = None
+        #: The program, with its arguments, that executes the next one.
+        self.executed_by: tuple[str, ...] = ()
         self.write_config(config)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
@@ -107,7 +109,8 @@ class DaemonProcess:
         """
         if self.running:
             raise RuntimeError("the daemon runs already")
-        command = [sys.executable, "-m", "shipper", "run", "-c", str(self.config_path)]
+        shipper = [sys.executable, "-m", "shipper", "run", "-c", str(self.config_path)]
+        command = [*self.executed_by, *shipper]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 command,

@@ -28,6 +28,7 @@ from shipper.files.quiet import CLOSE_REMOVED_AFTER, SeenVersions
 from shipper.files.records import FileRecords
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import Tail
+from shipper.files.walk import Found
 from shipper.files.writers import Writers
 
 __all__ = ["Catalog", "ClosedFile"]
@@ -62,6 +63,8 @@ class Catalog:
         says. `close_removed_after`: seconds without a write after which a file that no path leads
         to is complete, where it is not known whether somebody has it open."""
         self.input_id = input_id
+        #: Gives a key for a file that is not in the registry yet.
+        self.new_row = new_row
         self._filesystem = filesystem
         self._writers = Writers(filesystem)
         self._versions = SeenVersions(clock, self._writers.has_writer, close_removed_after)
@@ -154,6 +157,7 @@ class Catalog:
         """A scan begins, which `apply` will be told of: what `appear` is told of meanwhile is newer
         than what the scan saw."""
         self._finding.begin_scan()
+        self._closing.begin_scan()
 
     def apply(self, scan: Scan) -> list[OSError]:
         """Takes notice of a scan; returns what kept new files from being opened."""
@@ -232,6 +236,14 @@ class Catalog:
         """The gzips that were there at the first scan are followed."""
         self._finding.gzips_found()
 
+    def skips(self, found: Found, *, is_first: bool) -> bool:
+        """Whether what is in a file that is new is not shipped: see `Placement.skips`."""
+        return self._placement.skips(found.modified / 1e9, is_first=is_first)
+
+    def skips_tail(self, tail: Tail) -> bool:
+        """The same of one that is followed."""
+        return self._placement.skips_tail(tail)
+
     def untried(self) -> set[Inode]:
         """The plain files that nobody has tried to identify yet."""
         return untried(self._files) | self.parked.untried
@@ -262,7 +274,12 @@ class Catalog:
 
     async def place(self, tail: Tail) -> Start | NoLine | None:
         """Decides where a waiting file begins: see `Placement.place`."""
-        return await self._placement.place(tail)
+        start = await self._placement.place(tail)
+        row = self.records.row_of(tail)
+        for old in self._files.retired:
+            if old.inode == tail.inode and row is not None:
+                old.successors.add(row)
+        return start
 
     def rewritten(self, tail: Tail) -> Tail | None:
         """The content under a tail is another one now: returns the tail of the new content.
@@ -270,6 +287,7 @@ class Catalog:
         None if nothing is there any more. Raises OSError if it cannot be opened; a later scan does.
         """
         self._files.retire(tail)
+        self._closing.rewritten(tail)
         if tail.compressed:
             return None  # The next scan decides about it.
         try:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shipper.clock import Clock
+from shipper.files.copies import is_elsewhere
 from shipper.files.filesystem import Inode
 from shipper.files.followed import FollowedFiles
 from shipper.files.identity import Identity
@@ -59,6 +60,17 @@ class Closing:
         self._is_final = is_final
         # Of which only the rest is read, whoever writes on.
         self._to_their_end: set[Tail] = set()
+        # Those of which a copy may have been made since the last walk began, if one did.
+        self._just_rewritten: set[Tail] | None = None
+
+    def begin_scan(self) -> None:
+        """A walk begins: copies of what is rewritten from now on may not be among what it finds."""
+        self._just_rewritten = set()
+
+    def rewritten(self, tail: Tail) -> None:
+        """The content of a file is another one now."""
+        if self._just_rewritten is not None:
+            self._just_rewritten.add(tail)
 
     def only_to_its_end(self, tail: Tail) -> None:
         """Only the rest of a file is read: what is written to it later is not followed."""
@@ -109,10 +121,13 @@ class Closing:
             if tail.state is State.WAITING and tail.unread and not tail.compressed
         ]
         for tail in [tail for tail in self._files.retired if tail.acks.all_acknowledged]:
+            just_rewritten = tail in (self._just_rewritten or ())
             if tail.unread_lost and (
-                self._files.parked.untried or any(other.begins_like(tail) for other in unplaced)
+                just_rewritten
+                or self._files.parked.untried
+                or any(other.begins_like(tail) for other in unplaced)
             ):
-                continue  # One of them may be a copy that has what is missing here.
+                continue  # One may be a copy that has what is missing here, or is not found yet.
             self._files.retired.discard(tail)
             closed_files.append(self._closed_file(tail))
             self._to_their_end.discard(tail)
@@ -129,7 +144,7 @@ class Closing:
             lost,
             placed=bool(tail.identity),
             identity=tail.identity,
-            row=self._records.close_finished(tail),
+            row=self._records.close_finished(tail) or tail.done_as,
             stored=tail.version.size if tail.is_finished else None,
             compressed=tail.compressed,
             for_good=tail in self._to_their_end,
@@ -137,11 +152,4 @@ class Closing:
 
     def _lost(self, tail: Tail) -> int:
         """What was rewritten before it was read, and is not in a copy either, in bytes."""
-        end = tail.offset + tail.unread_lost
-        for found in self._records.like(tail.identity):
-            other = self._records.holder(found.row)
-            if other is None and found.offset >= end:
-                return 0
-            if other is not None and other is not tail and other.size >= end:
-                return 0
-        return tail.unread_lost
+        return 0 if is_elsewhere(self._records, tail, tail.seen) else tail.unread_lost

@@ -10,8 +10,9 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from shipper.clock import Clock
 from shipper.errors import RegistryError
+from shipper.files.changes import Changes
 from shipper.files.losses import LossId, StoredLoss
-from shipper.files.records import Changes, Recorded
+from shipper.files.records import Recorded
 from shipper.files.registry import Registry
 from shipper.logs import Log
 from shipper.logs.events import REGISTRY_COMMIT_FAILED, REGISTRY_COMMITTED

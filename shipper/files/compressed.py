@@ -17,7 +17,7 @@ from shipper.files.archive import Ending
 from shipper.files.catalog import Catalog
 from shipper.files.discovery import Globs, Scan, is_hidden, scan
 from shipper.files.filesystem import FileSystem, Inode, inode_in
-from shipper.files.gzip_ends import Gzip, GzipEnds, is_finished
+from shipper.files.gzip_ends import Gzip, GzipEnds, finished_as
 from shipper.files.gzip_memory import UNREADABLE
 from shipper.files.identity import Identity
 from shipper.files.lines import NoLine
@@ -112,6 +112,8 @@ class CompressedLogs:
                 hidden.add(file.path)
                 full = error.errno in (errno.EMFILE, errno.ENFILE)
         for inode, gzip in list(self._gzips.items()):
+            if self._is_blank(gzip.tail):
+                self._drop(gzip)
             self._ends.report(gzip)
             self._ends.settle(gzip)
             if inode in found.found:
@@ -198,7 +200,9 @@ class CompressedLogs:
         tail.is_covered = same
         if same and not gzip.is_contained:
             return None
-        if gzip.is_contained or is_finished(self._catalog.records, gzip, gzip.identity):
+        done = finished_as(self._catalog.records, gzip, gzip.identity)
+        if gzip.is_contained or done is not None:
+            tail.done_as = gzip.made_of if done is None else done
             self._drop(gzip)
             return None
         return await self._catalog.place(tail)
@@ -315,6 +319,14 @@ class CompressedLogs:
         """Whether another one may be inflated now."""
         self._active = [gzip for gzip in self._active if gzip.active and gzip.tail.descriptor >= 0]
         return len(self._active) < _AT_A_TIME
+
+    def _is_blank(self, tail: Tail) -> bool:
+        """Whether nothing but NULs is in a gzip, which is what it is going to be."""
+        if tail.state is not State.WAITING or tail.is_covered or tail.unread or not tail.at_end:
+            return False
+        if tail.ending is not Ending.COMPLETE:
+            return False  # What is missing of it is recorded.
+        return tail.tried and tail.descriptor >= 0 and self._catalog.is_final(tail)
 
     def _drop(self, gzip: Gzip) -> None:
         """Nothing of it has to be read."""

@@ -126,8 +126,8 @@ def open_database(path: Path) -> Database:
     """
     try:
         return _open(path)
-    except UnusableError:
-        pass
+    except (UnusableError, UnicodeDecodeError):
+        pass  # The latter is of Python's module: SQLite's message quotes what is damaged.
     except sqlite3.DatabaseError as error:
         # SQLITE_ERROR: its tables are not ours.
         if isinstance(error, sqlite3.OperationalError) and (_code(error) != sqlite3.SQLITE_ERROR):

@@ -215,11 +215,11 @@ class FileSystem:
         return int(struct.unpack(_LOCK, fcntl.fcntl(directory, command, lock))[0])
 
     def remove_directory(self, path: str) -> None:
-        """Removes a directory if it is empty."""
+        """Removes a directory if it is empty, and nothing is mounted there."""
         try:
             os.rmdir(path)
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUSY):
                 raise
 
     def names_at(self, path: str) -> list[str]:

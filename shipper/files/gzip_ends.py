@@ -4,7 +4,7 @@
 
 Once for each gzip, also over restarts: that the rest of one is lost goes to the registry in one
 commit with the offset up to which it is acknowledged, and from then on its row says that nothing
-follows. Until that commit the row says that something may follow (`Tail.seen`).
+follows. Until that commit the row says that something may follow (`Tail.seen_to`).
 """
 
 from dataclasses import dataclass, field
@@ -115,19 +115,22 @@ class GzipEnds:
         self._catalog.records.touched(tail)
 
 
-def is_finished(records: FileRecords, gzip: Gzip, identity: Identity) -> bool:
-    """Whether a file that began like this gzip, and had its name or that of the file which it was
-    made from, was done at its length; and it is the one that stood beside it, or the gzip is older
-    than what is known of it: another one may begin and be named alike, and be as long."""
+def finished_as(records: FileRecords, gzip: Gzip, identity: Identity) -> RowId | None:
+    """The row of a file that began like this gzip, had its name or that of the file which it was
+    made from, and was done at its length; and it is the one that stood beside it, or the gzip is
+    older than what is known of it: another one may begin and be named alike, and be as long. None
+    if there is none."""
     tail = gzip.tail
-    return any(
-        found.offset % 2**32 == tail.length_hint
+    rows = (
+        found.row
+        for found in records.like(identity)
+        if found.offset % 2**32 == tail.length_hint
         and found.seen <= found.offset
         and found.path in names_of(tail.path)
         and (found.row == gzip.made_of or tail.modified <= found.updated)
-        for found in records.like(identity)
-        if records.holder(found.row) is None
+        and records.holder(found.row) is None
     )
+    return next(rows, None)
 
 
 def is_read_further(records: FileRecords, tail: Tail) -> bool:

@@ -177,6 +177,7 @@ class KeptFiles:
             places.update(os.path.dirname(path) for path in keeping.catalog.records.paths)
         else:
             keeping.adopted &= places  # One that went and comes again is another directory.
+            keeping.adopted -= keeping.retention.replaced()
         for place in sorted(places - keeping.adopted):
             try:
                 # Before it is looked at: what changes after that is noticed.
@@ -198,7 +199,8 @@ class KeptFiles:
         if keeping is None or closed.inode is None:
             return
         keeping.pending[closed.inode] = closed
-        if closed.stored is None or closed.row is None:
+        row = closed.row
+        if closed.stored is None or row is None or keeping.catalog.records.is_committed(row):
             self._settle(keeping, closed.inode, closed)
 
     def committed(self, input_id: str) -> None:

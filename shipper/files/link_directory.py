@@ -56,6 +56,18 @@ class LinkDirectory:
     lost: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """That of a directory beside the logs in one place."""
+
+    #: How often one was opened there.
+    times: int
+    inode: Inode | None
+
+
+NEVER_OPENED = Opening(0, None)
+
+
 class LinkDirectories:
     """All of one daemon."""
 
@@ -69,6 +81,7 @@ class LinkDirectories:
         #: Of the inputs of this daemon: what they keep is never taken from them.
         self.owners: set[OwnerToken] = set()
         self._open: dict[str, LinkDirectory] = {}
+        self._openings: dict[str, Opening] = {}
         self._generation = 0
 
     def at(self, place: str, *, create: bool) -> LinkDirectory:
@@ -80,13 +93,32 @@ class LinkDirectories:
         found = self._open.get(place)
         if found is None:
             found = self._open[place] = self._opened(place, create=create)
+            times = self.opening(place).times + 1
+            self._openings[place] = Opening(times, found.facts.inode)
         return found
+
+    def opening(self, place: str) -> "Opening":
+        """Which one was opened there last, and how often one was."""
+        return self._openings.get(place, NEVER_OPENED)
+
+    def is_other(self, place: str, opening: "Opening") -> bool:
+        """Whether another one is there than that which was opened last then: it may have links that
+        nobody has looked at."""
+        now = self.opening(place)
+        if now != opening:
+            return True
+        if place in self._open or now.inode is None:
+            return False
+        try:
+            return self._filesystem.directory_facts(_path(place)).inode != now.inode
+        except OSError:
+            return False
 
     def refresh(self) -> None:
         """Compares each with what stands at its path now: one that is not there any more is `lost`,
         and of one in which somebody else may have changed names the generation changes."""
         for place, directory in list(self._open.items()):
-            path = os.path.join(place, DIRECTORY)
+            path = _path(place)
             try:
                 facts = self._filesystem.directory_facts(path)
             except FileNotFoundError:
@@ -178,7 +210,7 @@ class LinkDirectories:
         del self._open[place]
         try:
             if self.only_us(directory):
-                self._filesystem.remove_directory(os.path.join(place, DIRECTORY))
+                self._filesystem.remove_directory(_path(place))
         finally:
             self._filesystem.close(directory.descriptor)
 
@@ -195,7 +227,7 @@ class LinkDirectories:
             self._filesystem.close(directory.descriptor)
 
     def _opened(self, place: str, *, create: bool) -> LinkDirectory:
-        path = os.path.join(place, DIRECTORY)
+        path = _path(place)
         descriptor = self._filesystem.open_private(path, create=create)
         try:
             facts = self._filesystem.facts_of_directory(descriptor)
@@ -244,3 +276,7 @@ class LinkDirectories:
 
     def _say(self, event: LogEvent, path: str, number: int) -> None:
         self._report(event, OSError(number, os.strerror(number), path))
+
+
+def _path(place: str) -> str:
+    return os.path.join(place, DIRECTORY)

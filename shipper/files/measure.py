@@ -96,13 +96,17 @@ class Unread:
         return mark_of(self.last)
 
 
-async def measure_unread(content: Content, start: int, block_bytes: int, before: bytes) -> Unread:
-    """What there is from `start` on. `before`: the bytes before that, if they are known."""
+async def measure_unread(
+    content: Content, start: int, block_bytes: int, before: bytes, *, limit: int | None = None
+) -> Unread:
+    """What there is from `start` on, up to `limit` if that is given, where a line ends. `before`:
+    the bytes before `start`, if they are known."""
     size = lines = 0
     last, offset = b"\n", start
     while True:
         content.release(offset)
-        block = await bytes_at(content, offset, block_bytes)
+        most = block_bytes if limit is None else min(block_bytes, limit - offset)
+        block = await bytes_at(content, offset, max(0, most))
         if not block:
             return Unread(start, offset, size, lines + (last not in b"\n\0"), before)
         offset += len(block)

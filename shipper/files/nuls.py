@@ -57,9 +57,10 @@ class NulRun:
     async def follow(self, content: Content, begin: int) -> int | None:
         """The offset of the first byte that is not NUL from `begin` on, where a NUL is.
 
-        None if the content ends with the run (`at_end`), or if the run goes on: call again.
+        None if the content ends with the run (`at_end`), or if the run goes on: call again. What
+        ended with it may have been filled since, anywhere.
         """
-        if begin != self.begin:
+        if begin != self.begin or (self.at_end and not content.compressed):
             self.begin = self.end = begin
         self.at_end = False
         if self.end > begin:
@@ -127,6 +128,11 @@ class Head:
         identity = identity_of(line + b"\n" if complete else line, final=final)
         self.legacy = identity_of(self._raw, final=final) if b"\0" in self._raw else None
         return identity
+
+    @property
+    def end(self) -> int:
+        """Where `data` ends."""
+        return self.start + len(self.data)
 
     @property
     def only_nuls_before(self) -> int:

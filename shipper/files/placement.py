@@ -14,6 +14,7 @@ from shipper.files.identity import NO_MARK, Identity, Mark
 from shipper.files.lines import NoLine
 from shipper.files.records import FileRecords
 from shipper.files.registry import FileRecord, RowId
+from shipper.files.seen import Seen
 from shipper.files.tail import Tail
 
 
@@ -29,8 +30,9 @@ class Start:
     settled: bool = field(default=False, compare=False)
 
 
-#: A file's row, where it begins and the mark of that, and which file it is.
-_Decision = tuple[RowId, Start, Mark, Identity]
+#: A file's row, where it begins and the mark of that, which file it is, and how far an earlier
+#: process saw it.
+_Decision = tuple[RowId, Start, Mark, Identity, Seen | None]
 
 
 class Placement:
@@ -75,14 +77,14 @@ class Placement:
             found = await self._decide(tail, identity)
         if found is None:
             return NoLine.MORE
-        row, start, mark, identity = found
+        row, start, mark, identity, seen = found
         if fresh:
             await self._note_copies(tail, row, identity)
         if not await tail.reach(start.offset - mark.length):
             self._decided[tail] = found
             return NoLine.MORE
         acks = AckTracker(start.offset, mark, on_advance=lambda: self._records.changed(row))
-        await tail.begin(identity, acks)
+        await tail.begin(identity, acks, seen)
         # Only now: where the file could not be read, it is placed another time.
         self._records.hold(row, tail)
         return start
@@ -133,16 +135,27 @@ class Placement:
             if self._is_anothers(record, tail):
                 reason = f"it is a copy of {record.path}"
                 start = Start(record.offset, reason, settled=settled)
-                return self._new_row(), start, record.mark, record.identity
+                return self._new_row(), start, record.mark, record.identity, None
             start = Start(record.offset, "it is known", settled=settled)
-            return record.row, start, record.mark, record.identity
+            seen = Seen(record.seen, record.seen_mark) if record.seen > record.offset else None
+            return record.row, start, record.mark, record.identity, seen
         if skipped := self._why_skipped(tail):
             last = await tail.last_line_end()
             if last is None:
                 return None
             end, mark = last
-            return self._new_row(), Start(end, skipped, settled=True), mark, identity
-        return self._new_row(), Start(0, why, is_new=not same), NO_MARK, identity
+            return self._new_row(), Start(end, skipped, settled=True), mark, identity, None
+        return self._new_row(), Start(0, why, is_new=not same), NO_MARK, identity, None
+
+    def skips(self, modified: float, *, is_first: bool) -> bool:
+        """Whether what is in a new file, written last at that time (Unix seconds), is not shipped.
+        `is_first`: the first scan found it."""
+        is_old = bool(self._ignore_older) and self._clock.now() - modified > self._ignore_older
+        return is_old or (is_first and self._start_at_end)
+
+    def skips_tail(self, tail: Tail) -> bool:
+        """The same of one that is open, if it is new."""
+        return bool(self._why_skipped(tail))
 
     def _is_anothers(self, record: FileRecord, tail: Tail) -> bool:
         """Whether another file, which is followed, has that row."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from shipper.files.catalog import Catalog
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import Inode
-from shipper.files.lines import NoLine
+from shipper.files.lines import NoLine, Rewritten
 from shipper.files.losses import LossReason
 from shipper.files.measure import Unread
 from shipper.files.placement import Start
@@ -39,6 +39,8 @@ class QuotaInput:
     commit: Callable[[], Awaitable[None]]
     #: A file is let go: has its input look soon.
     let_go: Callable[[Tail], None]
+    #: The content of a file is another one.
+    rewritten: Callable[[Tail, Rewritten], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,14 @@ class KeptFile:
     def in_flight(self) -> bool:
         """Whether lines of it are being read or have no answer yet."""
         return any(tail.busy or not tail.acks.all_acknowledged for _, tail in self.followers)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is kept still: it may be back, or finished, by now."""
+        tails = [tail for _, tail in self.followers]
+        return not self.tail.is_acknowledged and all(
+            tail.gone is not None and tail.descriptor >= 0 for tail in tails
+        )
 
     def hold(self, held: bool) -> None:
         """Stops reading it, or has it go on."""
@@ -184,8 +194,8 @@ class Quota:
         for file in files:
             if excess <= 0:
                 break
-            if file.in_flight:
-                continue  # Asked now: others were read while the last one was given up.
+            if file.in_flight or not file.counts:
+                continue  # As it is now: this one may have been read while another was given up.
             excess -= file.allocated
             file.hold(True)
             try:
@@ -218,7 +228,12 @@ class Quota:
                 return await self._give_up_unreadable(file, error)
         tail = file.tail
         try:
-            unread = await tail.measure_unread()
+            if await self._is_rewritten(file):
+                return False
+            final = all(source.catalog.is_final(tail) for source, tail in file.followers)
+            unread = await tail.measure_unread(final=final)
+            if not final and not tail.compressed and unread.end <= tail.offset:
+                return False  # Half a line that somebody may finish, or nothing but NULs.
             if await self._is_elsewhere(file, unread):
                 self._let_go_without_loss(file)
                 return True
@@ -270,6 +285,16 @@ class Quota:
             if start is not NoLine.MORE:
                 return not tail.compressed and source.catalog.is_final(tail)
             await asyncio.sleep(0)
+
+    async def _is_rewritten(self, file: KeptFile) -> bool:
+        """Whether there is another content now, which is a file of its own: nobody gave that up."""
+        rewritten = False
+        for source, tail in file.followers:
+            found = await tail.examine()
+            if found is not None:
+                rewritten = True
+                source.rewritten(tail, found)
+        return rewritten
 
     async def _is_elsewhere(self, file: KeptFile, unread: Unread) -> bool:
         """Whether a file that still has a name holds the same to the end, and will be read."""

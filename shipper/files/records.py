@@ -9,42 +9,20 @@ was told, and what of it is committed.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 from shipper.clock import Clock
+from shipper.files.changes import Changes, UnsavedLosses
+from shipper.files.departed import Departed
 from shipper.files.filesystem import Inode
-from shipper.files.identity import Identity
-from shipper.files.losses import Loss, LossReason, merge
+from shipper.files.identity import NO_MARK, Identity
+from shipper.files.losses import Loss
 from shipper.files.rows import FileRecord, RowId, pack, unpack
 from shipper.files.tail import Tail
 
-# How many losses wait for a registry that cannot be written; the oldest are added up past it.
-_MOST_LOSSES = 1000
-
 #: What the name of a log that was compressed ends with.
 SUFFIX = ".gz"
-
-
-@dataclass(slots=True)
-class Changes:
-    """What the registry has to learn."""
-
-    records: list[FileRecord] = field(default_factory=list)
-    forgotten: list[RowId] = field(default_factory=list)
-    losses: list[Loss] = field(default_factory=list)
-    #: How many losses were recorded in the life of this process, these included.
-    losses_recorded: int = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to learn."""
-        return not (self.records or self.forgotten or self.losses)
-
-    @property
-    def durable(self) -> bool:
-        """Whether a power cut must not undo the commit: something is released after it."""
-        return any(loss.reason is LossReason.RETENTION for loss in self.losses)
 
 
 class Recorded(Protocol):
@@ -76,31 +54,27 @@ class FileRecords:
         self._input_id = input_id
         self._clock = clock
         self._on_change = on_change
-        self._forget_after = forget_after
         # What no tail holds, packed: an object for each would be four times the memory.
         self._packed: dict[RowId, bytes] = {}
         # The rows of the files that begin with the same line, by its identity as a number.
         self._like: dict[int, tuple[RowId, ...] | RowId] = {}
         # What stood at an inode when it was saved.
         self._at_inode: dict[Inode, RowId] = {}
-        # When the files that no tail holds are forgotten (monotonic seconds), the first one first;
-        # None: when the next look at them finds them removed, their time begins.
-        self._going: dict[RowId, float | None] = {}
         # Both ways.
         self._held: dict[RowId, Tail] = {}
         self._rows: dict[Tail, RowId] = {}
         # Which files have the same content as another one, up to its offset.
         self._copies: dict[RowId, set[RowId]] = {}
+        # Of which nobody knows which file it is.
+        self._unidentified: dict[RowId, FileRecord] = {}
         self._dirty: set[RowId] = set()
         self._forgotten: set[RowId] = set()
-        self._losses: list[Loss] = []
-        self._losses_added = 0
-        #: How many of the losses that `add_loss` was given are in the registry: it has them in the
-        #: order in which they came.
-        self.losses_committed = 0
+        self._losses = UnsavedLosses()
         # What was handed out and is neither committed nor failed yet.
         self._saving: dict[RowId, Changes] = {}
+        records = list(records)
         self._remember(records)
+        self._departed = Departed(clock, forget_after, (each for each in records if each.identity))
 
     @property
     def paths(self) -> list[str]:
@@ -166,6 +140,11 @@ class FileRecords:
         row = self._at_inode.get(inode)
         return 0 if row is None or row in self._held else self._record(row).offset
 
+    def seen_at(self, inode: Inode) -> int:
+        """How far the file with that inode was seen, when it was saved; 0 if unknown."""
+        row = self._at_inode.get(inode)
+        return 0 if row is None or row in self._held else self._record(row).seen
+
     def has_inode(self, inode: Inode) -> bool:
         """Whether a file with that inode is remembered."""
         return inode in self._at_inode
@@ -180,7 +159,7 @@ class FileRecords:
 
     def is_parked(self, row: RowId) -> bool:
         """Whether a row is that of a file that is followed and not open."""
-        return row in self._packed and not (row in self._held or row in self._going)
+        return row in self._packed and not (row in self._held or row in self._departed)
 
     def is_followed(self, row: RowId) -> bool:
         """Whether a row is that of a file that is open or parked."""
@@ -197,7 +176,7 @@ class FileRecords:
     def unpark(self, row: RowId) -> None:
         """The file is opened again, or is not followed any more: what is found decides which."""
         if self.is_parked(row):
-            self._going[row] = None
+            self._departed.wait(row)
             inode = self._record(row).inode
             if inode is not None:
                 self._at_inode[inode] = row
@@ -227,7 +206,7 @@ class FileRecords:
     def hold(self, row: RowId, tail: Tail) -> None:
         """From now on the tail says what is to be remembered of that file."""
         self._rows[tail], self._held[row] = row, tail
-        self._going.pop(row, None)
+        self._departed.stop(row)
         if self._at_inode.get(tail.inode) == row:
             del self._at_inode[tail.inode]
         self._add_like(tail.identity, row)
@@ -240,7 +219,7 @@ class FileRecords:
         if row is not None:
             self._packed[row] = pack(self._current(row))
             del self._rows[tail], self._held[row]
-            self._going[row] = self._clock.monotonic() + self._forget_after
+            self._departed.begin(row)
             self.changed(row)
         return row
 
@@ -268,11 +247,32 @@ class FileRecords:
     def add_loss(self, loss: Loss) -> int:
         """The registry has to learn of a loss, together with what changes until then. It has once
         `losses_committed` reaches what is returned."""
-        self._losses.append(loss)
-        self._losses_added += 1
-        self._bound_losses()
+        number = self._losses.add(loss)
         self._on_change()
-        return self._losses_added
+        return number
+
+    @property
+    def losses_committed(self) -> int:
+        """How many of the losses that `add_loss` was given are in the registry: it has them in the
+        order in which they came."""
+        return self._losses.committed
+
+    @property
+    def unidentified(self) -> list[FileRecord]:
+        """The files of which nobody knows which they are."""
+        return list(self._unidentified.values())
+
+    def remember_unidentified(self, record: FileRecord) -> None:
+        """The registry has to learn of a file of which nobody knows which it is."""
+        self._unidentified[record.row] = record
+        self.changed(record.row)
+
+    def forget_unidentified(self, row: RowId) -> None:
+        """It is known which file that is, or it is gone, and that is recorded."""
+        if self._unidentified.pop(row, None) is not None:
+            self._dirty.discard(row)
+            self._forgotten.add(row)
+            self._on_change()
 
     def take_inode(self, inode: Inode, identity: Identity) -> FileRecord | None:
         """A file of that first line stands at that inode: returns another one that did, before.
@@ -299,25 +299,15 @@ class FileRecords:
     def forget(self, is_there: Callable[[FileRecord], bool]) -> None:
         """Starts the time of files that were gone when we started, and ends that of old ones,
         unless something that `is_there` would be read again then."""
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        begun, over = [], []
-        for row, end in self._going.items():
-            if end is None:
-                begun.append(row)
-            elif end < monotonic:
-                over.append(row)
-            else:
-                break
+        begun, over = self._departed.due()
         for row in over:
             if is_there(self._record(row)):
                 begun.append(row)
             else:
                 self._drop(row)
         for row in begun:
-            # To the end of the queue: nothing in it ends later.
-            del self._going[row]
-            self._going[row] = monotonic + self._forget_after
-            self._packed[row] = pack(replace(self._record(row), removed=now))
+            self._departed.begin(row)
+            self._packed[row] = pack(replace(self._record(row), removed=self._clock.now()))
             self.changed(row)
 
     def changes(self) -> Changes:
@@ -326,16 +316,16 @@ class FileRecords:
         changes = Changes(
             [self._current(row) for row in self._dirty],
             list(self._forgotten),
-            self._losses,
-            self._losses_added,
+            self._losses.take(),
+            self._losses.recorded,
         )
         self._saving.update(dict.fromkeys((*self._dirty, *self._forgotten), changes))
-        self._dirty, self._forgotten, self._losses = set(), set(), []
+        self._dirty, self._forgotten = set(), set()
         return changes
 
     def committed(self, changes: Changes) -> None:
         """These changes are in the registry."""
-        self.losses_committed = max(self.losses_committed, changes.losses_recorded)
+        self._losses.saved(changes.losses_recorded)
         self._settle(changes)
 
     def _settle(self, changes: Changes) -> None:
@@ -349,10 +339,10 @@ class FileRecords:
         ones."""
         self._settle(changes)
         known = (record.row for record in changes.records)
-        self._dirty.update(row for row in known if row in self._packed or row in self._held)
+        there = (self._packed, self._held, self._unidentified)
+        self._dirty.update(row for row in known if any(row in rows for rows in there))
         self._forgotten.update(changes.forgotten)
-        self._losses = [*changes.losses, *self._losses]
-        self._bound_losses()
+        self._losses.put_back(changes.losses)
 
     def is_saved(self, tail: Tail) -> bool:
         """The same of the row that a tail holds, if it does."""
@@ -363,29 +353,20 @@ class FileRecords:
         """Whether the registry says of that row what is known now; also if nothing is known."""
         return not (row in self._dirty or row in self._saving or row in self._forgotten)
 
-    def _bound_losses(self) -> None:
-        if len(self._losses) > _MOST_LOSSES:
-            self._losses = merge(self._losses, _MOST_LOSSES)
-
     def _remember(self, records: Iterable[FileRecord]) -> None:
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        ends: list[tuple[float, RowId]] = []
         for record in records:
+            if not record.identity:
+                self._unidentified[record.row] = record
+                continue
             self._packed[record.row] = pack(record)
             self._add_like(record.identity, record.row)
             if record.inode is not None:
                 self._at_inode[record.inode] = record.row
-            if record.removed is None:
-                self._going[record.row] = None
-            else:
-                # A time in the future is now: the clock was wrong then, or is.
-                age = max(0.0, now - record.removed)
-                ends.append((monotonic + self._forget_after - age, record.row))
-        self._going.update({row: end for end, row in sorted(ends)})
 
     def _drop(self, row: RowId) -> None:
         record = self._record(row)
-        del self._packed[row], self._going[row]
+        del self._packed[row]
+        self._departed.stop(row)
         rows = tuple(each for each in self._rows_like(record.identity) if each != row)
         if rows:
             self._like[_number(record.identity)] = rows
@@ -414,6 +395,8 @@ class FileRecords:
 
     def _current(self, row: RowId) -> FileRecord:
         tail = self._held.get(row)
+        if row in self._unidentified:
+            return self._unidentified[row]
         if tail is None:
             return self._record(row)
         # The inode of a file that we closed says nothing: it may be another's by now.
@@ -426,10 +409,11 @@ class FileRecords:
             inode=tail.inode if is_open else None,
             born=tail.born if is_open else None,
             offset=tail.acks.offset,
-            seen=tail.seen,
+            seen=tail.seen_to,
             mark=tail.acks.mark,
             updated=self._clock.now(),
             removed=tail.gone if is_open else tail.gone or self._clock.now(),
+            seen_mark=tail.seen.mark if tail.unread_lost else NO_MARK,
         )
 
 

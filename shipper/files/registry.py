@@ -269,7 +269,8 @@ def _reading(directory: Path) -> Iterator[tuple[sqlite3.Connection, int]]:
         with contextlib.closing(database.open_to_read(path)) as connection:
             connection.text_factory = lambda text: text.decode("utf-8", "replace")
             yield connection, schema.version_of(connection)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        # The latter is of Python's module: SQLite's message quotes what is damaged.
         raise RegistryError(
             f"the registry cannot be read: {error}",
             where=str(path),

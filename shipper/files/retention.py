@@ -26,7 +26,7 @@ from shipper.files.foreign_links import (
     read_entry,
     rename_link,
 )
-from shipper.files.link_directory import DIRECTORY, LinkDirectories, LinkDirectory
+from shipper.files.link_directory import DIRECTORY, LinkDirectories, LinkDirectory, Opening
 from shipper.files.link_names import LinkOwner, OwnerToken, link_name, parse_link_name
 from shipper.files.link_problems import LinkProblems
 from shipper.logs.events import (
@@ -104,6 +104,8 @@ class Retention:
         self._links: dict[Inode, _Link] = {}
         # Which generation of each directory, by its place, the links were compared with.
         self._compared: dict[str, int] = {}
+        # Which opening of each directory, by its place, links were adopted from.
+        self._adopted: dict[str, Opening] = {}
         #: Where no links can be made.
         self.problems = LinkProblems()
 
@@ -183,7 +185,9 @@ class Retention:
         Raises OSError if that is not possible now: call again; FileNotFoundError if nothing was
         ever kept there.
         """
+        self._adopted[place] = self._directories.opening(place)
         directory = self._directories.at(place, create=False)
+        self._adopted[place] = self._directories.opening(place)
         result = Adopted()
         names = self._filesystem.names_in(directory.descriptor)
         for name in sorted(names):
@@ -212,6 +216,12 @@ class Retention:
     def state_of(self, place: str) -> Hashable:
         """As `LinkDirectories.state_of`."""
         return self._directories.state_of(place)
+
+    def replaced(self) -> set[str]:
+        """The places where another directory is than that of which links were adopted: it was
+        removed and made again, or something was mounted over it, or is not any more."""
+        is_other = self._directories.is_other
+        return {place for place, opening in self._adopted.items() if is_other(place, opening)}
 
     def without_links(self) -> list[str]:
         """The directories of logs in whose `.shipper`, which is open, nothing is kept."""

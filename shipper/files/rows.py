@@ -14,7 +14,7 @@ from typing import NewType
 import msgspec
 
 from shipper.files.filesystem import Inode
-from shipper.files.identity import MARK_BYTES, Identity, Mark
+from shipper.files.identity import MARK_BYTES, NO_MARK, Identity, Mark
 
 #: The key of a file's row; given out by the registry, never used twice.
 RowId = NewType("RowId", int)
@@ -23,20 +23,23 @@ RowId = NewType("RowId", int)
 LAST_ROW = 2**48
 
 _COLUMNS = (
-    "row, input, path, identity, device, inode, born, offset, seen, mark_length, mark_digest, "
-    "updated, removed"
+    "row, input, path, identity, device, inode, born, offset, seen, seen_length, seen_digest, "
+    "mark_length, mark_digest, updated, removed"
 )
-# The same of version 1, which `schema` describes.
-_COLUMNS_1 = (
-    "row, input, path, identity, device, inode, NULL, offset, offset, mark_length, mark_digest, "
-    "updated, gone"
-)
+# The same of earlier versions, which `schema` describes.
+_EARLIER_COLUMNS = {
+    1: "row, input, path, identity, device, inode, NULL, offset, offset, 0, '', "
+    "mark_length, mark_digest, updated, gone",
+    2: "row, input, path, identity, device, inode, born, offset, seen, 0, '', "
+    "mark_length, mark_digest, updated, removed",
+}
 # A path may be of any bytes, which Python's text cannot hand over as they are.
 _SAVE = f"""
-INSERT INTO files ({_COLUMNS}) VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO files ({_COLUMNS}) VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (row) DO UPDATE SET
     path = excluded.path, device = excluded.device, inode = excluded.inode, born = excluded.born,
-    offset = excluded.offset, seen = excluded.seen, mark_length = excluded.mark_length,
+    offset = excluded.offset, seen = excluded.seen, seen_length = excluded.seen_length,
+    seen_digest = excluded.seen_digest, mark_length = excluded.mark_length,
     mark_digest = excluded.mark_digest, updated = excluded.updated, removed = excluded.removed
 """
 
@@ -45,7 +48,7 @@ _UNSIGNED = 2**64
 _SIGN = 2**63
 _LARGEST = _SIGN - 1
 
-_IDENTITY = re.compile(r"[0-9a-f]{16}")
+_IDENTITY = re.compile(r"([0-9a-f]{16})?")
 # How much of an unusable row a message may be.
 _SHOWN = 300
 
@@ -57,6 +60,7 @@ class FileRecord:
     row: RowId
     input_id: str
     path: str
+    #: Empty as long as it is not known which file it is.
     identity: Identity
     #: None once the content is known to be elsewhere, or nowhere.
     inode: Inode | None
@@ -71,6 +75,8 @@ class FileRecord:
     updated: float
     #: Unix seconds since which no path leads to the file; None while one does.
     removed: float | None
+    #: That of `seen`; NO_MARK if it is not known.
+    seen_mark: Mark = NO_MARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ def load(
     connection: sqlite3.Connection, version: int
 ) -> tuple[list[FileRecord], list[UnusableRow]]:
     """All files of a registry of that version, and what cannot be used. Raises sqlite3.Error."""
-    columns = _COLUMNS_1 if version == 1 else _COLUMNS
+    columns = _EARLIER_COLUMNS.get(version, _COLUMNS)
     records: list[FileRecord] = []
     unusable: list[UnusableRow] = []
     for values in connection.execute(f"SELECT {columns} FROM files ORDER BY row"):
@@ -123,6 +129,7 @@ def pack(record: FileRecord) -> bytes:
             bytes.fromhex(record.mark.digest),
             record.updated,
             record.removed,
+            (record.seen_mark.length, record.seen_mark.digest) if record.seen_mark.length else None,
         )
     )
 
@@ -142,6 +149,7 @@ def unpack(row: RowId, input_id: str, packed: bytes) -> FileRecord:
         mark=Mark(found.mark_length, found.mark_digest.hex()),
         updated=found.updated,
         removed=found.removed,
+        seen_mark=NO_MARK if found.seen_mark is None else Mark(*found.seen_mark),
     )
 
 
@@ -156,6 +164,7 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     mark_digest: bytes
     updated: float
     removed: float | None
+    seen_mark: tuple[int, str] | None
 
 
 _pack = msgspec.msgpack.Encoder()
@@ -174,6 +183,8 @@ def _values(record: FileRecord) -> tuple[object, ...]:
         record.born if record.born is not None and abs(record.born) <= _LARGEST else None,
         record.offset,
         record.seen,
+        record.seen_mark.length,
+        record.seen_mark.digest,
         record.mark.length,
         record.mark.digest,
         record.updated,
@@ -194,6 +205,8 @@ def _record(values: tuple[object, ...]) -> FileRecord | None:
             int() | None as born,
             int(offset),
             int(seen),
+            int(seen_length),
+            str(seen_digest),
             int(length),
             str(digest),
             float(updated),
@@ -204,6 +217,7 @@ def _record(values: tuple[object, ...]) -> FileRecord | None:
             and _IDENTITY.fullmatch(identity)
             and offset >= 0
             and 0 <= length <= MARK_BYTES
+            and 0 <= seen_length <= MARK_BYTES
             and (device is None) == (number is None)
             and math.isfinite(updated)
             and (removed is None or math.isfinite(removed))
@@ -222,6 +236,7 @@ def _record(values: tuple[object, ...]) -> FileRecord | None:
                 mark=Mark(length, digest),
                 updated=updated,
                 removed=removed,
+                seen_mark=Mark(seen_length, seen_digest) if seen >= offset else NO_MARK,
             )
     return None
 

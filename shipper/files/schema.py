@@ -1,8 +1,9 @@
 """The tables of the registry, the version of them, and how one version becomes the next.
 
-    1 -> 2   files: `seen` and `born` are new, `gone` is `removed`, device and inode are 64 bits of
-             which the highest is the sign; `losses` is new
-    2 -> 1   `shipper registry downgrade`, for a shipper that knows only version 1
+    1 -> 3   files: `seen` with its mark, and `born`, are new, `gone` is `removed`, device and inode
+             are 64 bits of which the highest is the sign; `losses` is new
+    2 -> 3   files: the mark of `seen` is new, and so are files without an identity
+    3 -> 1   `shipper registry downgrade`, for a shipper that knows only version 1
 
 A step runs in one transaction: after a kill -9 the file is wholly of one version or of the other.
 """
@@ -11,7 +12,7 @@ import contextlib
 import sqlite3
 
 #: What `PRAGMA user_version` says of a registry that is up to date.
-VERSION = 2
+VERSION = 3
 
 # What version 1 has too, word for word.
 _PROPERTIES = "CREATE TABLE properties (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;"
@@ -43,6 +44,8 @@ CREATE TABLE files (
     born INTEGER,
     offset INTEGER NOT NULL,
     seen INTEGER NOT NULL,
+    seen_length INTEGER NOT NULL,
+    seen_digest TEXT NOT NULL,
     mark_length INTEGER NOT NULL,
     mark_digest TEXT NOT NULL,
     updated REAL NOT NULL,
@@ -75,22 +78,33 @@ _UPGRADE_1 = f"""
 ALTER TABLE files RENAME TO files_1;
 {_FILES}
 INSERT INTO files
-SELECT row, input, path, identity, device, inode, NULL, offset, offset, mark_length, mark_digest,
-    updated, gone FROM files_1;
+SELECT row, input, path, identity, device, inode, NULL, offset, offset, 0, '', mark_length,
+    mark_digest, updated, gone FROM files_1;
 DROP TABLE files_1;
 {_LOSSES}
 """
 
-# An inode that version 1 cannot hold is one that it ends with; without one it goes by the content.
-_DOWNGRADE_2 = f"""
+_UPGRADE_2 = f"""
 ALTER TABLE files RENAME TO files_2;
+{_FILES}
+INSERT INTO files
+SELECT row, input, path, identity, device, inode, born, offset, seen, 0, '', mark_length,
+    mark_digest, updated, removed FROM files_2;
+DROP TABLE files_2;
+"""
+
+# An inode that version 1 cannot hold is one that it ends with; without one it goes by the content.
+# It knows no file without an identity.
+_DOWNGRADE = f"""
+ALTER TABLE files RENAME TO files_3;
 {_FILES_1}
 INSERT INTO files
 SELECT row, input, path, identity,
     CASE WHEN device >= 0 AND inode >= 0 THEN device END,
     CASE WHEN device >= 0 AND inode >= 0 THEN inode END,
-    offset, mark_length, mark_digest, updated, removed FROM files_2 WHERE offset >= 0;
-DROP TABLE files_2;
+    offset, mark_length, mark_digest, updated, removed FROM files_3
+    WHERE offset >= 0 AND identity <> '';
+DROP TABLE files_3;
 """
 
 _SHAPE = """
@@ -110,13 +124,13 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 def bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
     """Makes the tables, or makes those of the older `version` into those of VERSION."""
-    step = {0: _CREATE, 1: _UPGRADE_1}[version]
+    step = {0: _CREATE, 1: _UPGRADE_1, 2: _UPGRADE_2}[version]
     _in_one(connection, step, VERSION)
 
 
 def downgrade(connection: sqlite3.Connection) -> None:
-    """Makes the tables of version 1 of those of version 2; `losses` stays beside them."""
-    _in_one(connection, _DOWNGRADE_2, 1)
+    """Makes the tables of version 1 of those of a later one; `losses` stays beside them."""
+    _in_one(connection, _DOWNGRADE, 1)
 
 
 def is_ours(connection: sqlite3.Connection) -> bool:

@@ -27,6 +27,8 @@ from shipper.files.identity import NO_MARK, Identity, Mark, mark_of
 from shipper.files.lines import LineReader, NoLine, ReadBuffer, Reading, Rewritten
 from shipper.files.measure import LastLine, Unread, measure_unread
 from shipper.files.nuls import Head, IncompleteLine
+from shipper.files.rows import RowId
+from shipper.files.seen import Seen, SeenEnd
 
 _NO_LINE = IncompleteLine(0, 0)
 
@@ -58,6 +60,8 @@ class Tail:
         "_buffer",
         "_compared",
         "_content",
+        "_end",
+        "_examined",
         "_gzip",
         "_head",
         "_incomplete",
@@ -65,12 +69,12 @@ class Tail:
         "_last_line",
         "_lines",
         "_modified",
-        "_seen_to",
         "_stat_failed",
         "acks",
         "allocated",
         "born",
         "busy",
+        "done_as",
         "found_first",
         "gone",
         "held",
@@ -83,6 +87,7 @@ class Tail:
         "read_error",
         "size",
         "state",
+        "successors",
         "tried",
         "unread_since",
     )
@@ -108,7 +113,9 @@ class Tail:
         self.size = 0
         #: What it takes of the disk, in bytes: less than its size, if it is a gzip or has holes.
         self.allocated = 0
-        self._seen_to = 0
+        self._end = SeenEnd(content)
+        # Which of its versions was compared with what is known of it.
+        self._examined: Version | None = None
         # Whether the last look failed.
         self._stat_failed = False
         # A last line that waits for its newline, and when that was seen: of which version of the
@@ -130,6 +137,10 @@ class Tail:
         self.found_first: int | None = None
         #: Whether all of it that is to be read is read and acknowledged.
         self.is_finished = False
+        #: The rows of contents that took its place in its file.
+        self.successors: set[RowId] = set()
+        #: Of a gzip that need not be read, the row that says so.
+        self.done_as: RowId | None = None
         #: Of a gzip, whether the file that it is made from is still there, and whether that or
         #: another one that is followed has the same content: what is unread is counted there.
         self.original_exists = False
@@ -186,6 +197,14 @@ class Tail:
         mine, theirs = self._head.data, other._head.data
         return mine.startswith(theirs) or theirs.startswith(mine)
 
+    def begins_with(self, seen: Seen) -> bool:
+        """Whether it begins with what was seen of a file that had no complete first line."""
+        return not self._head.start and mark_of(self._head.data[: seen.end]) == seen.mark
+
+    def has_seen(self, seen: Seen) -> bool:
+        """Whether it has these bytes, too, as far as that can be said without inflating it."""
+        return self.compressed or self._end.holds(seen)
+
     @property
     def at_end(self) -> bool:
         """Whether a gzip is inflated to its end, as it was when it was looked at last."""
@@ -237,10 +256,15 @@ class Tail:
     @property
     def unread_lost(self) -> int:
         """Bytes that were seen of this content and not read: lost, if it is another one now."""
-        return max(0, self._seen_to - self.offset)
+        return max(0, self.seen.end - self.offset)
 
     @property
-    def seen(self) -> int:
+    def seen(self) -> Seen:
+        """How far this content was seen."""
+        return self._end.seen
+
+    @property
+    def seen_to(self) -> int:
         """Up to where it was seen. Of a gzip, past its offset as long as it is not settled."""
         if self.compressed:
             return self.offset + (not self.is_settled)
@@ -283,10 +307,10 @@ class Tail:
             return True
         self._stat_failed = False
         self.size, self.allocated = facts.size, facts.allocated
-        seen = max(self._seen_to, self._lines.blank_to, self.offset)
-        if facts.size > seen and not self.compressed and self._is_the_same():
-            self._seen_to = facts.size
         self._modified = facts.modified
+        seen = max(self.seen.end, self._lines.blank_to, self.offset)
+        if facts.size > seen and not self.compressed:
+            self._grew()
         self._note_end()
         return self.may_have_data
 
@@ -295,6 +319,26 @@ class Tail:
         """Whether a read may find something new, as of the last look."""
         changed = self.size != self._read_to or self._modified != self._compared
         return (changed or self._stat_failed) and self.state is not State.DONE
+
+    @property
+    def needs_examination(self) -> bool:
+        """Whether it changed since it was compared with what is known of it, as of the last look;
+        of a gzip that is known only when it is read."""
+        return self.may_have_data and not self.compressed and self.version != self._examined
+
+    async def examine(self) -> Rewritten | None:
+        """Compares what is there now with what is known of it, and takes notice of how far it goes,
+        without reading on: what is lost of it from now on is known. Of a placed file only. Raises
+        OSError if it cannot be read now."""
+        if not self.look() or self.compressed or self.state is State.WAITING:
+            return None
+        version = self.version
+        why = await self._why_rewritten(compare=True)
+        if why := why or await self._end.examine(self.offset, self.size):
+            return self._rewritten(why)
+        if self.version == version:
+            self._examined = version
+        return None
 
     async def identify(self, *, final: bool) -> Identity | None:
         """Which file this is; None while its first line is not complete, unless that is `final`."""
@@ -307,14 +351,17 @@ class Tail:
         version = self._seen
         modified = self._modified
         identity = await self._head.identify(self._content, final=final)
+        if self.compressed and final and not self._head.data and not self.is_searching:
+            # Nothing is in it but NULs; or nothing can be read of it, which is a loss.
+            lost = self.ending in UNREADABLE
+            identity = raw_identity(self._content.raw_head, self.inode.number) if lost else None
+        if identity is None and not self.compressed:
+            self._end.seen = Seen(self._head.end, mark_of(self._head.data))
         if identity is None and self._head.only_nuls_before:
             self._lines.blank_to, self._compared = self._head.only_nuls_before, modified
         if identity is None and not self._head.searching:
             self._incomplete, self._incomplete_in = self._head.incomplete, version
         if self.compressed:
-            nothing = final and not self._head.data and not self.is_searching
-            if nothing and self.ending in UNREADABLE:
-                identity = raw_identity(self._content.raw_head, self.inode.number)
             self._gzip.identity = identity
         return identity
 
@@ -352,13 +399,18 @@ class Tail:
         """Goes a bounded piece of the way to an offset; returns whether it is there."""
         return await self._content.reach(max(0, offset))
 
-    async def begin(self, identity: Identity, acks: AckTracker) -> None:
-        """Goes on at the ledger's offset, where the mark was found to be right."""
+    async def begin(self, identity: Identity, acks: AckTracker, seen: Seen | None = None) -> None:
+        """Goes on at the ledger's offset, where the mark was found to be right. `seen`: how far it
+        was seen by whoever knew it before."""
         before = acks.offset - acks.mark.length
         self._lines.guard = await bytes_at(self._content, before, acks.mark.length)
         self.identity, self.acks = identity, acks
         self.state = State.READING
         self._gzip.forget_marks()
+        self._examined = None
+        if not self.compressed:
+            # Half a line that was there before is no line, if it is gone.
+            self._end.seen = seen or Seen(acks.offset)
 
     def rest(self) -> None:
         """Gives back what costs memory: it is not read for a while."""
@@ -371,14 +423,12 @@ class Tail:
         """
         if not self.look() or self.state is State.WAITING:
             return NoLine.AT_END
-        if self._content.is_replaced:
-            return self._rewritten("the gzip was written again")
-        if self.size < max(self.offset, self._lines.skipped_to):
-            return self._rewritten(f"it has {self.size} bytes, and more were read")
-        if not self.offset and not self.compressed:
-            head = self._head
-            if await bytes_at(self._content, head.start, len(head.data)) != head.data:
-                return self._rewritten("it begins with another line than it did")
+        why = await self._why_rewritten()
+        if not why and self.needs_examination and self.unread_lost:
+            # Reading on would pass what was seen and may be gone.
+            why = await self._end.examine(self.offset, self.size)
+        if why:
+            return self._rewritten(why)
         version = self._seen
         modified = self._modified
         reading = await self._lines.read(self.offset, final=final)
@@ -388,7 +438,7 @@ class Tail:
         if self._lines.incomplete is not None:
             self._incomplete, self._incomplete_in = self._lines.incomplete, version
         if reading is NoLine.AT_END and self._lines.blank_to > self.offset:
-            self._seen_to = self.offset
+            self._end.seen = Seen(self.offset)
         self.state = State.SKIPPING if self._lines.skipped_to else State.READING
         self._note_end()
         return reading
@@ -399,11 +449,18 @@ class Tail:
         self.look()
         return await self._last_line.find(self._content, self.found_first)
 
-    async def measure_unread(self) -> Unread:
-        """What is not read of it, to the end that it has now."""
+    async def measure_unread(self, *, final: bool) -> Unread:
+        """What is not read of it, to the end that it has now. `final`: it will not grow; otherwise
+        a plain file is measured to the end of its last line: what follows may be half of one, or
+        NULs that are filled in later."""
         self.look()
-        block = self._buffer.block_bytes
-        return await measure_unread(self._content, self.offset, block, self._lines.guard)
+        block, guard = self._buffer.block_bytes, self._lines.guard
+        limit = None
+        if not final and not self.compressed:
+            while (last := await self.last_line_end()) is None:
+                pass
+            limit = max(last[0], self.offset)
+        return await measure_unread(self._content, self.offset, block, guard, limit=limit)
 
     async def skip(self, unread: Unread) -> None:
         """Goes on after what is unread, as if that were read and acknowledged."""
@@ -411,7 +468,7 @@ class Tail:
         self._lines = LineReader(self._content, self._buffer)
         self._lines.guard = unread.last
         self.acks.skip(unread.end, unread.mark)
-        self._seen_to = unread.end
+        self._end.seen = Seen(unread.end, unread.mark)
         self.settle()
         if self.size <= unread.end:
             self._compared = self._modified
@@ -420,7 +477,7 @@ class Tail:
     def stop(self) -> None:
         """Nothing is read any more, and what was not read is no loss that nobody counted."""
         self.state = State.DONE
-        self._seen_to = self.offset
+        self._end.seen = Seen(self.offset)
         self.settle()
 
     def close(self) -> None:
@@ -463,15 +520,32 @@ class Tail:
         self._last_line = LastLine(self._buffer.block_bytes)
         self._gzip, self._compared = GzipMemory(), 0
 
-    def _is_the_same(self) -> bool:
-        """Whether what grew is the content that is followed, and not another one in its place."""
+    def _grew(self) -> None:
+        """It is larger than it was: takes notice, unless another content is in its place."""
         known, start = self._lines.guard, self.offset - len(self._lines.guard)
         if not known:
             known, start = self._head.data, self._head.start
         try:
-            return bool(known) and self._content.peek(len(known), start) == known
+            same = bool(known) and self._content.peek(len(known), start) == known
+            if same and self._end.holds(self.seen) and self._end.look(self.size):
+                self._examined = self.version
         except OSError:
-            return False  # It is known when it can be read again.
+            pass  # It is known when it can be read again.
+
+    async def _why_rewritten(self, *, compare: bool = False) -> str:
+        """Why the content is another one than it was, in words; empty if it is the same.
+        `compare`: also with the bytes before the offset, which a read compares by itself."""
+        if self._content.is_replaced:
+            return "the gzip was written again"
+        if self.size < max(self.offset, self._lines.skipped_to):
+            return f"it has {self.size} bytes, and more were read"
+        head, guard = self._head, self._lines.guard if compare else b""
+        if not self.offset and not self.compressed:
+            if await bytes_at(self._content, head.start, len(head.data)) != head.data:
+                return "it begins with another line than it did"
+        elif await bytes_at(self._content, self.offset - len(guard), len(guard)) != guard:
+            return f"the bytes before offset {self.offset} are not what they were"
+        return ""
 
     def _rewritten(self, why: str) -> Rewritten:
         self.close()

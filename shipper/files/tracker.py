@@ -18,7 +18,7 @@ from shipper.files.discovery import Globs, Scan, ScanSummary, scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.kept_files import KeptFiles
-from shipper.files.lines import NoLine
+from shipper.files.lines import NoLine, Rewritten
 from shipper.files.link_problems import LinkProblem
 from shipper.files.losses import LossReason
 from shipper.files.offload import Offload, in_a_thread
@@ -32,12 +32,14 @@ from shipper.files.scan_log import ScanLog
 from shipper.files.scan_report import ScanReport
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tail import Tail
+from shipper.files.unopened import UnopenedFiles
 from shipper.files.vanished import SeenSizes, VanishedFiles
 from shipper.files.watch import WakeUp
 from shipper.logs import Log
 from shipper.logs.events import (
     FILE_FINISHED,
     FILE_OPEN_FAILED,
+    FILE_REWRITTEN,
     FILE_VANISHED,
     INPUTS_OVERLAP,
     LOG_REMOVED_UNDER_WRITER,
@@ -142,6 +144,9 @@ class FileTracker:
         self._vanished = {
             source.input_id: VanishedFiles(source.catalog, filesystem, clock) for source in inputs
         }
+        self._unopened = {
+            source.input_id: UnopenedFiles(source.catalog, filesystem, clock) for source in inputs
+        }
         self._seen = {
             source.input_id: SeenSizes(source.catalog.records, clock) for source in inputs
         }
@@ -241,6 +246,7 @@ class FileTracker:
             problems += step
             await asyncio.sleep(0)
         source.schedule.end(cost, found.directories)
+        self.grew(source, ())
         self._report_vanished(source, found, complete=not (problems or gzip_problems))
         for tail in source.catalog.written_after_removal():
             self._metrics.count("shipper_logs_removed_under_writer_total", 1, source.input_id)
@@ -322,6 +328,17 @@ class FileTracker:
         kept = [file.tail.inode for file in self.quota.kept] + list(self.quota.parked)
         return sum(link == bool(self._links.links_of(inode)) for inode in kept)
 
+    def rewritten(self, source: TrackedInput, tail: Tail, found: Rewritten) -> Tail | None:
+        """The content of a file is another one: that is followed from now on, and returned; None if
+        it is found by the next scan only.
+
+        Raises OSError if it cannot be opened; a later scan does."""
+        self._log.emit(FILE_REWRITTEN, path=tail.path, reason=found.why, read=tail.offset)
+        self._metrics.count("shipper_files_rewritten_total", 1, source.input_id)
+        # A copy that was made of the old content may not be known yet.
+        source.wake_up.wake(scan=True)
+        return source.catalog.rewritten(tail)
+
     async def obey_quota(self) -> None:
         """Gives up files that are removed and not finished, if they take too much."""
         await self.quota.obey()
@@ -335,14 +352,20 @@ class FileTracker:
             place=functools.partial(source.place, at_once=True),
             commit=functools.partial(commit, source),
             let_go=let_go,
+            rewritten=functools.partial(self.rewritten, source),
         )
 
     def _report_vanished(self, source: TrackedInput, found: Scan, *, complete: bool) -> None:
         if source.retention is not None:
             complete &= self._links.adopted(source.input_id).issuperset(found.directories)
-        for loss in self._vanished[source.input_id].scanned(found, complete=complete):
+        losses = self._unopened[source.input_id].scanned(found, complete=complete)
+        for loss in losses + self._vanished[source.input_id].scanned(found, complete=complete):
             event = FILE_VANISHED if loss.reason is LossReason.VANISHED else UNREAD_DATA_LOST
             self._log.emit(event, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
+
+    def grew(self, source: TrackedInput, tails: Iterable[Tail]) -> None:
+        """These files of an input were written to."""
+        self._seen[source.input_id].grew(tails)
 
     def _report_closed(self, source: TrackedInput, closed: ClosedFile) -> None:
         self._links.finished(source.input_id, closed)

@@ -143,7 +143,7 @@ class SeenSizes:
         self._saved = 0.0
 
     def grew(self, tails: Iterable[Tail]) -> None:
-        """These files were written to."""
+        """These files were written to. What cannot be saved yet is with a later call."""
         self._grown.update(tail for tail in tails if tail.identity)
         now = self._clock.monotonic()
         if not self._grown or now - self._saved < _SEEN_INTERVAL:

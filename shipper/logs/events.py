@@ -158,9 +158,10 @@ UNREAD_DATA_LOST = LogEvent(
 FILE_VANISHED = LogEvent(
     "file-vanished",
     Level.ERROR,
-    "file was deleted while shipper was not running, before it was shipped to its end",
-    "`shipper.lost_bytes` are lost; how many lines, nobody knows. Keep more or larger files, or "
-    "keep shipper running while they rotate.",
+    "file is gone before it was shipped to its end, and nothing kept it",
+    "`shipper.lost_bytes` are lost; how many lines, nobody knows. It was deleted while shipper was "
+    "not running, or could not be opened. Keep more or larger files, keep shipper running while "
+    "they rotate, and look for errors of opening files.",
 )
 INPUT_NOT_CONFIGURED = LogEvent(
     "input-not-configured",

@@ -53,6 +53,9 @@ _SPAN = 10.0
 _DRAIN, _DRAIN_SECONDS, _DRAIN_ROUNDS = 4.0, 10.0, 16
 _JOIN, _STANDING, _JOIN_SECONDS = 0.85, 1.4, 5.0
 
+#: No answer counts as faster, in seconds.
+_SHORTEST = 1e-6
+
 
 class Feedback(Enum):
     """What an answer says of the cluster's load."""
@@ -168,7 +171,8 @@ class Controller:
             if is_new:
                 self._shrink_after_rejection(sample.in_flight, now)
             return
-        seconds = now - sample.sent_at
+        # A clock that ticks in milliseconds gives 0, which nothing can be a multiple of.
+        seconds = max(now - sample.sent_at, _SHORTEST)
         if self._phase is _Phase.GROWING and sample.in_flight >= self.limit:
             # Answers to requests sent before a cut count too. Otherwise a shipper with many
             # requests in flight would wait for them, and be cut less often than one with few.

@@ -1,6 +1,7 @@
 """From files to batches: reads whoever has something, a block at a time and in turns, has it
 encoded, and hands it on. It waits for lines, for room in the byte budget, and for a slot to send;
-while it waits nothing is read, and that is the backpressure.
+while it waits nothing is read, and that is the backpressure. What changed is examined all the same
+(`examine`), before it is read.
 """
 
 import asyncio
@@ -15,19 +16,20 @@ from shipper.documents.encoded import Encoded, FileTemplate
 from shipper.files.faults import FileErrors
 from shipper.files.identity import Mark
 from shipper.files.lines import Block, CutLine, HalfLine, NoLine, Reading, Rewritten
+from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.logs import Log
 from shipper.logs.events import (
     FILE_OPENED,
     FILE_READ_FAILED,
-    FILE_REWRITTEN,
     LINE_TRUNCATED,
     PROCESSOR_FAILED,
 )
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
+from shipper.pipeline.examine import Examined, Examiner
 
 #: How long reading goes on before other tasks have their turn, in seconds: long enough that turns
 #: cost nothing, short enough that answers and notifications do not wait.
@@ -85,6 +87,13 @@ class Harvester:
         self._first_start = first_start
         # New files of which no block is read yet.
         self._new_files: WeakSet[Tail] = WeakSet()
+        self._by_id = {source.files.input_id: source for source in inputs}
+        self._examiner = Examiner(
+            Examined(self._placed, self._ready, self._examined_all),
+            tracker=tracker,
+            faults=faults,
+            clock=clock,
+        )
         #: Lines that were read and have no outcome yet.
         self.in_flight_events = 0
 
@@ -99,6 +108,7 @@ class Harvester:
             for source in self._inputs:
                 tasks.create_task(self._discover(source))
                 tasks.create_task(self._walk(source))
+            tasks.create_task(self._examiner.run())
             tasks.create_task(self._read_round_robin())
             tasks.create_task(self._obey_quota())
 
@@ -142,17 +152,29 @@ class Harvester:
 
     def _enqueue(self, source: Input, tails: Iterable[Tail]) -> None:
         for tail in tails:
-            if tail.may_have_data and tail not in self._queued:
-                tail.unread_since = tail.unread_since or self._clock.monotonic()
+            if not tail.may_have_data:
+                continue
+            tail.unread_since = tail.unread_since or self._clock.monotonic()
+            if tail.seen.end > tail.acks.offset:
+                self._tracker.grew(source.files, [tail])
+            if self._examiner.must_examine(tail):
+                self._examiner.add(source.files, tail)
+            elif tail not in self._queued:
                 self._queued.add(tail)
                 self._queue.append((source, tail))
         if self._queue:
             self._something.set()
 
+    def _ready(self, files: TrackedInput, tail: Tail) -> None:
+        self._enqueue(self._by_id[files.input_id], [tail])
+
+    def _examined_all(self) -> None:
+        self._something.set()
+
     async def _read_round_robin(self) -> None:
         turn_ends = self._clock.monotonic() + _TURN_SECONDS
         while True:
-            if not self._queue:
+            while not self._queue:
                 await self._at_end()
                 turn_ends = self._clock.monotonic() + _TURN_SECONDS
             source, tail = self._queue.popleft()
@@ -175,11 +197,11 @@ class Harvester:
 
     async def _at_end(self) -> None:
         """Nothing is left to read for now."""
-        if not self._sent_first:
+        if not self._sent_first and self._examiner.is_idle:
             # The first request shows whether anything gets through: it does not wait for others.
             self._sent_first = await self._batcher.flush()
-        while not self._queue:
-            self._something.clear()
+        self._something.clear()
+        if not self._queue:
             await self._something.wait()
 
     async def _read(self, source: Input, tail: Tail) -> Tail | None:
@@ -212,17 +234,9 @@ class Harvester:
                 self._metrics.count("shipper_lost_bytes_total", lost, "line_too_long")
                 await self._submit(source, tail, encoded, start, end, mark)
                 return tail
-            case Rewritten(why):
-                self._log.emit(
-                    FILE_REWRITTEN,
-                    path=tail.path,
-                    reason=why,
-                    read=tail.offset,
-                )
-                self._metrics.count("shipper_files_rewritten_total", 1, source.files.input_id)
-                # A copy that was made of the old content may not be known yet.
-                source.files.wake_up.wake(scan=True)
-                return source.files.catalog.rewritten(tail)
+            case Rewritten() as found:
+                self._examiner.rewritten(source.files, tail, found)
+                return None
             case NoLine.LONG_LINE | NoLine.MORE:
                 return tail
             case NoLine.AT_END:
@@ -232,6 +246,8 @@ class Harvester:
                 return None
 
     async def _next(self, source: Input, tail: Tail) -> Reading:
+        if tail.busy or tail.held:
+            return NoLine.AT_END  # It is read when it is examined, or the next scan has it read.
         tail.busy = True
         try:
             if tail.held or tail.state is State.DONE:
@@ -241,6 +257,7 @@ class Harvester:
             return await tail.read(final=source.files.catalog.is_final(tail))
         finally:
             tail.busy = False
+            self._examiner.add(source.files, tail)
 
     async def _submit(
         self, source: Input, tail: Tail, encoded: Encoded, start: int, end: int, mark: Mark
@@ -275,12 +292,17 @@ class Harvester:
         await self._batcher.add(encoded, span, new_file=new_file)
 
     async def _begin(self, source: Input, tail: Tail) -> NoLine | None:
-        """Why a file cannot be read yet; None: it can."""
+        """Why a gzip cannot be read yet; None: it can."""
         start = await source.files.place(tail)
         if start is None:
             return NoLine.AT_END
         if isinstance(start, NoLine):
             return start
+        self._placed(source.files, tail, start)
+        return None
+
+    def _placed(self, files: TrackedInput, tail: Tail, start: Start) -> None:
+        """It is known where a file begins to be read."""
         # An earlier process may have sent what was there, without having saved it.
         was_there = not self._first_start and tail.found_first is not None
         # What was deleted was kept by an earlier process, or is read from a gzip.
@@ -289,7 +311,6 @@ class Harvester:
         self._log.emit(
             FILE_OPENED, path=tail.path, offset=start.offset, size=tail.size, reason=start.why
         )
-        return None
 
     def _template(self, source: Input, tail: Tail) -> FileTemplate:
         source.encoder.refresh(self._clock.now())

@@ -125,7 +125,11 @@ def test_what_a_quota_costs_in_an_outage_is_recorded_to_the_line(
     process.start()
     directory.writer.run(1500.0, threading.Event(), lines)
     directory.close()
-    time.sleep(2)
+
+    def recorded() -> int:
+        return sum(row.loss.lines or 0 for row in read_losses(home / "data"))
+
+    process.wait_until(lambda: recorded() > 0, "the quota is exceeded, and files are given up", 30)
     process.send(kind)
     process.wait(30)
     bulk_server.up()
@@ -134,14 +138,10 @@ def test_what_a_quota_costs_in_an_outage_is_recorded_to_the_line(
     process.wait_until_ready()
     process.wait_until_idle()
 
-    def recorded() -> int:
-        return sum(row.loss.lines or 0 for row in read_losses(home / "data"))
-
     def is_recorded() -> bool:
         return bulk_server.audit(lines).lost == recorded()
 
     process.wait_until(is_recorded, "what is missing is recorded", 30)
-    assert recorded() > 0, "the quota was exceeded"
     assert all(row.loss.lines is not None for row in read_losses(home / "data"))
     assert bulk_server.audit(lines).doubled == 0
     bulk_server.wait_for(lambda: len(losses_at(bulk_server)) == len(read_losses(home / "data")))

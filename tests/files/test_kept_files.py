@@ -489,3 +489,96 @@ def test_content_that_was_written_over_the_log_and_then_removed_is_read_by_its_l
         assert world.links() == []
 
     asyncio.run(story())
+
+
+def test_links_that_were_hidden_by_a_mount_are_adopted(world: World, tmp_path: Path) -> None:
+    """Of files that are finished by then, and of one that only an earlier process knew."""
+
+    async def story() -> None:
+        place, hidden, gone = world.directory / DIRECTORY, tmp_path / "hidden", tmp_path / "gone"
+        world.append("finished.log", b"one\n")
+        only_linked = world.append("linked.log", b"two\n")
+        await world.look()
+        only_linked.unlink()
+        world.rows.clear()
+        world.lines.clear()
+        world.catalog.close()
+        world.directories.close_all()
+        place.rename(hidden)
+        place.mkdir(mode=0o700)
+        world.start()
+        assert await world.settle() == [b"one"]
+        (world.directory / "finished.log").unlink()
+        await world.settle()
+        # It has another name, which nobody can see.
+        await world.clock.advance(CLOSE_REMOVED_AFTER)
+        await world.settle()
+        world.commit()
+        assert world.catalog.tails == ()
+        if place.exists():
+            place.rename(gone)
+        hidden.rename(place)
+        world.append("new.log", b"three\n")
+        assert sorted(await world.settle()) == [b"three", b"two"]
+        world.commit()
+        await world.settle()
+        world.commit()
+        assert world.links() == ["new.log"]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("base", ["a.log", "b.log"])
+@pytest.mark.parametrize("agent", ["another agent", "an agent of before", "agent-2"])
+def test_two_links_to_one_file_are_adopted_as_one(world: World, base: str, agent: str) -> None:
+    """As a kill leaves them in the middle of an adoption; their names sort either way."""
+
+    async def story() -> None:
+        path = world.append("b.log", b"one\n")
+        await world.look()
+        place = world.directory / DIRECTORY
+        other = LinkOwner(agent, "tetragon", "/data")
+        os.link(path, place / link_name(other.token, path.stat().st_ino, base))
+        path.unlink()
+        world.kill()
+        world.start()
+        await world.look()
+        assert len(world.links()) == 1
+        await world.settle()
+        world.commit()
+        assert world.links() == []
+
+    asyncio.run(story())
+
+
+def test_a_gzip_of_a_finished_file_has_its_link_until_that_is_committed(world: World) -> None:
+    async def story() -> None:
+        path = world.append("a.log", b"one\n")
+        await world.look()
+        world.write("a.log.gz", b"one\n")
+        path.unlink()
+        await world.look()
+        await world.look()
+        assert "a.log.gz" in world.links()
+        world.commit()
+        await world.look()
+        assert world.links() == []
+
+    asyncio.run(story())
+
+
+def test_a_gzip_of_nothing_but_nuls_is_finished(world: World) -> None:
+    async def story() -> None:
+        path = world.write("a.log.gz", bytes(10_000))
+        await world.tracker.scan(world.source)
+        [tail] = world.catalog.tails
+        assert await world.source.place(tail) is None
+        # So nobody has a reason to try it again.
+        assert not tail.look()
+        path.unlink()
+        for _ in range(2):
+            await world.tracker.scan(world.source)
+        world.commit()
+        assert (world.links(), world.catalog.tails) == ([], ())
+
+    asyncio.run(story())

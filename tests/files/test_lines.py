@@ -382,7 +382,7 @@ def test_last_line_and_unread_of_a_hole_of_24_gib(path: Path) -> None:
     async def measure() -> tuple[object, Unread]:
         while (last := await tail.last_line_end()) is None:
             pass
-        return last, await tail.measure_unread()
+        return last, await tail.measure_unread(final=True)
 
     began = time.perf_counter()
     last, unread = asyncio.run(measure())
@@ -426,6 +426,28 @@ def test_truncated_under_a_writer_that_does_not_append(path: Path) -> None:
     os.close(writer)
     again.read()
     assert again.lines == [Line(4000, b"new"), Line(4004, b"newer")]
+
+
+@pytest.mark.parametrize("hole", [False, True])
+@pytest.mark.parametrize("first", [b"", b"one\n"])
+def test_what_is_allocated_in_advance_may_be_filled_after_a_gap(
+    path: Path, first: bytes, hole: bool
+) -> None:
+    path.write_bytes(first + (b"" if hole else bytes(100_000)))
+    os.truncate(path, 100_000)
+    follower = Follower(path)
+    begun = asyncio.run(follower.start(final=False))
+    assert begun == bool(first)
+    follower.read()
+    for number, offset in enumerate((50_000, 50_400, 90_000)):
+        with path.open("r+b") as file:
+            file.seek(offset)
+            file.write(b"line %d\n" % number)
+        touch(path, number + 1)
+        begun = begun or asyncio.run(follower.start(final=False))
+        follower.read()
+        assert follower.lines[-1] == Line(offset, b"line %d" % number)
+    assert len(follower.lines) == 3 + bool(first)
 
 
 def test_what_earlier_versions_made_of_the_first_line_is_known(path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from shipper.files.ack import Span
 from shipper.files.faults import FileErrors
+from shipper.files.identity import identity_of, mark_of
 from shipper.files.lines import Block
 from shipper.files.losses import LossReason
 from shipper.files.retention import DIRECTORY
@@ -302,3 +303,80 @@ def test_every_reason_is_counted_from_the_start() -> None:
     for reason in LOSS_REASONS:
         assert metrics.value("shipper_lost_bytes_total", reason) == 0
         assert f'shipper_lost_lines_total{{reason="{reason}"}} 0.0' in metrics.exposition().decode()
+
+
+@pytest.mark.parametrize("rest", [b"", bytes(9000)], ids=["appends", "allocated in advance"])
+def test_half_a_line_that_somebody_may_finish_is_not_given_up(world: World, rest: bytes) -> None:
+    async def story() -> None:
+        path = world.directory / "a.log"
+        whole = b"a.log\n" + 300 * LINE
+        with path.open("wb", buffering=0) as writer:
+            writer.write(whole + b"half" + rest)
+            await world.tracker.scan(world.source)
+            path.unlink()
+            for _ in range(3):
+                await obey(world)
+            [loss] = world.losses
+            assert (loss.end, loss.lines) == (len(whole), 301)
+            assert links(world) == 1
+            writer.seek(len(whole + b"half"))
+            writer.write(b" a line\n")
+            world.tracker.quota.max_bytes = 2**30
+            await obey(world)
+            assert await world.look() == [b"half a line"]
+        await world.settle()
+        await obey(world)
+        assert len(world.losses) == 1
+        assert links(world) == 0
+
+    asyncio.run(story())
+
+
+def test_a_file_is_not_given_up_that_was_read_while_another_one_was(world: World) -> None:
+    async def story() -> None:
+        paths = [write(world, name, 300, age=30) for name in ("a.log", "b.log")]
+        world.tracker.quota.max_bytes = 0
+        await world.tracker.scan(world.source)
+        a, b = world.catalog.tails
+        for path in paths:
+            path.unlink()
+        await world.tracker.scan(world.source)
+        spans: list[Span] = []
+        commit = world.commit
+
+        def read_meanwhile() -> None:
+            world.commit = commit  # type: ignore[method-assign]
+            other = a if b.unread == 0 else b
+            spans.append(other.acks.open(other.size, mark_of(b""), 0.0))
+            commit()
+
+        for tail in (a, b):
+            await world.source.place(tail)
+        world.commit = read_meanwhile  # type: ignore[method-assign]
+        await world.tracker.obey_quota()
+        assert len(world.losses) == 1, "the other one has lines in flight"
+        assert all(not tail.acks.all_acknowledged or not tail.unread for tail in (a, b))
+        spans[0].finish()
+        await obey(world)
+        assert len(world.losses) == 1
+
+    asyncio.run(story())
+
+
+def test_another_content_in_a_removed_file_is_a_file_of_its_own(world: World) -> None:
+    async def story() -> None:
+        world.tracker.quota.max_bytes = 0
+        path = write(world, "a.log", 300)
+        await world.look()
+        world.lines.clear()
+        with path.open("r+b", buffering=0) as writer:
+            writer.truncate(0)
+            writer.write(b"new\n" + 400 * LINE)
+            path.unlink()
+            for _ in range(4):
+                await obey(world)
+                await world.source.catalog.place(world.catalog.tails[0])
+        [loss] = world.losses
+        assert (loss.identity, loss.start, loss.lines) == (identity_of(b"new\n"), 0, 401)
+
+    asyncio.run(story())

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from shipper.files.ack import AckTracker
+from shipper.files.changes import Changes
 from shipper.files.content import PlainContent
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import NO_MARK, Identity, Mark
 from shipper.files.lines import ReadBuffer
 from shipper.files.losses import Loss, LossReason
-from shipper.files.records import Changes, FileRecords
+from shipper.files.records import FileRecords
 from shipper.files.registry import FileRecord, Registry, RowId
+from shipper.files.seen import Seen
 from shipper.files.tail import Tail
 from tests.files.test_registry import record
 from tests.support.clock import ManualClock
@@ -156,7 +158,7 @@ def test_how_far_a_file_was_seen_and_when_it_was_born_are_remembered() -> None:
     world = World()
     tail = world.tail(Identity("f" * 16), offset=10)
     tail.born = 5
-    tail._seen_to = 400
+    tail._end.seen = Seen(400)
     world.records.hold(RowId(1), tail)
     (found,) = world.commit().records
     assert (found.offset, found.seen, found.born) == (10, 400, 5)

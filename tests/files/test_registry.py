@@ -189,6 +189,21 @@ def test_killed_at_any_moment_it_opens_whole_and_no_offset_goes_back(directory: 
 # What cannot be read ------------------------------------------------------------------------------
 
 
+def test_a_damaged_schema_whose_text_is_no_text_is_put_aside(directory: Path) -> None:
+    """SQLite quotes it in its message, which cannot be decoded."""
+    with opened(directory) as (registry, _):
+        registry.save([record()])
+    path = directory / "registry.db"
+    whole = path.read_bytes()
+    for place in (b"CREATE TABLE files", b"row INTEGER", b"TABLE losses"):
+        path.write_bytes(whole.replace(place, b"\x94" * len(place)))
+        with pytest.raises(RegistryError, match="cannot be read"):
+            read_records(directory)
+        with opened(directory) as (registry, aside):
+            assert aside is not None
+            assert registry.load() == []
+
+
 def test_a_damaged_registry_is_put_aside_and_a_new_one_begun(directory: Path) -> None:
     names = []
     for content in (b"this is no database" * 1000, os.urandom(5000)):

@@ -221,6 +221,14 @@ class TestTheWayBack:
         downgrade(directory, ["tetragon"])
         assert [row[4:7] for row in read_version_1(directory)] == [(None, None, 100)]
 
+    def test_leaves_out_files_that_nobody_could_identify(self, directory: Path) -> None:
+        nameless = replace(UPGRADED[0], row=RowId(9), identity=Identity(""), offset=0, seen=7)
+        with opened(directory) as (registry, _):
+            registry.save([*UPGRADED, nameless])
+        assert nameless in read_records(directory)
+        downgrade(directory, ["tetragon"])
+        assert [row[0] for row in read_version_1(directory)] == [3, 4, 5]
+
     def test_is_refused_beside_a_daemon_and_where_there_is_no_registry(
         self, directory: Path
     ) -> None:

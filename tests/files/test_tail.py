@@ -552,3 +552,16 @@ def test_the_age_of_what_is_behind_is_that_of_its_oldest_byte(path: Path) -> Non
     assert since() == 5.0
     first.finish()
     assert since() is None
+
+
+def test_what_was_seen_and_cut_off_is_not_passed_by_reading_on(path: Path) -> None:
+    append(path, b"one\ntwo\n")
+    follower = Follower(path)
+    follower.begin()
+    follower.read()
+    append(path, b"three\nfour\nfive\n")
+    assert follower.tail.look()
+    os.truncate(path, len(b"one\ntwo\nthree\n"))
+    append(path, b"six\n")
+    assert isinstance(follower.read(), Rewritten)
+    assert follower.tail.unread_lost == len(b"three\nfour\nfive\n")

@@ -9,13 +9,13 @@ import os
 from pathlib import Path
 
 from shipper.files.catalog import Catalog
+from shipper.files.changes import Changes
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.lines import Block, ReadBuffer, Rewritten
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
 from shipper.files.losses import Loss, LossReason
-from shipper.files.records import Changes
 from shipper.files.registry import RowId
 from shipper.files.retention import DIRECTORY, Retention
 from shipper.files.schedule import WalkSchedule

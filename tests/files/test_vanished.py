@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shipper.files.lines import Rewritten
 from shipper.files.losses import LossReason
 from shipper.files.vanished import LOOKED_FOR
 from tests.files.test_compressed import World
@@ -107,6 +108,48 @@ def test_what_was_written_over_meanwhile_is_a_loss(world: World) -> None:
         await look_long(world)
         assert [loss.bytes for loss in world.losses] == [6]
         assert world.lines[-1] == b"other"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("now", [b"", b"four\n", b"th", b"another line\n"])
+def test_what_was_cut_off_meanwhile_is_a_loss_and_the_rest_goes_on(
+    world: World, now: bytes
+) -> None:
+    """Also if more was written since than was cut off."""
+
+    async def story() -> None:
+        path = await stop_behind(world)
+        path.write_bytes(READ + now)
+        world.lines.clear()
+        world.start()
+        await world.tracker.scan(world.source)
+        [tail] = world.catalog.tails
+        await world.source.place(tail)
+        found = await tail.examine()
+        assert isinstance(found, Rewritten)
+        world.catalog.rewritten(tail)
+        await look_long(world)
+        [loss] = world.losses
+        assert (loss.reason, loss.lines) == (LossReason.REWRITTEN, None)
+        assert (loss.start, loss.end, loss.bytes) == (8, 14, 6)
+        assert world.lines == now.splitlines()[: now.count(b"\n")]
+
+    asyncio.run(story())
+
+
+def test_a_log_that_only_grew_meanwhile_is_the_same(world: World) -> None:
+    async def story() -> None:
+        path = await stop_behind(world)
+        with path.open("ab") as file:
+            file.write(b"four\n")
+        world.start()
+        await world.tracker.scan(world.source)
+        [tail] = world.catalog.tails
+        await world.source.place(tail)
+        assert await tail.examine() is None
+        await look_long(world)
+        assert (world.lines[-2:], world.losses) == ([b"three", b"four"], [])
 
     asyncio.run(story())
 

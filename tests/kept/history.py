@@ -6,23 +6,22 @@ import contextlib
 import fcntl
 import os
 import random
-import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shipper.errors import RegistryError
-from shipper.files.losses import Loss, LossState
+from shipper.files.losses import LossState
 from shipper.files.registry import read_losses, read_records
+from tests.kept.audit import Audit
+from tests.kept.knowledge import Knowledge
 from tests.kept.life import COMMIT, SCAN, Cluster, Lives
 from tests.kept.loop import IdleClock
 from tests.kept.model import Content, Disk
 
 CLOSE_REMOVED_AFTER = 60.0
 """What the daemon's default is, in seconds."""
-
-NUMBER = re.compile(r'{"n":([0-9]+),')
 
 DOINGS = {
     "append": 12,
@@ -32,6 +31,8 @@ DOINGS = {
     "rotate out": 2,
     "copy and truncate": 1,
     "truncate": 1,
+    "trim": 1,
+    "leave a gap": 3,
     "compress": 4,
     "delete": 5,
     "delete the log": 1,
@@ -39,6 +40,10 @@ DOINGS = {
     "remove": 1,
     "replace": 1,
     "expose": 1,
+    "mount": 1,
+    "unmount": 1,
+    "open too many files": 1,
+    "open fewer files": 2,
     "outage": 3,
     "cluster back": 3,
     "start": 6,
@@ -46,14 +51,17 @@ DOINGS = {
     "kill": 1,
     "kill soon": 2,
     "lose the registry": 1,
+    "lose the data directory": 1,
+    "damage the registry": 1,
     "change the id": 1,
     "look": 8,
     "pass 10 s": 3,
     "pass 70 s": 1,
 }
 OPTIONAL = (
-    "rotate out", "copy and truncate", "truncate", "compress", "clean", "remove", "replace",
-    "expose", "stop", "kill", "kill soon", "lose the registry", "change the id",
+    "rotate out", "copy and truncate", "truncate", "trim", "compress", "clean", "remove",
+    "replace", "expose", "mount", "open too many files", "stop", "kill", "kill soon",
+    "lose the registry", "lose the data directory", "damage the registry", "change the id",
 )  # fmt: skip
 """Each seed has some of these, and not the others."""
 
@@ -66,18 +74,16 @@ class History:
     seed: int
     clock: IdleClock
     steps: list[str] = field(default_factory=list)
-    #: Losses of registries that are lost themselves.
-    losses: list[Loss] = field(default_factory=list)
-    unshipped: int = 0
-    #: Whether something may be recorded as lost that is there: it was acknowledged, and that was
-    #: forgotten.
-    forgetful: bool = False
 
     def __post_init__(self) -> None:
         rng = self.rng = random.Random(self.seed)
         self.logs, self.data = self.root / "logs", self.root / "data"
         self.logs.mkdir(parents=True)
         self.disk = Disk(self.logs, rng, self.clock.now)
+        self.disk.with_nuls = rng.random() < 0.4
+        #: When the kernel tells of a change: at once, later, or never.
+        self.told = rng.choice(("never", "never", "at once", "later", "now and then"))
+        self.known = Knowledge(self.disk, self.data, rng)
         self.cluster = Cluster()
         self.quota = rng.choice((None, None, "0", "8KiB", "30KiB"))
         self.asks_for_writers = _leases(self.logs)
@@ -119,8 +125,14 @@ class History:
         await self._start()
         for doing in self.rng.choices(list(weights), list(weights.values()), k=count):
             await self._do(doing)
+            if self.told == "at once" or (self.told == "now and then" and self.rng.random() < 0.4):
+                await self._tell()
             await self._settle()
         await self._end()
+
+    async def _tell(self) -> None:
+        changes, self.disk.changes = self.disk.changes, []
+        await self.lives.tell(changes)
 
     # One thing
 
@@ -150,14 +162,31 @@ class History:
                 # What is not known of it is never known.
                 if await self._look_and_commit():
                     disk.truncate()
+                    await self._have_it_seen()
+            case "trim":
+                if await self._look_and_commit():
+                    disk.trim()
+                    await self._have_it_seen()
+            case "leave a gap":
+                writers = [each for each in disk.contents if self._may_be_written(each)]
+                if disk.live and disk.live.writer is not None:
+                    writers.append(disk.live)
+                writers = [each for each in writers if not each.appends and each.data]
+                if writers:
+                    disk.leave_gap(said := rng.choice(writers))
             case "compress":
                 if content := self._some(watched=True):
                     disk.compress(content)
                     said = content
             case "delete":
-                if (content := self._some()) and self._is_kept(content):
+                if (content := self._some()) and (
+                    self._is_kept(content) or await self._is_seen(content)
+                ):
                     disk.remove(content)
                     said = content
+                    if self.lives.obstacles.full:
+                        # Two walks that do not find it.
+                        await self._look_and_commit()
             case "delete the log":
                 if disk.live and self._is_kept(disk.live):
                     disk.remove(disk.live)
@@ -167,13 +196,26 @@ class History:
                 if doing == "expose" and not self.lives.running:
                     return
                 aside = disk.clean(doing)
-                if not self.lives.running:
-                    self._note_gone()
+                self._note_gone_if_down()
                 await self._look_and_commit()
                 if aside is not None:
                     shutil.rmtree(aside)
                 if doing == "expose" and disk.place.is_dir():
                     disk.place.chmod(0o700)
+            case "mount":
+                mounted = disk.mount()
+                if mounted is not None:
+                    self.lives.obstacles.mount_points.add(mounted)
+                    if rng.random() < 0.5:
+                        self.lives.obstacles.other_device.add(mounted)
+                    self._note_gone_if_down()
+                    await self._look_and_commit()
+            case "unmount":
+                await self._unmount()
+            case "open too many files":
+                self.lives.obstacles.full = True
+            case "open fewer files":
+                self.lives.obstacles.full = False
             case "outage":
                 self.cluster.down = True
             case "cluster back":
@@ -190,15 +232,24 @@ class History:
                 said = f"at change {executioner.left}, {'after' if executioner.after else 'before'}"
             case "lose the registry":
                 await self._end_life()
-                self._lose_registry()
+                self.known.lose_registry()
+                await self._start()
+            case "lose the data directory":
+                await self._end_life()
+                self.known.lose_registry()
+                shutil.rmtree(self.data)
+                await self._start()
+            case "damage the registry":
+                await self._end_life()
+                self.known.damage_registry()
                 await self._start()
             case "change the id":
                 await self._end_life()
                 # What the registry has of an input that is not configured any more is not looked
                 # after: of what is on the disk no more, nobody says that it is lost.
-                self._forget_gone()
+                self.known.forget_gone()
                 self._number += 1
-                self.forgetful = True
+                self.known.forgetful = True
                 self.config["inputs"][0]["id"] = f"input-{self._number}"
                 await self._start()
             case "look":
@@ -220,11 +271,16 @@ class History:
         for content in self.disk.contents:
             # After a minute of quiet nobody waits for a writer who cannot be seen.
             quiet = self.clock.now() + seconds - content.written
-            seen = self.asks_for_writers and content.path is None
+            hidden = content.inodes & (self.disk.links(hidden=True) - self.disk.links())
+            seen = self.asks_for_writers and content.path is None and not hidden
             if not content.is_watched and not seen and quiet > CLOSE_REMOVED_AFTER - 20:
                 self.disk.close(content)
         ran = self.lives.running
+        if self.told == "now and then" and self.rng.random() < 0.5:
+            await self._tell()
         await self.clock.advance(seconds)
+        if self.told == "later":
+            await self._tell()
         await self._settle()
         return ran and self.lives.running
 
@@ -242,7 +298,20 @@ class History:
         return self.rng.choice(found) if found else None
 
     def _is_kept(self, content: Content) -> bool:
-        return bool(content.inodes & self.disk.links())
+        links = self.disk.links()
+        return bool(content.inodes & (links | self.lives.open_inodes()))
+
+    async def _have_it_seen(self) -> None:
+        """Of what cannot be opened only its size is seen: nobody knows what was written over."""
+        if self.lives.obstacles.full:
+            await self._look_and_commit()
+
+    async def _is_seen(self, content: Content) -> bool:
+        """Let shipper look at what it cannot open."""
+        if not self.lives.obstacles.full or not content.is_watched or not content.lines:
+            return False
+        is_gzip = content.path is not None and content.path.suffix == ".gz"
+        return not is_gzip and await self._look_and_commit()
 
     def _may_be_written(self, content: Content) -> bool:
         """Not what was given up, and what nobody ever saw."""
@@ -258,18 +327,18 @@ class History:
             await self.lives.start()
 
     async def _stop(self) -> None:
-        self.forgetful = self.forgetful or self.lives.executioner.dead
+        self.known.forgetful |= self.lives.executioner.dead
         await self.lives.stop()
         if self.lives.executioner.dead:
-            self.forgetful = True
+            self.known.forgetful = True
             self.lives.bury()
-        self._note_gone()
+        self.known.note_gone()
 
     async def _kill(self) -> None:
         if self.lives.has_task:
-            self.forgetful = True
+            self.known.forgetful = True
             await self.lives.kill()
-            self._note_gone()
+            self.known.note_gone()
 
     async def _end_life(self) -> None:
         await (self._stop() if self.rng.random() < 0.5 else self._kill())
@@ -279,39 +348,23 @@ class History:
         if self.lives.has_task and not self.lives.running:
             self.steps.append("(killed)")
             await self._kill()
-        links = self.disk.links()
+        links = self.disk.links(hidden=True)
         for content in self.disk.contents:
             there = set() if content.path is None else {content.path.stat().st_ino}
             content.inodes &= links | there
 
-    def _note_gone(self) -> None:
-        """Without a shipper: what was nowhere but in its descriptors is gone with it."""
-        links = self.disk.links()
-        try:
-            seen = {each.identity: each.seen for each in read_records(self.data)}
-        except RegistryError:
-            seen = {}
-        for content in self.disk.contents:
-            is_gone = content.path is None and not content.over and not content.inodes & links
-            if is_gone and content.known is None:
-                identity = content.identity
-                content.known = 0 if identity is None else seen.get(identity, 0)
+    def _note_gone_if_down(self) -> None:
+        if not self.lives.running:
+            self.known.note_gone()
 
-    def _lose_registry(self) -> None:
-        with contextlib.suppress(RegistryError):
-            for row in read_losses(self.data):
-                self.losses.append(row.loss)
-        for path in self.data.glob("registry.db*"):
-            path.unlink()
-        self.forgetful = True
-        self._forget_gone()
-
-    def _forget_gone(self) -> None:
-        """Nobody knows any more of what is not on the disk."""
-        links = self.disk.links()
-        for content in self.disk.contents:
-            if content.path is None and not content.inodes & links:
-                content.known = 0
+    async def _unmount(self) -> None:
+        gone = self.disk.unmount()
+        self.lives.obstacles.other_device.clear()
+        self.lives.obstacles.mount_points.clear()
+        self._note_gone_if_down()
+        await self._look_and_commit()
+        if gone is not None:
+            shutil.rmtree(gone)
 
     # The end
 
@@ -319,6 +372,8 @@ class History:
         """Everything is removed and quiet, and the cluster is there."""
         self.steps.append("(end)")
         self.lives.executioner.left = None
+        self.lives.obstacles.full = False
+        await self._unmount()
         self.cluster.down = False
         await self._start()
         await self._pass(150)
@@ -347,68 +402,29 @@ class History:
     def _check_links(self) -> None:
         """Every file that is followed has its link, as long as it has its name; a gzip as long as
         the registry does not say that all of it is acknowledged."""
+        obstacles = self.lives.obstacles
+        if obstacles.full or (self.disk.aside is not None and obstacles.other_device):
+            return  # No link can be made.
         links = self.disk.links()
         offsets: dict[str, int] = {}
         with contextlib.suppress(RegistryError):
-            offsets = {each.identity: each.offset for each in read_records(self.data)}
+            for each in read_records(self.data):
+                offsets[each.identity] = max(each.offset, offsets.get(each.identity, 0))
         for content in self.disk.contents:
             path = content.path
-            if path is None or not content.is_watched or not content.data:
+            data = content.data.rstrip(b"\0")
+            if path is None or not content.is_watched or not data:
                 continue
-            done = offsets.get(content.identity or "", 0) >= len(content.data)
+            done = offsets.get(content.identity or "", 0) >= len(data)
             if not content.inodes & links and not (path.suffix == ".gz" and done):
                 raise AssertionError(f"{path.name} has no link")
 
     def _check_lines(self) -> None:
         rows = read_losses(self.data)
-        self.unshipped = sum(row.state is not LossState.SHIPPED for row in rows)
-        losses = [*self.losses, *(row.loss for row in rows)]
-        delivered: dict[int, list[str]] = {}
-        for document in self.cluster.documents.values():
-            if document.get("event", {}).get("action") == "log-lines-lost":
-                continue
-            message = str(document["message"])
-            number = NUMBER.match(message)
-            assert number, f"a line is delivered in one piece: {message}"
-            delivered.setdefault(int(number[1]), []).append(message)
-        doubled = {number: found for number, found in delivered.items() if len(found) > 1}
-        assert doubled == {}, "nothing is delivered twice"
-        missing = []
-        for content in self.disk.contents:
-            of_content = [each for each in losses if _is_of(each, content)]
-            for line in content.lines:
-                found = delivered.get(line.number)
-                if found is not None:
-                    assert found == [line.text.decode()], "what is delivered is what was written"
-                    continue
-                known = content.known is None or line.start < content.known
-                lost = any(each.start <= line.start < each.end for each in of_content)
-                if known and not lost and not line.optional:
-                    missing.append((line.number, line.start, content.names))
-            for loss in of_content:
-                self._check_loss(content, loss, delivered)
-        assert missing == [], f"what is missing is recorded: {missing}; recorded is {losses}"
-        assert self.unshipped == 0, "what is recorded is shipped"
-
-    def _check_loss(self, content: Content, loss: Loss, delivered: dict[int, list[str]]) -> None:
-        if loss.lines is None:
-            return
-        lost = [each for each in content.lines if loss.start <= each.start < loss.end]
-        if self.forgetful:
-            absent = sum(each.number not in delivered for each in lost)
-            assert absent - 1 <= loss.lines <= len(lost), f"a record of {content.names}: {loss}"
-            return
-        # Whether half a line counts is a matter of taste.
-        least = len(lost) - bool(lost and lost[-1].rest)
-        assert least <= loss.lines <= len(lost), f"a record of {content.names}: {loss}"
-        there = [each.number for each in lost if each.number in delivered]
-        assert there == [], f"what is recorded as lost is not there: {loss}"
-
-
-def _is_of(loss: Loss, content: Content) -> bool:
-    if loss.identity:
-        return loss.identity == content.identity
-    return loss.path in content.names
+        unshipped = sum(row.state is not LossState.SHIPPED for row in rows)
+        losses = [*self.known.losses, *(row.loss for row in rows)]
+        Audit(self.disk.contents, self.cluster.documents, losses, self.known.forgetful).check()
+        assert unshipped == 0, "what is recorded is shipped"
 
 
 def _leases(directory: Path) -> bool:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from unittest import mock
 
 import orjson
 import yaml
+from watchfiles import Change
 
 from shipper import daemon as daemon_module
 from shipper.config.load import read_config
@@ -74,12 +76,30 @@ class Executioner:
         raise KilledError
 
 
+@dataclass(slots=True)
+class Obstacles:
+    """What the file system refuses."""
+
+    #: Directories, by their inodes, that are on another device than all logs.
+    other_device: set[int] = field(default_factory=set)
+    #: Directories, by their inodes, where something is mounted.
+    mount_points: set[int] = field(default_factory=set)
+    #: Whether too many files are open for another log.
+    full: bool = False
+
+
 class MortalFileSystem(FileSystem):
     """The real one. Nothing is read in a thread."""
 
-    def __init__(self, executioner: Executioner) -> None:
+    def __init__(self, executioner: Executioner, obstacles: Obstacles) -> None:
         super().__init__()
         self._executioner = executioner
+        self._obstacles = obstacles
+
+    def open(self, path: str, *, symlinks: bool = True) -> int:
+        if self._obstacles.full:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+        return super().open(path, symlinks=symlinks)
 
     async def read(
         self, descriptor: int, device: int, buffer: bytearray | memoryview, offset: int
@@ -96,6 +116,8 @@ class MortalFileSystem(FileSystem):
 
     def link(self, descriptor: int, directory: int, name: str) -> None:
         real = super().link
+        if os.fstat(directory).st_ino in self._obstacles.other_device:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
         self._executioner.change(lambda: real(descriptor, directory, name))
 
     def unlink(self, directory: int, name: str) -> None:
@@ -108,6 +130,8 @@ class MortalFileSystem(FileSystem):
 
     def remove_directory(self, path: str) -> None:
         real = super().remove_directory
+        if os.path.isdir(path) and os.stat(path).st_ino in self._obstacles.mount_points:
+            return  # EBUSY, which is no error there.
         self._executioner.change(lambda: real(path))
 
 
@@ -153,11 +177,15 @@ class Cluster:
             raise TransportError("connect", "connection refused")
 
 
-class _Ticks(Watch):
-    """When inotify tells of a change depends on the machine."""
+class ToldWatch(Watch):
+    """Is told of changes by the test: when inotify tells of one depends on the machine."""
 
     async def run(self) -> None:
         await self._tick()
+
+    def tell(self, changes: Sequence[tuple[Change, str]]) -> None:
+        """As inotify does."""
+        self._tell(changes)
 
 
 async def _at_once(walk: Callable[[], Scan]) -> Scan:
@@ -176,6 +204,9 @@ class Lives:
     cluster: Cluster
     config: Mapping[str, Any]
     executioner: Executioner = field(default_factory=Executioner)
+    obstacles: Obstacles = field(default_factory=Obstacles)
+    #: Those of the life that runs.
+    watches: list[ToldWatch] = field(default_factory=list)
     #: What the last life logged.
     log: RecordedLog = field(init=False)
     _task: asyncio.Task[None] | None = None
@@ -203,6 +234,7 @@ class Lives:
     async def start(self) -> None:
         """Start the daemon, and let it run until it waits."""
         self.executioner = Executioner()
+        self.watches.clear()
         self.log = RecordedLog(self.clock)
         path = self.root / "config.yml"
         path.write_text(yaml.safe_dump(dict(self.config)), "utf-8")
@@ -259,6 +291,17 @@ class Lives:
                     found[int(name)] = target
         return found
 
+    def open_inodes(self) -> set[int]:
+        """The files that it has open."""
+        return {os.fstat(descriptor).st_ino for descriptor in self.descriptors()}
+
+    async def tell(self, changes: Sequence[tuple[Change, str]]) -> None:
+        """Tell the daemon of changes, if it runs, and let it run until it waits."""
+        if self.running and changes:
+            for watch in self.watches:
+                watch.tell(changes)
+            await self.clock.selector.idle()
+
     async def _is_there(self) -> bool:
         if self.running:
             return True
@@ -270,11 +313,16 @@ class Lives:
             await Daemon(
                 config,
                 clock=self.clock,
-                filesystem=MortalFileSystem(self.executioner),
+                filesystem=MortalFileSystem(self.executioner, self.obstacles),
                 machine=Machine({}, lambda netinfo: {"name": "machine-1"}),
                 rng=random.Random(0),
                 log=self.log.log,
             ).run()
+
+    def _watch(self, *args: Any) -> ToldWatch:
+        watch = ToldWatch(*args)
+        self.watches.append(watch)
+        return watch
 
     @contextlib.contextmanager
     def _patched(self) -> Iterator[None]:
@@ -289,7 +337,7 @@ class Lives:
                 patches.enter_context(replaced)
             for target, name, new in (
                 (Registry, "save", save_unless_dead),
-                (inputs, "Watch", _Ticks),
+                (inputs, "Watch", self._watch),
                 (daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
                 (destinations, "HttpTransport", self.cluster.transport),
             ):

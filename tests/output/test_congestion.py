@@ -126,6 +126,14 @@ def test_a_failure_says_nothing_of_the_load() -> None:
     assert rounds.limit == 16
 
 
+def test_answers_within_one_tick_of_the_clock_are_no_trouble() -> None:
+    rounds = Rounds()
+    for seconds in [*(20 * [0.0]), *(100 * [0.0, 0.001])]:
+        rounds.now += seconds
+        rounds.end(rounds.now - seconds, Feedback.ACCEPTED, rounds.limit)
+    assert rounds.limit >= 1
+
+
 def test_requests_that_take_much_longer_than_usual_make_it_shrink() -> None:
     rounds = grown(16)
     rounds.play(2, seconds=5)
