@@ -33,7 +33,9 @@ CHANGED: dict[str, str] = {
     # Logging has a bounded queue; what does not fit is counted.
     "shipper_log_messages_dropped_total": ADDED,
     # The registry's version 2: 64-bit inodes, how far a file was seen, losses.
-    'user_version {"value": 1}': 'user_version {"value": 2}',
+    'user_version {"value": 1}': 'user_version {"value": 3}',
+    "files.seen_length": ADDED,
+    "files.seen_digest": ADDED,
     "files.gone": "files.removed",
     "files.born": ADDED,
     "files.seen": ADDED,
