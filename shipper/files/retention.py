@@ -10,6 +10,7 @@ or the whole directory, finds it made again while the file can still be reached.
 by `release` alone.
 """
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from shipper.files.link_names import LinkName, LinkOwner, link_name, parse_link_
 from shipper.logs.events import FILE_LINK_FAILED, LINK_REMOVE_FAILED, LogEvent
 
 __all__ = ["DIRECTORY", "ForeignLink", "KeptFile", "LinkOwner", "Reconciled", "Retention"]
+
+#: What linkat(2) answers for a directory that was removed (ENOENT) or mounted over (EXDEV).
+_OF_A_LOST_DIRECTORY = (errno.ENOENT, errno.EXDEV)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +232,10 @@ class Retention:
         directory = self._directories.at(place, create=True)
         try:
             self._link_in(directory, name, descriptor, inode)
-        except FileNotFoundError:
-            # Either the file has no name any more, or somebody removed our directory.
+        except OSError as error:
+            if error.errno not in _OF_A_LOST_DIRECTORY:
+                raise
+            # Or the file has no name any more, or its name is on another mount.
             self._directories.refresh()
             if not directory.lost:
                 raise

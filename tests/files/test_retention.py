@@ -48,6 +48,20 @@ def owner(input_id: str = "tetragon", agent_id: str = "agent-1") -> LinkOwner:
     return LinkOwner(agent_id, input_id, "/var/lib/shipper")
 
 
+class MountedOver(FileSystem):
+    """A file system in which a directory stays on its mount when another one is mounted over its
+    path: what is opened by then is not reached from the other mount."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def link(self, descriptor: int, directory: int, name: str) -> None:
+        if self.facts_of_directory(directory).inode != self.directory_facts(str(self._path)).inode:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        super().link(descriptor, directory, name)
+
+
 class World:
     """A log in a directory, and what was reported."""
 
@@ -440,6 +454,21 @@ class TestReconciling:
         world.keep(retention)
         assert world.inode in retention
         assert len(world.names()) == 1
+
+    def test_a_file_is_linked_at_once_when_the_directory_was_mounted_over_since_the_last_scan(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        retention = world.retention(MountedOver(world.links))
+        world.keep(retention)
+        world.links.rename(tmp_path / "under")
+        world.links.mkdir(mode=0o700)
+        new = world.log.with_name("new.log")
+        new.write_bytes(b"two\n")
+        with new.open("rb") as file:
+            found = os.fstat(file.fileno())
+            assert retention.keep(Inode(found.st_dev, found.st_ino), str(new), file.fileno())
+        assert len(world.names()) == 1
+        assert world.reports == [(LINK_DIRECTORY_REPLACED, errno.ESTALE)]
 
     def test_two_inputs_share_a_directory_that_is_lost(self, world: World) -> None:
         directories = world.directories()
