@@ -17,6 +17,7 @@ from pathlib import Path
 
 from shipper.errors import RegistryError, reason_of
 from shipper.files import schema
+from shipper.files.write_probe import why_not_writable
 from shipper.option_names import option
 
 FILE_NAME = "registry.db"
@@ -50,6 +51,12 @@ _ADVICE = {
     sqlite3.SQLITE_READONLY: f"make {option('data_dir')} writable for this user",
     sqlite3.SQLITE_PERM: f"make {option('data_dir')} writable for this user",
     sqlite3.SQLITE_BUSY: "end what reads or writes registry.db",
+}
+_IO_ADVICE = {
+    errno.ENOSPC: f"free space on the disk of {option('data_dir')}",
+    errno.EDQUOT: f"free space, or raise the disk quota of the user of {option('data_dir')}",
+    errno.EROFS: f"see in the kernel's log why the disk of {option('data_dir')} is read-only",
+    errno.EIO: f"see in the kernel's log what is wrong with the disk of {option('data_dir')}",
 }
 _CHECK = f"check the space and the permissions of {option('data_dir')}"
 
@@ -136,10 +143,13 @@ def as_registry_error(
     """
     code = _code(error)
     reason = _REASONS.get(code & 0xFF, str(error))
+    advice = _ADVICE.get(code & 0xFF, _CHECK)
     if code & 0xFF == sqlite3.SQLITE_IOERR:
         name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
-        reason = f"{_why_io(path.parent) or reason} ({name})"
-    advice = _ADVICE.get(code & 0xFF, _CHECK)
+        cause = why_not_writable(path.parent)
+        if cause is not None:
+            reason, advice = reason_of(cause), _IO_ADVICE.get(cause.errno or 0, advice)
+        reason = f"{reason} ({name})"
     return RegistryError(
         f"the registry {what}: {reason} ({option('data_dir')} {path.parent})",
         where=str(path),
@@ -277,19 +287,6 @@ def _cannot_be_opened(error: OSError, path: Path) -> RegistryError:
         where=str(path),
         what_to_do=_CHECK,
     )
-
-
-def _why_io(directory: Path) -> str | None:
-    """What SQLite's "disk I/O error" may be; it does not hand on what the system said."""
-    try:
-        found = os.statvfs(directory)
-    except OSError as error:
-        return reason_of(error)
-    if found.f_flag & os.ST_RDONLY:
-        return os.strerror(errno.EROFS).lower()
-    if not found.f_bavail:
-        return os.strerror(errno.ENOSPC).lower()
-    return None
 
 
 def _code(error: sqlite3.Error) -> int:

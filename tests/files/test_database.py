@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from shipper.errors import RegistryError
+from shipper.files import database
 from shipper.files.database import as_registry_error
 from shipper.files.identity import Identity
 from shipper.files.losses import Loss, LossReason
@@ -186,6 +188,33 @@ def test_a_full_disk_is_called_by_its_name_with_its_directory(directory: Path) -
     )
     assert error.where == str(directory / "registry.db")
     assert error.what_to_do == "free space on the disk of data_dir; shipper tries again"
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "advice"),
+    [
+        (errno.EROFS, "read-only file system", "see in the kernel's log why"),
+        (errno.ENOSPC, "no space left on device", "free space on the disk"),
+        (errno.EDQUOT, "disk quota exceeded", "raise the disk quota"),
+        (errno.EIO, "input/output error", "see in the kernel's log what is wrong"),
+        (errno.EACCES, "permission denied", "check the space and the permissions"),
+        (None, "disk I/O error", "check the space and the permissions"),
+    ],
+)
+def test_a_disk_error_is_what_the_system_says_to_a_few_bytes_there(
+    directory: Path, number: int | None, reason: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = None if number is None else OSError(number, os.strerror(number))
+    monkeypatch.setattr(database, "why_not_writable", lambda _: refused)
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    error.sqlite_errorname = "SQLITE_IOERR_WRITE"
+    told = as_registry_error(error, "could not be written", directory / "registry.db")
+    assert (
+        f"could not be written: {reason} (SQLITE_IOERR_WRITE) (data_dir {directory})" in told.what
+    )
+    assert told.what_to_do is not None
+    assert advice in told.what_to_do
 
 
 def test_a_registry_that_another_program_has_locked_is_told_in_words(directory: Path) -> None:
