@@ -109,7 +109,7 @@ def _rotated(
                 detail = f"{rotated.file}, line {rotated.line}: {pattern} without allowhardlink"
                 advice = (
                     "add allowhardlink there: logrotate does not rotate a file with a hard link, "
-                    "and shipper has one in .shipper of each file that is not shipped yet"
+                    "and shipper has one in .shipper of each file that it follows"
                 )
                 yield Finding(_subject(source), "logrotate", Status.WARNING, detail, advice)
                 break
