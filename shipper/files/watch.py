@@ -24,6 +24,9 @@ from shipper.files.walk import Pattern
 _DEBOUNCE_MS = 100
 _STEP_MS = 25
 
+#: How soon a watch begins again that ended at a name which watchfiles cannot read, in seconds.
+_AGAIN_AFTER = 0.05
+
 #: So many directories are watched below each directory of a glob, that one included; what is in
 #: others is found by walks.
 MAX_WATCHED = 512
@@ -134,21 +137,28 @@ class Watch:
         """Watches one directory of a glob, also one that does not exist yet, or is replaced by
         another, and those below it that were walked."""
         while True:
-            watched = _inode_number(directory)
+            watched, unreadable = _inode_number(directory), False
             if watched is not None:
                 places, completely = self._places(directory)
                 running = self._running[directory] = _Running(places, asyncio.Event())
                 try:
                     await self._watch(directory, running, watched, completely=completely)
                 except* (OSError, WatchfilesRustInternalError) as errors:
-                    # The number of inotify watches is limited, the directory may just have gone,
-                    # and watchfiles knows no names that are not UTF-8. The periodic scan serves
-                    # until it can be watched. (From the watching itself errors come in groups.)
-                    self._report(directory, _numbered(errors.exceptions[0]))
-                    if len(places) > 1:
-                        self._alone.add(directory)
+                    # The number of inotify watches is limited, or the directory may just have
+                    # gone. The periodic scan serves until it can be watched. (From the watching
+                    # itself errors come in groups.)
+                    unreadable = _is_of_a_name(errors.exceptions[0])
+                    if not unreadable:
+                        self._report(directory, _numbered(errors.exceptions[0]))
+                        if len(places) > 1:
+                            self._alone.add(directory)
                 finally:
                     self._schedule.watched(directory, completely=False)
+                if unreadable:
+                    # Whoever writes such a name must not keep the others from being told. What
+                    # was told with it is found by the scan with which the watch begins.
+                    await self._clock.sleep(_AGAIN_AFTER)
+                    continue
                 if running.stop.is_set():
                     continue
             await self._clock.sleep(self._schedule.interval)
@@ -200,6 +210,11 @@ class Watch:
                     added.append(path)
         if modified or scan:
             self._wake_up.wake(modified, added=added, scan=scan)
+
+
+def _is_of_a_name(error: Exception) -> bool:
+    """Whether a watch ended because of a name that is not UTF-8: watchfiles knows no other."""
+    return isinstance(error, WatchfilesRustInternalError) and "Unable to decode" in str(error)
 
 
 def _numbered(error: Exception) -> OSError:

@@ -129,6 +129,36 @@ def test_a_file_that_grows_is_told_by_its_path_and_a_new_name_asks_for_a_scan(
     watch_of(tmp_path, 60.0, run)
 
 
+def test_names_that_are_not_utf_8_keep_no_other_file_from_being_told(tmp_path: Path) -> None:
+    log, other = tmp_path / "a.log", os.fsencode(tmp_path) + b"/caf\xe9.txt"
+
+    def append(path: Path | bytes) -> None:
+        with open(path, "ab") as file:
+            file.write(b"x\n")
+
+    async def told(wake_up: WakeUp) -> None:
+        """Until a write is told: a watch takes a moment to begin."""
+        modified: set[str] = set()
+        async with asyncio.timeout(PATIENCE):
+            while str(log) not in modified:
+                append(log)
+                answer = asyncio.create_task(wake_up.wait())
+                await asyncio.wait([answer], timeout=0.1)
+                if not answer.cancel():
+                    modified |= answer.result().modified
+
+    async def run(wake_up: WakeUp) -> None:
+        await told(wake_up)
+        for _ in range(3):
+            append(other)
+            # What was told together with such a name is found by a scan.
+            await answers_until(wake_up, lambda wake: wake.scan)
+            await told(wake_up)
+
+    # No scan by time comes to help within a minute, and nothing is reported.
+    watch_of(tmp_path, 60.0, run)
+
+
 def test_a_directory_that_appears_or_is_replaced_is_watched_then(tmp_path: Path) -> None:
     directory = tmp_path / "logs"
 
