@@ -7,6 +7,7 @@ notification that is missed costs the seconds until the next walk.
 """
 
 import asyncio
+import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +25,7 @@ from shipper.files.walk import Pattern
 _DEBOUNCE_MS = 100
 _STEP_MS = 25
 
-#: How soon a watch begins again that ended at a name which watchfiles cannot read, in seconds.
+#: How soon a watch begins again that ended by what somebody did in a directory, in seconds.
 _AGAIN_AFTER = 0.05
 
 #: So many directories are watched below each directory of a glob, that one included; what is in
@@ -137,7 +138,7 @@ class Watch:
         """Watches one directory of a glob, also one that does not exist yet, or is replaced by
         another, and those below it that were walked."""
         while True:
-            watched, unreadable = _inode_number(directory), False
+            watched, is_disturbed = _inode_number(directory), False
             if watched is not None:
                 places, completely = self._places(directory)
                 running = self._running[directory] = _Running(places, asyncio.Event())
@@ -147,16 +148,16 @@ class Watch:
                     # The number of inotify watches is limited, or the directory may just have
                     # gone. The periodic scan serves until it can be watched. (From the watching
                     # itself errors come in groups.)
-                    unreadable = _is_of_a_name(errors.exceptions[0])
-                    if not unreadable:
+                    is_disturbed = _is_disturbed(errors.exceptions[0], places)
+                    if not is_disturbed:
                         self._report(directory, _numbered(errors.exceptions[0]))
                         if len(places) > 1:
                             self._alone.add(directory)
                 finally:
                     self._schedule.watched(directory, completely=False)
-                if unreadable:
-                    # Whoever writes such a name must not keep the others from being told. What
-                    # was told with it is found by the scan with which the watch begins.
+                if is_disturbed:
+                    # That must not keep the other files from being told. What was told meanwhile
+                    # is found by the scan with which the watch begins.
                     await self._clock.sleep(_AGAIN_AFTER)
                     continue
                 if running.stop.is_set():
@@ -212,9 +213,13 @@ class Watch:
             self._wake_up.wake(modified, added=added, scan=scan)
 
 
-def _is_of_a_name(error: Exception) -> bool:
-    """Whether a watch ended because of a name that is not UTF-8: watchfiles knows no other."""
-    return isinstance(error, WatchfilesRustInternalError) and "Unable to decode" in str(error)
+def _is_disturbed(error: Exception, places: Sequence[str]) -> bool:
+    """Whether a watch ended by a name that is not UTF-8, which watchfiles does not know, or did not
+    begin since one of the directories below was just removed."""
+    if isinstance(error, WatchfilesRustInternalError) and "Unable to decode" in str(error):
+        return True
+    is_gone = _numbered(error).errno == errno.ENOENT
+    return is_gone and not all(os.path.isdir(path) for path in places[1:])
 
 
 def _numbered(error: Exception) -> OSError:

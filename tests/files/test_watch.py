@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -10,9 +11,12 @@ import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
-from watchfiles import awatch
+import pytest
+from watchfiles import Change, awatch
 
+import shipper.files.watch as watch_module
 from shipper.clock import SystemClock
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem
@@ -262,6 +266,39 @@ def test_directories_under_a_wildcard_are_watched_once_they_are_found(tmp_path: 
                 (logs / directory / "a.log").touch()
             names = {str(logs / directory / "a.log") for directory in ("one", "two")}
             await looking.until(lambda: names <= looking.added)
+
+    asyncio.run(run())
+
+
+def test_a_directory_that_goes_as_the_watch_begins_keeps_no_other_from_being_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = tmp_path / "logs"
+    going = [logs / f"pod-{number}" for number in range(3)]
+    for directory in (logs / "stays", *going):
+        directory.mkdir(parents=True)
+
+    def rmdir_and_watch(*places: str, **options: Any) -> AsyncIterator[set[tuple[Change, str]]]:
+        if going and str(going[-1]) in places:
+            going.pop().rmdir()
+        return awatch(*places, **options)
+
+    monkeypatch.setattr(watch_module, "awatch", rmdir_and_watch)
+
+    async def run() -> None:
+        # No scan by time comes to help within a minute, and nothing is reported.
+        looking = Looking(f"{logs}/*/*.log", 60.0)
+        async with watching(looking.watch):
+            await looking.until(lambda: not going)
+            new = logs / "stays" / "a.log"
+            async with asyncio.timeout(PATIENCE):
+                # A watch takes a moment to begin.
+                while str(new) not in looking.added:
+                    new.unlink(missing_ok=True)
+                    new.touch()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.3):
+                            await looking.until(lambda: str(new) in looking.added)
 
     asyncio.run(run())
 
