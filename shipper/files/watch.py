@@ -17,6 +17,7 @@ from watchfiles import Change, awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from shipper.clock import Clock
+from shipper.files.filesystem import Inode, inode_in
 from shipper.files.schedule import WalkSchedule
 from shipper.files.walk import Pattern
 
@@ -138,7 +139,7 @@ class Watch:
         """Watches one directory of a glob, also one that does not exist yet, or is replaced by
         another, and those below it that were walked."""
         while True:
-            watched, is_disturbed = _inode_number(directory), False
+            watched, is_disturbed = _inode_of(directory), False
             if watched is not None:
                 places, completely = self._places(directory)
                 running = self._running[directory] = _Running(places, asyncio.Event())
@@ -165,7 +166,7 @@ class Watch:
             await self._clock.sleep(self._schedule.interval)
 
     async def _watch(
-        self, directory: str, running: _Running, watched: int, *, completely: bool
+        self, directory: str, running: _Running, watched: Inode, *, completely: bool
     ) -> None:
         # The watch is set up before the scan that this asks for can begin.
         self._wake_up.wake(scan=True)
@@ -184,7 +185,7 @@ class Watch:
             if not running.stop.is_set():
                 self._schedule.watched(directory, completely=completely)
             self._tell(changes)
-            if _inode_number(directory) != watched:
+            if _inode_of(directory) != watched:
                 self._wake_up.wake(scan=True)
                 return
 
@@ -235,8 +236,10 @@ def _is_text(path: str) -> bool:
     return path.isascii() or not any("\udc80" <= character <= "\udcff" for character in path)
 
 
-def _inode_number(path: str) -> int | None:
+def _inode_of(path: str) -> Inode | None:
+    """Which directory stands at a path; None if there is none. With the device: the topmost
+    directory of every ext4, or tmpfs, has the same number."""
     try:
-        return os.stat(path).st_ino
+        return inode_in(os.stat(path))
     except OSError:
         return None

@@ -19,7 +19,7 @@ from watchfiles import Change, awatch
 import shipper.files.watch as watch_module
 from shipper.clock import SystemClock
 from shipper.files.discovery import scan
-from shipper.files.filesystem import FileSystem
+from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.schedule import WalkSchedule
 from shipper.files.watch import Wake, WakeUp, Watch
 from tests.support.clock import ManualClock, settle
@@ -185,6 +185,30 @@ def test_a_directory_that_appears_or_is_replaced_is_watched_then(tmp_path: Path)
         await told(wake_up)
 
     watch_of(directory, 0.2, run)
+
+
+def test_a_directory_that_is_mounted_over_is_watched_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+    devices = {"now": 1}
+
+    def count_and_watch(*places: str, **options: Any) -> AsyncIterator[set[tuple[Change, str]]]:
+        begun.set()
+        return awatch(*places, **options)
+
+    # As the topmost directories of two file systems of one kind: their numbers are the same.
+    monkeypatch.setattr(watch_module, "inode_in", lambda _: Inode(devices["now"], 2))
+    monkeypatch.setattr(watch_module, "awatch", count_and_watch)
+
+    async def run(_: WakeUp) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await begun.wait()
+            begun.clear()
+            devices["now"] = 2
+            await begun.wait()
+
+    watch_of(tmp_path, 0.2, run)
 
 
 @contextmanager
