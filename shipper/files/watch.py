@@ -161,7 +161,7 @@ class Watch:
                     # is found by the scan with which the watch begins.
                     await self._clock.sleep(_AGAIN_AFTER)
                     continue
-                if running.stop.is_set():
+                if running.stop.is_set() or _inode_of(directory) != watched:
                     continue
             await self._clock.sleep(self._schedule.interval)
 
