@@ -112,8 +112,6 @@ class CompressedLogs:
                 hidden.add(file.path)
                 full = error.errno in (errno.EMFILE, errno.ENFILE)
         for inode, gzip in list(self._gzips.items()):
-            if self._is_blank(gzip.tail):
-                self._drop(gzip)
             self._ends.report(gzip)
             self._ends.settle(gzip)
             if inode in found.found:
@@ -183,7 +181,7 @@ class CompressedLogs:
         if gzip.identity is None and not tail.is_searching and self._catalog.is_final(tail):
             gzip.identity = await tail.identify(final=True)  # Its end was met meanwhile.
         self._note_original(gzip, in_turn=True)
-        holds_nothing = tail.at_end and not tail.size and tail.ending not in UNREADABLE
+        holds_nothing = tail.is_empty and tail.ending not in UNREADABLE
         if holds_nothing and self._catalog.is_final(tail):
             self._drop(gzip)
             return None
@@ -319,14 +317,6 @@ class CompressedLogs:
         """Whether another one may be inflated now."""
         self._active = [gzip for gzip in self._active if gzip.active and gzip.tail.descriptor >= 0]
         return len(self._active) < _AT_A_TIME
-
-    def _is_blank(self, tail: Tail) -> bool:
-        """Whether nothing but NULs is in a gzip, which is what it is going to be."""
-        if tail.state is not State.WAITING or tail.is_covered or tail.unread or not tail.at_end:
-            return False
-        if tail.ending is not Ending.COMPLETE:
-            return False  # What is missing of it is recorded.
-        return tail.tried and tail.descriptor >= 0 and self._catalog.is_final(tail)
 
     def _drop(self, gzip: Gzip) -> None:
         """Nothing of it has to be read."""

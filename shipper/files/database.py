@@ -17,6 +17,7 @@ from pathlib import Path
 
 from shipper.errors import RegistryError, reason_of
 from shipper.files import schema
+from shipper.files.write_probe import why_not_writable
 from shipper.option_names import option
 
 FILE_NAME = "registry.db"
@@ -61,10 +62,15 @@ _ADVICE = {
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_IOERR: f"check the disk of {option('data_dir')}; the kernel's log says more",
 }
-#: What the system says of a disk as SQLite does of a file.
-_AS_SQLITE = {errno.ENOSPC: sqlite3.SQLITE_FULL, errno.EROFS: sqlite3.SQLITE_READONLY}
 _NO_MAPS = "the file system has no shared memory maps"
 _CHECK = f"check the space and the permissions of {option('data_dir')}"
+_IO_ADVICE = {
+    errno.EACCES: _CHECK,
+    errno.ENOSPC: f"free space on the disk of {option('data_dir')}",
+    errno.EDQUOT: f"free space, or raise the disk quota of the user of {option('data_dir')}",
+    errno.EROFS: f"see in the kernel's log why the disk of {option('data_dir')} is read-only",
+    errno.EIO: f"see in the kernel's log what is wrong with the disk of {option('data_dir')}",
+}
 
 
 @dataclass(slots=True)
@@ -306,9 +312,11 @@ def _explain(error: sqlite3.Error, directory: Path) -> tuple[str, str]:
         return reason, advice
     # "disk I/O error", "unable to open database file": what the system said is not handed on.
     found = _state_of_disk(directory)
+    if found is None and kind == sqlite3.SQLITE_IOERR:
+        found = why_not_writable(directory)
     if found is not None:
         reason = reason_of(found)
-        advice = _ADVICE.get(_AS_SQLITE.get(found.errno or 0, 0), advice)
+        advice = _IO_ADVICE.get(found.errno or 0, advice)
     elif code in _NO_SHARED_MEMORY and kind == sqlite3.SQLITE_IOERR:
         reason = _NO_MAPS
         advice = f"set {option('data_dir')} to a directory on another file system"

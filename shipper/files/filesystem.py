@@ -29,6 +29,9 @@ _WITHOUT_LEASES = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "gfs2", "ocfs2", "lustre", "virtiofs"}
 )
 
+#: Of a file on Linux, in bytes.
+_LARGEST_OFFSET = 2**63 - 1
+
 _read_in_thread = wrap(os.preadv)
 
 # statx(2), which Python has no call for; the numbers are those of linux/stat.h.
@@ -288,6 +291,9 @@ class FileSystem:
 
         Fewer bytes than asked for do not mean the end.
         """
+        if offset > _LARGEST_OFFSET - len(buffer):
+            # preadv(2) refuses a range beyond it; a file of holes may be as large.
+            buffer = memoryview(buffer)[: max(0, _LARGEST_OFFSET - offset)]
         nowait = self._nowait.get(device)
         if nowait is None:
             nowait = self._nowait[device] = not _is_in_memory(device)

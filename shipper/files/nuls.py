@@ -135,6 +135,11 @@ class Head:
         return self.start + len(self.data)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing but NULs was found."""
+        return not (self._blank or self.data)
+
+    @property
     def only_nuls_before(self) -> int:
         """Up to where there is nothing but NULs; 0 if something else was found."""
         return self._run.end if self._run.at_end and not self._blank + self.data else 0

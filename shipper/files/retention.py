@@ -38,6 +38,9 @@ from shipper.logs.events import (
 
 __all__ = ["DIRECTORY", "KeptFile", "LinkOwner", "Reconciled", "Retention"]
 
+#: What linkat(2) answers for a directory that was removed (ENOENT) or mounted over (EXDEV).
+_OF_A_LOST_DIRECTORY = (errno.ENOENT, errno.EXDEV)
+
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
@@ -121,7 +124,7 @@ class Retention:
             return True
         place, name = os.path.dirname(path), link_name(self._owner.token, inode.number, path)
         try:
-            directory = self._link(place, name, descriptor, inode)
+            directory = self._link(path, name, descriptor, inode)
         except FileNotFoundError:
             return False  # The file has no name any more: it cannot get another one.
         except OSError as error:
@@ -254,21 +257,26 @@ class Retention:
         self._links[inode] = _Link(directory, name)
         self._compared.setdefault(directory.place, directory.generation)
 
-    def _link(self, place: str, name: str, descriptor: int, inode: Inode) -> LinkDirectory:
+    def _link(self, path: str, name: str, descriptor: int, inode: Inode) -> LinkDirectory:
         """Makes the link; returns the directory that it is in."""
+        place = os.path.dirname(path)
         directory = self._directories.at(place, create=True)
         try:
-            self._link_in(directory, name, descriptor, inode)
-        except FileNotFoundError:
-            # Either the file has no name any more, or somebody removed our directory.
+            self._link_in(directory, path, name, descriptor, inode)
+        except OSError as error:
+            if error.errno not in _OF_A_LOST_DIRECTORY:
+                raise
+            # Or the file has no name any more, or its name is on another mount.
             self._directories.refresh()
             if not directory.lost:
                 raise
             directory = self._directories.at(place, create=True)
-            self._link_in(directory, name, descriptor, inode)
+            self._link_in(directory, path, name, descriptor, inode)
         return directory
 
-    def _link_in(self, directory: LinkDirectory, name: str, descriptor: int, inode: Inode) -> None:
+    def _link_in(
+        self, directory: LinkDirectory, path: str, name: str, descriptor: int, inode: Inode
+    ) -> None:
         try:
             self._directories.changed_by_us(
                 directory, lambda: self._filesystem.link(descriptor, directory.descriptor, name)
@@ -278,6 +286,17 @@ class Retention:
             # somebody put another file there.
             if self._filesystem.inode_in(directory.descriptor, name) != inode:
                 raise
+        except OSError as error:
+            if error.errno == errno.EXDEV and not self._is_at(path, inode):
+                # Its directory was mounted over, or it was moved to another mount.
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+            raise
+
+    def _is_at(self, path: str, inode: Inode) -> bool:
+        try:
+            return self._filesystem.inode_of(path) == inode
+        except OSError:
+            return False
 
     def _names_to_compare(self, directory: LinkDirectory) -> frozenset[str] | None:
         """The names in a directory; None if they are those that were there the last time."""

@@ -351,10 +351,8 @@ class Tail:
         version = self._seen
         modified = self._modified
         identity = await self._head.identify(self._content, final=final)
-        if self.compressed and final and not self._head.data and not self.is_searching:
-            # Nothing is in it but NULs; or nothing can be read of it, which is a loss.
-            lost = self.ending in UNREADABLE
-            identity = raw_identity(self._content.raw_head, self.inode.number) if lost else None
+        if final and self.is_empty and self.ending in UNREADABLE:
+            identity = raw_identity(self._content.raw_head, self.inode.number)
         if identity is None and not self.compressed:
             self._end.seen = Seen(self._head.end, mark_of(self._head.data))
         if identity is None and self._head.only_nuls_before:
@@ -369,6 +367,11 @@ class Tail:
     def legacy_identity(self) -> Identity | None:
         """Which file it was to versions that took NULs for a part of its first line."""
         return self._head.legacy
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a gzip is inflated to its end, and nothing but NULs was in it."""
+        return self.at_end and self._head.is_empty and not self._head.searching
 
     @property
     def is_searching(self) -> bool:

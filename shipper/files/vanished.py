@@ -24,6 +24,11 @@ from shipper.files.tail import State, Tail
 #: How long it is looked for, in seconds since the first scan that could have found it.
 LOOKED_FOR = 60.0
 
+#: The directory of a file may be on another file system than the file was: its volume is not
+#: mounted yet, or has another number since the machine was started. It is waited for so long, in
+#: seconds since the start.
+MOUNTED_WITHIN = 600.0
+
 #: How often a row learns at the most how far its file was seen, in seconds.
 _SEEN_INTERVAL = 5.0
 
@@ -42,6 +47,7 @@ class VanishedFiles:
     """Those of one input."""
 
     def __init__(self, catalog: Catalog, filesystem: FileSystem, clock: Clock) -> None:
+        self._began = clock.monotonic()
         self._catalog = catalog
         self._filesystem = filesystem
         self._clock = clock
@@ -92,7 +98,11 @@ class VanishedFiles:
 
     def _could_be_found(self, record: FileRecord, scan: Scan) -> bool:
         """Whether the scan would have found the file, if it were there."""
-        if scan.left_out or dirname(record.path) not in scan.directories:
+        directory = scan.directories.get(dirname(record.path))
+        if scan.left_out or directory is None:
+            return False
+        is_elsewhere = record.inode is not None and record.inode.device != directory.device
+        if is_elsewhere and self._clock.monotonic() - self._began < MOUNTED_WITHIN:
             return False
         if is_hidden(record.path, scan.unreadable) or self._is_there(record):
             return False

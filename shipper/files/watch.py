@@ -17,6 +17,7 @@ from watchfiles import Change, awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from shipper.clock import Clock
+from shipper.files.filesystem import Inode, inode_in
 from shipper.files.schedule import WalkSchedule
 from shipper.files.walk import Pattern
 
@@ -24,6 +25,9 @@ from shipper.files.walk import Pattern
 #: in milliseconds. Measured: noticed within 30 ms, 0.2 % of a core when idle.
 _DEBOUNCE_MS = 100
 _STEP_MS = 25
+
+#: How soon a watch begins again that ended by what somebody did in a directory, in seconds.
+_AGAIN_AFTER = 0.05
 
 #: So many directories are watched below each directory of a glob, that one included; what is in
 #: others is found by walks.
@@ -135,27 +139,34 @@ class Watch:
         """Watches one directory of a glob, also one that does not exist yet, or is replaced by
         another, and those below it that were walked."""
         while True:
-            watched = _inode_number(directory)
+            watched, is_disturbed = _inode_of(directory), False
             if watched is not None:
                 places, completely = self._places(directory)
                 running = self._running[directory] = _Running(places, asyncio.Event())
                 try:
                     await self._watch(directory, running, watched, completely=completely)
                 except* (OSError, WatchfilesRustInternalError) as errors:
-                    # The number of inotify watches is limited, the directory may just have gone,
-                    # and watchfiles knows no names that are not UTF-8. The periodic scan serves
-                    # until it can be watched. (From the watching itself errors come in groups.)
-                    self._report(directory, watch_error(errors.exceptions[0]))
-                    if len(places) > 1:
-                        self._alone.add(directory)
+                    # The number of inotify watches is limited, or the directory may just have
+                    # gone. The periodic scan serves until it can be watched. (From the watching
+                    # itself errors come in groups.)
+                    is_disturbed = _is_disturbed(errors.exceptions[0], places)
+                    if not is_disturbed:
+                        self._report(directory, watch_error(errors.exceptions[0]))
+                        if len(places) > 1:
+                            self._alone.add(directory)
                 finally:
                     self._schedule.watched(directory, completely=False)
-                if running.stop.is_set():
+                if is_disturbed:
+                    # That must not keep the other files from being told. What was told meanwhile
+                    # is found by the scan with which the watch begins.
+                    await self._clock.sleep(_AGAIN_AFTER)
+                    continue
+                if running.stop.is_set() or _inode_of(directory) != watched:
                     continue
             await self._clock.sleep(self._schedule.interval)
 
     async def _watch(
-        self, directory: str, running: _Running, watched: int, *, completely: bool
+        self, directory: str, running: _Running, watched: Inode, *, completely: bool
     ) -> None:
         # The watch is set up before the scan that this asks for can begin.
         self._wake_up.wake(scan=True)
@@ -174,7 +185,7 @@ class Watch:
             if not running.stop.is_set():
                 self._schedule.watched(directory, completely=completely)
             self._tell(changes)
-            if _inode_number(directory) != watched:
+            if _inode_of(directory) != watched:
                 self._wake_up.wake(scan=True)
                 return
 
@@ -201,6 +212,15 @@ class Watch:
                     added.append(path)
         if modified or scan:
             self._wake_up.wake(modified, added=added, scan=scan)
+
+
+def _is_disturbed(error: Exception, places: Sequence[str]) -> bool:
+    """Whether a watch ended by a name that is not UTF-8, which watchfiles does not know, or did not
+    begin since one of the directories below was just removed."""
+    if isinstance(error, WatchfilesRustInternalError) and "Unable to decode" in str(error):
+        return True
+    is_gone = watch_error(error).errno == errno.ENOENT
+    return is_gone and not all(os.path.isdir(path) for path in places[1:])
 
 
 #: What the system says of its limits of inotify, as of a disk or of open files (inotify(7)).
@@ -231,8 +251,10 @@ def _is_text(path: str) -> bool:
     return path.isascii() or not any("\udc80" <= character <= "\udcff" for character in path)
 
 
-def _inode_number(path: str) -> int | None:
+def _inode_of(path: str) -> Inode | None:
+    """Which directory stands at a path; None if there is none. With the device: the topmost
+    directory of every ext4, or tmpfs, has the same number."""
     try:
-        return os.stat(path).st_ino
+        return inode_in(os.stat(path))
     except OSError:
         return None

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from shipper.errors import RegistryError
+from shipper.files import database
 from shipper.files.database import as_registry_error, lock_directory
 from shipper.files.identity import Identity
 from shipper.files.losses import Loss, LossReason
@@ -244,6 +245,34 @@ def test_a_directory_that_cannot_be_locked_is_not_taken_for_one_in_use(
         lock_directory(directory)
     assert caught.value.what == "the data directory cannot be locked: no locks available"
     assert caught.value.where == str(directory)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "advice"),
+    [
+        (errno.EROFS, "read-only file system", "see in the kernel's log why"),
+        (errno.ENOSPC, "no space left on device", "free space on the disk"),
+        (errno.EDQUOT, "disk quota exceeded", "raise the disk quota"),
+        (errno.EIO, "input/output error", "see in the kernel's log what is wrong"),
+        (errno.EACCES, "permission denied", "check the space and the permissions"),
+        (None, "disk I/O error", "check the disk of"),
+    ],
+)
+def test_a_disk_error_is_what_the_system_says_to_a_few_bytes_there(
+    directory: Path, number: int | None, reason: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory.mkdir()
+    refused = None if number is None else OSError(number, os.strerror(number))
+    monkeypatch.setattr(database, "why_not_writable", lambda _: refused)
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    error.sqlite_errorname = "SQLITE_IOERR_WRITE"
+    told = as_registry_error(error, "could not be written", directory / "registry.db")
+    assert (
+        f"could not be written: {reason} (SQLITE_IOERR_WRITE) (data_dir {directory})" in told.what
+    )
+    assert told.what_to_do is not None
+    assert advice in told.what_to_do
 
 
 def test_a_registry_that_another_program_has_locked_is_told_in_words(directory: Path) -> None:

@@ -44,6 +44,19 @@ def read(filesystem: FileSystem, path: Path, count: int, offset: int) -> bytes:
     return asyncio.run(run())
 
 
+@pytest.mark.parametrize("size", [2**63 - 1, 2**63 - 100])
+def test_a_file_as_large_as_a_file_can_be_is_read_to_its_end(
+    filesystem: FileSystem, shared_memory: Path, size: int
+) -> None:
+    with shared_memory.open("r+b") as file:
+        try:
+            os.pwrite(file.fileno(), b"end", size - 3)
+        except OSError as error:
+            pytest.skip(f"no file can be as large there: {error}")
+    assert read(filesystem, shared_memory, 4096, size - 5) == b"\0\0end"
+    assert read(filesystem, shared_memory, 4096, size) == b""
+
+
 def test_facts_are_inode_size_and_time(filesystem: FileSystem, tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"12345")

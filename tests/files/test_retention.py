@@ -61,6 +61,24 @@ def owner(input_id: str = "tetragon", agent_id: str = "agent-1") -> LinkOwner:
     return LinkOwner(agent_id, input_id, "/var/lib/shipper")
 
 
+class MountedOver(FileSystem):
+    """A file system in which what was opened before a directory was mounted over stays on the mount
+    below, and what was not is on the one above."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        #: The files on the mount below.
+        self.below: set[Inode] = set()
+
+    def link(self, descriptor: int, directory: int, name: str) -> None:
+        above = self.directory_facts(str(self._path)).inode
+        is_above = self.facts_of_directory(directory).inode == above
+        if is_above == (self.facts(descriptor).inode in self.below):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        super().link(descriptor, directory, name)
+
+
 class World:
     """A log in a directory, and what was reported."""
 
@@ -545,6 +563,30 @@ class TestReconciling:
         world.keep(retention)
         assert world.inode in retention
         assert len(world.names()) == 1
+
+    def test_of_files_and_a_directory_that_was_mounted_over(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        filesystem = MountedOver(world.links)
+        retention = world.retention(filesystem)
+        world.keep(retention)
+        # The directory of the logs is mounted over, with another `.shipper` in it.
+        filesystem.below.add(world.inode)
+        world.links.rename(tmp_path / "below")
+        world.log.rename(tmp_path / "below" / "tetragon.log")
+        world.links.mkdir(mode=0o700)
+        new = world.log.with_name("new.log")
+        new.write_bytes(b"two\n")
+        with new.open("rb") as file:
+            found = os.fstat(file.fileno())
+            assert retention.keep(Inode(found.st_dev, found.st_ino), str(new), file.fileno())
+        assert len(world.names()) == 1
+        # What is below cannot be linked above: that is no fault of the directory.
+        assert retention.reconcile().missing == [world.inode]
+        world.keep(retention)
+        assert world.inode not in retention
+        assert len(world.names()) == 1
+        assert world.reports == [(LINK_DIRECTORY_REPLACED, errno.ESTALE)]
 
     def test_two_inputs_share_a_directory_that_is_lost(self, world: World) -> None:
         directories = world.directories()

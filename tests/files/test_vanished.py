@@ -6,13 +6,15 @@ import asyncio
 import gzip
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from shipper.files.filesystem import Inode
 from shipper.files.lines import Rewritten
 from shipper.files.losses import LossReason
-from shipper.files.vanished import LOOKED_FOR
+from shipper.files.vanished import LOOKED_FOR, MOUNTED_WITHIN
 from tests.files.test_compressed import World
 
 READ = b"one\ntwo\n"
@@ -191,6 +193,30 @@ def test_nothing_is_said_while_it_could_still_be_found(world: World) -> None:
         await look_long(world)
         await look_long(world)
         assert [loss.reason for loss in world.losses] == [LossReason.DAMAGED, LossReason.VANISHED]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("mounted", [True, False])
+def test_a_volume_that_is_mounted_late_is_waited_for(world: World, mounted: bool) -> None:
+    async def story() -> None:
+        path = await stop_behind(world)
+        content = path.read_bytes()
+        path.unlink()
+        # The directory that is there is on another file system than the file was.
+        [(row, record)] = world.rows.items()
+        assert record.inode is not None
+        there = Inode(record.inode.device + 1, record.inode.number)
+        world.rows[row] = replace(record, inode=there)
+        world.start()
+        await look_long(world)
+        assert world.losses == []
+        if mounted:
+            path.write_bytes(content)
+        await world.clock.advance(MOUNTED_WITHIN)
+        await look_long(world)
+        assert len(world.losses) == (0 if mounted else 1)
+        assert (UNREAD.strip() in world.lines) == mounted
 
     asyncio.run(story())
 

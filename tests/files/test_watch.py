@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -10,13 +11,15 @@ import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
+import shipper.files.watch as watch_module
 from shipper.clock import SystemClock
 from shipper.files.discovery import scan
-from shipper.files.filesystem import FileSystem
+from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.schedule import WalkSchedule
 from shipper.files.watch import Wake, WakeUp, Watch, watch_error
 from tests.support.clock import ManualClock, settle
@@ -165,6 +168,36 @@ def test_a_file_that_grows_is_told_by_its_path_and_a_new_name_asks_for_a_scan(
     watch_of(tmp_path, 60.0, run)
 
 
+def test_names_that_are_not_utf_8_keep_no_other_file_from_being_told(tmp_path: Path) -> None:
+    log, other = tmp_path / "a.log", os.fsencode(tmp_path) + b"/caf\xe9.txt"
+
+    def append(path: Path | bytes) -> None:
+        with open(path, "ab") as file:
+            file.write(b"x\n")
+
+    async def told(wake_up: WakeUp) -> None:
+        """Until a write is told: a watch takes a moment to begin."""
+        modified: set[str] = set()
+        async with asyncio.timeout(PATIENCE):
+            while str(log) not in modified:
+                append(log)
+                answer = asyncio.create_task(wake_up.wait())
+                await asyncio.wait([answer], timeout=0.1)
+                if not answer.cancel():
+                    modified |= answer.result().modified
+
+    async def run(wake_up: WakeUp) -> None:
+        await told(wake_up)
+        for _ in range(3):
+            append(other)
+            # What was told together with such a name is found by a scan.
+            await answers_until(wake_up, lambda wake: wake.scan)
+            await told(wake_up)
+
+    # No scan by time comes to help within a minute, and nothing is reported.
+    watch_of(tmp_path, 60.0, run)
+
+
 def test_a_directory_that_appears_or_is_replaced_is_watched_then(tmp_path: Path) -> None:
     directory = tmp_path / "logs"
 
@@ -187,6 +220,30 @@ def test_a_directory_that_appears_or_is_replaced_is_watched_then(tmp_path: Path)
         await told(wake_up)
 
     watch_of(directory, 0.2, run)
+
+
+def test_a_directory_that_is_mounted_over_is_watched_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+    devices = {"now": 1}
+
+    def count_and_watch(*places: str, **options: Any) -> AsyncIterator[set[tuple[Change, str]]]:
+        begun.set()
+        return awatch(*places, **options)
+
+    # As the topmost directories of two file systems of one kind: their numbers are the same.
+    monkeypatch.setattr(watch_module, "inode_in", lambda _: Inode(devices["now"], 2))
+    monkeypatch.setattr(watch_module, "awatch", count_and_watch)
+
+    async def run(_: WakeUp) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await begun.wait()
+            begun.clear()
+            devices["now"] = 2
+            await begun.wait()
+
+    watch_of(tmp_path, 0.2, run)
 
 
 @contextmanager
@@ -268,6 +325,39 @@ def test_directories_under_a_wildcard_are_watched_once_they_are_found(tmp_path: 
                 (logs / directory / "a.log").touch()
             names = {str(logs / directory / "a.log") for directory in ("one", "two")}
             await looking.until(lambda: names <= looking.added)
+
+    asyncio.run(run())
+
+
+def test_a_directory_that_goes_as_the_watch_begins_keeps_no_other_from_being_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = tmp_path / "logs"
+    going = [logs / f"pod-{number}" for number in range(3)]
+    for directory in (logs / "stays", *going):
+        directory.mkdir(parents=True)
+
+    def rmdir_and_watch(*places: str, **options: Any) -> AsyncIterator[set[tuple[Change, str]]]:
+        if going and str(going[-1]) in places:
+            going.pop().rmdir()
+        return awatch(*places, **options)
+
+    monkeypatch.setattr(watch_module, "awatch", rmdir_and_watch)
+
+    async def run() -> None:
+        # No scan by time comes to help within a minute, and nothing is reported.
+        looking = Looking(f"{logs}/*/*.log", 60.0)
+        async with watching(looking.watch):
+            await looking.until(lambda: not going)
+            new = logs / "stays" / "a.log"
+            async with asyncio.timeout(PATIENCE):
+                # A watch takes a moment to begin.
+                while str(new) not in looking.added:
+                    new.unlink(missing_ok=True)
+                    new.touch()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.3):
+                            await looking.until(lambda: str(new) in looking.added)
 
     asyncio.run(run())
 
