@@ -29,6 +29,9 @@ _MOST_UNTRIED = 250
 #: While more files than this are open, parked ones are opened by scans only.
 _MOST_OPENED = 250
 
+#: With so many files open, one is parked for each that is opened, as without descriptors.
+_MOST_OPEN = 1000
+
 #: So many parked files that no path leads to are opened by one scan.
 _MOST_REOPENED = 200
 
@@ -220,6 +223,8 @@ class Finding:
         """Opens parked files that no path leads to, the oldest first and `most` of them; returns
         what kept some from being opened. What cannot be found by its link any more is lost."""
         problems: list[OSError] = []
+        if not into_reserve:
+            most = min(most, max(0, _MOST_OPEN - len(self._files.open)))
         for inode in self._files.parked.removed()[:most]:
             try:
                 self._files.reopen_removed(inode, into_reserve=into_reserve)
@@ -296,6 +301,10 @@ class Finding:
     def _open(self, path: str, modified: int) -> OpenedLog | None:
         """Opens a file; where no descriptor is left, that of one which was written to before
         `modified` is given back for it. None if there is none."""
+        is_full = len(self._files.open) >= _MOST_OPEN and not self._parking.make_room(modified)
+        # Without links nothing can be parked, and all are open.
+        if is_full and any(inode in self._files.links for inode in self._files.open):
+            return None
         while True:
             try:
                 return self._files.open_plain(path)

@@ -103,7 +103,7 @@ class UnopenedFiles:
         if record.inode is not None:
             tail, found = self._catalog.with_inode(record.inode), scan.found.get(record.inode)
             size = tail.size if tail is not None else found.size if found is not None else 0
-            if size >= record.seen:
+            if size >= record.seen or self._catalog.parked.is_placed(record.inode):
                 return True
         if self._is_there(record.path + SUFFIX):
             return True
@@ -158,6 +158,9 @@ class UnopenedFiles:
                 return LossReason.REWRITTEN
             if tail is not None:
                 self._files.pop(inode, None)  # It is followed now.
+            return None
+        if self._catalog.follows(inode):
+            self._files.pop(inode, None)  # It was, and is parked by now.
             return None
         if scan.left_out or is_hidden(file.path, scan.unreadable):
             return None

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shipper.files import followed, opening
+from shipper.files import finding, followed, opening
 from shipper.files.discovery import scan
 from shipper.files.losses import LossReason
 from shipper.files.parking import QUIET_AFTER
@@ -373,6 +373,32 @@ def test_all_are_linked_at_once_and_read_the_newest_first(
         assert await world.look_often(8) == lines[8::-1]
         assert world.losses == []
         assert len(world.files.logs) <= 3
+
+    told(story)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_of_very_many_only_some_are_open_unless_they_have_no_links(
+    world: ParkingWorld, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    async def story() -> None:
+        monkeypatch.setattr(finding, "_MOST_OPEN", 4)
+        world.files.no_links = not linked
+        lines = await write_many(world, 12)
+        # Nothing is read: an outage.
+        for _ in range(3):
+            await world.tracker.scan(world.source)
+        assert len(world.files.logs) == (4 if linked else 12)
+        path = world.write("active.log", b"active\n")
+        os.utime(path, (0, world.clock.now()))
+        world.tracker.appear(world.source, [str(path)])
+        assert "active.log" in world.open_names
+        for path in world.directory.glob("0*.log"):
+            path.unlink()
+        await world.tracker.scan(world.source)
+        assert len(world.files.logs) == (4 if linked else 13)
+        assert sorted(await world.look_often(14)) == [b"active", *lines]
+        assert world.losses == []
 
     told(story)
 
