@@ -50,11 +50,15 @@ class Running:
         tasks = Path(f"/proc/{self._process.pid}/task")
         return sum(_schedstat(task) for task in tasks.iterdir()) / 1e9
 
+    def rss_bytes(self) -> int:
+        """The memory that it uses now."""
+        return _status(self._process.pid, "VmRSS:")
+
     def stop(self) -> Cost:
         """Sends SIGTERM, waits for the exit, and returns the cost."""
         wall = time.monotonic() - self.began
         # Not maxrss of wait4: it includes the parent's memory before the exec.
-        peak = _peak_rss(self._process.pid)
+        peak = _status(self._process.pid, "VmHWM:")
         if self._process.poll() is not None:
             raise FailedRunError("a process ended by itself")
         self._process.send_signal(signal.SIGTERM)
@@ -114,10 +118,11 @@ def _schedstat(task: Path) -> int:
         return 0  # The thread has ended meanwhile.
 
 
-def _peak_rss(pid: int) -> int:
+def _status(pid: int, name: str) -> int:
+    """A size of /proc/PID/status, in bytes; 0 if the process has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return 0
-    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    found = [line.split()[1] for line in status.splitlines() if line.startswith(name)]
     return int(found[0]) * 1024 if found else 0
