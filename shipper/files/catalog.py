@@ -175,7 +175,7 @@ class Catalog:
     def advance(self) -> list[Tail]:
         """What was read is in the registry: opens files that wait for a descriptor, if there are
         some, and returns these."""
-        return self._finding.advance()
+        return self._finding.reopening.advance()
 
     def appear(self, path: str) -> Tail | None:
         """Follows what stands at a path that is new or was written to, without a scan; None if that
@@ -210,17 +210,17 @@ class Catalog:
     def open_removed(self) -> list[OSError]:
         """Opens parked files that no path leads to, a bounded number; returns what kept some from
         being opened."""
-        return self._finding.open_removed()
+        return self._finding.reopening.open_removed()
 
     def open_oldest_removed(self, most: int) -> list[OSError]:
         """The same of so many, with descriptors that are no log's, for who closes them at once."""
-        return self._finding.open_removed(most, into_reserve=True)
+        return self._finding.reopening.open_removed(most, into_reserve=True)
 
     def unlinked(self, inode: Inode) -> None:
         """The link of a file is not there any more, and could not be made again: one that is parked
         is opened while a path leads to it."""
         if inode in self.parked:
-            self._finding.unlinked(inode)
+            self._finding.reopening.unlinked(inode)
 
     def follow_gzip(
         self, inode: Inode, path: str, opener: LogOpener, *, appeared: bool = False
@@ -258,11 +258,11 @@ class Catalog:
     def open_original(self, path: str) -> Tail | None:
         """The plain file that stands at that path, opened if it is parked; None if it is not
         followed."""
-        return self._files.at(path) or self._finding.open_parked(path)
+        return self._files.at(path) or self._finding.reopening.open_parked(path)
 
     def row_at(self, path: str) -> RowId | None:
         """The row of the parked plain file that stands at that path."""
-        return self._finding.parked_row(path)
+        return self._finding.reopening.parked_row(path)
 
     def remember_while(self, is_there: Callable[[FileRecord], bool]) -> None:
         """From now on no file is forgotten of which something `is_there` that would be read."""

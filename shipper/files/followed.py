@@ -49,6 +49,8 @@ class FollowedFiles:
         self._placement = placement
         self._links: Links = NoLinks()
         self._by_path: dict[str, Tail] = {}
+        #: What appeared since the last scan began: what that saw of it is older.
+        self.appeared: set[Inode] = set()
         #: Those that are open.
         self.open: dict[Inode, Tail] = {}
         #: Rewritten or given up: nothing more is read of them, but something may be in flight.

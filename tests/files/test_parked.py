@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shipper.files import finding, followed, opening
+from shipper.files import finding, followed, opening, reopening
 from shipper.files.discovery import scan
 from shipper.files.losses import LossReason
 from shipper.files.parking import QUIET_AFTER
@@ -382,7 +382,8 @@ def test_of_very_many_only_some_are_open_unless_they_have_no_links(
     world: ParkingWorld, monkeypatch: pytest.MonkeyPatch, linked: bool
 ) -> None:
     async def story() -> None:
-        monkeypatch.setattr(finding, "_MOST_OPEN", 4)
+        monkeypatch.setattr(finding, "MOST_OPEN", 4)
+        monkeypatch.setattr(reopening, "MOST_OPEN", 4)
         world.files.no_links = not linked
         lines = await write_many(world, 12)
         # Nothing is read: an outage.

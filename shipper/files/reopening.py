@@ -1,0 +1,170 @@
+"""Opens parked files again: those that wait for a descriptor, those that no path leads to any more,
+and those that somebody asks for. What cannot be found by its link any more is lost.
+"""
+
+import errno
+from itertools import islice
+
+from shipper.clock import Clock
+from shipper.files.closing import NO_IDENTITY
+from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.followed import FollowedFiles
+from shipper.files.losses import Loss, LossReason
+from shipper.files.parked import WaitingFile
+from shipper.files.parking import Parking
+from shipper.files.quiet import SeenVersions
+from shipper.files.records import FileRecords
+from shipper.files.registry import RowId
+from shipper.files.tail import Tail
+
+#: While more files than this are open, parked ones are opened by scans only.
+_MOST_OPENED = 250
+
+#: With so many files open, one is parked for each that is opened, as without descriptors.
+MOST_OPEN = 1000
+
+#: So many parked files that no path leads to are opened by one scan.
+_MOST_REOPENED = 200
+
+#: There is no descriptor for another log.
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+
+
+class Reopening:
+    """Of one input."""
+
+    def __init__(
+        self,
+        input_id: str,
+        files: FollowedFiles,
+        *,
+        filesystem: FileSystem,
+        clock: Clock,
+        records: FileRecords,
+        versions: SeenVersions,
+        parking: Parking,
+    ) -> None:
+        self._input_id = input_id
+        self._files = files
+        self._filesystem = filesystem
+        self._clock = clock
+        self._records = records
+        self._versions = versions
+        self._parking = parking
+        #: Since the last scan: whether there is no descriptor for another file, and whether some
+        #: were opened or parked.
+        self.full = self.progress = False
+
+    def advance(self) -> list[Tail]:
+        """What was read is in the registry: parks it, and opens others that wait for a descriptor,
+        if there are some; returns these."""
+        waiting = self._files.parked.waiting
+        if not waiting:
+            return []
+        for _ in self._parking.park_done(full=self.full):
+            pass
+        tails: list[Tail] = []
+        most = _MOST_OPENED - len(self._files.open)
+        for inode in list(
+            islice(
+                (inode for inode, file in waiting.items() if _waits_at_its_path(file)), max(0, most)
+            )
+        ):
+            try:
+                tail = self._files.reopen(inode)
+            except OSError as error:
+                self.full |= error.errno in NO_DESCRIPTOR
+                break  # The next scan says what is in the way.
+            if tail is not None:
+                # A scan that is under way may have left it out.
+                self._files.appeared.add(inode)
+                self._versions.observe(tail)
+                tails.append(tail)
+        return tails
+
+    def open_removed(
+        self, most: int = _MOST_REOPENED, *, into_reserve: bool = False
+    ) -> list[OSError]:
+        """Opens parked files that no path leads to, the oldest first and `most` of them; returns
+        what kept some from being opened. What cannot be found by its link any more is lost."""
+        problems: list[OSError] = []
+        if not into_reserve:
+            most = min(most, max(0, MOST_OPEN - len(self._files.open)))
+        for inode in self._files.parked.removed()[:most]:
+            try:
+                self._files.reopen_removed(inode, into_reserve=into_reserve)
+                self.progress = True
+            except (KeyError, FileNotFoundError):
+                self._lose(inode)
+            except OSError as error:
+                if error.errno in NO_DESCRIPTOR:
+                    break
+                error.filename = error.filename or self._files.parked.path(inode)
+                problems.append(error)
+        return problems
+
+    def parked_row(self, path: str) -> RowId | None:
+        """The row of the parked plain file that stands at that path, if there is one."""
+        inode = self._inode_at(path)
+        return None if inode is None else self._files.parked.row(inode)
+
+    def open_parked(self, path: str) -> Tail | None:
+        """Opens the parked plain file that stands at that path; None if there is none, or no
+        descriptor."""
+        inode = self._inode_at(path)
+        if inode is None or inode not in self._files.parked:
+            return None
+        try:
+            tail = self._files.reopen(inode)
+        except OSError:
+            return None  # The next scan says what is in the way.
+        if tail is not None:
+            self._files.appeared.add(inode)
+            self._versions.observe(tail)
+        return tail
+
+    def unlinked(self, inode: Inode) -> None:
+        """The link of a parked file is not there any more: opens it while a path leads to it."""
+        try:
+            if self._files.reopen(inode) is None:
+                self._lose(inode)
+        except OSError:
+            self._files.parked.needs_look(inode)  # The next scan opens it.
+
+    def _inode_at(self, path: str) -> Inode | None:
+        try:
+            return self._filesystem.inode_of(path)
+        except OSError:
+            return None
+
+    def _lose(self, inode: Inode) -> None:
+        """Nothing leads to a parked file any more."""
+        path = self._files.parked.path(inode)
+        file = self._files.parked.take(inode)
+        if not isinstance(file, WaitingFile) or file.is_read:
+            return
+        if file.row is None and self._records.has_inode(inode):
+            return  # `vanished` says what is lost.
+        identity, start, seen = NO_IDENTITY, 0, file.size
+        if file.row is not None:
+            record = self._records.record(file.row)
+            identity, start, seen = record.identity, record.offset, max(record.seen, file.size)
+            self._records.stop_at_offset(file.row)
+        if file.compressed:
+            seen = start  # How much is in it, nobody knows.
+        loss = Loss(
+            self._input_id,
+            path,
+            identity,
+            start,
+            seen,
+            seen - start,
+            None,
+            LossReason.VANISHED,
+            self._clock.now(),
+        )
+        self._records.add_loss(loss)
+
+
+def _waits_at_its_path(file: WaitingFile) -> bool:
+    return file.removed is None and not file.compressed
