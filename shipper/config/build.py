@@ -224,7 +224,7 @@ def _convert(kind: type, value: object) -> object:
         if not isinstance(value, str):
             raise ValueError(f"expected text, not {kind_of(value)}")
         return Secret(value)
-    raise NotImplementedError(kind)
+    raise TypeError(f"no value of the configuration can be made into {kind}")
 
 
 _EXPECTED = {

@@ -1,1 +1,1 @@
-"""Which files are followed, where each goes on, and what is kept and remembered of it."""
+"""Which files are followed, where each continues, and what is kept and remembered of it."""

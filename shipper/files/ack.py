@@ -1,4 +1,4 @@
-"""What is done, up to where: for each file the spans that are under way, and the offset that all
+"""What is acknowledged, up to where: for each file the spans that are under way, and the offset that all
 spans before are acknowledged up to.
 
     opened (read, in this order) -> finished (in any order) -> acknowledged (in order again)

@@ -56,7 +56,7 @@ class Catalog:
     ) -> None:
         """`remembered`: what the registry holds of this input. `on_change` is called when
         `changes` has something to tell. `forget_after`: seconds that a file that is gone stays
-        known: a copy or a backup of it that turns up meanwhile goes on where it ended.
+        known: a copy or a backup of it that turns up meanwhile continues there.
         `ignore_older`: a new file that was last written longer ago (seconds; 0: none is) is read
         from its end, and with `start_at_end` so are all that the first scan finds, unless files
         of this input are remembered. `exclude`, `symlinks`: what is not followed, whatever a scan

@@ -204,7 +204,7 @@ class KeptFiles:
             self._settle(keeping, closed.inode, closed)
 
     def committed(self, input_id: str) -> None:
-        """The registry was written: releases what it says is done."""
+        """The registry was written: releases what it says is finished."""
         keeping = self._inputs.get(input_id)
         if keeping is None:
             return
@@ -231,7 +231,7 @@ class KeptFiles:
                 retention.leave(place)
 
     def _settle(self, keeping: Keeping, inode: Inode, closed: ClosedFile) -> None:
-        """Releases a file that is done, unless something was written to it since it was closed."""
+        """Releases a finished file, unless something was written to it since it was closed."""
         del keeping.pending[inode]
         if keeping.catalog.follows(inode):
             return  # It is back, and is followed.

@@ -85,7 +85,7 @@ class _GivenUp:
     file: KeptFile
     lost_bytes: int
     lost_lines: int | None
-    #: Whether its rows say that it is done; otherwise it has none, or cannot be read.
+    #: Whether its rows say that it is finished; otherwise it has none, or cannot be read.
     skipped: bool
     #: Where the loss is recorded, and its number there; None if nothing is lost.
     recorded: tuple[QuotaInput, int] | None = None

@@ -213,7 +213,7 @@ class FileRecords:
         self.changed(row)
 
     def close_finished(self, tail: Tail) -> RowId | None:
-        """The tail is done; its file is remembered as it is now, if it ever held a row, which is
+        """The file is finished; it is remembered as it is now, if it ever held a row, which is
         returned."""
         row = self._rows.get(tail)
         if row is not None:
@@ -224,7 +224,7 @@ class FileRecords:
         return row
 
     def found_again(self, identity: Identity, path: str) -> None:
-        """A gzip of a file with that first line, which is done, is at `path` by now."""
+        """A gzip of a file with that first line, which is finished, is at `path` by now."""
         for row in self._rows_like(identity):
             if row in self._held:
                 continue

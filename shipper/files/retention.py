@@ -248,7 +248,7 @@ class Retention:
         except FileNotFoundError:
             pass  # Somebody else removed it.
         except OSError as error:
-            # The next start finds it again, sees that the file is done, and removes it.
+            # The next start finds it again, sees that the file is finished, and removes it.
             error.filename = os.path.join(directory.place, DIRECTORY, name)
             self._report(LINK_REMOVE_FAILED, error)
 

@@ -53,7 +53,7 @@ def _ignored() -> None:
 
 
 class Tail:
-    """A file that is followed through one descriptor, from its discovery until it is done."""
+    """A file that is followed through one descriptor, from its discovery until it is finished."""
 
     __slots__ = (
         "__weakref__",

@@ -1,5 +1,5 @@
 """Which files an input follows at the moment: looks at its directories, keeps what would be deleted
-before it is done, gives up what is too much, and says goodbye to what is done.
+before it is shipped, gives up what is too much, and closes what is finished.
 """
 
 import asyncio
@@ -302,7 +302,7 @@ class FileTracker:
         self._links.leave_empty()
 
     def committed(self, source: Recorded) -> None:
-        """What changed in the files of an input is in the registry: what is done there needs no
+        """What changed in the files of an input is in the registry: what is finished needs no
         link any more, or no descriptor."""
         self._links.committed(source.input_id)
         for tracked in self._inputs:

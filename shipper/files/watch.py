@@ -111,7 +111,7 @@ class Watch:
             schedule.watched(directory, completely=False)
 
     async def run(self) -> None:
-        """Rings at once, and then until it is cancelled."""
+        """Asks for a walk at once, and watches until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tick())
             tasks.create_task(self._follow_directories())

@@ -31,7 +31,7 @@ from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.examine import Examined, Examiner
 
-#: How long reading goes on before other tasks have their turn, in seconds: long enough that turns
+#: How long files are read before other tasks have their turn, in seconds: long enough that turns
 #: cost nothing, short enough that answers and notifications do not wait.
 _TURN_SECONDS = 0.004
 

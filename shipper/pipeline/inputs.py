@@ -129,7 +129,7 @@ class Inputs:
         return inputs
 
     def watches(self, inputs: Iterable[Input]) -> Iterator[Watch]:
-        """What rings the bell of each of them when there is something to look at."""
+        """The watch of each of them."""
 
         def report(directory: str, error: OSError) -> None:
             self._faults.report(DIRECTORY_WATCH_FAILED, error, directory)
