@@ -1,5 +1,5 @@
-"""What is acknowledged, up to where: for each file the spans that are under way, and the offset that all
-spans before are acknowledged up to.
+"""What is acknowledged of each file: the spans that are in flight, and the offset up to which all
+spans are acknowledged.
 
     opened (read, in this order) -> finished (in any order) -> acknowledged (in order again)
 
