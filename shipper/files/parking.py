@@ -42,8 +42,8 @@ class Parking:
 
     def park_done(self, *, full: bool) -> Iterator[int]:
         """Parks what is read and quiet, but for the newest file of each directory, in steps; for
-        each how many it were. While other files wait to be opened, no time has to pass. `full`: there is
-        no descriptor for them, so the newest ones are parked, too."""
+        each how many it were. While other files wait to be opened, no time has to pass. `full`:
+        there is no descriptor for them, so the newest ones are parked, too."""
         short = bool(self._files.parked.waiting)
         kept: Container[Inode] = () if full and short else self._newest
         tails = tuple(self._files.open.values())
