@@ -54,6 +54,11 @@ class AckTracker:
         return not self._in_flight
 
     @property
+    def opened_mark(self) -> Mark:
+        """The mark of the end of the last span."""
+        return self._in_flight[-1].mark if self._in_flight else self.mark
+
+    @property
     def oldest_read_at(self) -> float | None:
         """When the oldest span under way was read (monotonic seconds); None if there is none."""
         return self._in_flight[0].read_at if self._in_flight else None

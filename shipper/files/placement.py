@@ -105,6 +105,9 @@ class Placement:
         for record in self._like(tail, identity):
             if record.row == row or record.seen <= record.offset:
                 continue
+            seen = Seen(record.seen, record.seen_mark)
+            if tail.size >= seen.end and not tail.has_seen(seen):
+                continue  # It goes on in another way.
             if await tail.has_mark(record.offset, record.mark):
                 self._records.copied(record.row, row)
 

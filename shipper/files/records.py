@@ -16,7 +16,7 @@ from shipper.clock import Clock
 from shipper.files.changes import Changes, UnsavedLosses
 from shipper.files.departed import Departed
 from shipper.files.filesystem import Inode
-from shipper.files.identity import NO_MARK, Identity
+from shipper.files.identity import Identity
 from shipper.files.losses import Loss
 from shipper.files.rows import FileRecord, RowId, pack, unpack
 from shipper.files.tail import Tail
@@ -413,7 +413,7 @@ class FileRecords:
             mark=tail.acks.mark,
             updated=self._clock.now(),
             removed=tail.gone if is_open else tail.gone or self._clock.now(),
-            seen_mark=tail.seen.mark if tail.unread_lost else NO_MARK,
+            seen_mark=tail.seen_mark,
         )
 
 

@@ -271,6 +271,14 @@ class Tail:
         return self.offset + self.unread_lost
 
     @property
+    def seen_mark(self) -> Mark:
+        """The mark of the bytes before that; NO_MARK if all of it is acknowledged, or it is a
+        gzip."""
+        if self.compressed or self.seen_to <= self.acks.offset:
+            return NO_MARK
+        return self.seen.mark if self.unread_lost else self.acks.opened_mark
+
+    @property
     def is_settled(self) -> bool:
         """Of a gzip, whether it is read to an end at which nothing is missing, or what is missing
         is recorded; as far as is known."""

@@ -19,6 +19,7 @@ from shipper.files.filesystem import FileSystem
 from shipper.files.losses import Loss, LossReason
 from shipper.files.records import SUFFIX, FileRecords
 from shipper.files.registry import FileRecord, RowId
+from shipper.files.seen import Seen
 from shipper.files.tail import State, Tail
 
 #: How long it is looked for, in seconds since the first scan that could have found it.
@@ -75,7 +76,7 @@ class VanishedFiles:
             if record is None or records.is_followed(each.row):
                 continue  # It is found.
             copies = records.copies_of(each.row)
-            if any(records.offset_of(copy) >= record.seen for copy in copies):
+            if any(self._holds(copy, record) for copy in copies):
                 records.stop_at_offset(each.row)
                 continue
             copied = any(records.holder(copy) is not None for copy in copies)
@@ -87,6 +88,16 @@ class VanishedFiles:
                 losses.append(self._lose(record, each.reason))
         self._missing = missing
         return losses
+
+    def _holds(self, copy: RowId, record: FileRecord) -> bool:
+        """Whether a copy is acknowledged past where the file ended, and has its end."""
+        records = self._catalog.records
+        holder = records.holder(copy)
+        return records.offset_of(copy) >= record.seen and (
+            holder is None
+            or holder.descriptor < 0
+            or holder.has_seen(Seen(record.seen, record.seen_mark))
+        )
 
     def may_be_followed(self, record: FileRecord) -> bool:
         """Whether a file of another input may turn out to be one of this one's, as far as known."""
