@@ -6,10 +6,15 @@ block of lines, and the next block causes page faults for the same memory. Measu
 daemon's page faults and system time, and up to half of the time of an encoder that runs alone.
 """
 
-import ctypes
-from collections.abc import Callable
+from __future__ import annotations
 
-from shipper.clock import Clock
+import ctypes
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shipper.clock import Clock
 
 # mallopt(3); the numbers are those of glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1

@@ -27,6 +27,11 @@ from tests.support.processes import ShipperProcess
 
 OLD = "48cd20eda8ddbff851044a868fabe848f2c68c37"
 """The last commit with version 1 of the registry and of the names in `.shipper`."""
+SECOND = "ff08d9726e6811e8b388ed1ba5c18c7b4c449f77"
+"""The last one with version 2 of the registry."""
+VERSIONS = {OLD: 1, SECOND: 2}
+"""Of the registry."""
+VERSION = 3
 
 ROOT = Path(package.__file__).parents[1]
 BAD = "lost in translation"
@@ -42,16 +47,22 @@ class OldShipper(ShipperProcess):
 
 
 @pytest.fixture(scope="module")
-def old_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def commit(request: pytest.FixtureRequest) -> str:
+    """Which one the older package is of."""
+    return str(getattr(request, "param", OLD))
+
+
+@pytest.fixture(scope="module")
+def old_root(tmp_path_factory: pytest.TempPathFactory, commit: str) -> Path:
     """The directory with the older package."""
     found = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", "--format=tar", OLD, "shipper"],
+        ["git", "-C", str(ROOT), "archive", "--format=tar", commit, "shipper"],
         capture_output=True,
         check=False,
     )
     if found.returncode:
         reason = (
-            f"the history has no commit {OLD[:7]}: fetch all of it (git fetch --unshallow); "
+            f"the history has no commit {commit[:7]}: fetch all of it (git fetch --unshallow); "
             f"git says: {found.stderr.decode(errors='replace').strip()}"
         )
         if os.environ.get("CI"):
@@ -154,8 +165,9 @@ def links(logs: LogDirectory) -> list[str]:
     return sorted(os.listdir(place)) if place.is_dir() else []
 
 
+@pytest.mark.parametrize("commit", VERSIONS, indirect=True, ids=lambda commit: commit[:7])
 def test_an_upgrade_with_work_in_progress_loses_and_doubles_nothing(
-    upgrade: Upgrade, bulk_server: BulkServer, log_directory: LogDirectory
+    upgrade: Upgrade, bulk_server: BulkServer, log_directory: LogDirectory, commit: str
 ) -> None:
     old = upgrade.old()
     old.start()
@@ -164,7 +176,7 @@ def test_an_upgrade_with_work_in_progress_loses_and_doubles_nothing(
     refuse_some(bulk_server, log_directory, old)
     bulk_server.down()
     leave_work(old, log_directory)
-    assert version_of_registry(upgrade) == 1
+    assert version_of_registry(upgrade) == VERSIONS[commit]
     # These are written while no shipper runs.
     log_directory.write(20)
     log_directory.rotate()
@@ -205,7 +217,7 @@ def test_a_downgrade_with_work_in_progress_loses_and_doubles_nothing(
     log_directory.write(40)
     new.wait_until(lambda: new.status()["backlog_bytes"] > 0, "lines wait")
     new.kill9()
-    assert version_of_registry(upgrade) == 2
+    assert version_of_registry(upgrade) == VERSION
     upgrade.command("registry", "downgrade")
     assert version_of_registry(upgrade) == 1
     bulk_server.up()

@@ -55,11 +55,12 @@ class LargeInodes(FileSystem):
 
     def facts(self, descriptor: int) -> FileFacts:
         facts = super().facts(descriptor)
-        return replace(facts, inode=replace(facts.inode, number=facts.inode.number + 2**63))
+        return replace(facts, inode=Inode(facts.inode.device, facts.inode.number + 2**63))
 
     def status(self, path: str) -> os.stat_result:
         found = super().status(path)
-        return os.stat_result((found.st_mode, found.st_ino + 2**63, *found[2:]))
+        large = (found.st_mode, found.st_ino + 2**63, *found[2:])
+        return os.stat_result(large, {"st_mtime_ns": found.st_mtime_ns})
 
 
 class World:

@@ -127,6 +127,9 @@ UPGRADED = [
 ]
 
 
+LOSS = Loss("tetragon", "/l/a", Identity("a" * 16), 5, 9, 4, 1, LossReason.RETENTION, 1.7e9)
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     return tmp_path / "data"
@@ -145,6 +148,26 @@ class TestAnUpgrade:
             registry.save([record(6)])
         assert loaded(directory) == [*UPGRADED, record(6)]
         assert (directory / "agent.id").read_text() == f"{AGENT_ID}\n"
+
+    def test_from_version_2_keeps_every_row_and_loss(self, directory: Path) -> None:
+        rows = [replace(record(1), seen=500, offset=100), replace(record(2), removed=17.0)]
+        with opened(directory) as (registry, _):
+            registry.save(rows, losses=[LOSS])
+        with contextlib.closing(sqlite3.connect(directory / "registry.db")) as connection:
+            for column in ("seen_length", "seen_digest"):
+                connection.execute(f"ALTER TABLE files DROP COLUMN {column}")
+            connection.execute("PRAGMA user_version = 2")
+            connection.commit()
+        # The commands read it as it is, and a start brings it up to date.
+        assert read_records(directory) == rows
+        assert [row.loss for row in read_losses(directory)] == [LOSS]
+        with opened(directory) as (registry, aside):
+            assert aside is None
+            assert registry.load() == rows
+            assert registry.problems == []
+            registry.save([replace(record(3), seen_mark=Mark(3, "0" * 16), seen=700)])
+        assert loaded(directory)[2].seen_mark == Mark(3, "0" * 16)
+        assert [row.loss for row in read_losses(directory)] == [LOSS]
 
     def test_after_a_kill_keeps_what_is_in_the_write_ahead_log_only(self, directory: Path) -> None:
         connection = make_version_1(directory, ROWS)
@@ -196,12 +219,11 @@ class TestTheWayBack:
         assert found == {"agent.id": AGENT_ID, "origin": "Filebeat"}
 
     def test_and_forth_again_keeps_losses_and_the_agent_id(self, directory: Path) -> None:
-        loss = Loss("tetragon", "/l/a", Identity("a" * 16), 5, 9, 4, 1, LossReason.RETENTION, 1.7e9)
         with opened(directory) as (registry, _):
-            registry.save(UPGRADED, losses=[loss])
+            registry.save(UPGRADED, losses=[LOSS])
             agent_id = registry.agent_id
         downgrade(directory, ["tetragon"])
-        assert [stored.loss for stored in read_losses(directory)] == [loss]
+        assert [stored.loss for stored in read_losses(directory)] == [LOSS]
         with contextlib.closing(sqlite3.connect(directory / "registry.db")) as connection:
             # As the older one goes on.
             connection.execute("UPDATE files SET offset = 150 WHERE row = 3")
@@ -210,7 +232,7 @@ class TestTheWayBack:
             assert aside is None
             assert [found.offset for found in registry.load()] == [150, 2**40, 0]
             assert registry.agent_id == agent_id
-        assert [stored.loss for stored in read_losses(directory)] == [loss]
+        assert [stored.loss for stored in read_losses(directory)] == [LOSS]
 
     def test_leaves_out_the_inodes_that_a_shipper_of_then_cannot_hold(
         self, directory: Path

@@ -22,6 +22,8 @@ class Knowledge:
     disk: Disk
     data: Path
     rng: random.Random
+    #: The id of the input that is configured.
+    input_id: str
     #: Losses of registries that are lost themselves.
     losses: list[Loss] = field(default_factory=list)
     #: Whether something may be recorded as lost that is there: it was acknowledged, and that was
@@ -32,15 +34,19 @@ class Knowledge:
         """Without a shipper: what was nowhere but in its descriptors is gone with it."""
         links = self.disk.links()
         try:
-            seen = {each.identity: each.seen for each in read_records(self.data)}
+            records = read_records(self.data)
         except RegistryError:
-            seen = {}
+            records = []
+        seen = {each.identity: each.seen for each in records}
+        # What is left of an input that is not configured any more is not lost while it is there.
+        ours = {each.identity: each.seen for each in records if each.input_id == self.input_id}
         for content in self.disk.contents:
             # Under a name that no input watches nobody finds it.
             is_gone = not content.is_watched and not content.over and not content.inodes & links
             if is_gone and content.known is None:
                 identity = content.identity
-                content.known = 0 if identity is None else seen.get(identity, 0)
+                known = seen if content.path is None else ours
+                content.known = 0 if identity is None else known.get(identity, 0)
 
     def lose_registry(self) -> None:
         with contextlib.suppress(RegistryError):
