@@ -6,15 +6,7 @@ block of lines, and the next block causes page faults for the same memory. Measu
 daemon's page faults and system time, and up to half of the time of an encoder that runs alone.
 """
 
-from __future__ import annotations
-
 import ctypes
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from shipper.clock import Clock
 
 # mallopt(3); the numbers are those of glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -23,10 +15,6 @@ _M_MMAP_THRESHOLD = -3
 
 #: Free memory to keep at the top of the heap, in bytes: enough for some blocks and a batch.
 KEPT_BYTES = 8 * 1024 * 1024
-
-
-#: In seconds.
-INTERVAL = 20.0
 
 
 def keep_freed_memory() -> bool:
@@ -55,29 +43,3 @@ def give_back_freed_memory() -> None:
     except (OSError, AttributeError):
         return
     trim(ctypes.c_size_t(0))
-
-
-class Trimming:
-    """Gives freed memory back once after each burst of lines, the start among them."""
-
-    def __init__(
-        self,
-        clock: Clock,
-        lines_read: Callable[[], float],
-        give_back: Callable[[], None] = give_back_freed_memory,
-    ) -> None:
-        """`lines_read`: how many were read since the start."""
-        self._clock = clock
-        self._lines_read = lines_read
-        self._give_back = give_back
-
-    async def run(self) -> None:
-        """Looks every INTERVAL seconds whether lines are read, until it is cancelled."""
-        before, is_due = self._lines_read(), True
-        while True:
-            await self._clock.sleep(INTERVAL)
-            now = self._lines_read()
-            if now == before and is_due:
-                self._give_back()
-            is_due = now != before
-            before = now

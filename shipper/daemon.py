@@ -16,7 +16,6 @@ from pathlib import Path
 from shipper import __version__
 from shipper.admin.metrics_log import MetricsLog
 from shipper.admin.reporter import StatusReporter
-from shipper.allocator import Trimming
 from shipper.clock import Clock
 from shipper.config.model import Config
 from shipper.config.outputs import Ids, OutputKind, uses_tls
@@ -55,6 +54,7 @@ from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.harvest import Harvester
 from shipper.pipeline.inputs import Inputs
+from shipper.trimming import Trimming
 
 #: What reading everything again does to what an output has already.
 _DUPLICATES: Mapping[OutputKind, str] = {

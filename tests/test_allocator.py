@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from shipper.allocator import INTERVAL, Trimming, give_back_freed_memory
+from shipper.allocator import give_back_freed_memory
+from shipper.trimming import INTERVAL, Trimming
 from tests.support.clock import ManualClock
 
 PROGRAM = """
