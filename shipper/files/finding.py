@@ -16,6 +16,7 @@ from shipper.files.quiet import SeenVersions
 from shipper.files.records import SUFFIX, FileRecords
 from shipper.files.reopening import MOST_OPEN, NO_DESCRIPTOR, Reopening
 from shipper.files.tail import Tail, Version
+from shipper.files.walk import PARKED
 
 #: So many files of a scan are opened in one step.
 _STEP = 100
@@ -95,6 +96,8 @@ class Finding:
             if tail is None:
                 if not self._is_settled(inode, found.path, found.size, found.modified):
                     problems += self._find(inode, found.path, found.size, found.modified)
+                if inode in self._files.parked:
+                    scan.found[inode] = PARKED
             elif inode in self._files.appeared or tail.compressed:
                 continue
             elif tail.path != found.path or tail.gone is not None:
@@ -102,6 +105,8 @@ class Finding:
         if not self._scanned:
             self._finish_behind_links()
         yield problems
+        while self.reopening.open_waiting(_STEP):
+            yield []
         for inode, tail in self._files.open.items():
             if inode not in scan.found and not tail.compressed:
                 self.miss(tail, scan)
@@ -265,6 +270,8 @@ class Finding:
                 parked.missed(inode, now)
         for inode, waiting in list(parked.waiting.items()):
             if waiting.removed is not None or waiting.compressed or inode in scan.found:
+                continue
+            if waiting.seen == scan.walk:
                 continue
             if self._is_missed(inode, parked.path(inode), scan):
                 parked.missed(inode, now)

@@ -50,6 +50,8 @@ class WaitingFile(msgspec.Struct, gc=False):
     removed: float | None = None
     #: Whether all of it was acknowledged as it is.
     is_read: bool = False
+    #: As that of a quiet file.
+    seen: int = 0
 
 
 class ParkedFiles:
@@ -168,10 +170,10 @@ class ParkedFiles:
         return WalkedFiles(self, self._walk)
 
     def see(self, walk: int, inode: Inode, path: str, size: int, modified: int) -> bool:
-        """A walk saw the file: returns whether it is quiet still, and where it was. Then nobody
-        else has to look at it. May be called by the thread that walks."""
-        file = self._quiet.get(inode)
-        if file is None:
+        """A walk saw the file: returns whether it is as it was, and where it was. Then nobody else
+        has to look at it. May be called by the thread that walks."""
+        file = self._quiet.get(inode) or self._waiting.get(inode)
+        if file is None or (isinstance(file, WaitingFile) and file.removed is not None):
             return False
         if file.seen == walk:
             return True  # At another path.

@@ -58,28 +58,35 @@ class Reopening:
     def advance(self) -> list[Tail]:
         """What was read is in the registry: parks it, and opens others that wait for a descriptor,
         if there are some; returns these."""
-        waiting = self._files.parked.waiting
-        if not waiting:
+        if not self._files.parked.waiting:
             return []
-        for _ in self._parking.park_done(full=self.full):
-            pass
+        if sum(self._parking.park_done(full=self.full)):
+            self.full = False
+        return self.open_waiting(_MOST_OPENED)
+
+    def open_waiting(self, most: int) -> list[Tail]:
+        """Opens files that wait for a descriptor, and that a path leads to, the newest first; not
+        more than `most`, and as long as few are open; returns these."""
         tails: list[Tail] = []
-        most = _MOST_OPENED - len(self._files.open)
+        most = min(most, _MOST_OPENED - len(self._files.open))
+        if self.full or most <= 0:
+            return []
+        waiting = self._files.parked.waiting
         for inode in list(
-            islice(
-                (inode for inode, file in waiting.items() if _waits_at_its_path(file)), max(0, most)
-            )
+            islice((inode for inode, file in waiting.items() if _waits_at_its_path(file)), most)
         ):
             try:
                 tail = self._files.reopen(inode)
             except OSError as error:
                 self.full |= error.errno in NO_DESCRIPTOR
                 break  # The next scan says what is in the way.
-            if tail is not None:
-                # A scan that is under way may have left it out.
-                self._files.appeared.add(inode)
-                self._versions.observe(tail)
-                tails.append(tail)
+            if tail is None:
+                continue
+            # A scan that is under way may have left it out.
+            self._files.appeared.add(inode)
+            self._versions.observe(tail)
+            self.progress = True
+            tails.append(tail)
         return tails
 
     def open_removed(

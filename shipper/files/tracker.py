@@ -395,7 +395,8 @@ class FileTracker:
             shared = shared_glob(
                 source.patterns, source.exclude, other.patterns, other.exclude
             ) or shared_file(
-                {inode: file.path for inode, file in found.found.items()}, other.catalog.inodes
+                {inode: file.path for inode, file in found.found.items() if file.path},
+                other.catalog.inodes,
             )
             if shared is not None:
                 self._overlapping.add(pair)

@@ -166,6 +166,10 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     rank: int = 0
 
 
+#: In place of a file of which no more has to be known: of many that is much memory.
+PARKED = Found("", 0, 0)
+
+
 class Settled(Protocol):
     """Files of which nobody has to hear unless something becomes of them."""
 
@@ -239,7 +243,11 @@ class Walk:
             settled = sum(time >= self.oldest for time in self._settled_times)
             self.files_left_out += len(self._settled_times) - settled
             self._forget_oldest(max(0, self.max_files - settled))
-        return dict(sorted(self._files.items(), key=_newest_first))
+        return {inode: self._files[inode] for inode in sorted(self._files, key=self._newest_first)}
+
+    def _newest_first(self, inode: Inode) -> tuple[int, int, str]:
+        found = self._files[inode]
+        return -found.modified, len(found.path), found.path
 
     @property
     def settled_count(self) -> int:
@@ -282,11 +290,6 @@ class Walk:
             newest = nlargest(count, self._files.items(), key=lambda item: item[1].modified)
             self._files = dict(newest)
             self.files_left_out += excess
-
-
-def _newest_first(item: tuple[Inode, Found]) -> tuple[int, int, str]:
-    found = item[1]
-    return -found.modified, len(found.path), found.path
 
 
 _Enter = Callable[[tuple[str, Inode, _Places]], None]

@@ -384,6 +384,7 @@ def test_of_very_many_only_some_are_open_unless_they_have_no_links(
     async def story() -> None:
         monkeypatch.setattr(finding, "MOST_OPEN", 4)
         monkeypatch.setattr(reopening, "MOST_OPEN", 4)
+        monkeypatch.setattr(reopening, "_MOST_OPENED", 4)
         world.files.no_links = not linked
         lines = await write_many(world, 12)
         # Nothing is read: an outage.
