@@ -145,6 +145,8 @@ class ParkedFiles:
     def take(self, inode: Inode) -> QuietFile | WaitingFile | None:
         """It is not parked any more: it is open again, or is not followed."""
         file = self._quiet.pop(inode, None) or self._waiting.pop(inode, None)
+        if not self._waiting:
+            self._waiting = {}  # A dictionary keeps the room of what was in it.
         if file is not None and file.row is not None:
             self._records.unpark(file.row)
         return file

@@ -333,6 +333,8 @@ class FileRecords:
             # It may be part of later ones by now.
             if self._saving.get(row) is changes:
                 del self._saving[row]
+        if not self._saving:
+            self._saving = {}  # A dictionary keeps the room of what was in it.
 
     def failed(self, changes: Changes) -> None:
         """These changes did not reach the registry, or may not have: they are part of the next

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import gzip
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,10 @@ class ParkingWorld(World):
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> ParkingWorld:
-    return ParkingWorld(tmp_path)
+def world(tmp_path: Path) -> Iterator[ParkingWorld]:
+    world = ParkingWorld(tmp_path)
+    yield world
+    world.kill(commit=False)
 
 
 def limited(world: ParkingWorld, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
