@@ -168,7 +168,7 @@ class BulkServer(Closing):
             self.refuse_bodies = None
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float = PATIENCE) -> None:
-        """Return once the predicate is true; it is looked at after every request.
+        """Return once the predicate is true; it is looked at when a request is applied, and after it.
 
         Raises AssertionError after ``timeout`` seconds, with what the server has by then.
         """
@@ -252,6 +252,8 @@ class BulkServer(Closing):
                 return _cut(request)
         with self._changed:
             results = [self._apply(action, fault) for action in actions]
+            # The answer may be held or slow: who waits for a document has it now.
+            self._changed.notify_all()
         answer = bulk_api.answer(
             results, request.path.split("/")[1], request.query.get("filter_path", "")
         )
