@@ -168,7 +168,8 @@ class BulkServer(Closing):
             self.refuse_bodies = None
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float = PATIENCE) -> None:
-        """Return once the predicate is true; it is looked at when a request is applied, and after it.
+        """Return once the predicate is true; it is looked at when a request is applied, and at its
+        end.
 
         Raises AssertionError after ``timeout`` seconds, with what the server has by then.
         """
