@@ -48,7 +48,12 @@ class Deliveries:
     async def submit(self, batch: Batch) -> None:
         """Starts the delivery of a batch; waits while the destination accepts no body."""
         permit = await self._destination.admit() if batch.body.events else None
-        delivery = self._tasks.create_task(self._deliver(batch, permit))
+        work = self._deliver(batch, permit)
+        try:
+            delivery = self._tasks.create_task(work)
+        except RuntimeError:
+            work.close()  # Another task failed, and the daemon ends: the next start sends it.
+            raise
         self._in_flight.add(delivery)
         delivery.add_done_callback(self._in_flight.discard)
 

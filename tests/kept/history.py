@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from shipper.errors import RegistryError
+from shipper.files.adoption import carry_out, decide
+from shipper.files.filesystem import FileSystem
 from shipper.files.losses import LossState
 from shipper.files.registry import read_losses, read_records
+from shipper.pipeline.links import configured_links
 from tests.kept.audit import Audit
 from tests.kept.knowledge import Knowledge
 from tests.kept.life import COMMIT, SCAN, Cluster, Lives
@@ -40,6 +43,7 @@ DOINGS = {
     "remove": 1,
     "replace": 1,
     "expose": 1,
+    "start in an exposed directory": 1,
     "mount": 1,
     "unmount": 1,
     "open too many files": 1,
@@ -54,14 +58,16 @@ DOINGS = {
     "lose the data directory": 1,
     "damage the registry": 1,
     "change the id": 1,
+    "adopt": 1,
     "look": 8,
     "pass 10 s": 3,
     "pass 70 s": 1,
 }
 OPTIONAL = (
     "rotate out", "copy and truncate", "truncate", "trim", "compress", "clean", "remove",
-    "replace", "expose", "mount", "open too many files", "stop", "kill", "kill soon",
-    "lose the registry", "lose the data directory", "damage the registry", "change the id",
+    "replace", "expose", "start in an exposed directory", "mount", "open too many files", "stop",
+    "kill", "kill soon", "lose the registry", "lose the data directory",
+    "damage the registry", "change the id",
 )  # fmt: skip
 """Each seed has some of these, and not the others."""
 
@@ -191,8 +197,6 @@ class History:
                 if disk.live and self._is_kept(disk.live):
                     disk.remove(disk.live)
             case "clean" | "remove" | "replace" | "expose":
-                # In a directory that others could write to when shipper starts, it trusts no link
-                # that the registry does not know: they are reported, and stay.
                 if doing == "expose" and not self.lives.running:
                     return
                 aside = disk.clean(doing)
@@ -202,6 +206,14 @@ class History:
                     shutil.rmtree(aside)
                 if doing == "expose" and disk.place.is_dir():
                     disk.place.chmod(0o700)
+            case "start in an exposed directory":
+                # It trusts no link there that the registry does not know: they are reported, and
+                # stay until somebody says that they are adopted.
+                await self._end_life()
+                if rng.random() < 0.7:
+                    self.known.lose_registry()
+                disk.clean("expose")
+                await self._start()
             case "mount":
                 mounted = disk.mount()
                 if mounted is not None:
@@ -253,6 +265,8 @@ class History:
                 self.known.input_id = f"input-{self._number}"
                 self.config["inputs"][0]["id"] = self.known.input_id
                 await self._start()
+            case "adopt":
+                said = await self._adopt()
             case "look":
                 if await self._pass(SCAN + 1):
                     self._check_links()
@@ -287,6 +301,23 @@ class History:
 
     async def _look_and_commit(self) -> bool:
         return await self._pass(2 * (SCAN + COMMIT))
+
+    async def _adopt(self) -> int:
+        """`shipper registry adopt --all --trust-exposed`; returns how many links that gave."""
+        filesystem = FileSystem()
+        with contextlib.suppress(RegistryError):
+            found = configured_links(self.lives.read_config(), filesystem)
+            decisions = decide(
+                found.listing,
+                found.listing.orphaned,
+                found.inputs,
+                chosen=None,
+                trust_exposed=True,
+                now=self.clock.now(),
+            )
+            done = carry_out(filesystem, decisions, found.inputs)
+            return sum(bool(each.input_id) for each in done)
+        return 0  # No shipper has run with this data directory.
 
     def _some(self, *, watched: bool = False) -> Content | None:
         """A content that has a name, and is not the live log."""
@@ -377,6 +408,7 @@ class History:
         await self._unmount()
         self.cluster.down = False
         await self._start()
+        await self._adopt()
         await self._pass(150)
         for content in self.disk.contents:
             self.disk.close(content)

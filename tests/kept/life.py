@@ -236,11 +236,14 @@ class Lives:
         self.executioner = Executioner()
         self.watches.clear()
         self.log = RecordedLog(self.clock)
+        self._task = asyncio.create_task(self._run(self.read_config()))
+        await self.clock.selector.idle()
+
+    def read_config(self) -> Config:
+        """The configuration as it is now."""
         path = self.root / "config.yml"
         path.write_text(yaml.safe_dump(dict(self.config)), "utf-8")
-        config = read_config([path], {"NODE_NAME": "node-1"}).config
-        self._task = asyncio.create_task(self._run(config))
-        await self.clock.selector.idle()
+        return read_config([path], {"NODE_NAME": "node-1"}).config
 
     async def stop(self) -> None:
         """End it in order, as on SIGTERM."""
