@@ -18,6 +18,7 @@ from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.finding import Finding, untried
 from shipper.files.followed import FollowedFiles
+from shipper.files.found import Found
 from shipper.files.lines import NoLine, ReadBuffer
 from shipper.files.links import Links
 from shipper.files.losses import LossReason
@@ -28,7 +29,6 @@ from shipper.files.quiet import CLOSE_REMOVED_AFTER, SeenVersions
 from shipper.files.records import FileRecords
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import Tail
-from shipper.files.walk import Found
 from shipper.files.writers import Writers
 
 __all__ = ["Catalog", "ClosedFile"]

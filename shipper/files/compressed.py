@@ -15,8 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from shipper.files.archive import Ending
 from shipper.files.catalog import Catalog
-from shipper.files.discovery import Globs, Scan, is_hidden, scan
+from shipper.files.discovery import Scan, is_hidden, scan
 from shipper.files.filesystem import FileSystem, Inode, inode_in
+from shipper.files.found import Found
+from shipper.files.globs import Globs
 from shipper.files.gzip_ends import Gzip, GzipEnds, finished_as
 from shipper.files.gzip_memory import UNREADABLE
 from shipper.files.identity import Identity
@@ -26,7 +28,6 @@ from shipper.files.placement import Start
 from shipper.files.records import SUFFIX
 from shipper.files.registry import FileRecord
 from shipper.files.tail import State, Tail, Version
-from shipper.files.walk import Found
 from shipper.logs import Log
 from shipper.metrics import Metrics
 

@@ -14,9 +14,10 @@ from itertools import chain
 from shipper.clock import Clock
 from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.compressed import CompressedLogs
-from shipper.files.discovery import Globs, Scan, ScanSummary, scan
+from shipper.files.discovery import Scan, ScanSummary, scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
+from shipper.files.globs import Globs
 from shipper.files.kept_files import KeptFiles
 from shipper.files.lines import NoLine, Rewritten
 from shipper.files.link_problems import LinkProblem
