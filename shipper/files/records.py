@@ -20,6 +20,7 @@ from shipper.files.identity import Identity
 from shipper.files.losses import Loss
 from shipper.files.rows import FileRecord, RowId, pack, unpack
 from shipper.files.tail import Tail
+from shipper.files.tail_record import record_of
 
 #: What the name of a log that was compressed ends with.
 SUFFIX = ".gz"
@@ -401,22 +402,7 @@ class FileRecords:
             return self._unidentified[row]
         if tail is None:
             return self._record(row)
-        # The inode of a file that we closed says nothing: it may be another's by now.
-        is_open = tail.descriptor >= 0
-        return FileRecord(
-            row=row,
-            input_id=self._input_id,
-            path=tail.path,
-            identity=tail.identity,
-            inode=tail.inode if is_open else None,
-            born=tail.born if is_open else None,
-            offset=tail.acks.offset,
-            seen=tail.seen_to,
-            mark=tail.acks.mark,
-            updated=self._clock.now(),
-            removed=tail.gone if is_open else tail.gone or self._clock.now(),
-            seen_mark=tail.seen_mark,
-        )
+        return record_of(tail, row, self._input_id, self._clock.now())
 
 
 def names_of(gzip: str) -> tuple[str, str]:
