@@ -324,7 +324,7 @@ class CompressedLogs:
     def _drop(self, gzip: Gzip) -> None:
         """Nothing of it has to be read."""
         gzip.over = gzip.tail.version
-        self._catalog.give_up(gzip.tail)
+        self._catalog.closing.give_up(gzip.tail)
         self._ends.report(gzip)
 
     def _is_there(self, record: FileRecord) -> bool:

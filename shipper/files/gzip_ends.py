@@ -111,7 +111,9 @@ class GzipEnds:
         # (or where it is skipped to) nothing is left to be said.
         known = start.settled and tail.offset == start.offset
         if reason and not known and not is_read_further(self._catalog.records, tail):
-            self._catalog.record_loss(reason, tail, tail.size, tail.size, size=0, lines=None)
+            self._catalog.closing.record_loss(
+                reason, tail, tail.size, tail.size, size=0, lines=None
+            )
         tail.settle()
         self._catalog.records.touched(tail)
 
