@@ -1,5 +1,5 @@
-"""One input as the daemon follows it: its globs, its files, and when it is looked at again. Gzips are
-told from plain files here, by their names.
+"""One input as the daemon follows it: its globs, its files, and when it is looked at again. Whether
+a path is one of a gzip or of a plain file is told by its name.
 """
 
 from collections.abc import Sequence
