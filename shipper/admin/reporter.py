@@ -9,7 +9,8 @@ from shipper import __version__
 from shipper.admin.status import FileStatus, InputStatus, Status, UnreadablePath
 from shipper.clock import Clock
 from shipper.files.link_problems import LinkProblem
-from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.files.tracked_input import TrackedInput
+from shipper.files.tracker import FileTracker
 from shipper.metrics import OUTCOMES, Metrics
 from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.deliveries import Deliveries

@@ -20,10 +20,10 @@ from shipper.files.archive import window
 from shipper.files.compressed import gzips_of
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.found import Found
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of, mark_of
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.records import SUFFIX
-from shipper.files.walk import Found
 
 #: Bytes before an offset in which to search the beginning of the last line; the larger window is
 #: for long lines.

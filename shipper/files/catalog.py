@@ -18,6 +18,7 @@ from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.finding import Finding, untried
 from shipper.files.followed import FollowedFiles
+from shipper.files.found import Found
 from shipper.files.lines import NoLine, ReadBuffer
 from shipper.files.links import Links
 from shipper.files.losses import LossReason
@@ -28,7 +29,6 @@ from shipper.files.quiet import CLOSE_REMOVED_AFTER, SeenVersions
 from shipper.files.records import FileRecords
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.tail import Tail
-from shipper.files.walk import Found
 from shipper.files.writers import Writers
 
 __all__ = ["Catalog", "ClosedFile"]
@@ -90,7 +90,8 @@ class Catalog:
             writers=self._writers,
             placement=self._placement,
         )
-        self._closing = Closing(input_id, self._files, self.records, clock, self._versions.is_final)
+        #: How a file ends.
+        self.closing = Closing(input_id, self._files, self.records, clock, self._versions.is_final)
         self._finding = Finding(
             input_id,
             self._files,
@@ -98,7 +99,7 @@ class Catalog:
             clock=clock,
             records=self.records,
             versions=self._versions,
-            closing=self._closing,
+            closing=self.closing,
             link_opener=None if symlinks else LogOpener(filesystem, symlinks=True),
         )
         # What must not be forgotten although it is closed.
@@ -157,7 +158,7 @@ class Catalog:
         """A scan begins, which `apply` will be told of: what `appear` is told of meanwhile is newer
         than what the scan saw."""
         self._finding.begin_scan()
-        self._closing.begin_scan()
+        self.closing.begin_scan()
 
     def apply(self, scan: Scan) -> list[OSError]:
         """Takes notice of a scan; returns what kept new files from being opened."""
@@ -287,7 +288,7 @@ class Catalog:
         None if nothing is there any more. Raises OSError if it cannot be opened; a later scan does.
         """
         self._files.retire(tail)
-        self._closing.rewritten(tail)
+        self.closing.rewritten(tail)
         if tail.compressed:
             return None  # The next scan decides about it.
         try:
@@ -298,7 +299,7 @@ class Catalog:
     def give_up(self, tail: Tail) -> None:
         """Closes a file that was stopped before its end, for good; what is in flight still
         counts."""
-        self._closing.give_up(tail)
+        self.closing.give_up(tail)
 
     def record_loss(
         self,
@@ -311,12 +312,12 @@ class Catalog:
         lines: int | None,
     ) -> int:
         """As `Closing.record_loss`."""
-        return self._closing.record_loss(reason, file, start, end, size=size, lines=lines)
+        return self.closing.record_loss(reason, file, start, end, size=size, lines=lines)
 
     def close_finished(self) -> list[ClosedFile]:
         """Closes the files that are removed and final, read to their end and acknowledged; and
         gzips that are, wherever they are."""
-        return self._closing.close_finished()
+        return self.closing.close_finished()
 
     def close(self) -> None:
         """Closes every file."""

@@ -1,6 +1,8 @@
-"""What the registry has to learn of an input's files, and the losses among it."""
+"""What the registry has to learn of an input's files, the losses among it, and what of that is on
+its way there.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shipper.files.losses import Loss, LossReason, merge
@@ -63,3 +65,76 @@ class UnsavedLosses:
     def _bound(self) -> None:
         if len(self._losses) > _MOST_LOSSES:
             self._losses = merge(self._losses, _MOST_LOSSES)
+
+
+class Unsaved:
+    """What the registry has not learnt of one input yet."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        """`on_change` is called when `take` has something to tell."""
+        self._on_change = on_change
+        self._dirty: set[RowId] = set()
+        self._forgotten: set[RowId] = set()
+        self._losses = UnsavedLosses()
+        # What was handed out and is neither committed nor failed yet.
+        self._saving: dict[RowId, Changes] = {}
+
+    def change(self, row: RowId) -> None:
+        """The registry has to learn of that row."""
+        self._dirty.add(row)
+        self._on_change()
+
+    def forget(self, row: RowId) -> None:
+        """The registry has to forget that row."""
+        self._dirty.discard(row)
+        self._forgotten.add(row)
+        self._on_change()
+
+    def add_loss(self, loss: Loss) -> int:
+        """The registry has to learn of a loss: returns its number."""
+        number = self._losses.add(loss)
+        self._on_change()
+        return number
+
+    @property
+    def losses_committed(self) -> int:
+        """Up to which number the registry has the losses."""
+        return self._losses.committed
+
+    def take(self, record: Callable[[RowId], FileRecord]) -> Changes:
+        """What changed since the last call; `record`: what is known of a row. Hand it to
+        `committed` when it is saved, and to `failed` if it could not be."""
+        changes = Changes(
+            [record(row) for row in self._dirty],
+            list(self._forgotten),
+            self._losses.take(),
+            self._losses.recorded,
+        )
+        self._saving.update(dict.fromkeys((*self._dirty, *self._forgotten), changes))
+        self._dirty, self._forgotten = set(), set()
+        return changes
+
+    def committed(self, changes: Changes) -> None:
+        """These changes are in the registry."""
+        self._losses.saved(changes.losses_recorded)
+        self._settle(changes)
+
+    def failed(self, changes: Changes, is_known: Callable[[RowId], bool]) -> None:
+        """These changes did not reach the registry, or may not have: they are part of the next
+        ones, as far as their files are known still."""
+        self._settle(changes)
+        self._dirty.update(filter(is_known, (record.row for record in changes.records)))
+        self._forgotten.update(changes.forgotten)
+        self._losses.put_back(changes.losses)
+
+    def is_committed(self, row: RowId) -> bool:
+        """Whether the registry says of that row what is known now; also if nothing is known."""
+        return not (row in self._dirty or row in self._saving or row in self._forgotten)
+
+    def _settle(self, changes: Changes) -> None:
+        for row in (*(record.row for record in changes.records), *changes.forgotten):
+            # It may be part of later ones by now.
+            if self._saving.get(row) is changes:
+                del self._saving[row]
+        if not self._saving:
+            self._saving = {}  # A dictionary keeps the room of what was in it.

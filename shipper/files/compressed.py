@@ -15,18 +15,20 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from shipper.files.archive import Ending
 from shipper.files.catalog import Catalog
-from shipper.files.discovery import Globs, Scan, is_hidden, scan
+from shipper.files.content import Version
+from shipper.files.discovery import Scan, is_hidden, scan
 from shipper.files.filesystem import FileSystem, Inode, inode_in
+from shipper.files.found import Found
+from shipper.files.globs import Globs
 from shipper.files.gzip_ends import Gzip, GzipEnds, finished_as
-from shipper.files.gzip_memory import UNREADABLE
+from shipper.files.identification import UNREADABLE
 from shipper.files.identity import Identity
 from shipper.files.lines import NoLine
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.placement import Start
 from shipper.files.records import SUFFIX
 from shipper.files.registry import FileRecord
-from shipper.files.tail import State, Tail, Version
-from shipper.files.walk import Found
+from shipper.files.tail import State, Tail
 from shipper.logs import Log
 from shipper.metrics import Metrics
 
@@ -174,14 +176,14 @@ class CompressedLogs:
     async def _place(self, gzip: Gzip) -> Start | NoLine | None:
         tail = gzip.tail
         tail.look()
-        if tail.is_replaced:
+        if tail.content.is_replaced:
             gzip.forget_content()
         if gzip.identity is None:
             gzip.identity = await tail.identify(final=self._catalog.is_final(tail))
         if gzip.identity is None and not tail.is_searching and self._catalog.is_final(tail):
             gzip.identity = await tail.identify(final=True)  # Its end was met meanwhile.
         self._note_original(gzip, in_turn=True)
-        holds_nothing = tail.is_empty and tail.ending not in UNREADABLE
+        holds_nothing = tail.identification.is_empty and tail.content.ending not in UNREADABLE
         if holds_nothing and self._catalog.is_final(tail):
             self._drop(gzip)
             return None
@@ -253,7 +255,8 @@ class CompressedLogs:
         if gzip.identity is not None and other.state is not State.WAITING:
             return gzip.identity == other.identity
         # What a gzip is made from is all there until the gzip is.
-        return other.size >= tail.inflated and (not tail.inflated or tail.begins_like(other))
+        inflated = tail.content.inflated
+        return other.size >= inflated and (not inflated or tail.begins_like(other))
 
     async def _is_unrelated(self, gzip: Gzip) -> bool | None:
         """Whether the file under the name without `.gz`, which begins with the same line, goes on
@@ -264,9 +267,9 @@ class CompressedLogs:
             return False
         if gzip.is_the_same(other) is not False:
             return False
-        if tail.inflated < other.acks.offset:
+        if tail.content.inflated < other.acks.offset:
             # It is shorter: an earlier state of the same file, or still written, or cut.
-            if not tail.at_end or tail.ending is not Ending.COMPLETE:
+            if not tail.content.at_end or tail.content.ending is not Ending.COMPLETE:
                 return False
             last = await tail.last_line_end()
             if last is None:
@@ -305,7 +308,7 @@ class CompressedLogs:
                 same = await gzip.tail.has_mark(other.acks.offset, other.acks.mark)
                 if same is None:
                     return None
-                shorter = gzip.tail.inflated < other.acks.offset
+                shorter = gzip.tail.content.inflated < other.acks.offset
                 gzip.same[other] = same, gzip.tail.version if shorter else None
                 if not same:
                     continue
@@ -321,7 +324,7 @@ class CompressedLogs:
     def _drop(self, gzip: Gzip) -> None:
         """Nothing of it has to be read."""
         gzip.over = gzip.tail.version
-        self._catalog.give_up(gzip.tail)
+        self._catalog.closing.give_up(gzip.tail)
         self._ends.report(gzip)
 
     def _is_there(self, record: FileRecord) -> bool:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.found import MAX_FILES, Found, FoundFiles, Settled
+from shipper.files.globs import Pattern
 from shipper.files.opening import Exclusion
-from shipper.files.walk import MAX_DIRECTORIES, MAX_FILES, Found, Pattern, Settled, Walk
+from shipper.files.walk import MAX_DIRECTORIES, Walk
 
 #: So many of the paths that cannot be read are named to an operator.
 _NAMED = 20
@@ -24,7 +26,7 @@ class Scan:
     #: Each file once, also where several paths lead to it: the first path by name stands for it,
     #: and one that is no symbolic link before one that is. The newest file is the first.
     found: dict[Inode, Found] = field(default_factory=dict)
-    #: How many more there are that are settled (`walk.Settled`), and the number of the walk that
+    #: How many more there are that are settled (`found.Settled`), and the number of the walk that
     #: these were told of; None if none were left to somebody else.
     settled: int = 0
     walk: int | None = None
@@ -85,17 +87,6 @@ class ScanSummary:
         return replace(self, unreadable=tuple(named), unreadable_count=count)
 
 
-class Globs:
-    """The globs of an input: which paths match, whether or not something stands there."""
-
-    def __init__(self, patterns: Iterable[str], exclude: Iterable[str]) -> None:
-        self._patterns = [Pattern(text) for text in patterns]
-        self._exclusion = Exclusion(exclude)
-
-    def __contains__(self, path: str) -> bool:
-        return path not in self._exclusion and any(each.matches(path) for each in self._patterns)
-
-
 def scan(
     filesystem: FileSystem,
     patterns: Sequence[str],
@@ -112,20 +103,21 @@ def scan(
     Never raises OSError: what cannot be seen is said in the result. Blocks on the disk.
     """
     began = time.thread_time()
-    walk = Walk(filesystem, Exclusion(exclude), symlinks, max_files, max_directories, settled)
+    files = FoundFiles(max_files, settled)
+    walk = Walk(filesystem, Exclusion(exclude), symlinks, files, max_directories)
     without = tuple(text for text in patterns if not walk.add(Pattern(text)))
     return Scan(
-        found=walk.files(),
-        settled=walk.settled_count,
+        found=files.newest(),
+        settled=files.settled_count,
         walk=None if settled is None else settled.walk,
         missing=list(dict.fromkeys(walk.missing)),
         unreadable=walk.unreadable,
         without_files=without,
         skipped=walk.skipped,
         skipped_count=walk.skipped_count,
-        files_left_out=walk.files_left_out,
+        files_left_out=files.left_out,
         directories_left_out=walk.directories_left_out,
-        oldest=walk.oldest,
+        oldest=files.oldest,
         directories=walk.directories,
         cpu_seconds=time.thread_time() - began,
     )

@@ -7,16 +7,17 @@ from collections.abc import Iterator
 
 from shipper.clock import Clock
 from shipper.files.closing import Closing
+from shipper.files.content import Version
 from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.followed import FollowedFiles
+from shipper.files.found import PARKED
 from shipper.files.opening import LogOpener, NotFollowedError, OpenedLog
 from shipper.files.parking import Parking
 from shipper.files.quiet import SeenVersions
 from shipper.files.records import SUFFIX, FileRecords
 from shipper.files.reopening import MOST_OPEN, NO_DESCRIPTOR, Reopening
-from shipper.files.tail import Tail, Version
-from shipper.files.walk import PARKED
+from shipper.files.tail import Tail
 
 #: So many files of a scan are opened in one step.
 _STEP = 100

@@ -4,20 +4,21 @@
 
 Once for each gzip, also over restarts: that the rest of one is lost goes to the registry in one
 commit with the offset up to which it is acknowledged, and from then on its row says that nothing
-follows. Until that commit the row says that something may follow (`Tail.seen_to`).
+follows. Until that commit the row says that something may follow (`tail_record.seen_to`).
 """
 
 from dataclasses import dataclass, field
 
 from shipper.files.archive import Ending
 from shipper.files.catalog import Catalog
+from shipper.files.content import Version
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
 from shipper.files.losses import LossReason
 from shipper.files.placement import Start
 from shipper.files.records import FileRecords, names_of
 from shipper.files.registry import FileRecord, RowId
-from shipper.files.tail import State, Tail, Version
+from shipper.files.tail import State, Tail
 from shipper.logs import Log
 from shipper.logs.events import COMPRESSED_FILE_DAMAGED
 from shipper.metrics import Metrics
@@ -86,15 +87,15 @@ class GzipEnds:
     def report(self, gzip: Gzip) -> None:
         """Says once what is wrong with a gzip, when that is final."""
         tail = gzip.tail
-        if gzip.reported or not tail.problem:
+        if gzip.reported or not tail.content.problem:
             return
         if not tail.is_finished and (tail.descriptor < 0 or not self._catalog.is_final(tail)):
             return
         gzip.reported = True
-        ending = tail.ending or Ending.EMPTY
+        ending = tail.content.ending or Ending.EMPTY
         self._metrics.count("shipper_gzip_problems_total", 1, ending.value)
         self._log.emit(
-            COMPRESSED_FILE_DAMAGED, path=tail.path, reason=tail.problem, bytes=tail.size
+            COMPRESSED_FILE_DAMAGED, path=tail.path, reason=tail.content.problem, bytes=tail.size
         )
 
     def settle(self, gzip: Gzip) -> None:
@@ -105,12 +106,14 @@ class GzipEnds:
             return
         if not tail.acks.all_acknowledged or not self._catalog.is_final(tail):
             return
-        reason = _LOST.get(tail.ending or Ending.EMPTY)
+        reason = _LOST.get(tail.content.ending or Ending.EMPTY)
         # At an offset where an earlier process, or another file's tail, had settled it already
         # (or where it is skipped to) nothing is left to be said.
         known = start.settled and tail.offset == start.offset
         if reason and not known and not is_read_further(self._catalog.records, tail):
-            self._catalog.record_loss(reason, tail, tail.size, tail.size, size=0, lines=None)
+            self._catalog.closing.record_loss(
+                reason, tail, tail.size, tail.size, size=0, lines=None
+            )
         tail.settle()
         self._catalog.records.touched(tail)
 
@@ -124,7 +127,7 @@ def finished_as(records: FileRecords, gzip: Gzip, identity: Identity) -> RowId |
     rows = (
         found.row
         for found in records.like(identity)
-        if found.offset % 2**32 == tail.length_hint
+        if found.offset % 2**32 == tail.content.length_hint
         and found.seen <= found.offset
         and found.path in names_of(tail.path)
         and (found.row == gzip.made_of or tail.modified <= found.updated)

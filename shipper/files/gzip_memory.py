@@ -2,11 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from shipper.files.archive import Ending
-from shipper.files.identity import Identity, Mark, mark_of
-
-#: How a gzip ends of which nothing may be readable although something was in it.
-UNREADABLE = (Ending.CUT, Ending.DAMAGED, Ending.NOT_GZIP)
+from shipper.files.identity import Identity, Mark
 
 
 @dataclass(slots=True)
@@ -50,10 +46,3 @@ class GzipMemory:
         return self._settled is not None and (
             offset == self._settled[0] and inflated <= self._settled[1]
         )
-
-
-def raw_identity(head: bytes, inode: int) -> Identity:
-    """Which file a gzip is in which nothing can be read. `head`: how the file itself begins."""
-    # Of zeros alone there may be many files.
-    unlike = b"" if head.strip(b"\0") else b"%d" % inode
-    return Identity(mark_of(b"raw" + unlike + head).digest)

@@ -14,6 +14,9 @@ import xxhash
 #: 16 hexadecimal digits; the first part of the ids of a file's documents.
 Identity = NewType("Identity", str)
 
+#: Of a file that has no complete first line.
+NO_IDENTITY = Identity("")
+
 #: How much of a file's beginning its identity is made from, at the most, in bytes. Tetragon's lines
 #: differ within the first 200 (exec_id, start_time); long ones need not be complete to be known.
 HEAD_BYTES = 4096

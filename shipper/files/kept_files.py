@@ -15,11 +15,11 @@ from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.foreign_links import ForeignLinks
+from shipper.files.globs import directory_of
 from shipper.files.link_problems import LinkProblem
 from shipper.files.records import SUFFIX
 from shipper.files.retention import DIRECTORY, Retention
 from shipper.files.tail import Tail
-from shipper.files.walk import directory_of
 from shipper.logs import Log
 from shipper.logs.events import KEPT_FILE_ADOPTED, KEPT_FILES_READ_FAILED, LINKS_MISSING
 

@@ -4,6 +4,10 @@ A line ends with its newline, or before a NUL. NULs before a line are skipped wi
 offset passes them only when a line follows: a log that is allocated in advance is filled there
 later. NULs after half a line end it as soon as anything else follows them. A line that is longer
 than allowed is skipped to its end in steps, and only its head is given.
+
+Every read begins a little before the offset and compares these bytes with what they were, so a
+file that was truncated and written again is noticed before a byte of it is taken for the old one,
+even if it is longer by now.
 """
 
 from dataclasses import dataclass
@@ -11,7 +15,8 @@ from enum import Enum
 
 from shipper.files.content import Content, bytes_at, fill
 from shipper.files.identity import MARK_BYTES, Mark, mark_of
-from shipper.files.nuls import IncompleteLine, NulRun, first_data
+from shipper.files.incomplete import IncompleteLine
+from shipper.files.nuls import NulRun, first_data
 
 #: How much is read at once, in bytes. Measured: 256 KiB takes a fifteenth less CPU than 128 KiB,
 #: and more gains nothing.
@@ -108,13 +113,18 @@ class LineReader:
     def __init__(self, content: Content, buffer: ReadBuffer) -> None:
         self._content = content
         self._buffer = buffer
+        self.restart()
+
+    def restart(self, guard: bytes = b"") -> None:
+        """What it knows of the log is forgotten; `guard`: the bytes just before the next offset, if
+        they are known."""
         #: The NULs before the next line.
-        self.run = NulRun(buffer.block_bytes)
+        self.run = NulRun(self._buffer.block_bytes)
         # Those after half a line, and whether there were any near what was read last.
-        self._run_after = NulRun(buffer.block_bytes)
+        self._run_after = NulRun(self._buffer.block_bytes)
         self._near_nuls = False
         #: The bytes just before the offset: if they are others now, it is another content.
-        self.guard = b""
+        self.guard = guard
         # A line that is longer than allowed: where it begins, and its head if that cannot be read
         # again.
         self._line_start = 0

@@ -151,7 +151,7 @@ class LinkDirectories:
     def state_of(self, place: str) -> Hashable:
         """What is another one when somebody may have changed the names in one that is not open, and
         every SWEEP_SECONDS. Raises OSError: FileNotFoundError if there is none."""
-        facts = self._filesystem.directory_facts(os.path.join(place, DIRECTORY))
+        facts = self._filesystem.directory_facts(_path(place))
         return facts, int(self._clock.monotonic() / SWEEP_SECONDS)
 
     def forget(self, directory: LinkDirectory, name: str) -> None:

@@ -4,25 +4,14 @@ allocated in advance, what a power cut or a hole leaves. They are no part of any
 A run of them may be of any length: it is passed in bounded steps, and holes in one (SEEK_DATA).
 """
 
-from dataclasses import dataclass
-
 from shipper.files.content import Content, bytes_at, fill
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of
+from shipper.files.incomplete import IncompleteLine
 
 _ZEROS = bytes(4096)
 
 #: How many blocks of a run one call reads.
 _BLOCKS_A_STEP = 16
-
-
-@dataclass(frozen=True, slots=True)
-class IncompleteLine:
-    """A line at the end of a log that waits for its newline."""
-
-    #: In bytes, without NULs before and after it.
-    length: int
-    #: Up to where the log was looked at: the line, and NULs that follow it.
-    end: int
 
 
 def first_data(buffer: bytearray | bytes, start: int, end: int) -> int:

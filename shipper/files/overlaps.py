@@ -6,7 +6,39 @@ match the same name some day is not asked.
 
 from collections.abc import Collection, Mapping, Sequence
 
+from shipper.files.discovery import Scan
 from shipper.files.filesystem import Inode
+from shipper.files.tracked_input import TrackedInput
+from shipper.logs import Log
+from shipper.logs.events import INPUTS_OVERLAP
+
+
+class Overlaps:
+    """Says of each pair of inputs once that both match a file."""
+
+    def __init__(self, inputs: Sequence[TrackedInput], log: Log) -> None:
+        self._inputs = inputs
+        self._log = log
+        # Pairs of which it was said.
+        self._known: set[frozenset[str]] = set()
+
+    def scanned(self, source: TrackedInput, found: Scan) -> None:
+        """Compares what a scan of one input found with what the others follow."""
+        for other in self._inputs:
+            pair = frozenset((source.input_id, other.input_id))
+            if other is source or pair in self._known:
+                continue
+            shared = shared_glob(
+                source.patterns, source.exclude, other.patterns, other.exclude
+            ) or shared_file(
+                {inode: file.path for inode, file in found.found.items() if file.path},
+                other.catalog.inodes,
+            )
+            if shared is not None:
+                self._known.add(pair)
+                self._log.emit(
+                    INPUTS_OVERLAP, input=source.input_id, other_input=other.input_id, path=shared
+                )
 
 
 def shared_glob(

@@ -167,7 +167,7 @@ class ParkedFiles:
             file.path = path
 
     def begin_walk(self) -> "WalkedFiles":
-        """A walk begins, beside others that look at these files: for `walk.Settled`."""
+        """A walk begins, beside others that look at these files: for `found.Settled`."""
         self._walk += 1
         return WalkedFiles(self, self._walk)
 
@@ -240,7 +240,7 @@ class ParkedFiles:
 
 @dataclass(frozen=True, slots=True)
 class WalkedFiles:
-    """The parked files, for one walk (`walk.Settled`)."""
+    """The parked files, for one walk (`found.Settled`)."""
 
     files: ParkedFiles
     walk: int

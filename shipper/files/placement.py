@@ -80,7 +80,7 @@ class Placement:
         row, start, mark, identity, seen = found
         if fresh:
             await self._note_copies(tail, row, identity)
-        if not await tail.reach(start.offset - mark.length):
+        if not await tail.content.reach(start.offset - mark.length):
             self._decided[tail] = found
             return NoLine.MORE
         acks = AckTracker(start.offset, mark, on_advance=lambda: self._records.changed(row))

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from shipper.clock import Clock
 from shipper.files.archive import Ending
-from shipper.files.tail import Tail, Version
+from shipper.files.content import Version
+from shipper.files.tail import Tail
 
 #: How long nothing may have been written before a gzip counts as quiet, in seconds: then what is
 #: wrong with its end is not going to change.
@@ -64,9 +65,9 @@ class SeenVersions:
         """
         if tail.compressed:
             self.observe(tail)
-            if not tail.at_end or tail.ending is Ending.COMPLETE:
-                return tail.at_end
-            is_last = tail.ending is not None and tail.ending.is_last
+            if not tail.content.at_end or tail.content.ending is Ending.COMPLETE:
+                return tail.content.at_end
+            is_last = tail.content.ending is not None and tail.content.ending.is_last
             return (is_last or self.is_quiet(tail, QUIET_AFTER)) and not tail.original_exists
         if tail.gone is None:
             return False

@@ -1,6 +1,6 @@
 """What is remembered of an input's files: one record for each, whether it is followed at the
-moment, removed for a while, or known from before the start. Knows what changed since the registry
-was told, and what of it is committed.
+moment, removed for a while, or known from before the start. `packed` has those of files that no
+tail holds, and `changes` what the registry has to learn.
 
                           +--park-- held by a tail, --close_finished--> remembered
                           v         which has the     <------hold------    |
@@ -13,13 +13,15 @@ from dataclasses import replace
 from typing import Protocol
 
 from shipper.clock import Clock
-from shipper.files.changes import Changes, UnsavedLosses
+from shipper.files.changes import Changes, Unsaved
 from shipper.files.departed import Departed
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
 from shipper.files.losses import Loss
-from shipper.files.rows import FileRecord, RowId, pack, unpack
+from shipper.files.packed import PackedRecords
+from shipper.files.rows import FileRecord, RowId
 from shipper.files.tail import Tail
+from shipper.files.tail_record import record_of
 
 #: What the name of a log that was compressed ends with.
 SUFFIX = ".gz"
@@ -53,13 +55,8 @@ class FileRecords:
         has something to tell. `forget_after`: seconds that a file that is removed stays known."""
         self._input_id = input_id
         self._clock = clock
-        self._on_change = on_change
-        # What no tail holds, packed: an object for each would be four times the memory.
-        self._packed: dict[RowId, bytes] = {}
-        # The rows of the files that begin with the same line, by its identity as a number.
-        self._like: dict[int, tuple[RowId, ...] | RowId] = {}
-        # What stood at an inode when it was saved.
-        self._at_inode: dict[Inode, RowId] = {}
+        # What was remembered last of each file; of those that a tail holds, the tail knows more.
+        self._packed = PackedRecords(input_id)
         # Both ways.
         self._held: dict[RowId, Tail] = {}
         self._rows: dict[Tail, RowId] = {}
@@ -67,23 +64,23 @@ class FileRecords:
         self._copies: dict[RowId, set[RowId]] = {}
         # Of which nobody knows which file it is.
         self._unidentified: dict[RowId, FileRecord] = {}
-        self._dirty: set[RowId] = set()
-        self._forgotten: set[RowId] = set()
-        self._losses = UnsavedLosses()
-        # What was handed out and is neither committed nor failed yet.
-        self._saving: dict[RowId, Changes] = {}
+        self._unsaved = Unsaved(on_change)
         records = list(records)
-        self._remember(records)
+        for record in records:
+            if record.identity:
+                self._packed.add(record)
+            else:
+                self._unidentified[record.row] = record
         self._departed = Departed(clock, forget_after, (each for each in records if each.identity))
 
     @property
     def paths(self) -> list[str]:
         """Where the remembered files were."""
-        return [self._record(row).path for row in self._packed]
+        return [self._packed[row].path for row in self._packed]
 
     def at_end_there(self) -> list[tuple[str, Inode]]:
         """Path and inode of the files that were there when we ended, and that nobody holds."""
-        records = (self._record(row) for row in self._packed if row not in self._held)
+        records = (self._packed[row] for row in self._packed if row not in self._held)
         return [
             (record.path, record.inode)
             for record in records
@@ -92,19 +89,19 @@ class FileRecords:
 
     def path_at(self, inode: Inode) -> str | None:
         """Where the file with that inode was, when it was saved."""
-        row = self._at_inode.get(inode)
-        return None if row is None else self._record(row).path
+        row = self._packed.row_at(inode)
+        return None if row is None else self._packed[row].path
 
     def unfinished(self) -> list[FileRecord]:
         """The files of which more was seen than is acknowledged, and that nobody holds."""
-        records = (self._record(row) for row in self._packed if row not in self._held)
+        records = (self._packed[row] for row in self._packed if row not in self._held)
         return [record for record in records if record.seen > record.offset]
 
     def unfinished_at(self, row: RowId) -> FileRecord | None:
         """The file of that row, if it is one of these."""
         if row in self._held or row not in self._packed:
             return None
-        record = self._record(row)
+        record = self._packed[row]
         return record if record.seen > record.offset else None
 
     def copied(self, row: RowId, copy: RowId) -> None:
@@ -130,28 +127,28 @@ class FileRecords:
         None if nothing is."""
         if row in self._held or row not in self._packed:
             return None
-        record = self._record(row)
-        self._packed[row] = pack(replace(record, seen=record.offset))
+        record = self._packed[row]
+        self._packed.put(replace(record, seen=record.offset))
         self.changed(row)
         return record
 
     def offset_at(self, inode: Inode) -> int:
         """How far the file with that inode was acknowledged, when it was saved; 0 if unknown."""
-        row = self._at_inode.get(inode)
-        return 0 if row is None or row in self._held else self._record(row).offset
+        row = self._packed.row_at(inode)
+        return 0 if row is None or row in self._held else self._packed[row].offset
 
     def seen_at(self, inode: Inode) -> int:
         """How far the file with that inode was seen, when it was saved; 0 if unknown."""
-        row = self._at_inode.get(inode)
-        return 0 if row is None or row in self._held else self._record(row).seen
+        row = self._packed.row_at(inode)
+        return 0 if row is None or row in self._held else self._packed[row].seen
 
     def has_inode(self, inode: Inode) -> bool:
         """Whether a file with that inode is remembered."""
-        return inode in self._at_inode
+        return self._packed.row_at(inode) is not None
 
     def like(self, identity: Identity) -> list[FileRecord]:
         """The files with that first line, as they are now."""
-        return [self._current(row) for row in self._rows_like(identity)]
+        return [self._current(row) for row in self._packed.rows_like(identity)]
 
     def holder(self, row: RowId) -> Tail | None:
         """The tail that holds a row, if one does."""
@@ -169,7 +166,7 @@ class FileRecords:
         """The file is closed and stays followed; returns its row, if it has one."""
         row = self._rows.get(tail)
         if row is not None:
-            self._packed[row] = pack(self._current(row))
+            self._packed.put(self._current(row))
             del self._rows[tail], self._held[row]
         return row
 
@@ -177,9 +174,9 @@ class FileRecords:
         """The file is opened again, or is not followed any more: what is found decides which."""
         if self.is_parked(row):
             self._departed.wait(row)
-            inode = self._record(row).inode
+            inode = self._packed[row].inode
             if inode is not None:
-                self._at_inode[inode] = row
+                self._packed.find_by_inode(inode, row)
 
     def record(self, row: RowId) -> FileRecord:
         """What is remembered of a file, as it is now."""
@@ -187,14 +184,12 @@ class FileRecords:
 
     def moved(self, row: RowId, path: str) -> None:
         """A file that no tail holds is at that path now."""
-        record = self._record(row)
-        if record.path != path:
-            self._packed[row] = pack(replace(record, path=path))
+        if self._packed.move(row, path):
             self.changed(row)
 
     def followed(self, identity: Identity) -> list[Tail]:
         """The files with that first line that are open."""
-        holders = [self._held.get(row) for row in self._rows_like(identity)]
+        holders = [self._held.get(row) for row in self._packed.rows_like(identity)]
         return [tail for tail in holders if tail is not None and tail.descriptor >= 0]
 
     def waits_parked(self, identity: Identity) -> bool:
@@ -207,9 +202,8 @@ class FileRecords:
         """From now on the tail says what is to be remembered of that file."""
         self._rows[tail], self._held[row] = row, tail
         self._departed.stop(row)
-        if self._at_inode.get(tail.inode) == row:
-            del self._at_inode[tail.inode]
-        self._add_like(tail.identity, row)
+        self._packed.leave_inode(tail.inode, row)
+        self._packed.find_by_line(tail.identity, row)
         self.changed(row)
 
     def close_finished(self, tail: Tail) -> RowId | None:
@@ -217,7 +211,7 @@ class FileRecords:
         returned."""
         row = self._rows.get(tail)
         if row is not None:
-            self._packed[row] = pack(self._current(row))
+            self._packed.put(self._current(row))
             del self._rows[tail], self._held[row]
             self._departed.begin(row)
             self.changed(row)
@@ -225,18 +219,15 @@ class FileRecords:
 
     def found_again(self, identity: Identity, path: str) -> None:
         """A gzip of a file with that first line, which is finished, is at `path` by now."""
-        for row in self._rows_like(identity):
+        for row in self._packed.rows_like(identity):
             if row in self._held:
                 continue
-            record = self._record(row)
-            if record.path not in names_of(path):
-                self._packed[row] = pack(replace(record, path=path))
-                self.changed(row)
+            if self._packed[row].path not in names_of(path):
+                self.moved(row, path)
 
     def changed(self, row: RowId) -> None:
         """The registry has to learn of that row."""
-        self._dirty.add(row)
-        self._on_change()
+        self._unsaved.change(row)
 
     def touched(self, tail: Tail) -> None:
         """The same, of the row that a tail holds, if it does."""
@@ -247,15 +238,13 @@ class FileRecords:
     def add_loss(self, loss: Loss) -> int:
         """The registry has to learn of a loss, together with what changes until then. It has once
         `losses_committed` reaches what is returned."""
-        number = self._losses.add(loss)
-        self._on_change()
-        return number
+        return self._unsaved.add_loss(loss)
 
     @property
     def losses_committed(self) -> int:
         """How many of the losses that `add_loss` was given are in the registry: it has them in the
         order in which they came."""
-        return self._losses.committed
+        return self._unsaved.losses_committed
 
     @property
     def unidentified(self) -> list[FileRecord]:
@@ -270,22 +259,20 @@ class FileRecords:
     def forget_unidentified(self, row: RowId) -> None:
         """It is known which file that is, or it is gone, and that is recorded."""
         if self._unidentified.pop(row, None) is not None:
-            self._dirty.discard(row)
-            self._forgotten.add(row)
-            self._on_change()
+            self._unsaved.forget(row)
 
     def take_inode(self, inode: Inode, identity: Identity) -> FileRecord | None:
         """A file of that first line stands at that inode: returns another one that did, before.
 
         The kernel gives the inode of a file that is gone to the next one.
         """
-        row = self._at_inode.pop(inode, None)
+        row = self._packed.take_inode(inode)
         if row is None or row in self._held:
             return None
-        record = self._record(row)
+        record = self._packed[row]
         if record.identity == identity:
             return None
-        self._packed[row] = pack(replace(record, inode=None))
+        self._packed.put(replace(record, inode=None))
         self.changed(row)
         return record
 
@@ -293,7 +280,7 @@ class FileRecords:
         """The content of a file is not at its inode any more: it was written over."""
         if row in self._held or row not in self._packed:
             return
-        self._packed[row] = pack(replace(self._record(row), inode=None))
+        self._packed.put(replace(self._packed[row], inode=None))
         self.changed(row)
 
     def forget(self, is_there: Callable[[FileRecord], bool]) -> None:
@@ -301,50 +288,29 @@ class FileRecords:
         unless something that `is_there` would be read again then."""
         begun, over = self._departed.due()
         for row in over:
-            if is_there(self._record(row)):
+            if is_there(self._packed[row]):
                 begun.append(row)
             else:
                 self._drop(row)
         for row in begun:
             self._departed.begin(row)
-            self._packed[row] = pack(replace(self._record(row), removed=self._clock.now()))
+            self._packed.put(replace(self._packed[row], removed=self._clock.now()))
             self.changed(row)
 
     def changes(self) -> Changes:
         """What changed since the last call. Hand it to `committed` when it is saved, and to
         `failed` if it could not be."""
-        changes = Changes(
-            [self._current(row) for row in self._dirty],
-            list(self._forgotten),
-            self._losses.take(),
-            self._losses.recorded,
-        )
-        self._saving.update(dict.fromkeys((*self._dirty, *self._forgotten), changes))
-        self._dirty, self._forgotten = set(), set()
-        return changes
+        return self._unsaved.take(self._current)
 
     def committed(self, changes: Changes) -> None:
         """These changes are in the registry."""
-        self._losses.saved(changes.losses_recorded)
-        self._settle(changes)
-
-    def _settle(self, changes: Changes) -> None:
-        for row in (*(record.row for record in changes.records), *changes.forgotten):
-            # It may be part of later ones by now.
-            if self._saving.get(row) is changes:
-                del self._saving[row]
-        if not self._saving:
-            self._saving = {}  # A dictionary keeps the room of what was in it.
+        self._unsaved.committed(changes)
 
     def failed(self, changes: Changes) -> None:
         """These changes did not reach the registry, or may not have: they are part of the next
         ones."""
-        self._settle(changes)
-        known = (record.row for record in changes.records)
         there = (self._packed, self._held, self._unidentified)
-        self._dirty.update(row for row in known if any(row in rows for rows in there))
-        self._forgotten.update(changes.forgotten)
-        self._losses.put_back(changes.losses)
+        self._unsaved.failed(changes, lambda row: any(row in rows for rows in there))
 
     def is_saved(self, tail: Tail) -> bool:
         """The same of the row that a tail holds, if it does."""
@@ -353,77 +319,23 @@ class FileRecords:
 
     def is_committed(self, row: RowId) -> bool:
         """Whether the registry says of that row what is known now; also if nothing is known."""
-        return not (row in self._dirty or row in self._saving or row in self._forgotten)
-
-    def _remember(self, records: Iterable[FileRecord]) -> None:
-        for record in records:
-            if not record.identity:
-                self._unidentified[record.row] = record
-                continue
-            self._packed[record.row] = pack(record)
-            self._add_like(record.identity, record.row)
-            if record.inode is not None:
-                self._at_inode[record.inode] = record.row
+        return self._unsaved.is_committed(row)
 
     def _drop(self, row: RowId) -> None:
-        record = self._record(row)
-        del self._packed[row]
+        self._packed.remove(row)
         self._departed.stop(row)
-        rows = tuple(each for each in self._rows_like(record.identity) if each != row)
-        if rows:
-            self._like[_number(record.identity)] = rows
-        else:
-            del self._like[_number(record.identity)]
-        if record.inode is not None and self._at_inode.get(record.inode) == row:
-            del self._at_inode[record.inode]
-        self._dirty.discard(row)
         self._copies.pop(row, None)
-        self._forgotten.add(row)
-        self._on_change()
-
-    def _rows_like(self, identity: Identity) -> tuple[RowId, ...]:
-        rows = self._like.get(_number(identity), ())
-        return rows if isinstance(rows, tuple) else (rows,)
-
-    def _add_like(self, identity: Identity, row: RowId) -> None:
-        rows = self._rows_like(identity)
-        if row not in rows:
-            # A tuple is for the few that begin alike.
-            self._like[_number(identity)] = (*rows, row) if rows else row
-
-    def _record(self, row: RowId) -> FileRecord:
-        """What is remembered of a file that no tail holds."""
-        return unpack(row, self._input_id, self._packed[row])
+        self._unsaved.forget(row)
 
     def _current(self, row: RowId) -> FileRecord:
         tail = self._held.get(row)
         if row in self._unidentified:
             return self._unidentified[row]
         if tail is None:
-            return self._record(row)
-        # The inode of a file that we closed says nothing: it may be another's by now.
-        is_open = tail.descriptor >= 0
-        return FileRecord(
-            row=row,
-            input_id=self._input_id,
-            path=tail.path,
-            identity=tail.identity,
-            inode=tail.inode if is_open else None,
-            born=tail.born if is_open else None,
-            offset=tail.acks.offset,
-            seen=tail.seen_to,
-            mark=tail.acks.mark,
-            updated=self._clock.now(),
-            removed=tail.gone if is_open else tail.gone or self._clock.now(),
-            seen_mark=tail.seen_mark,
-        )
+            return self._packed[row]
+        return record_of(tail, row, self._input_id, self._clock.now())
 
 
 def names_of(gzip: str) -> tuple[str, str]:
     """Its own, and that of the file which it was made from."""
     return gzip, gzip.removesuffix(SUFFIX)
-
-
-def _number(identity: Identity) -> int:
-    """The same as a number, which takes half of the memory; -1 if it is none."""
-    return int(identity, 16) if identity else -1

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from shipper.files.discovery import Scan, ScanSummary, summary_of
 from shipper.files.faults import FileErrors
-from shipper.files.walk import MAX_DIRECTORIES, MAX_FILES
+from shipper.files.found import MAX_FILES
+from shipper.files.walk import MAX_DIRECTORIES
 from shipper.logs import Log
 from shipper.logs.events import (
     COMPRESSED_FILE_READ_FAILED,

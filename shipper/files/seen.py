@@ -33,6 +33,8 @@ class Seen:
 class SeenEnd:
     """That of one log, as it grows and is cut."""
 
+    __slots__ = ("_content", "seen")
+
     def __init__(self, content: Content) -> None:
         self._content = content
         self.seen = Seen()

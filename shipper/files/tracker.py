@@ -7,41 +7,34 @@ import errno
 import functools
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 
 from shipper.clock import Clock
-from shipper.files.catalog import Catalog, ClosedFile
-from shipper.files.compressed import CompressedLogs
-from shipper.files.discovery import Globs, Scan, ScanSummary, scan
+from shipper.files.catalog import ClosedFile
+from shipper.files.discovery import Scan, ScanSummary, scan
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.kept_files import KeptFiles
-from shipper.files.lines import NoLine, Rewritten
+from shipper.files.lines import Rewritten
 from shipper.files.link_problems import LinkProblem
 from shipper.files.losses import LossReason
 from shipper.files.offload import Offload, in_a_thread
-from shipper.files.overlaps import shared_file, shared_glob
-from shipper.files.placement import Start
+from shipper.files.overlaps import Overlaps
 from shipper.files.quota import Quota, QuotaInput
-from shipper.files.records import SUFFIX, FileRecords, Recorded
+from shipper.files.records import Recorded
 from shipper.files.registry import FileRecord
-from shipper.files.retention import Retention
 from shipper.files.scan_log import ScanLog
 from shipper.files.scan_report import ScanReport
-from shipper.files.schedule import WalkSchedule
 from shipper.files.tail import Tail
+from shipper.files.tracked_input import TrackedInput
 from shipper.files.unopened import UnopenedFiles
 from shipper.files.vanished import SeenSizes, VanishedFiles
-from shipper.files.watch import WakeUp
 from shipper.logs import Log
 from shipper.logs.events import (
     FILE_FINISHED,
     FILE_OPEN_FAILED,
     FILE_REWRITTEN,
     FILE_VANISHED,
-    INPUTS_OVERLAP,
     LOG_REMOVED_UNDER_WRITER,
     UNREAD_DATA_LOST,
 )
@@ -49,59 +42,10 @@ from shipper.metrics import Metrics
 from shipper.option_names import OWN_NAMES, OptionNames
 
 #: Has the registry learn now what changed in an input; what it could not, it learns later.
-Commit = Callable[["TrackedInput"], Awaitable[None]]
+Commit = Callable[[TrackedInput], Awaitable[None]]
 
 #: So many files are linked, or found to be linked, before others have their turn.
 _LINKS_A_STEP = 100
-
-
-@dataclass(frozen=True)
-class TrackedInput:
-    """The files of one input."""
-
-    input_id: str
-    patterns: Sequence[str]
-    catalog: Catalog
-    wake_up: WakeUp
-    schedule: WalkSchedule
-    #: Globs of what is left out although `patterns` match it.
-    exclude: Sequence[str] = ()
-    #: Whether symbolic links to files are followed.
-    symlinks: bool = False
-    #: Whether it is trouble if no file matches.
-    require_files: bool = False
-    #: None: nothing is kept by links.
-    retention: Retention | None = None
-    #: None: gzips are not looked at.
-    compressed: CompressedLogs | None = None
-
-    @cached_property
-    def _globs(self) -> Globs:
-        return Globs(self.patterns, self.exclude)
-
-    @property
-    def records(self) -> FileRecords:
-        """What is remembered of its files."""
-        return self.catalog.records
-
-    def matches(self, path: str) -> bool:
-        """Whether a file at that path is the input's, if there is one."""
-        if path.endswith(SUFFIX):
-            return self.compressed is not None and self.compressed.matches(path)
-        return path in self._globs
-
-    def appear(self, path: str) -> Tail | None:
-        """Follows what stands at a path that is new, as `Catalog.appear` and
-        `CompressedLogs.appear`."""
-        if path.endswith(SUFFIX):
-            return None if self.compressed is None else self.compressed.appear(path)
-        return self.catalog.appear(path)
-
-    async def place(self, tail: Tail, *, at_once: bool = False) -> Start | NoLine | None:
-        """Decides where a waiting file begins, as `Catalog.place` and `CompressedLogs.place`."""
-        if tail.compressed and self.compressed is not None:
-            return await self.compressed.place(tail, at_once=at_once)
-        return await self.catalog.place(tail)
 
 
 class FileTracker:
@@ -161,8 +105,7 @@ class FileTracker:
             names=names,
         )
         self._scan_logs: dict[str, ScanLog] = {}
-        # Pairs of inputs that are known to match the same file.
-        self._overlapping: set[frozenset[str]] = set()
+        self._overlaps = Overlaps(inputs, log)
         self._offload = offload
         self._reports = {
             source.input_id: ScanReport(source.input_id, faults, log, names) for source in inputs
@@ -284,7 +227,7 @@ class FileTracker:
         self._reports[source.input_id].scanned(
             found, problems, gzips=gzips, gzip_problems=gzip_problems, untried=untried
         )
-        self._report_overlaps(source, found)
+        self._overlaps.scanned(source, found)
         if source.retention is None:
             return
         self._links.compare(source.input_id)
@@ -377,7 +320,7 @@ class FileTracker:
             self._log.emit(FILE_FINISHED, path=closed.path, size=closed.size)
             return
         end = closed.size + closed.lost
-        source.catalog.record_loss(
+        source.catalog.closing.record_loss(
             LossReason.REWRITTEN, closed, closed.size, end, size=closed.lost, lines=None
         )
         self._log.emit(
@@ -386,20 +329,3 @@ class FileTracker:
             read=closed.size,
             lost_bytes=closed.lost,
         )
-
-    def _report_overlaps(self, source: TrackedInput, found: Scan) -> None:
-        for other in self._inputs:
-            pair = frozenset((source.input_id, other.input_id))
-            if other is source or pair in self._overlapping:
-                continue
-            shared = shared_glob(
-                source.patterns, source.exclude, other.patterns, other.exclude
-            ) or shared_file(
-                {inode: file.path for inode, file in found.found.items() if file.path},
-                other.catalog.inodes,
-            )
-            if shared is not None:
-                self._overlapping.add(pair)
-                self._log.emit(
-                    INPUTS_OVERLAP, input=source.input_id, other_input=other.input_id, path=shared
-                )

@@ -18,8 +18,8 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from shipper.clock import Clock
 from shipper.files.filesystem import Inode, inode_in
+from shipper.files.globs import Pattern
 from shipper.files.schedule import WalkSchedule
-from shipper.files.walk import Pattern
 
 #: How long changes are gathered before they are told of, and the pause that ends the gathering,
 #: in milliseconds. Measured: noticed within 30 ms, 0.2 % of a core when idle.

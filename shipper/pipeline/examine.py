@@ -19,7 +19,8 @@ from shipper.files.faults import FileErrors
 from shipper.files.lines import NoLine, Rewritten
 from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
-from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.files.tracked_input import TrackedInput
+from shipper.files.tracker import FileTracker
 from shipper.logs.events import FILE_READ_FAILED
 
 #: How long files are examined before other tasks have their turn, in seconds.

@@ -18,7 +18,8 @@ from shipper.files.identity import Mark
 from shipper.files.lines import Block, CutLine, HalfLine, NoLine, Reading, Rewritten
 from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
-from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.files.tracked_input import TrackedInput
+from shipper.files.tracker import FileTracker
 from shipper.logs import Log
 from shipper.logs.events import (
     FILE_OPENED,

@@ -27,7 +27,7 @@ from shipper.files.records import SUFFIX
 from shipper.files.registry import FileRecord, Registry
 from shipper.files.retention import Retention
 from shipper.files.schedule import WalkSchedule
-from shipper.files.tracker import TrackedInput
+from shipper.files.tracked_input import TrackedInput
 from shipper.files.watch import WakeUp, Watch
 from shipper.logs import Log
 from shipper.logs.events import DIRECTORY_WATCH_FAILED

@@ -11,12 +11,12 @@ from shipper.config.model import Config
 from shipper.files.adoption import AdoptingInput, Listing, list_links
 from shipper.files.compressed import excluded_gzips, gzips_of
 from shipper.files.database import FILE_NAME
-from shipper.files.discovery import Globs, scan
+from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.globs import Globs, directory_of
 from shipper.files.link_names import LinkOwner, OwnerToken
 from shipper.files.records import SUFFIX
 from shipper.files.registry import FileRecord, read_agent_id, read_records
-from shipper.files.walk import directory_of
 
 
 @dataclass(frozen=True, slots=True)

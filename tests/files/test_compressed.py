@@ -25,7 +25,8 @@ from shipper.files.registry import FileRecord, RowId
 from shipper.files.retention import DIRECTORY, Retention
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tail import State
-from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.files.tracked_input import TrackedInput
+from shipper.files.tracker import FileTracker
 from shipper.files.watch import WakeUp
 from shipper.metrics import Metrics
 from tests.support.clock import ManualClock

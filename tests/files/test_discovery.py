@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from shipper.files.discovery import Globs, Scan, is_hidden, scan, summary_of
+from shipper.files.discovery import Scan, is_hidden, scan, summary_of
 from shipper.files.filesystem import FileSystem, Inode
-from shipper.files.walk import directory_of
+from shipper.files.globs import Globs, directory_of
 
 
 def inode_of(path: Path) -> Inode:

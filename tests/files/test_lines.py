@@ -240,7 +240,7 @@ def test_a_gzip_whole_cut_or_damaged_that_grows_in_random_steps(
         assert await follower.all(final=True) is NoLine.AT_END
         content = inflated(bytes(data))
         check(seed, follower.lines, list(expected(content, final=True)))
-        assert follower.tail.at_end
+        assert follower.tail.content.at_end
         assert follower.tail.size == len(content)
         assert follower.tail.unread == 0
         follower.tail.close()
@@ -269,11 +269,11 @@ def test_identity_last_line_and_what_is_unread(first: int, tmp_path: Path) -> No
         mark = mark_of(content[:end][-MARK_BYTES:].rpartition(b"\0")[2])
         for tail in (plain, archive):
             search = LastLine(rng.choice((1, 7, 300)))
-            while (found := await search.find(tail._content)) is None:
+            while (found := await search.find(tail.content)) is None:
                 pass
             assert found == (end, mark), f"seed {seed}"
             offset = rng.randrange(len(content) + 1)
-            unread = await measure_unread(tail._content, offset, rng.choice((1, 7, 300)), b"")
+            unread = await measure_unread(tail.content, offset, rng.choice((1, 7, 300)), b"")
             rest = content[offset:]
             assert (unread.start, unread.end) == (offset, len(content))
             assert unread.last == rest[-MARK_BYTES:], f"seed {seed}"
@@ -522,10 +522,10 @@ def test_a_gzip_holds_no_more_than_is_allowed(
     path = tmp_path / "a.log.gz"
     path.write_bytes(gzip.compress(b"one\n" * 100))
     follower = Follower(path)
-    monkeypatch.setattr(follower.tail._content, "_largest", 42)
+    monkeypatch.setattr(follower.tail.content, "_largest", 42)
     follower.begin()
     follower.read(final=True)
     assert [line.data for line in follower.lines] == [b"one"] * 10 + [b"on"]
-    assert follower.tail.ending is not None
-    assert follower.tail.ending.value == "too_large"
-    assert follower.tail.problem == "it holds more than 42 bytes"
+    assert follower.tail.content.ending is not None
+    assert follower.tail.content.ending.value == "too_large"
+    assert follower.tail.content.problem == "it holds more than 42 bytes"

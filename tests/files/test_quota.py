@@ -17,7 +17,8 @@ from shipper.files.lines import Block
 from shipper.files.losses import LossReason
 from shipper.files.retention import DIRECTORY
 from shipper.files.tail import Tail
-from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.files.tracked_input import TrackedInput
+from shipper.files.tracker import FileTracker
 from shipper.metrics import LOSS_REASONS, Metrics
 from tests.files.test_compressed import World
 

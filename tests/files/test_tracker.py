@@ -19,7 +19,8 @@ from shipper.files.losses import Loss, LossReason
 from shipper.files.registry import RowId
 from shipper.files.retention import DIRECTORY, Retention
 from shipper.files.schedule import WalkSchedule
-from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.files.tracked_input import TrackedInput
+from shipper.files.tracker import FileTracker
 from shipper.files.watch import WakeUp
 from shipper.logs import Level
 from shipper.metrics import Metrics

@@ -14,7 +14,7 @@ import pytest
 
 from shipper.files.discovery import Scan, is_hidden, scan
 from shipper.files.filesystem import FileSystem
-from shipper.files.walk import Pattern
+from shipper.files.globs import Pattern
 
 NAMES = ("a", "b", "a.log", "b.log", ".a", ".h.log", "[x]", "a*b", "\udcff.log", "A.LOG", "ab")
 PARTS = (

@@ -55,7 +55,7 @@ def test_a_line_of_the_active_log_waits_for_one_block_of_each_gzip_that_is_infla
 
     def gzips() -> list[int]:
         """How much of each is inflated, in bytes."""
-        return [tail.inflated for tail in world.catalog.tails if tail.compressed]
+        return [tail.content.inflated for tail in world.catalog.tails if tail.compressed]
 
     async def story() -> None:
         without_threads()

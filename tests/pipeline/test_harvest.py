@@ -28,7 +28,8 @@ from shipper.files.losses import LossReason
 from shipper.files.offload import Offload
 from shipper.files.registry import RowId
 from shipper.files.schedule import WalkSchedule
-from shipper.files.tracker import FileTracker, TrackedInput
+from shipper.files.tracked_input import TrackedInput
+from shipper.files.tracker import FileTracker
 from shipper.files.watch import WakeUp
 from shipper.logs import Log
 from shipper.metrics import Metrics

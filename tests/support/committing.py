@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shipper.files.tracker import TrackedInput
+from shipper.files.tracked_input import TrackedInput
 
 
 async def committing(source: TrackedInput) -> None:

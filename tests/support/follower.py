@@ -71,7 +71,7 @@ class Follower:
         while (found := await self.tail.has_mark(offset, mark)) is None:
             pass
         assert found
-        while not await self.tail.reach(offset - mark.length):
+        while not await self.tail.content.reach(offset - mark.length):
             pass
         await self.tail.begin(identity, AckTracker(offset, mark, on_advance=lambda: None))
         return True
