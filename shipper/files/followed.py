@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from shipper.clock import Clock
 from shipper.files.content import Content, PlainContent
+from shipper.files.copies import note_copied
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.gzip_content import GzipContent
 from shipper.files.lines import ReadBuffer
@@ -238,6 +239,8 @@ class FollowedFiles:
             tail.close()
 
     def _close(self, tail: Tail) -> None:
+        if tail.descriptor >= 0:
+            note_copied(self._records, tail)
         tail.close()
         del self.open[tail.inode]
         self._leave_path(tail)

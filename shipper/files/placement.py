@@ -7,9 +7,11 @@ beginning, unless `start_at` or `ignore_older` say that what is in it is skipped
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from shipper.clock import Clock
 from shipper.files.ack import AckTracker
+from shipper.files.archive import Ending
 from shipper.files.identity import NO_MARK, Identity, Mark
 from shipper.files.lines import NoLine
 from shipper.files.records import FileRecords
@@ -92,10 +94,15 @@ class Placement:
     async def _look_for_marks(self, tail: Tail, identity: Identity) -> NoLine | None:
         """Has a gzip know which marks it has, in the order in which they come. MORE: it has to be
         read on for that; AT_END: it is still written, and may have one of them later."""
-        for record in sorted(self._like(tail, identity), key=lambda record: record.offset):
-            if await tail.has_mark(record.offset, record.mark) is None:
+        marks = set()
+        for record in self._like(tail, identity):
+            marks.add((record.offset, record.mark))
+            if record.seen > record.offset and record.seen_mark.length:
+                marks.add((record.seen, record.seen_mark))
+        for offset, mark in sorted(marks, key=itemgetter(0)):
+            if await tail.has_mark(offset, mark) is None:
                 return NoLine.MORE
-            if record.offset > tail.size and not self._is_final(tail):
+            if offset > tail.size and not self._is_final(tail):
                 return NoLine.AT_END
         return None
 
@@ -106,10 +113,14 @@ class Placement:
             if record.row == row or record.seen <= record.offset:
                 continue
             seen = Seen(record.seen, record.seen_mark)
-            if tail.size >= seen.end and not tail.has_seen(seen):
-                continue  # It goes on in another way.
+            if await _goes_on_differently(tail, record):
+                continue
+            if not tail.compressed and tail.size >= seen.end and not tail.has_seen(seen):
+                continue
             if await tail.has_mark(record.offset, record.mark):
                 self._records.copied(record.row, row)
+                if tail.compressed and await _has_end(tail, seen):
+                    self._records.copied_to(record.row, row, seen.end)
 
     def _like(self, tail: Tail, identity: Identity) -> list[FileRecord]:
         """The files that are remembered with that first line, also by a version that made another
@@ -135,7 +146,7 @@ class Placement:
                     self._records.leave_inode(record.row)
                 continue
             settled = record.seen <= record.offset
-            if self._is_anothers(record, tail):
+            if self._is_anothers(record, tail) or await _goes_on_differently(tail, record):
                 reason = f"it is a copy of {record.path}"
                 start = Start(record.offset, reason, settled=settled)
                 return self._new_row(), start, record.mark, record.identity, None
@@ -181,3 +192,18 @@ def _is_at(record: FileRecord, tail: Tail) -> bool:
     another one."""
     born_then = record.born is None or tail.born is None or record.born == tail.born
     return record.inode == tail.inode and born_then
+
+
+async def _goes_on_differently(gzip: Tail, record: FileRecord) -> bool:
+    """Whether what a gzip holds is another content than that of a record, after what is
+    acknowledged of it: it is whole, and has not the bytes that were seen last. Of a file that is no
+    gzip that is found out when it is read."""
+    seen = Seen(record.seen, record.seen_mark)
+    if not gzip.compressed or seen.end <= record.offset or await _has_end(gzip, seen):
+        return False
+    return gzip.content.inflated >= seen.end or gzip.content.ending is Ending.COMPLETE
+
+
+async def _has_end(gzip: Tail, seen: Seen) -> bool:
+    """Whether a gzip has what was seen last of a file, if that is known of the file."""
+    return not seen.mark.length or bool(await gzip.has_mark(seen.end, seen.mark))

@@ -60,8 +60,9 @@ class FileRecords:
         # Both ways.
         self._held: dict[RowId, Tail] = {}
         self._rows: dict[Tail, RowId] = {}
-        # Which files have the same content as another one, up to its offset.
-        self._copies: dict[RowId, set[RowId]] = {}
+        # Which files have the same content as another one, up to its offset; and up to where they
+        # were found to have what was seen of it, 0 if that was not compared.
+        self._copies: dict[RowId, dict[RowId, int]] = {}
         # Of which nobody knows which file it is.
         self._unidentified: dict[RowId, FileRecord] = {}
         self._unsaved = Unsaved(on_change)
@@ -107,7 +108,17 @@ class FileRecords:
     def copied(self, row: RowId, copy: RowId) -> None:
         """The file of the other row has the same content, as far as that of the first was
         acknowledged."""
-        self._copies.setdefault(row, set()).add(copy)
+        self._copies.setdefault(row, {}).setdefault(copy, 0)
+
+    def copied_to(self, row: RowId, copy: RowId, end: int) -> None:
+        """The file of the other row was found to have what was seen of the first, which ended
+        there: it says so still when the other one is closed."""
+        ends = self._copies.setdefault(row, {})
+        ends[copy] = max(end, ends.get(copy, 0))
+
+    def is_copied_to(self, row: RowId, copy: RowId, end: int) -> bool:
+        """Whether that was found out in the life of this process."""
+        return self._copies.get(row, {}).get(copy, -1) >= end
 
     def copies_of(self, row: RowId) -> list[RowId]:
         """The files of which that was found out in the life of this process."""

@@ -14,6 +14,7 @@ from os.path import dirname
 
 from shipper.clock import Clock
 from shipper.files.catalog import Catalog
+from shipper.files.copies import has_end
 from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem
 from shipper.files.losses import Loss, LossReason
@@ -76,11 +77,12 @@ class VanishedFiles:
             if record is None or records.is_followed(each.row):
                 continue  # It is found.
             copies = records.copies_of(each.row)
-            if any(self._holds(copy, record) for copy in copies):
+            seen = Seen(record.seen, record.seen_mark)
+            found = [has_end(records, each.row, copy, seen) for copy in copies]
+            if True in found:
                 records.stop_at_offset(each.row)
                 continue
-            copied = any(records.holder(copy) is not None for copy in copies)
-            if copied or not complete or not self._could_be_found(record, scan):
+            if None in found or not complete or not self._could_be_found(record, scan):
                 missing.append(replace(each, since=None))
             elif each.since is None or now - each.since < LOOKED_FOR:
                 missing.append(replace(each, since=now if each.since is None else each.since))
@@ -88,16 +90,6 @@ class VanishedFiles:
                 losses.append(self._lose(record, each.reason))
         self._missing = missing
         return losses
-
-    def _holds(self, copy: RowId, record: FileRecord) -> bool:
-        """Whether a copy is acknowledged past where the file ended, and has its end."""
-        records = self._catalog.records
-        holder = records.holder(copy)
-        return records.offset_of(copy) >= record.seen and (
-            holder is None
-            or holder.descriptor < 0
-            or holder.has_seen(Seen(record.seen, record.seen_mark))
-        )
 
     def may_be_followed(self, record: FileRecord) -> bool:
         """Whether a file of another input may turn out to be one of this one's, as far as known."""

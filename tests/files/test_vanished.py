@@ -102,6 +102,56 @@ def test_what_is_found_by_its_content_is_no_loss(world: World, where: str) -> No
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("end", [UNREAD, b"drei\nvier\n"])
+@pytest.mark.parametrize("then", ["stays", "goes", "is compressed"])
+def test_what_begins_like_it_and_grew_is_compared_at_its_end(
+    world: World, then: str, end: bytes
+) -> None:
+    async def story() -> None:
+        # Its end is cut off while all of it is in flight.
+        path = world.write("a.log", READ + UNREAD)
+        await world.look(acknowledge=False)
+        os.truncate(path, len(READ))
+        await world.look(acknowledge=False)
+        world.kill()
+        assert sorted(row.seen for row in world.rows.values()) == [8, 14]
+        world.lines.clear()
+        world.start()
+        await world.look()
+        with path.open("ab") as file:
+            file.write(end)
+        await world.look()
+        world.commit()
+        if then == "is compressed":
+            world.write("a.log.gz", READ + end)
+        if then != "stays":
+            path.unlink()
+        await look_long(world)
+        assert world.lines.count(end.splitlines()[0]) == 1
+        if end == UNREAD:
+            assert world.losses == []
+        else:
+            [loss] = world.losses
+            assert (loss.path, loss.start, loss.end) == (str(path), 0, 14)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("end", [b"drei\nvier\n", b"", b"four\n"])
+def test_a_gzip_that_begins_like_it_is_compared_at_its_end(world: World, end: bytes) -> None:
+    async def story() -> None:
+        path = await stop_behind(world)
+        path.unlink()
+        world.write("a.log.gz", READ + end)
+        world.start()
+        await look_long(world)
+        assert world.lines[2:] == end.splitlines()
+        [loss] = world.losses
+        assert (loss.path, loss.start, loss.end) == (str(path), 8, 14)
+
+    asyncio.run(story())
+
+
 def test_what_was_written_over_meanwhile_is_a_loss(world: World) -> None:
     async def story() -> None:
         path = await stop_behind(world)

@@ -174,10 +174,9 @@ class Disk:
             half.text, half.rest = half.text + half.rest[:-1], b""
         for _ in range(self.rng.randrange(1, 6)):
             number = next(self._numbers)
-            text = b'{"n":%d,"pad":"%s"}' % (
-                number,
-                b"x" * self.rng.randrange(self.rng.choice((1, 100, 3000))),
-            )
+            length = self.rng.randrange(self.rng.choice((1, 100, 3000)))
+            # No two lines have the same bytes for the length of a mark.
+            text = b'{"n":%d,"pad":"%s"}' % (number, (b"%d." % number * length)[:length])
             content.lines.append(Line(number, len(content.data) + len(data), text))
             data += text + b"\n"
         if self.rng.random() < 0.3:
