@@ -41,6 +41,11 @@ class Identification:
         return identity
 
     @property
+    def known(self) -> Identity | None:
+        """Which file a gzip is, where that was found out; it may not be placed yet."""
+        return self.gzip.identity
+
+    @property
     def is_empty(self) -> bool:
         """Whether a gzip is inflated to its end, and nothing but NULs was in it."""
         return self._content.at_end and self.head.is_empty and not self.head.searching

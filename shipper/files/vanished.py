@@ -172,7 +172,7 @@ def _may_be(tail: Tail, record: FileRecord) -> bool:
     if tail.state is not State.WAITING or not tail.size:
         return False
     if tail.compressed:
-        return tail.identification.gzip.identity in (None, record.identity)
+        return tail.identification.known in (None, record.identity)
     if not tail.tried or tail.is_searching:
         return True
     return tail.inode == record.inode

@@ -11,7 +11,6 @@ import pytest
 
 from shipper.files.discovery import Scan, is_hidden, scan, summary_of
 from shipper.files.filesystem import FileSystem, Inode
-from shipper.files.globs import Globs, directory_of
 
 
 def inode_of(path: Path) -> Inode:
@@ -53,24 +52,6 @@ class RotatedAway(FileSystem):
 
 
 # Scans --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("pattern", "directory"),
-    [
-        ("/var/log/tetragon/*.log", "/var/log/tetragon"),
-        ("/var/log/tetragon/tetragon.log", "/var/log/tetragon"),
-        ("/var/log/*/tetragon.log", "/var/log"),
-        ("/var/log/**/x.log", "/var/log"),
-        ("/var/lo[gG]/x.log", "/var"),
-        ("/va?/x.log", "/"),
-        ("/x.log", "/"),
-    ],
-)
-def test_the_directory_of_a_glob_is_what_stands_before_its_first_wildcard(
-    pattern: str, directory: str
-) -> None:
-    assert directory_of(pattern) == directory
 
 
 def test_a_scan_finds_the_regular_files_that_match(tmp_path: Path) -> None:
@@ -136,14 +117,6 @@ def test_a_file_that_is_rotated_away_during_the_scan_is_no_error(tmp_path: Path)
     found = scan(RotatedAway(), [f"{tmp_path}/*.log"])
     assert list(paths_of(found).values()) == [str(tmp_path / "staying.log")]
     assert found.unreadable == {}
-
-
-def test_globs_match_paths_of_files_that_are_not_there() -> None:
-    globs = Globs(["/logs/*.log", "/var/**/a"], ["*-old.log"])
-    assert "/logs/a.log" in globs
-    assert "/var/x/y/a" in globs
-    assert "/logs/a-old.log" not in globs
-    assert "/logs/x/a.log" not in globs
 
 
 def test_without_symbolic_links_only_files_themselves_are_found(tmp_path: Path) -> None:

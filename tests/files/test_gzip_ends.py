@@ -365,7 +365,7 @@ def test_one_that_waits_and_is_written_again_is_taken_for_what_it_is_then(world:
         path = world.write("a.log.gz", b"banner\none\n")
         await world.look()
         [tail] = [tail for tail in world.catalog.tails if tail.compressed]
-        assert tail.identification.gzip.identity is not None
+        assert tail.identification.known is not None
         path.write_bytes(packed(b"other\nstory\n"))
         log.unlink()
         assert await world.settle() == [b"other", b"story"]

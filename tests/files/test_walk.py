@@ -78,33 +78,6 @@ def test_a_glob_matches_the_paths_that_a_walk_finds(seed: int, tmp_path: Path) -
                     path = os.path.dirname(path)
 
 
-@pytest.mark.parametrize(
-    ("pattern", "path", "matches", "may_lead"),
-    [
-        ("/logs/*.log", "/logs/a.log", True, True),
-        ("/logs/*.log", "/logs/a.txt", False, False),
-        ("/logs/*.log", "/logs/.a.log", False, False),
-        ("/logs/*.log", "/logs/a.log/b.log", False, False),
-        ("/logs/*.log", "/other/a.log", False, False),
-        ("/logs/a.log", "/logs/a.log", True, True),
-        ("/logs/*/a.log", "/logs/pod", False, True),
-        ("/logs/*/a.log", "/logs/pod/a.log", True, True),
-        ("/logs/*/a.log", "/logs/pod/b.log", False, False),
-        ("/logs/**/*.log", "/logs/a.log", True, True),
-        ("/logs/**/*.log", "/logs/a/b/c.log", True, True),
-        ("/logs/**/*.log", "/logs/a/b/c.txt", False, True),
-        ("/logs/**/*.log", "/logs/.shipper/c.log", False, False),
-        ("/logs/*/**", "/logs/a.log", False, True),
-        ("/*.log", "/a.log", True, True),
-    ],
-)
-def test_a_path_matches_or_may_lead_to_a_match(
-    pattern: str, path: str, matches: bool, may_lead: bool
-) -> None:
-    assert Pattern(pattern).matches(path) == matches
-    assert Pattern(pattern).may_lead_to_match(path) == may_lead
-
-
 class Counting(FileSystem):
     """Counts the listings, and refuses what the test says."""
 
