@@ -27,6 +27,7 @@ from shipper.files.placement import Placement, Start
 from shipper.files.quiet import CLOSE_REMOVED_AFTER, SeenVersions
 from shipper.files.records import FileRecords
 from shipper.files.registry import FileRecord, RowId
+from shipper.files.reopening import Unreachable
 from shipper.files.tail import Tail
 from shipper.files.walk import Found
 from shipper.files.writers import Writers
@@ -92,7 +93,6 @@ class Catalog:
         )
         self._closing = Closing(input_id, self._files, self.records, clock, self._versions.is_final)
         self._finding = Finding(
-            input_id,
             self._files,
             filesystem=filesystem,
             clock=clock,
@@ -128,6 +128,20 @@ class Catalog:
     def wants_scan(self) -> bool:
         """Whether another scan soon would open more files."""
         return self._finding.wants_scan
+
+    @property
+    def unopened(self) -> Collection[Inode]:
+        """The files of the last scan that could not be opened."""
+        return self._finding.unopened
+
+    @property
+    def waiting(self) -> Iterable[Tail]:
+        """The open files of which it is not known yet which they are."""
+        return self._files.waiting
+
+    def take_unreachable(self) -> list[Unreachable]:
+        """As `Reopening.take_unreachable`."""
+        return self._finding.reopening.take_unreachable()
 
     def at(self, path: str) -> Tail | None:
         """The file that stands at that path, if it is open."""
@@ -168,7 +182,11 @@ class Catalog:
         each of them the problems that it met."""
         yield from self._finding.applying(scan)
         self.records.forget(
-            lambda record: is_hidden(record.path, scan.unreadable) or self._is_still_there(record)
+            lambda record: (
+                record.seen > record.offset  # It is looked for, or its loss is not recorded yet.
+                or is_hidden(record.path, scan.unreadable)
+                or self._is_still_there(record)
+            )
         )
         yield []
 

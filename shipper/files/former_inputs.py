@@ -25,7 +25,8 @@ from shipper.files.gzip_content import GzipContent
 from shipper.files.identity import Identity
 from shipper.files.lines import ReadBuffer
 from shipper.files.link_directory import DIRECTORY
-from shipper.files.losses import Loss, LossReason
+from shipper.files.loss_recorder import LossRecorder, known_end
+from shipper.files.losses import LossReason
 from shipper.files.offload import in_a_thread
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.records import SUFFIX, FileRecords
@@ -201,18 +202,14 @@ class FormerFiles:
 
     def _lose(self, former: FormerInput, record: FileRecord) -> None:
         former.records.stop_at_offset(record.row)
-        loss = Loss(
-            former.input_id,
-            record.path,
-            record.identity,
-            record.offset,
-            record.seen,
-            record.seen - record.offset,
-            None,
+        losses = LossRecorder(former.input_id, former.records, self._clock)
+        loss = losses.record(
             LossReason.VANISHED,
-            self._clock.now(),
-        )
-        former.records.add_loss(loss)
+            record.path,
+            record.offset,
+            known_end(record),
+            identity=record.identity,
+        ).loss
         self._log.emit(FILE_VANISHED, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
 
     def _warn(self, where: Mapping[RowId, Where]) -> None:
