@@ -289,7 +289,7 @@ class FileTracker:
         if source.retention is None:
             return
         self._links.compare(source.input_id)
-        adopted = self._links.adopt(source.input_id, found.directories)
+        adopted = yield from self._links.adopting(source.input_id, found.directories)
         if source.compressed is not None:
             source.compressed.wait_for(adopted)
         for error in source.catalog.open_removed():

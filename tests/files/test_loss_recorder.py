@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 from pathlib import Path
 
 import shipper
@@ -16,7 +16,6 @@ def test_nobody_else_makes_a_loss() -> None:
     makers = {
         str(path.relative_to(package))
         for path in package.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_bytes()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Loss"
+        if re.search(r"(?<![\w.])Loss\(", path.read_text(encoding="utf-8"))
     }
     assert makers == MAKERS
