@@ -21,13 +21,13 @@ from shipper.files.followed import FollowedFiles
 from shipper.files.found import Found
 from shipper.files.lines import NoLine, ReadBuffer
 from shipper.files.links import Links
-from shipper.files.losses import LossReason
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.parked import ParkedFiles
 from shipper.files.placement import Placement, Start
 from shipper.files.quiet import CLOSE_REMOVED_AFTER, SeenVersions
 from shipper.files.records import FileRecords
 from shipper.files.registry import FileRecord, RowId
+from shipper.files.reopening import Unreachable
 from shipper.files.tail import Tail
 from shipper.files.writers import Writers
 
@@ -93,7 +93,6 @@ class Catalog:
         #: How a file ends.
         self.closing = Closing(input_id, self._files, self.records, clock, self._versions.is_final)
         self._finding = Finding(
-            input_id,
             self._files,
             filesystem=filesystem,
             clock=clock,
@@ -129,6 +128,20 @@ class Catalog:
     def wants_scan(self) -> bool:
         """Whether another scan soon would open more files."""
         return self._finding.wants_scan
+
+    @property
+    def unopened(self) -> Collection[Inode]:
+        """The files of the last scan that could not be opened."""
+        return self._finding.unopened
+
+    @property
+    def waiting(self) -> Iterable[Tail]:
+        """The open files of which it is not known yet which they are."""
+        return self._files.waiting
+
+    def take_unreachable(self) -> list[Unreachable]:
+        """As `Reopening.take_unreachable`."""
+        return self._finding.reopening.take_unreachable()
 
     def at(self, path: str) -> Tail | None:
         """The file that stands at that path, if it is open."""
@@ -169,7 +182,11 @@ class Catalog:
         each of them the problems that it met."""
         yield from self._finding.applying(scan)
         self.records.forget(
-            lambda record: is_hidden(record.path, scan.unreadable) or self._is_still_there(record)
+            lambda record: (
+                record.seen > record.offset  # It is looked for, or its loss is not recorded yet.
+                or is_hidden(record.path, scan.unreadable)
+                or self._is_still_there(record)
+            )
         )
         yield []
 
@@ -295,24 +312,6 @@ class Catalog:
             return self._files.follow(tail.path, self._files.open_plain(tail.path))
         except (FileNotFoundError, NotFollowedError):
             return None
-
-    def give_up(self, tail: Tail) -> None:
-        """Closes a file that was stopped before its end, for good; what is in flight still
-        counts."""
-        self.closing.give_up(tail)
-
-    def record_loss(
-        self,
-        reason: LossReason,
-        file: Tail | ClosedFile,
-        start: int,
-        end: int,
-        *,
-        size: int,
-        lines: int | None,
-    ) -> int:
-        """As `Closing.record_loss`."""
-        return self.closing.record_loss(reason, file, start, end, size=size, lines=lines)
 
     def close_finished(self) -> list[ClosedFile]:
         """Closes the files that are removed and final, read to their end and acknowledged; and

@@ -9,14 +9,12 @@ from shipper.clock import Clock
 from shipper.files.copies import is_elsewhere
 from shipper.files.filesystem import Inode
 from shipper.files.followed import FollowedFiles
-from shipper.files.identity import Identity
-from shipper.files.losses import Loss, LossReason
+from shipper.files.identity import NO_IDENTITY, Identity
+from shipper.files.loss_recorder import LossRecorder
+from shipper.files.losses import LossReason
 from shipper.files.records import FileRecords
 from shipper.files.registry import RowId
 from shipper.files.tail import State, Tail
-
-#: Of a file that has no complete first line.
-NO_IDENTITY = Identity("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +51,9 @@ class Closing:
         is_final: Callable[[Tail], bool],
     ) -> None:
         """`is_final`: whether a file will not grow any more."""
-        self._input_id = input_id
         self._files = files
         self._records = records
-        self._clock = clock
+        self._losses = LossRecorder(input_id, records, clock)
         self._is_final = is_final
         # Of which only the rest is read, whoever writes on.
         self._to_their_end: set[Tail] = set()
@@ -95,10 +92,9 @@ class Closing:
     ) -> int:
         """Has a range of a file recorded as lost: `size` bytes of it, with so many lines (None:
         nobody knows). Returns as `FileRecords.add_loss`."""
-        now = self._clock.now()
-        return self._records.add_loss(
-            Loss(self._input_id, file.path, file.identity, start, end, size, lines, reason, now)
-        )
+        return self._losses.record(
+            reason, file.path, start, end, identity=file.identity, size=size, lines=lines
+        ).number
 
     def close_finished(self) -> list[ClosedFile]:
         """Closes the files that are removed and final, read to their end and acknowledged; and

@@ -89,6 +89,19 @@ class CompressedLogs:
         """Whether the gzip at that path is one of them, if there is one."""
         return path in self._globs
 
+    @property
+    def tails(self) -> list[Tail]:
+        """The gzips that are known, those among them that are read and closed."""
+        return [gzip.tail for gzip in self._gzips.values()]
+
+    def at(self, path: str) -> Tail | None:
+        """The gzip that stands at that path, if it is known, as in `tails`."""
+        try:
+            gzip = self._gzips.get(inode_in(self._filesystem.status(path)))
+        except OSError:
+            return None
+        return None if gzip is None else gzip.tail
+
     def scan(self) -> Scan:
         """Which gzips are there now. Blocks on the disk."""
         return scan(self._filesystem, self._patterns, self._exclude, symlinks=self._symlinks)

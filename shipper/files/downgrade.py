@@ -62,6 +62,7 @@ def downgrade(directory: Path, inputs: Iterable[str]) -> int:
 def _rename_links(place: str, owners: Iterable[LinkOwner]) -> None:
     former = {owner.token: owner.former_token for owner in owners}
     try:
+        # All of them, whatever that takes: an operator asks, and nobody else waits.
         names = os.listdir(place)
     except FileNotFoundError:
         return  # Nothing is kept there.

@@ -12,9 +12,10 @@ import fcntl
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from itertools import islice
 
 import msgspec
 from aiofiles.os import wrap
@@ -96,6 +97,19 @@ class FileSystem:
         """
         with os.scandir(path) as entries:
             yield from entries
+
+    def names(self, directory: str | int) -> Generator[str, None, None]:
+        """The names in a directory, at a path or open, one at a time, in no order: somebody may
+        have put a million there. Close it if you do not go to its end."""
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                yield entry.name
+
+    def first_names(self, directory: str | int, most: int) -> list[str] | None:
+        """The same together; None if there are more than `most`."""
+        with contextlib.closing(self.names(directory)) as names:
+            found = list(islice(names, most + 1))
+        return found if len(found) <= most else None
 
     def status(self, path: str) -> os.stat_result:
         """What stat(2) says of what stands at that path, symbolic links followed."""
@@ -224,14 +238,6 @@ class FileSystem:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUSY):
                 raise
-
-    def names_at(self, path: str) -> list[str]:
-        """The names in the directory at a path, in no order."""
-        return os.listdir(path)
-
-    def names_in(self, directory: int) -> list[str]:
-        """The names in an open directory, in no order."""
-        return os.listdir(directory)
 
     def facts_in(self, directory: int, name: str) -> FileFacts:
         """What stat(2) says of a name in an open directory itself. What is on another file system

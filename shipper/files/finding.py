@@ -37,7 +37,6 @@ class Finding:
 
     def __init__(
         self,
-        input_id: str,
         files: FollowedFiles,
         *,
         filesystem: FileSystem,
@@ -59,10 +58,8 @@ class Finding:
         self._parking = Parking(files, records, versions, clock)
         #: Who opens parked files.
         self.reopening = Reopening(
-            input_id,
             files,
             filesystem=filesystem,
-            clock=clock,
             records=records,
             versions=versions,
             parking=self._parking,
@@ -72,6 +69,8 @@ class Finding:
         # Of the scan that is applied: how many files wait to be identified, and how many could be
         # neither opened nor linked for want of a descriptor.
         self._untried = self._refused = 0
+        #: The files of the last scan that are not followed, as they could not be opened.
+        self.unopened: set[Inode] = set()
 
     @property
     def wants_scan(self) -> bool:
@@ -89,6 +88,7 @@ class Finding:
         problems: list[OSError] = []
         self.reopening.full = self.reopening.progress = False
         self._untried, self._refused = len(untried(self._files)), 0
+        self.unopened = set()
         for number, (inode, found) in enumerate(scan.found.items()):
             if number % _STEP == _STEP - 1:
                 yield problems
@@ -99,6 +99,8 @@ class Finding:
                     problems += self._find(inode, found.path, found.size, found.modified)
                 if inode in self._files.parked:
                     scan.found[inode] = PARKED
+                elif inode not in self._files.open:
+                    self.unopened.add(inode)
             elif inode in self._files.appeared or tail.compressed:
                 continue
             elif tail.path != found.path or tail.gone is not None:
@@ -205,9 +207,13 @@ class Finding:
             self.reopening.progress = True
             if first is not None and tail.found_first is None:
                 tail.found_first = first
-        except (FileNotFoundError, NotFollowedError):
-            pass  # Rotated away since the scan, or something else is there.
+        except NotFollowedError:
+            pass  # Something else is there.
+        except FileNotFoundError:
+            # Rotated away since the scan. What was seen of one that is parked is not read.
+            self._files.parked.grew(inode, size, modified)
         except OSError as error:
+            self._files.parked.grew(inode, size, modified)
             error.filename = error.filename or path
             return [error]
         return []
@@ -300,4 +306,4 @@ class Finding:
 
 def untried(files: FollowedFiles) -> set[Inode]:
     """The plain files that are open, and that nobody has tried to identify yet."""
-    return {inode for inode, tail in files.open.items() if tail.is_untried and not tail.compressed}
+    return {tail.inode for tail in files.waiting if tail.is_untried and not tail.compressed}

@@ -58,6 +58,8 @@ class FollowedFiles:
         self.retired: set[Tail] = set()
         #: Those that are not open.
         self.parked = ParkedFiles(records)
+        # Those of which it was not known which they are, when it was asked last, and newer ones.
+        self._waiting: dict[Tail, None] = {}
 
     @property
     def links(self) -> Links:
@@ -76,6 +78,12 @@ class FollowedFiles:
     def follows(self, inode: Inode) -> bool:
         """Whether the file with that inode is open or parked."""
         return inode in self.open or inode in self.parked
+
+    @property
+    def waiting(self) -> list[Tail]:
+        """The open files of which it is not known yet which they are."""
+        self._waiting = {tail: None for tail in self._waiting if tail.state is State.WAITING}
+        return list(self._waiting)
 
     def waits_at(self, inode: Inode | None) -> bool:
         """Whether a file with that inode is followed of which it is not known yet which it is."""
@@ -258,4 +266,6 @@ class FollowedFiles:
             if compressed
             else PlainContent(self._filesystem, descriptor, inode.device)
         )
-        return Tail(content, self._buffer, path, inode)
+        tail = Tail(content, self._buffer, path, inode)
+        self._waiting[tail] = None
+        return tail

@@ -25,7 +25,8 @@ from shipper.files.gzip_content import GzipContent
 from shipper.files.identity import Identity
 from shipper.files.lines import ReadBuffer
 from shipper.files.link_directory import DIRECTORY
-from shipper.files.losses import Loss, LossReason
+from shipper.files.loss_recorder import LossRecorder, known_end
+from shipper.files.losses import LossReason
 from shipper.files.offload import in_a_thread
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.records import SUFFIX, FileRecords
@@ -201,18 +202,14 @@ class FormerFiles:
 
     def _lose(self, former: FormerInput, record: FileRecord) -> None:
         former.records.stop_at_offset(record.row)
-        loss = Loss(
-            former.input_id,
-            record.path,
-            record.identity,
-            record.offset,
-            record.seen,
-            record.seen - record.offset,
-            None,
+        losses = LossRecorder(former.input_id, former.records, self._clock)
+        loss = losses.record(
             LossReason.VANISHED,
-            self._clock.now(),
-        )
-        former.records.add_loss(loss)
+            record.path,
+            record.offset,
+            known_end(record),
+            identity=record.identity,
+        ).loss
         self._log.emit(FILE_VANISHED, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
 
     def _warn(self, where: Mapping[RowId, Where]) -> None:
@@ -255,11 +252,10 @@ class FormerFiles:
         left = {record.row: record for record in records}
         there: dict[RowId, Where] = {}
         try:
-            names = await in_a_thread(lambda: self._filesystem.names_at(place))
-            links = await in_a_thread(lambda: self._names_of_links(place))
-            if len(names) + len(links) > MOST_FILES:
+            names = await in_a_thread(lambda: self._names(place))
+            if names is None:
                 return dict.fromkeys(left, Where.UNSEEN)
-            for name in (*names, *(os.path.join(DIRECTORY, link) for link in links)):
+            for name in names:
                 if not left:
                     break
                 opened = self._open(os.path.join(place, name))
@@ -277,11 +273,21 @@ class FormerFiles:
             return there | dict.fromkeys(left, Where.UNSEEN)
         return there | dict.fromkeys(left, Where.NOWHERE)
 
-    def _names_of_links(self, place: str) -> list[str]:
+    def _names(self, place: str) -> list[str] | None:
+        """The names in a directory, and those of the links in its `.shipper`; None if there are
+        more than MOST_FILES. Raises OSError."""
+        names = self._filesystem.first_names(place, MOST_FILES)
+        if names is None:
+            return None
         try:
-            return self._filesystem.names_at(os.path.join(place, DIRECTORY))
+            links = self._filesystem.first_names(
+                os.path.join(place, DIRECTORY), MOST_FILES - len(names)
+            )
         except FileNotFoundError:
-            return []  # Nothing was ever kept there.
+            return names  # Nothing was ever kept there.
+        if links is None:
+            return None
+        return [*names, *(os.path.join(DIRECTORY, link) for link in links)]
 
     def _open(self, path: str) -> Tail | None:
         """Opens a file to see what it is; None if it is gone, or no regular file. Raises

@@ -14,7 +14,7 @@ import xxhash
 #: 16 hexadecimal digits; the first part of the ids of a file's documents.
 Identity = NewType("Identity", str)
 
-#: Of a file that has no complete first line.
+#: Of a file that has no complete first line, or could never be opened.
 NO_IDENTITY = Identity("")
 
 #: How much of a file's beginning its identity is made from, at the most, in bytes. Tetragon's lines

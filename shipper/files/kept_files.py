@@ -19,6 +19,7 @@ from shipper.files.globs import directory_of
 from shipper.files.link_problems import LinkProblem
 from shipper.files.records import SUFFIX
 from shipper.files.retention import DIRECTORY, Retention
+from shipper.files.steps import Steps
 from shipper.files.tail import Tail
 from shipper.logs import Log
 from shipper.logs.events import KEPT_FILE_ADOPTED, KEPT_FILES_READ_FAILED, LINKS_MISSING
@@ -76,6 +77,8 @@ class KeptFiles:
         # links its state, when they were looked at last.
         self._generations: dict[str, int] = {}
         self._states: dict[str, Hashable] = {}
+        # How often somebody else was noticed to have changed one.
+        self._noticed: Counter[str] = Counter()
 
     def add(
         self,
@@ -157,11 +160,11 @@ class KeptFiles:
             if inode not in keeping.retention:
                 keeping.catalog.unlinked(inode)
 
-    def adopt(self, input_id: str, directories: Iterable[str]) -> list[Inode]:
+    def adopting(self, input_id: str, directories: Iterable[str]) -> Steps[list[Inode]]:
         """Follows again what an earlier process kept beside the logs, or what an operator gave to
         the input: once for each directory, and again when somebody else changed the names in its
-        `.shipper`. Returns what is followed
-        since: it is parked. `directories`: those that were walked."""
+        `.shipper`. Returns what is followed since: it is parked. `directories`: those that were
+        walked."""
         keeping = self._inputs.get(input_id)
         if keeping is None:
             return []
@@ -179,16 +182,18 @@ class KeptFiles:
             keeping.adopted &= places  # One that went and comes again is another directory.
             keeping.adopted -= keeping.retention.replaced()
         for place in sorted(places - keeping.adopted):
+            noticed = self._noticed[place]
             try:
                 # Before it is looked at: what changes after that is noticed.
                 self._states[place] = keeping.retention.state_of(place)
-                adopted += self._adopt(keeping, place, is_walked=place in walked)
+                adopted += yield from self._adopt(keeping, place, is_walked=place in walked)
             except FileNotFoundError:
                 self._foreign.found(place, input_id, ())  # Nothing is kept there.
             except OSError as error:
                 self._faults.report(KEPT_FILES_READ_FAILED, error, os.path.join(place, DIRECTORY))
                 continue
-            keeping.adopted.add(place)
+            if self._noticed[place] == noticed:  # In the steps that it took.
+                keeping.adopted.add(place)
         if all(each.adopted is not None for each in self._inputs.values()):
             self._foreign.say()
         return adopted
@@ -273,12 +278,13 @@ class KeptFiles:
             if self._states.get(place) != states[place]:
                 changed.add(place)
         self._states = states
+        self._noticed.update(changed)
         for each in self._inputs.values():
             if each.adopted is not None:
                 each.adopted -= changed
 
-    def _adopt(self, keeping: Keeping, place: str, *, is_walked: bool) -> list[Inode]:
-        found = keeping.retention.adopt(
+    def _adopt(self, keeping: Keeping, place: str, *, is_walked: bool) -> Steps[list[Inode]]:
+        found = yield from keeping.retention.adopting(
             place, matches=keeping.matches, is_known=keeping.catalog.knows
         )
         adopted = []

@@ -13,10 +13,12 @@ the next start and to `shipper registry adopt`.
                       mounted over); it stays open until nobody counts on a link in it
 """
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from shipper.clock import Clock
 from shipper.files.filesystem import DirectoryFacts, FileSystem, Inode
@@ -34,6 +36,10 @@ DIRECTORY = ".shipper"
 #: Its names are listed again after so many seconds, whatever its time of modification says: that
 #: has the resolution of the kernel's clock tick.
 SWEEP_SECONDS = 60.0
+
+
+#: So many names more than twice those that are kept are listed to see which of these are there.
+_FEW = 200
 
 
 @dataclass(slots=True)
@@ -144,6 +150,10 @@ class LinkDirectories:
             elif self._changed(directory, facts):
                 self._touch(directory, facts)
 
+    def is_open(self, directory: LinkDirectory) -> bool:
+        """Whether it is one of those that are open, and not lost."""
+        return self._open.get(directory.place) is directory
+
     def generations(self) -> dict[str, int]:
         """The generation of each that is open, by its place."""
         return {place: directory.generation for place, directory in self._open.items()}
@@ -166,13 +176,27 @@ class LinkDirectories:
         inode = directory.names.get(name)
         return inode is not None and self._filesystem.inode_in(directory.descriptor, name) == inode
 
+    def kept_names_in(self, directory: LinkDirectory) -> frozenset[str]:
+        """The links that are kept in a directory and are there. Raises OSError."""
+        kept = directory.names
+        with contextlib.closing(self._filesystem.names(directory.descriptor)) as names:
+            # So many are as cheap to list as to look at one by one.
+            some = list(islice(names, 2 * len(kept) + _FEW))
+        there = {name for name in some if name in kept}
+        if len(some) == 2 * len(kept) + _FEW:
+            # There may be very many that are not ours.
+            there.update(name for name in kept.keys() - there if self._has(directory, name))
+        return frozenset(there)
+
     def trust_if_all_is_kept(self, directory: LinkDirectory) -> None:
         """Takes the mark from one that was exposed if nothing is left in it that others may have
         put there. Raises OSError."""
         if not directory.exposed or directory.facts.open_to_others:
             return
-        names = self._filesystem.names_in(directory.descriptor)
-        if all(self.is_kept(directory, name) for name in names):
+        with contextlib.closing(self._filesystem.names(directory.descriptor)) as names:
+            # Ends with the first that is not kept, however many others there are.
+            is_kept = all(self.is_kept(directory, name) for name in names)
+        if is_kept:
             self._filesystem.make_private(directory.descriptor, marked=False)
             directory.exposed = False
             directory.facts = self._filesystem.facts_of_directory(directory.descriptor)
@@ -219,6 +243,13 @@ class LinkDirectories:
         for directory in self._open.values():
             self._filesystem.close(directory.descriptor)
         self._open.clear()
+
+    def _has(self, directory: LinkDirectory, name: str) -> bool:
+        try:
+            self._filesystem.inode_in(directory.descriptor, name)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _lose(self, place: str, directory: LinkDirectory) -> None:
         del self._open[place]

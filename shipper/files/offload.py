@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from threading import Thread
 from typing import TypeVar
 
@@ -23,22 +24,17 @@ async def in_a_thread(call: Callable[[], _T]) -> _T:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[_T] = loop.create_future()
 
-    def tell(result: _T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if result is not None:
-            done.set_result(result)
-        elif error is not None:
-            done.set_exception(error)
+    def tell(settle: Callable[[], None]) -> None:
+        if not done.cancelled():
+            settle()
 
     def run() -> None:
-        result, failure = None, None
         try:
-            result = call()
+            settle = partial(done.set_result, call())
         except BaseException as error:  # Whatever it is: it is raised where it is waited for.
-            failure = error
+            settle = partial(done.set_exception, error)
         if not loop.is_closed():
-            loop.call_soon_threadsafe(tell, result, failure)
+            loop.call_soon_threadsafe(tell, settle)
 
     Thread(target=run, name="walk", daemon=True).start()
     return await done

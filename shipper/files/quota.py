@@ -262,7 +262,7 @@ class Quota:
         tail = given_up.file.tail
         if given_up.lost_bytes:
             source = next(each for each, other in given_up.file.followers if other is tail)
-            number = source.catalog.record_loss(
+            number = source.catalog.closing.record_loss(
                 LossReason.RETENTION,
                 tail,
                 start,
@@ -311,7 +311,7 @@ class Quota:
     def _let_go_without_loss(self, file: KeptFile) -> None:
         for source, tail in file.followers:
             tail.stop()
-            source.catalog.give_up(tail)
+            source.catalog.closing.give_up(tail)
             source.let_go(tail)
 
     async def _record(self) -> None:
@@ -334,7 +334,7 @@ class Quota:
             tail.held = False
             if not given_up.skipped:
                 tail.stop()
-                source.catalog.give_up(tail)
+                source.catalog.closing.give_up(tail)
             source.let_go(tail)
         if not given_up.lost_bytes:
             return

@@ -16,7 +16,7 @@ from shipper.clock import Clock
 from shipper.files.changes import Changes, Unsaved
 from shipper.files.departed import Departed
 from shipper.files.filesystem import Inode
-from shipper.files.identity import Identity
+from shipper.files.identity import NO_MARK, Identity
 from shipper.files.losses import Loss
 from shipper.files.packed import PackedRecords
 from shipper.files.rows import FileRecord, RowId
@@ -148,10 +148,10 @@ class FileRecords:
         row = self._packed.row_at(inode)
         return 0 if row is None or row in self._held else self._packed[row].offset
 
-    def seen_at(self, inode: Inode) -> int:
-        """How far the file with that inode was seen, when it was saved; 0 if unknown."""
+    def record_at(self, inode: Inode) -> FileRecord | None:
+        """The file that had that inode when it was saved, and that no tail holds."""
         row = self._packed.row_at(inode)
-        return 0 if row is None or row in self._held else self._packed[row].seen
+        return None if row is None or row in self._held else self._packed[row]
 
     def has_inode(self, inode: Inode) -> bool:
         """Whether a file with that inode is remembered."""
@@ -192,6 +192,13 @@ class FileRecords:
     def record(self, row: RowId) -> FileRecord:
         """What is remembered of a file, as it is now."""
         return self._current(row)
+
+    def saw(self, row: RowId, end: int) -> None:
+        """A file that no tail holds was seen up to there; its last bytes are not known."""
+        record = self._packed[row]
+        if end > record.seen:
+            self._packed.put(replace(record, seen=end, seen_mark=NO_MARK))
+            self.changed(row)
 
     def moved(self, row: RowId, path: str) -> None:
         """A file that no tail holds is at that path now."""
@@ -261,6 +268,10 @@ class FileRecords:
     def unidentified(self) -> list[FileRecord]:
         """The files of which nobody knows which they are."""
         return list(self._unidentified.values())
+
+    def unidentified_at(self, row: RowId) -> FileRecord | None:
+        """The file of that row, if it is one of these."""
+        return self._unidentified.get(row)
 
     def remember_unidentified(self, record: FileRecord) -> None:
         """The registry has to learn of a file of which nobody knows which it is."""

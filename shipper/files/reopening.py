@@ -1,15 +1,14 @@
 """Opens parked files again: those that wait for a descriptor, those that no path leads to any more,
-and those that somebody asks for. What cannot be found by its link any more is lost.
+and those that somebody asks for. What cannot be found by its link any more is handed to
+who looks for it.
 """
 
 import errno
+from dataclasses import dataclass
 from itertools import islice
 
-from shipper.clock import Clock
-from shipper.files.closing import NO_IDENTITY
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.followed import FollowedFiles
-from shipper.files.losses import Loss, LossReason
 from shipper.files.parked import WaitingFile
 from shipper.files.parking import Parking
 from shipper.files.quiet import SeenVersions
@@ -30,30 +29,46 @@ _MOST_REOPENED = 200
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A parked file that was to be read, and that nothing leads to any more."""
+
+    inode: Inode
+    path: str
+    #: Its row; None if nobody knows which file it is.
+    row: RowId | None
+    #: How far it was seen, in bytes, and when it was written to (nanoseconds since the Unix epoch).
+    size: int
+    modified: int
+    compressed: bool
+
+
 class Reopening:
     """Of one input."""
 
     def __init__(
         self,
-        input_id: str,
         files: FollowedFiles,
         *,
         filesystem: FileSystem,
-        clock: Clock,
         records: FileRecords,
         versions: SeenVersions,
         parking: Parking,
     ) -> None:
-        self._input_id = input_id
         self._files = files
         self._filesystem = filesystem
-        self._clock = clock
         self._records = records
         self._versions = versions
         self._parking = parking
         #: Since the last scan: whether there is no descriptor for another file, and whether some
         #: were opened or parked.
         self.full = self.progress = False
+        self._unreachable: list[Unreachable] = []
+
+    def take_unreachable(self) -> list[Unreachable]:
+        """The files that nothing leads to any more, since the last call."""
+        found, self._unreachable = self._unreachable, []
+        return found
 
     def advance(self) -> list[Tail]:
         """What was read is in the registry: parks it, and opens others that wait for a descriptor,
@@ -93,7 +108,7 @@ class Reopening:
         self, most: int = _MOST_REOPENED, *, into_reserve: bool = False
     ) -> list[OSError]:
         """Opens parked files that no path leads to, the oldest first and `most` of them; returns
-        what kept some from being opened. What cannot be found by its link any more is lost."""
+        what kept some from being opened. Others may be unreachable then."""
         problems: list[OSError] = []
         if not into_reserve:
             most = min(most, max(0, MOST_OPEN - len(self._files.open)))
@@ -145,32 +160,19 @@ class Reopening:
             return None
 
     def _lose(self, inode: Inode) -> None:
-        """Nothing leads to a parked file any more."""
+        """Nothing leads to a parked file any more: it is looked for elsewhere."""
         path = self._files.parked.path(inode)
         file = self._files.parked.take(inode)
         if not isinstance(file, WaitingFile) or file.is_read:
             return
-        if file.row is None and self._records.has_inode(inode):
-            return  # `vanished` says what is lost.
-        identity, start, seen = NO_IDENTITY, 0, file.size
-        if file.row is not None:
-            record = self._records.record(file.row)
-            identity, start, seen = record.identity, record.offset, max(record.seen, file.size)
-            self._records.stop_at_offset(file.row)
-        if file.compressed:
-            seen = start  # How much is in it, nobody knows.
-        loss = Loss(
-            self._input_id,
-            path,
-            identity,
-            start,
-            seen,
-            seen - start,
-            None,
-            LossReason.VANISHED,
-            self._clock.now(),
+        # An earlier process may have known which file it is.
+        known = self._records.record_at(inode) if file.row is None else None
+        row = file.row if known is None else known.row
+        if row is not None and not file.compressed:
+            self._records.saw(row, file.size)
+        self._unreachable.append(
+            Unreachable(inode, path, row, file.size, file.modified, file.compressed)
         )
-        self._records.add_loss(loss)
 
 
 def _waits_at_its_path(file: WaitingFile) -> bool:

@@ -10,10 +10,10 @@ or the whole directory, finds it made again while the file can still be reached.
 by `release` alone.
 """
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -26,9 +26,11 @@ from shipper.files.foreign_links import (
     read_entry,
     rename_link,
 )
+from shipper.files.kept_links import Adopted, KeptFile, Reconciled
 from shipper.files.link_directory import DIRECTORY, LinkDirectories, LinkDirectory, Opening
-from shipper.files.link_names import LinkOwner, OwnerToken, link_name, parse_link_name
+from shipper.files.link_names import LinkOwner, link_name, parse_link_name
 from shipper.files.link_problems import LinkProblems
+from shipper.files.steps import Steps, at_once
 from shipper.logs.events import (
     FILE_LINK_FAILED,
     LINK_DIRECTORY_ACCESS_FAILED,
@@ -38,43 +40,15 @@ from shipper.logs.events import (
 
 __all__ = ["DIRECTORY", "KeptFile", "LinkOwner", "Reconciled", "Retention"]
 
+#: So many entries of one `.shipper` that are left there are named: others could put a million into
+#: one that they could write to.
+MOST_FOREIGN = 10_000
+
+#: So many names are looked at in one step.
+_STEP = 200
+
 #: What linkat(2) answers for a directory that was removed (ENOENT) or mounted over (EXDEV).
 _OF_A_LOST_DIRECTORY = (errno.ENOENT, errno.EXDEV)
-
-
-@dataclass(frozen=True, slots=True)
-class KeptFile:
-    """A file whose link an earlier process made."""
-
-    inode: Inode
-    #: Where the file was found when it was linked: it may have been renamed since.
-    path: str
-    #: Bytes.
-    size: int
-
-
-@dataclass(slots=True)
-class Adopted:
-    """What `Retention.adopt` found in one directory."""
-
-    kept: list[KeptFile] = field(default_factory=list)
-    #: What is left where it is, and is not another input's.
-    foreign: list[ForeignLink] = field(default_factory=list)
-    #: The owners, other inputs of this shipper, of links that they do not hold.
-    of_inputs: set[OwnerToken] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Reconciled:
-    """Links that are not there although they should be."""
-
-    #: Of files that nothing else of ours leads to any more, unless a path or descriptor does.
-    missing: list[Inode] = field(default_factory=list)
-    #: The directory of logs beside which each of these links was.
-    places: dict[Inode, str] = field(default_factory=dict)
-    #: The same files, where they could still be reached through the directory that was there:
-    #: descriptors, which belong to whoever called.
-    rescued: dict[Inode, int] = field(default_factory=dict)
 
 
 class _Link(msgspec.Struct, frozen=True, gc=False):
@@ -177,13 +151,19 @@ class Retention:
     def adopt(
         self, place: str, *, matches: Callable[[str], bool], is_known: Callable[[Inode], bool]
     ) -> Adopted:
+        """As `adopting`, at once."""
+        return at_once(self.adopting(place, matches=matches, is_known=is_known))
+
+    def adopting(
+        self, place: str, *, matches: Callable[[str], bool], is_known: Callable[[Inode], bool]
+    ) -> Steps[Adopted]:
         """Takes over what earlier processes kept beside the logs in a directory, and what an
         operator gave to this input: our own links, those with the names of version 0.1, and those
         without a living owner whose path `matches`. Those that are taken over already are among
         them.
 
         `is_known`: whether the registry has a file at that inode. In a directory that others could
-        write to, nothing else is trusted.
+        write to, nothing else is trusted, and of what is not, MOST_FOREIGN are named.
 
         Raises OSError if that is not possible now: call again; FileNotFoundError if nothing was
         ever kept there.
@@ -192,18 +172,13 @@ class Retention:
         directory = self._directories.at(place, create=False)
         self._adopted[place] = self._directories.opening(place)
         result = Adopted()
-        names = self._filesystem.names_in(directory.descriptor)
-        for name in sorted(names):
-            link = parse_link_name(name)
-            ours = link is not None and link.owner in self.tokens
-            if link is not None and not ours and link.owner in self._directories.owners:
-                if name not in directory.names:
-                    result.of_inputs.add(link.owner)
-                continue
-            try:
-                self._consider(directory, name, ours, matches, is_known, result)
-            except FileNotFoundError:
-                continue  # Somebody removed or renamed it since.
+        with contextlib.closing(self._filesystem.names(directory.descriptor)) as names:
+            for number, name in enumerate(names):
+                if number % _STEP == _STEP - 1:
+                    yield []
+                    if not self._directories.is_open(directory):
+                        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+                self._look_at(directory, name, matches, is_known, result)
         try:
             self._directories.trust_if_all_is_kept(directory)
         except OSError as error:
@@ -299,17 +274,39 @@ class Retention:
             return False
 
     def _names_to_compare(self, directory: LinkDirectory) -> frozenset[str] | None:
-        """The names in a directory; None if they are those that were there the last time."""
+        """The kept names that are in a directory; None if they are those of the last time."""
         if self._compared.get(directory.place) == directory.generation:
             return None
         try:
-            names = frozenset(self._filesystem.names_in(directory.descriptor))
+            names = self._directories.kept_names_in(directory)
         except OSError as error:
             error.filename = os.path.join(directory.place, DIRECTORY)
             self._report(LINK_DIRECTORY_ACCESS_FAILED, error)
             return None
         self._compared[directory.place] = directory.generation
         return names
+
+    def _look_at(
+        self,
+        directory: LinkDirectory,
+        name: str,
+        matches: Callable[[str], bool],
+        is_known: Callable[[Inode], bool],
+        result: Adopted,
+    ) -> None:
+        """Adopts what has a name, if it is one of ours or of nobody."""
+        link = parse_link_name(name)
+        ours = link is not None and link.owner in self.tokens
+        if link is not None and not ours and link.owner in self._directories.owners:
+            if name not in directory.names:
+                result.of_inputs.add(link.owner)
+            return
+        if link is None and len(result.foreign) >= MOST_FOREIGN:
+            return  # Nobody could put it there while it was ours alone.
+        try:
+            self._consider(directory, name, ours, matches, is_known, result)
+        except FileNotFoundError:
+            pass  # Somebody removed or renamed it since.
 
     def _consider(
         self,
@@ -338,7 +335,8 @@ class Retention:
         if obstacle is None and not is_held and directory.exposed and not is_known(inode):
             obstacle = Obstacle.EXPOSED
         if obstacle is not None:
-            result.foreign.append(ForeignLink(entry, obstacle))
+            if len(result.foreign) < MOST_FOREIGN:
+                result.foreign.append(ForeignLink(entry, obstacle))
             return
         if not is_held:
             self._hold(inode, directory, self._renamed(directory, entry))

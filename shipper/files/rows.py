@@ -64,14 +64,15 @@ class FileRecord:
     identity: Identity
     #: None once the content is known to be elsewhere, or nowhere.
     inode: Inode | None
-    #: When the file came into being, in nanoseconds since the Unix epoch; None if unknown.
+    #: When the file came into being, in nanoseconds since the Unix epoch; None if unknown. Of one
+    #: that could never be opened, a time at which it was there.
     born: int | None
     #: Every byte before it is acknowledged.
     offset: int
     #: Up to which byte the file was seen, whether that is read or not.
     seen: int
     mark: Mark
-    #: Unix seconds.
+    #: Unix seconds; without an identity, when the file was written to.
     updated: float
     #: Unix seconds since which no path leads to the file; None while one does.
     removed: float | None

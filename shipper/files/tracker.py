@@ -89,7 +89,8 @@ class FileTracker:
             source.input_id: VanishedFiles(source.catalog, filesystem, clock) for source in inputs
         }
         self._unopened = {
-            source.input_id: UnopenedFiles(source.catalog, filesystem, clock) for source in inputs
+            source.input_id: UnopenedFiles(source.catalog, source.compressed, filesystem, clock)
+            for source in inputs
         }
         self._seen = {
             source.input_id: SeenSizes(source.catalog.records, clock) for source in inputs
@@ -190,7 +191,7 @@ class FileTracker:
             await asyncio.sleep(0)
         source.schedule.end(cost, found.directories)
         self.grew(source, ())
-        self._report_vanished(source, found, complete=not (problems or gzip_problems))
+        await self._report_vanished(source, found, complete=not (problems or gzip_problems))
         for tail in source.catalog.written_after_removal():
             self._metrics.count("shipper_logs_removed_under_writer_total", 1, source.input_id)
             self._log.emit(LOG_REMOVED_UNDER_WRITER, path=tail.path, input=source.input_id)
@@ -231,7 +232,7 @@ class FileTracker:
         if source.retention is None:
             return
         self._links.compare(source.input_id)
-        adopted = self._links.adopt(source.input_id, found.directories)
+        adopted = yield from self._links.adopting(source.input_id, found.directories)
         if source.compressed is not None:
             source.compressed.wait_for(adopted)
         for error in source.catalog.open_removed():
@@ -298,11 +299,15 @@ class FileTracker:
             rewritten=functools.partial(self.rewritten, source),
         )
 
-    def _report_vanished(self, source: TrackedInput, found: Scan, *, complete: bool) -> None:
+    async def _report_vanished(self, source: TrackedInput, found: Scan, *, complete: bool) -> None:
         if source.retention is not None:
             complete &= self._links.adopted(source.input_id).issuperset(found.directories)
-        losses = self._unopened[source.input_id].scanned(found, complete=complete)
-        for loss in losses + self._vanished[source.input_id].scanned(found, complete=complete):
+        unopened, vanished = self._unopened[source.input_id], self._vanished[source.input_id]
+        unreachable = source.catalog.take_unreachable()
+        unopened.missed(unreachable)
+        vanished.missed(unreachable)
+        losses = await unopened.scanned(found, complete=complete)
+        for loss in losses + vanished.scanned(found, complete=complete):
             event = FILE_VANISHED if loss.reason is LossReason.VANISHED else UNREAD_DATA_LOST
             self._log.emit(event, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
 

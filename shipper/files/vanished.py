@@ -17,9 +17,11 @@ from shipper.files.catalog import Catalog
 from shipper.files.copies import has_end
 from shipper.files.discovery import Scan, is_hidden
 from shipper.files.filesystem import FileSystem
+from shipper.files.loss_recorder import LossRecorder, known_end
 from shipper.files.losses import Loss, LossReason
-from shipper.files.records import SUFFIX, FileRecords
+from shipper.files.records import FileRecords
 from shipper.files.registry import FileRecord, RowId
+from shipper.files.reopening import Unreachable
 from shipper.files.seen import Seen
 from shipper.files.tail import State, Tail
 
@@ -53,6 +55,7 @@ class VanishedFiles:
         self._catalog = catalog
         self._filesystem = filesystem
         self._clock = clock
+        self._losses = LossRecorder(catalog.input_id, catalog.records, clock)
         self._missing = [_Missing(record.row) for record in catalog.records.unfinished()]
         # Of the last scan: whether all that there is was seen, and what was hidden.
         self._is_complete = False
@@ -62,6 +65,13 @@ class VanishedFiles:
         """A file is closed. If there was more to be read of it, another content took its place."""
         if self._catalog.records.unfinished_at(row) is not None:
             self._missing.append(_Missing(row, LossReason.REWRITTEN))
+
+    def missed(self, files: Iterable[Unreachable]) -> None:
+        """Nothing leads to these files any more; those without a row are not looked for here."""
+        known = {each.row for each in self._missing}
+        self._missing += [
+            _Missing(each.row) for each in files if each.row is not None and each.row not in known
+        ]
 
     def scanned(self, scan: Scan, *, complete: bool) -> list[Loss]:
         """Records what is known to be lost after a scan; returns it. `complete`: whether all that
@@ -127,22 +137,10 @@ class VanishedFiles:
     def _lose(self, record: FileRecord, reason: LossReason) -> Loss:
         records = self._catalog.records
         records.stop_at_offset(record.row)
-        # A byte past what was read of a gzip stands for what follows, of which nothing is known.
-        is_unknown = record.path.endswith(SUFFIX) and record.seen == record.offset + 1
-        end = record.offset if is_unknown else record.seen
-        loss = Loss(
-            self._catalog.input_id,
-            record.path,
-            record.identity,
-            record.offset,
-            end,
-            end - record.offset,
-            None,
-            reason,
-            self._clock.now(),
-        )
-        records.add_loss(loss)
-        return loss
+        end = known_end(record)
+        return self._losses.record(
+            reason, record.path, record.offset, end, identity=record.identity
+        ).loss
 
 
 class SeenSizes:

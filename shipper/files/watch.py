@@ -2,14 +2,16 @@
 (inotify through watchfiles).
 
 A new name is told by itself, so that its file is opened without a walk. Besides, a walk is asked
-for when a name comes or goes that a glob matches or may match something below, and regularly. So a
-notification that is missed costs the seconds until the next walk.
+for when a name comes or goes that a glob matches or may match something below, when another file
+system is mounted there, and regularly. So a notification that is missed costs the seconds until the
+next walk.
 """
 
 import asyncio
 import errno
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +21,8 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 from shipper.clock import Clock
 from shipper.files.filesystem import Inode, inode_in
 from shipper.files.globs import Pattern
+from shipper.files.mounts import MountChanges
+from shipper.files.offload import in_a_thread
 from shipper.files.schedule import WalkSchedule
 
 #: How long changes are gathered before they are told of, and the pause that ends the gathering,
@@ -32,6 +36,10 @@ _AGAIN_AFTER = 0.05
 #: So many directories are watched below each directory of a glob, that one included; what is in
 #: others is found by walks.
 MAX_WATCHED = 512
+
+#: After a look at the directories for a change of the mount table, a pause of so many times what
+#: that took.
+_MOUNT_PAUSE = 50
 
 #: So many new names are told one by one; more of them are left to a walk.
 _MAX_ADDED = 10_000
@@ -81,6 +89,7 @@ class _Running:
     """A watch that is under way: of which directories, and what ends it."""
 
     places: tuple[str, ...]
+    inode: Inode
     stop: asyncio.Event
 
 
@@ -94,19 +103,25 @@ class Watch:
         schedule: WalkSchedule,
         wake_up: WakeUp,
         report: Callable[[str, OSError], None],
+        mounts: MountChanges | None = None,
     ) -> None:
-        """`report` is told of a directory that cannot be watched (it is scanned all the same)."""
+        """`report` is told of a directory that cannot be watched (it is scanned all the same).
+        `mounts`: tells when another file system may be at a path; None: walks find it."""
         self._clock = clock
         self._patterns = [Pattern(text) for text in patterns]
         self._schedule = schedule
         self._wake_up = wake_up
         self._report = report
+        self._mounts = mounts
         self._running: dict[str, _Running] = {}
+        # Is set when a directory of a glob may be there, or be another one.
+        self._moved: dict[str, asyncio.Event] = {}
         # Directories of globs of which those below could not be watched.
         self._alone: set[str] = set()
         self._directories = dict.fromkeys((each.directory for each in self._patterns), False)
         for pattern in self._patterns:
             self._directories[pattern.directory] |= pattern.goes_deeper
+            self._moved[pattern.directory] = asyncio.Event()
         for directory in self._directories:
             schedule.watched(directory, completely=False)
 
@@ -115,6 +130,8 @@ class Watch:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tick())
             tasks.create_task(self._follow_directories())
+            if self._mounts is not None:
+                tasks.create_task(self._follow_mounts(self._mounts.subscribe()))
             for directory in self._directories:
                 tasks.create_task(self._keep_watching(directory))
 
@@ -132,8 +149,44 @@ class Watch:
             self._alone.clear()
             for directory, deeper in self._directories.items():
                 running = self._running.get(directory)
-                if deeper and running is not None:
+                if running is None:
+                    continue
+                walked = self._schedule.directories.get(directory, running.inode)
+                if deeper or walked != running.inode:
                     running.stop.set()
+
+    async def _follow_mounts(self, changed: asyncio.Event) -> None:
+        """Asks for a walk, and begins watches anew, when another file system is at one of the
+        directories; changes elsewhere cost a look at these."""
+        while True:
+            await changed.wait()
+            changed.clear()
+            began = time.monotonic()
+            # A file system that hangs keeps nobody else waiting.
+            moved = await in_a_thread(self._look_at_directories)
+            for directory in moved:
+                self._moved[directory].set()
+                if (running := self._running.get(directory)) is not None:
+                    running.stop.set()
+            if moved:
+                self._wake_up.wake(scan=True)
+            await self._clock.sleep((time.monotonic() - began) * _MOUNT_PAUSE)
+
+    def _look_at_directories(self) -> list[str]:
+        """The directories of globs at or below which others stand than were walked, or are
+        watched."""
+        walked, running = self._schedule.directories, dict(self._running)
+        moved = [path for path, inode in walked.items() if _inode_of(path) != inode]
+        found = []
+        for directory in self._directories:
+            start = directory.rstrip("/") + "/"
+            known = walked.get(directory)
+            if directory in running:
+                known = running[directory].inode
+            is_other = _inode_of(directory) != known
+            if is_other or any(path == directory or path.startswith(start) for path in moved):
+                found.append(directory)
+        return found
 
     async def _keep_watching(self, directory: str) -> None:
         """Watches one directory of a glob, also one that does not exist yet, or is replaced by
@@ -142,7 +195,8 @@ class Watch:
             watched, is_disturbed = _inode_of(directory), False
             if watched is not None:
                 places, completely = self._places(directory)
-                running = self._running[directory] = _Running(places, asyncio.Event())
+                running = self._running[directory] = _Running(places, watched, asyncio.Event())
+                self._moved[directory].clear()
                 try:
                     await self._watch(directory, running, watched, completely=completely)
                 except* (OSError, WatchfilesRustInternalError) as errors:
@@ -155,6 +209,7 @@ class Watch:
                         if len(places) > 1:
                             self._alone.add(directory)
                 finally:
+                    del self._running[directory]
                     self._schedule.watched(directory, completely=False)
                 if is_disturbed:
                     # That must not keep the other files from being told. What was told meanwhile
@@ -163,7 +218,18 @@ class Watch:
                     continue
                 if running.stop.is_set() or _inode_of(directory) != watched:
                     continue
-            await self._clock.sleep(self._schedule.interval)
+            await self._until_moved(directory)
+
+    async def _until_moved(self, directory: str) -> None:
+        """Waits until it is time to look at a directory again."""
+        moved = asyncio.create_task(self._moved[directory].wait())
+        passed = asyncio.create_task(self._clock.sleep(self._schedule.interval))
+        try:
+            await asyncio.wait((moved, passed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            moved.cancel()
+            passed.cancel()
+        self._moved[directory].clear()
 
     async def _watch(
         self, directory: str, running: _Running, watched: Inode, *, completely: bool

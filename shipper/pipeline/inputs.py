@@ -23,6 +23,7 @@ from shipper.files.filesystem import FileSystem
 from shipper.files.lines import ReadBuffer
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
+from shipper.files.mounts import MountChanges
 from shipper.files.records import SUFFIX
 from shipper.files.registry import FileRecord, Registry
 from shipper.files.retention import Retention
@@ -128,8 +129,10 @@ class Inputs:
             )
         return inputs
 
-    def watches(self, inputs: Iterable[Input]) -> Iterator[Watch]:
-        """The watch of each of them."""
+    def watches(self, inputs: Iterable[Input]) -> Iterator[Watch | MountChanges]:
+        """The watch of each of them, and that of the mount table, which they share."""
+        mounts = MountChanges(self._clock)
+        yield mounts
 
         def report(directory: str, error: OSError) -> None:
             self._faults.report(DIRECTORY_WATCH_FAILED, error, directory)
@@ -139,7 +142,7 @@ class Inputs:
             patterns = [*settings.paths]
             if settings.compressed:
                 patterns += gzips_of(settings.paths)
-            yield Watch(self._clock, patterns, files.schedule, files.wake_up, report)
+            yield Watch(self._clock, patterns, files.schedule, files.wake_up, report, mounts)
 
     def _event_filter(self, settings: InputConfig) -> EventFilter | None:
         events = filter_of(settings.events)

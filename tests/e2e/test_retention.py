@@ -49,6 +49,12 @@ def kept(directory: LogDirectory) -> list[str]:
     return [name for name in links(directory) if (place / name).stat().st_ino not in named]
 
 
+def all_are_linked(directory: LogDirectory) -> bool:
+    place = directory.path / DIRECTORY
+    linked = {(place / name).stat().st_ino for name in links(directory)}
+    return all(path.stat().st_ino in linked for path in directory.files if path != place)
+
+
 def held_below(process: ShipperProcess, directory: LogDirectory) -> list[str]:
     """What the daemon has open there; the watch of the directory is no descriptor of it."""
     open_files = []
@@ -95,14 +101,18 @@ def test_files_that_are_deleted_in_an_outage_are_kept_across_two_kills(
     config = tracker(rotating)
     process = shipper(config, directory=tmp_path / "daemon")
     process.start()
-    # A file lives two seconds: long enough for a restart.
-    with rotating.writing(200):
-        for deleted in (4, 10):
-            process.wait_until(partial(has_deleted, rotating, deleted), "files are deleted")
+    for deleted in (4, 10, 14):
+        while not has_deleted(rotating, deleted):
+            # A file at a time: however slow the daemon is, none is gone before it is linked.
+            rotating.write(100)
+            process.wait_until(partial(all_are_linked, rotating), "all files are linked")
+        if deleted < 14:
             process.kill9()
+            # A file that is new lives longer than it takes to write as many lines.
+            rotating.write(150)
             process = shipper(config, directory=tmp_path / "daemon")
             process.start()
-        process.wait_until(partial(has_deleted, rotating, 14), "files are deleted")
+            process.wait_until(partial(all_are_linked, rotating), "all files are linked")
     assert process.metrics().value("shipper_kept_files") > 5
     bulk_server.up()
     assert_delivered_once(process, bulk_server, rotating.written)

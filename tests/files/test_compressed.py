@@ -106,10 +106,13 @@ class World:
                 log=self.log,
             ),
         )
-        self.tracker = FileTracker(
-            [self.source],
+        self.tracker = self.tracker_of(self.source)
+
+    def tracker_of(self, source: TrackedInput) -> FileTracker:
+        return FileTracker(
+            [source],
             filesystem=self.files,
-            faults=faults,
+            faults=FileErrors(self.metrics, self.log),
             metrics=self.metrics,
             log=self.log,
             max_kept_bytes=self.max_kept_bytes,

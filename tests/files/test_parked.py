@@ -16,6 +16,7 @@ from shipper.files import finding, followed, opening, reopening
 from shipper.files.discovery import scan
 from shipper.files.losses import LossReason
 from shipper.files.parking import QUIET_AFTER
+from shipper.files.vanished import LOOKED_FOR
 from tests.files.test_compressed import Files, World
 
 
@@ -515,19 +516,99 @@ def test_one_that_vanishes_before_it_could_be_opened_is_a_loss(
     world: ParkingWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
-        limited(world, monkeypatch, 2)
-        await write_many(world, 4)
-        await world.tracker.scan(world.source)
-        limited(world, monkeypatch, 0)
-        [inode, *_] = world.catalog.parked.waiting
-        path = world.catalog.parked.path(inode)
-        os.unlink(path)
-        for name in os.listdir(world.directory / ".shipper"):
-            if name.endswith(os.path.basename(path)):
-                os.unlink(world.directory / ".shipper" / name)
+        path = await one_that_is_gone(world, monkeypatch)
+        await world.look_often(4)
+        assert world.losses == [], "it is looked for"
+        await world.clock.advance(LOOKED_FOR)
         await world.look_often()
         [loss] = world.losses
-        assert (loss.path, loss.reason, loss.bytes) == (path, LossReason.VANISHED, 8)
+        assert (loss.path, loss.reason, loss.bytes) == (str(path), LossReason.VANISHED, 8)
+
+    told(story)
+
+
+async def one_that_is_gone(world: ParkingWorld, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that was linked to be read later, all of whose names were removed."""
+    limited(world, monkeypatch, 2)
+    await write_many(world, 4)
+    await world.tracker.scan(world.source)
+    limited(world, monkeypatch, 0)
+    [inode, *_] = world.catalog.parked.waiting
+    path = Path(world.catalog.parked.path(inode))
+    remove_all_names(world, path)
+    await world.tracker.scan(world.source)
+    limited(world, monkeypatch, 10)
+    return path
+
+
+def remove_all_names(world: ParkingWorld, path: Path) -> None:
+    path.unlink()
+    for name in os.listdir(world.directory / ".shipper"):
+        if name.endswith(path.name):
+            os.unlink(world.directory / ".shipper" / name)
+
+
+def test_one_that_vanishes_before_it_could_be_opened_is_a_loss_also_after_a_kill(
+    world: ParkingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        path = await one_that_is_gone(world, monkeypatch)
+        world.kill()
+        world.start()
+        await world.look_often(6)
+        await world.clock.advance(LOOKED_FOR)
+        await world.look_often()
+        assert [(loss.path, loss.bytes) for loss in world.losses] == [(str(path), 8)]
+
+    told(story)
+
+
+def test_one_that_is_compressed_and_vanishes_before_it_could_be_opened_is_no_loss(
+    world: ParkingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        path = await one_that_is_gone(world, monkeypatch)
+        await world.clock.advance(LOOKED_FOR / 2)
+        line = b"line " + path.stem.encode()
+        world.write(f"{path.name}.gz", line + b"\n")
+        await world.look_often(3)
+        await world.clock.advance(LOOKED_FOR)
+        await world.look_often(3)
+        assert world.losses == []
+        assert world.lines.count(line) == 1
+
+    told(story)
+
+
+@pytest.mark.parametrize("copied", ["plain", "gzip", "nowhere"])
+def test_one_that_was_opened_before_is_looked_for_by_its_content(
+    world: ParkingWorld, copied: str
+) -> None:
+    """Its rest was written while it was closed, and a minute is left to find it."""
+
+    async def story() -> None:
+        path = await one_parked(world)
+        read = path.read_bytes()
+        with path.open("ab") as file:
+            file.write(b"more\n")
+        world.files.forbidden.add(path.name)
+        await world.look()
+        all_of_it = path.read_bytes()
+        remove_all_names(world, path)
+        await world.look_often(3)
+        assert world.losses == []
+        if copied != "nowhere":
+            world.write("b.log" if copied == "plain" else f"{path.name}.gz", all_of_it)
+        await world.look_often(3)
+        await world.clock.advance(LOOKED_FOR)
+        await world.look_often(3)
+        if copied == "nowhere":
+            [loss] = world.losses
+            assert (loss.start, loss.end) == (len(read), len(all_of_it))
+            assert loss.reason is LossReason.VANISHED
+        else:
+            assert world.losses == []
+            assert world.lines.count(b"more") == 1
 
     told(story)
 

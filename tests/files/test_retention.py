@@ -7,16 +7,17 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from shipper.files.filesystem import FileFacts, FileSystem, Inode
+from shipper.files.kept_links import Adopted
 from shipper.files.link_directory import SWEEP_SECONDS, LinkDirectories
 from shipper.files.link_names import LinkOwner, link_name, parse_link_name
 from shipper.files.link_problems import LinkProblem
-from shipper.files.retention import DIRECTORY, Adopted, Retention
+from shipper.files.retention import DIRECTORY, Retention
 from shipper.logs.events import (
     FILE_LINK_FAILED,
     LINK_DIRECTORY_ACCESS_FAILED,
@@ -500,9 +501,9 @@ class TestReconciling:
         class Counting(FileSystem):
             listed = 0
 
-            def names_in(self, directory: int) -> list[str]:
+            def names(self, directory: str | int) -> Generator[str, None, None]:
                 self.listed += 1
-                return super().names_in(directory)
+                return super().names(directory)
 
         filesystem = Counting()
         retention = world.retention(filesystem)

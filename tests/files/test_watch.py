@@ -20,6 +20,7 @@ import shipper.files.watch as watch_module
 from shipper.clock import SystemClock
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.mounts import MountChanges
 from shipper.files.schedule import WalkSchedule
 from shipper.files.watch import Wake, WakeUp, Watch, watch_error
 from tests.support.clock import ManualClock, settle
@@ -246,6 +247,82 @@ def test_a_directory_that_is_mounted_over_is_watched_then(
     watch_of(tmp_path, 0.2, run)
 
 
+class Mounts(MountChanges):
+    """Says that something was mounted when the test does."""
+
+    def __init__(self) -> None:
+        super().__init__(ManualClock())
+
+    def change(self) -> None:
+        for event in self._subscribers:
+            event.set()
+
+
+@pytest.mark.parametrize("glob", ["*.log", "*/*.log"])
+def test_a_change_of_the_mount_table_is_looked_at_without_waiting_for_a_walk(
+    tmp_path: Path, glob: str
+) -> None:
+    logs = tmp_path / "logs"
+    place = logs / "pod" if "/" in glob else logs
+    place.mkdir(parents=True)
+
+    async def run() -> None:
+        # No scan by time comes to help within a minute.
+        looking = Looking(f"{logs}/{glob}", 60.0, mounts := Mounts())
+        async with watching(looking.watch):
+            await looking.until(lambda: str(place) in looking.schedule.directories)
+            for number in range(2):
+                looking.walks = 0
+                place.rename(tmp_path / f"away-{number}")
+                place.mkdir()
+                mounts.change()
+                await looking.until(lambda: looking.walks > 0)
+                await looking.until_told_of(place / f"{number}.log")
+
+    asyncio.run(run())
+
+
+def test_a_directory_that_is_mounted_is_found_without_waiting_for_a_walk(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+
+    async def run() -> None:
+        looking = Looking(f"{logs}/*.log", 60.0, mounts := Mounts())
+        async with watching(looking.watch):
+            await looking.until(lambda: looking.walks > 0)
+            logs.mkdir()
+            (logs / "a.log").touch()
+            mounts.change()
+            await looking.until(lambda: str(logs) in looking.schedule.directories)
+
+    asyncio.run(run())
+
+
+def test_a_mount_elsewhere_asks_for_no_walk(tmp_path: Path) -> None:
+    async def run() -> None:
+        looking = Looking(f"{tmp_path}/*.log", 60.0, mounts := Mounts())
+        async with watching(looking.watch):
+            await looking.until(lambda: str(tmp_path) in looking.schedule.directories)
+            looked = asyncio.Event()
+            look = looking.watch._look_at_directories
+
+            def note() -> list[str]:
+                found = look()
+                loop.call_soon_threadsafe(looked.set)
+                return found
+
+            loop = asyncio.get_running_loop()
+            looking.watch._look_at_directories = note  # type: ignore[method-assign]
+            mounts.change()
+            async with asyncio.timeout(PATIENCE):
+                await looked.wait()
+            waiting = asyncio.create_task(looking.wake_up.wait())
+            await asyncio.wait([waiting], timeout=0.1)
+            assert not waiting.done()
+            waiting.cancel()
+
+    asyncio.run(run())
+
+
 @contextmanager
 def no_more_descriptors() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -289,14 +366,28 @@ def test_a_directory_that_cannot_be_watched_is_reported_and_scanned_all_the_same
 class Looking:
     """Who walks whenever it is asked for, and what it was told meanwhile."""
 
-    def __init__(self, pattern: str, interval: float) -> None:
+    def __init__(self, pattern: str, interval: float, mounts: MountChanges | None = None) -> None:
         clock = SystemClock()
         self.pattern = pattern
         self.schedule = WalkSchedule(clock, interval)
         self.wake_up = WakeUp()
-        self.watch = Watch(clock, [pattern], self.schedule, self.wake_up, no_report)
+        self.watch = Watch(clock, [pattern], self.schedule, self.wake_up, no_report, mounts)
         self.walks = 0
         self.added: set[str] = set()
+
+    async def until_told_of(self, new: Path) -> None:
+        """Until a new name is told: a watch takes a moment to begin."""
+
+        def make() -> None:
+            new.unlink(missing_ok=True)
+            new.touch()
+
+        async with asyncio.timeout(PATIENCE):
+            while str(new) not in self.added:
+                make()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        await self.until(lambda: str(new) in self.added)
 
     async def until(self, wanted: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -349,15 +440,7 @@ def test_a_directory_that_goes_as_the_watch_begins_keeps_no_other_from_being_wat
         looking = Looking(f"{logs}/*/*.log", 60.0)
         async with watching(looking.watch):
             await looking.until(lambda: not going)
-            new = logs / "stays" / "a.log"
-            async with asyncio.timeout(PATIENCE):
-                # A watch takes a moment to begin.
-                while str(new) not in looking.added:
-                    new.unlink(missing_ok=True)
-                    new.touch()
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(0.3):
-                            await looking.until(lambda: str(new) in looking.added)
+            await looking.until_told_of(logs / "stays" / "a.log")
 
     asyncio.run(run())
 
