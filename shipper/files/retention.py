@@ -84,6 +84,11 @@ class _Link(msgspec.Struct, frozen=True, gc=False):
     #: Its own.
     name: str
 
+    def is_at(self, directory: LinkDirectory, name: str) -> bool:
+        """Whether it is the link with that name there. Several paths may lead to one directory
+        (`/var/run` and `/run`, bind mounts): its inode counts."""
+        return name == self.name and directory.facts.inode == self.directory.facts.inode
+
 
 class Retention:
     """The links of one input."""
@@ -330,7 +335,7 @@ class Retention:
             matches=matches,
         )
         held = self._links.get(inode)
-        is_held = held is not None and (held.directory is directory and held.name == name)
+        is_held = held is not None and held.is_at(directory, name)
         if obstacle is None and held is not None and not is_held:
             # From before its log was renamed: one link is enough.
             self._remove(directory, name)

@@ -528,6 +528,35 @@ def test_links_that_were_hidden_by_a_mount_are_adopted(world: World, tmp_path: P
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("through", ["b", "logs/."])
+def test_a_directory_that_two_paths_lead_to_keeps_its_links(world: World, through: str) -> None:
+    """As `/var/run` and `/run`, or a bind mount: each finds the links of the other one."""
+
+    async def story() -> None:
+        other = f"{world.directory.parent}/{through}"
+        (world.directory.parent / "b").symlink_to(world.directory)
+        world.patterns = [f"{world.directory}/*.log", f"{other}/*.log"]
+        world.kill()
+        world.start()
+        removed = world.append("removed.log", b"one\n")
+        world.append("there.log", b"two\n")
+        await world.tracker.scan(world.source)
+        removed.unlink()
+        for _ in range(2):
+            world.kill()
+            world.patterns.reverse()
+            world.start()
+            for _ in range(2):
+                await world.tracker.scan(world.source)
+                assert world.links() == ["removed.log", "there.log"]
+        assert "links-missing" not in world.recorded.actions()
+        assert sorted(await world.settle()) == [b"one", b"two"]
+        world.commit()
+        assert world.links() == ["there.log"]
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("base", ["a.log", "b.log"])
 @pytest.mark.parametrize("agent", ["another agent", "an agent of before", "agent-2"])
 def test_two_links_to_one_file_are_adopted_as_one(world: World, base: str, agent: str) -> None:
