@@ -533,11 +533,12 @@ class Tail:
 
     def _grew(self) -> None:
         """It is larger than it was: takes notice, unless another content is in its place."""
-        known, start = self._lines.guard, self.offset - len(self._lines.guard)
-        if not known:
-            known, start = self._head.data, self._head.start
+        head, guard = self._head, self._lines.guard
+        known = [(head.start, head.data), (self.offset - len(guard), guard)]
         try:
-            same = bool(known) and self._content.peek(len(known), start) == known
+            same = any(data for _, data in known) and all(
+                self._content.peek(len(data), start) == data for start, data in known if data
+            )
             if same and self._end.holds(self.seen) and self._end.look(self.size):
                 self._examined = self.version
         except OSError:
@@ -551,10 +552,13 @@ class Tail:
         if self.size < max(self.offset, self._lines.skipped_to):
             return f"it has {self.size} bytes, and more were read"
         head, guard = self._head, self._lines.guard if compare else b""
-        if not self.offset and not self.compressed:
+        # Events may end alike (a map of node labels is longer than a mark), so bytes before the
+        # offset that are what they were do not tell that the file begins as it did.
+        is_new = not self.offset or compare or self.needs_examination
+        if is_new and not self.compressed:
             if await bytes_at(self._content, head.start, len(head.data)) != head.data:
                 return "it begins with another line than it did"
-        elif await bytes_at(self._content, self.offset - len(guard), len(guard)) != guard:
+        if self.offset and await bytes_at(self._content, self.offset - len(guard), len(guard)) != guard:
             return f"the bytes before offset {self.offset} are not what they were"
         return ""
 
