@@ -114,6 +114,7 @@ class Retention:
         self._compared: dict[str, int] = {}
         # Which opening of each directory, by its place, links were adopted from.
         self._adopted: dict[str, Opening] = {}
+        self._stuck: dict[tuple[str, str], Inode] = {}  # Links that could not be removed.
         #: Where no links can be made.
         self.problems = LinkProblems()
 
@@ -161,7 +162,7 @@ class Retention:
         link = self._links.pop(inode, None)
         if link is None:
             return
-        self._remove(link.directory, link.name)
+        self._remove(link.directory, link.name, inode)
         self._directories.forget(link.directory, link.name)
 
     def reconcile(self) -> Reconciled:
@@ -245,7 +246,8 @@ class Retention:
             error.filename = os.path.join(place, DIRECTORY)
             self._report(LINK_REMOVE_FAILED, error)
 
-    def _remove(self, directory: LinkDirectory, name: str) -> None:
+    def _remove(self, directory: LinkDirectory, name: str, inode: Inode) -> None:
+        self._stuck.pop((directory.place, name), None)
         try:
             self._directories.changed_by_us(
                 directory, lambda: self._filesystem.unlink(directory.descriptor, name)
@@ -253,7 +255,8 @@ class Retention:
         except FileNotFoundError:
             pass  # Somebody else removed it.
         except OSError as error:
-            # The next start finds it again, sees that the file is finished, and removes it.
+            # Tried again when links are adopted there, by the next start at the latest.
+            self._stuck[directory.place, name] = inode
             error.filename = os.path.join(directory.place, DIRECTORY, name)
             self._report(LINK_REMOVE_FAILED, error)
 
@@ -335,10 +338,13 @@ class Retention:
             matches=matches,
         )
         held = self._links.get(inode)
+        if held is None and self._stuck.get((directory.place, name)) == inode:
+            self._remove(directory, name, inode)
+            return
         is_held = held is not None and held.is_at(directory, name)
         if obstacle is None and held is not None and not is_held:
             # From before its log was renamed: one link is enough.
-            self._remove(directory, name)
+            self._remove(directory, name, inode)
             return
         if obstacle is None and not is_held and directory.exposed and not is_known(inode):
             obstacle = Obstacle.EXPOSED

@@ -554,11 +554,12 @@ class Tail:
         head, guard = self._head, self._lines.guard if compare else b""
         # Events may end alike (a map of node labels is longer than a mark), so bytes before the
         # offset that are what they were do not tell that the file begins as it did.
-        is_new = not self.offset or compare or self.needs_examination
-        if is_new and not self.compressed:
-            if await bytes_at(self._content, head.start, len(head.data)) != head.data:
-                return "it begins with another line than it did"
-        if self.offset and await bytes_at(self._content, self.offset - len(guard), len(guard)) != guard:
+        begins = head.data
+        if not self.compressed and (not self.offset or compare or self.needs_examination):
+            begins = await bytes_at(self._content, head.start, len(head.data))
+        if begins != head.data:
+            return "it begins with another line than it did"
+        if await bytes_at(self._content, self.offset - len(guard), len(guard)) != guard:
             return f"the bytes before offset {self.offset} are not what they were"
         return ""
 

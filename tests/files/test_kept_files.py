@@ -14,6 +14,7 @@ from shipper.files.link_directory import SWEEP_SECONDS, LinkDirectories
 from shipper.files.link_names import LinkOwner, link_name
 from shipper.files.quiet import CLOSE_REMOVED_AFTER
 from shipper.files.retention import DIRECTORY
+from shipper.files.vanished import LOOKED_FOR
 from tests.files.test_compressed import Files
 from tests.files.test_compressed import World as InputWorld
 
@@ -428,6 +429,49 @@ def test_where_the_mark_cannot_be_taken_away_links_are_adopted_all_the_same(worl
         assert await world.look() == [b"two"]
         assert "link-directory-access-failed" in world.recorded.actions()
         await world.look()
+        world.commit()
+        assert world.links() == []
+
+    asyncio.run(story())
+
+
+def test_a_link_that_cannot_be_removed_is_not_read_again_and_holds_up_no_loss(
+    world: World,
+) -> None:
+    """As in a directory that was made immutable (`chattr +i`)."""
+
+    class Immutable(Files):
+        closed = True
+
+        def unlink(self, directory: int, name: str) -> None:
+            if self.closed:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), name)
+            super().unlink(directory, name)
+
+    async def story() -> None:
+        world.files = files = Immutable()
+        gone = world.append("gone.log", b"one\n")
+        path = world.append("a.log", b"two\n")
+        await world.look(acknowledge=False)
+        for tail in world.catalog.tails:
+            world.catalog.records.touched(tail)
+        world.kill()
+        (place,) = [p for p in world.directory.glob(".shipper/*") if p.name.endswith("gone.log")]
+        place.unlink()
+        gone.unlink()
+        path.unlink()
+        world.start()
+        for _ in range(int(2 * max(LOOKED_FOR, SWEEP_SECONDS))):
+            await world.look()
+            world.commit()
+            await world.clock.advance(1)
+        assert world.recorded.actions().count("kept-file-adopted") == 1
+        assert [loss.path for loss in world.losses] == [str(gone)]
+        assert world.links() == ["a.log"]
+        files.closed = False
+        world.kill()
+        world.start()
+        await world.settle()
         world.commit()
         assert world.links() == []
 
