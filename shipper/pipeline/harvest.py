@@ -85,6 +85,8 @@ class Harvester:
         self._queue: deque[tuple[Input, Tail]] = deque()
         self._queued: set[Tail] = set()
         self._something = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._reads_no_more = False
         self._walk_due = {source.files.input_id: asyncio.Event() for source in inputs}
         self._templates: WeakKeyDictionary[Tail, FileTemplate] = WeakKeyDictionary()
         self._sent_first = False
@@ -113,8 +115,17 @@ class Harvester:
                 tasks.create_task(self._discover(source))
                 tasks.create_task(self._walk(source))
             tasks.create_task(self._examiner.run())
-            tasks.create_task(self._read_round_robin())
+            if not self._reads_no_more:
+                self._reading = tasks.create_task(self._read_round_robin())
             tasks.create_task(self._obey_quota())
+
+    async def stop_reading(self) -> None:
+        """Reads nothing more, but goes on finding files and linking them: what is rotated away
+        until it is cancelled is kept for the next start."""
+        self._reads_no_more = True
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
 
     async def _obey_quota(self) -> None:
         """Gives up what is too much, beside reading and looking: counting lines takes time."""
