@@ -1,8 +1,8 @@
 """Builds the stages from a configuration, owns their tasks, starts them and stops them in order.
 
 The only module that knows all stages. On a signal: reading stops, what is read is sent, requests
-under way may finish within `shutdown_timeout`, the registry commits. None of that is needed for
-any promise: kill -9 at any moment loses nothing either.
+under way may finish within `shutdown_timeout`, while files are still found and linked; the registry
+commits. None of that is needed for any promise: kill -9 at any moment loses nothing either.
 """
 
 import asyncio
@@ -271,12 +271,11 @@ class Daemon:
         )
 
         view.publish()
-        reading = [
+        finding = [
             *(tasks.create_task(watch.run()) for watch in making.watches(inputs)),
             tasks.create_task(harvest.run()),
-            tasks.create_task(batcher.run()),
-            tasks.create_task(former_files.run()),
         ]
+        batching = [tasks.create_task(batcher.run()), tasks.create_task(former_files.run())]
         serving = [
             tasks.create_task(output_destination.run()),
             tasks.create_task(commits.run(recorded, committed)),
@@ -299,9 +298,10 @@ class Daemon:
             self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
             await self._stop.wait()
             self._log.emit(STOPPING)
-            await _cancel(reading)
+            await harvest.stop_reading()
+            await _cancel(batching)
             await self._drain(batcher, deliveries)
-            await _cancel(serving)
+            await _cancel([*finding, *serving])
             await commits.commit(recorded, committed)
             tracker.close()
             links.close_all()

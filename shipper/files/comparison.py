@@ -25,19 +25,23 @@ class Comparison:
         #: The version of the file that was compared with all that is known of it; None: no one was.
         self.examined: Version | None = None
 
-    async def why_rewritten(self, offset: int, size: int, guard: bytes = b"") -> str:
+    async def why_rewritten(
+        self, offset: int, size: int, guard: bytes = b"", *, is_new: bool = True
+    ) -> str:
         """Why it is another content than that which was read up to `offset`, in words; empty if it
-        is the same. `guard`: the bytes before the offset; a read compares these by itself. Raises
-        OSError if it cannot be read."""
+        is the same. `guard`: the bytes before the offset; a read compares these by itself.
+        `is_new`: whether this version was not compared yet. Raises OSError if it cannot be read."""
         if self._content.is_replaced:
             return "the gzip was written again"
         if size < max(offset, self._lines.skipped_to):
             return f"it has {size} bytes, and more were read"
         head = self._head
-        if not offset and not self._content.compressed:
-            if await bytes_at(self._content, head.start, len(head.data)) != head.data:
-                return "it begins with another line than it did"
-        elif guard and await bytes_at(self._content, offset - len(guard), len(guard)) != guard:
+        # Events may end alike (a map of node labels is longer than a mark), so bytes before the
+        # offset that are what they were do not tell that the file begins as it did.
+        compare_head = not self._content.compressed and (is_new or not offset)
+        if compare_head and await bytes_at(self._content, head.start, len(head.data)) != head.data:
+            return "it begins with another line than it did"
+        if guard and await bytes_at(self._content, offset - len(guard), len(guard)) != guard:
             return f"the bytes before offset {offset} are not what they were"
         return ""
 
@@ -49,11 +53,12 @@ class Comparison:
     def grew(self, offset: int, size: int, version: Version) -> None:
         """It is larger than it was: takes notice of its end, unless another content is in its
         place. Blocks for no read."""
-        known, start = self._lines.guard, offset - len(self._lines.guard)
-        if not known:
-            known, start = self._head.data, self._head.start
+        head, guard = self._head, self._lines.guard
+        known = [(head.start, head.data), (offset - len(guard), guard)]
         try:
-            same = bool(known) and self._content.peek(len(known), start) == known
+            same = any(data for _, data in known) and all(
+                self._content.peek(len(data), start) == data for start, data in known if data
+            )
             if same and self._end.holds(self._end.seen) and self._end.look(size):
                 self.examined = version
         except OSError:

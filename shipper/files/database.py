@@ -39,6 +39,11 @@ _NO_SHARED_MEMORY = frozenset(
     }
 )
 
+# What a map of shared memory takes of the disk, and how much of it SQLite takes at a time
+# (walIndexPage and unixShmMap in its source), in bytes.
+_MAP_BYTES = 32 * 1024
+_MAP_PAGE = 4096
+
 # How much of the file SQLite keeps in memory, in KiB: a commit changes a few pages.
 _CACHE_KIB = 256
 
@@ -201,6 +206,7 @@ def restore(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
 def _open(path: Path) -> Database:
     try:
         os.close(_private(path))
+        _require_room_for_map(path.parent)
     except OSError as error:
         raise _cannot_be_opened(error, path) from error
     for companion in _COMPANIONS:
@@ -254,6 +260,18 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, str | None]:
         connection.close()
         raise
     return connection, problem
+
+
+def _require_room_for_map(directory: Path) -> None:
+    """Raises OSError where writing to a map of shared memory would end the process.
+
+    SQLite takes one byte in each page of the map's file, so that a full disk shows as an error. On
+    a file system with smaller blocks the others are holes, and who writes there gets SIGBUS.
+    """
+    if os.statvfs(directory).f_frsize < _MAP_PAGE:
+        refused = why_not_writable(directory, _MAP_BYTES)
+        if refused is not None:
+            raise refused
 
 
 def _raw(path: Path) -> sqlite3.Connection:

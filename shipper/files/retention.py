@@ -58,6 +58,11 @@ class _Link(msgspec.Struct, frozen=True, gc=False):
     #: Its own.
     name: str
 
+    def is_at(self, directory: LinkDirectory, name: str) -> bool:
+        """Whether it is the link with that name there. Several paths may lead to one directory
+        (`/var/run` and `/run`, bind mounts): its inode counts."""
+        return name == self.name and directory.facts.inode == self.directory.facts.inode
+
 
 class Retention:
     """The links of one input."""
@@ -83,6 +88,7 @@ class Retention:
         self._compared: dict[str, int] = {}
         # Which opening of each directory, by its place, links were adopted from.
         self._adopted: dict[str, Opening] = {}
+        self._stuck: dict[tuple[str, str], Inode] = {}  # Links that could not be removed.
         #: Where no links can be made.
         self.problems = LinkProblems()
 
@@ -130,7 +136,7 @@ class Retention:
         link = self._links.pop(inode, None)
         if link is None:
             return
-        self._remove(link.directory, link.name)
+        self._remove(link.directory, link.name, inode)
         self._directories.forget(link.directory, link.name)
 
     def reconcile(self) -> Reconciled:
@@ -215,7 +221,8 @@ class Retention:
             error.filename = os.path.join(place, DIRECTORY)
             self._report(LINK_REMOVE_FAILED, error)
 
-    def _remove(self, directory: LinkDirectory, name: str) -> None:
+    def _remove(self, directory: LinkDirectory, name: str, inode: Inode) -> None:
+        self._stuck.pop((directory.place, name), None)
         try:
             self._directories.changed_by_us(
                 directory, lambda: self._filesystem.unlink(directory.descriptor, name)
@@ -223,7 +230,8 @@ class Retention:
         except FileNotFoundError:
             pass  # Somebody else removed it.
         except OSError as error:
-            # The next start finds it again, sees that the file is finished, and removes it.
+            # Tried again when links are adopted there, by the next start at the latest.
+            self._stuck[directory.place, name] = inode
             error.filename = os.path.join(directory.place, DIRECTORY, name)
             self._report(LINK_REMOVE_FAILED, error)
 
@@ -327,10 +335,13 @@ class Retention:
             matches=matches,
         )
         held = self._links.get(inode)
-        is_held = held is not None and (held.directory is directory and held.name == name)
+        if held is None and self._stuck.get((directory.place, name)) == inode:
+            self._remove(directory, name, inode)
+            return
+        is_held = held is not None and held.is_at(directory, name)
         if obstacle is None and held is not None and not is_held:
             # From before its log was renamed: one link is enough.
-            self._remove(directory, name)
+            self._remove(directory, name, inode)
             return
         if obstacle is None and not is_held and directory.exposed and not is_known(inode):
             obstacle = Obstacle.EXPOSED

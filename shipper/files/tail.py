@@ -310,8 +310,9 @@ class Tail:
         OSError if the file cannot be read now."""
         if not self.look() or self.state is State.WAITING:
             return NoLine.AT_END
-        why = await self._known.why_rewritten(self.offset, self.size)
-        if not why and self.needs_examination and self.unread_lost:
+        is_new = self.needs_examination
+        why = await self._known.why_rewritten(self.offset, self.size, is_new=is_new)
+        if not why and is_new and self.unread_lost:
             # Reading on would pass what was seen and may be gone.
             why = await self._end.examine(self.offset, self.size)
         if why:

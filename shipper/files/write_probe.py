@@ -11,8 +11,8 @@ _BYTES = 4096
 _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
-def why_not_writable(directory: Path) -> OSError | None:
-    """What the system says to a few bytes that are written there; None if it takes them.
+def why_not_writable(directory: Path, size: int = _BYTES) -> OSError | None:
+    """What the system says to `size` bytes that are written there; None if it takes them.
 
     They go into a file without a name: that knows more than statvfs(2) tells, such as a quota, or
     an ext4 that became read-only by an error (since Linux 6.12 its mount says nothing of that).
@@ -22,7 +22,7 @@ def why_not_writable(directory: Path) -> OSError | None:
     except OSError as error:
         return error if error.errno not in _NO_UNNAMED_FILES else _by_its_facts(directory)
     try:
-        left = bytes(_BYTES)
+        left = bytes(size)
         while left:
             left = left[os.write(probe, left) :]
     except OSError as error:

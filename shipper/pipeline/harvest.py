@@ -6,7 +6,7 @@ while it waits nothing is read, and that is the backpressure. What changed is ex
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -45,6 +45,10 @@ _QUOTA_GRACE = 5.0
 #: So many files are looked through for something to read before others have their turn.
 _ENQUEUED_AT_ONCE = 1000
 
+#: So many files that a notification names are opened, linked or looked at before others have their
+#: turn: each takes up to a millisecond.
+_NOTICED_AT_ONCE = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -82,6 +86,8 @@ class Harvester:
         self._queue: deque[tuple[Input, Tail]] = deque()
         self._queued: set[Tail] = set()
         self._something = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._reads_no_more = False
         self._walk_due = {source.files.input_id: asyncio.Event() for source in inputs}
         self._templates: WeakKeyDictionary[Tail, FileTemplate] = WeakKeyDictionary()
         self._sent_first = False
@@ -110,8 +116,17 @@ class Harvester:
                 tasks.create_task(self._discover(source))
                 tasks.create_task(self._walk(source))
             tasks.create_task(self._examiner.run())
-            tasks.create_task(self._read_round_robin())
+            if not self._reads_no_more:
+                self._reading = tasks.create_task(self._read_round_robin())
             tasks.create_task(self._obey_quota())
+
+    async def stop_reading(self) -> None:
+        """Reads nothing more, but goes on finding files and linking them: what is rotated away
+        until it is cancelled is kept for the next start."""
+        self._reads_no_more = True
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
 
     async def _obey_quota(self) -> None:
         """Gives up what is too much, beside reading and looking: counting lines takes time."""
@@ -133,9 +148,13 @@ class Harvester:
             if wake.scan:
                 due.set()
             # Opened and linked at once: a file may live for half a second only.
-            self._enqueue(source, self._tracker.appear(source.files, wake.added))
+            for paths in _slices(wake.added):
+                self._enqueue(source, self._tracker.appear(source.files, paths))
+                await asyncio.sleep(0)
             # Looked at in any case: the backlog is to be right while reading stops, too.
-            self._enqueue(source, self._tracker.written(source.files, wake.modified))
+            for paths in _slices(wake.modified):
+                self._enqueue(source, self._tracker.written(source.files, paths))
+                await asyncio.sleep(0)
 
     async def _walk(self, source: Input) -> None:
         """Looks at the directories when it is due, and not more often than the schedule has it."""
@@ -324,3 +343,10 @@ class Harvester:
             template = source.encoder.template(tail.identity, tail.path, tail.inode)
             self._templates[tail] = template
         return template
+
+
+def _slices(paths: Iterable[str]) -> Iterator[Sequence[str]]:
+    """The paths in order, a bounded number at a time."""
+    ordered = sorted(paths)
+    for first in range(0, len(ordered), _NOTICED_AT_ONCE):
+        yield ordered[first : first + _NOTICED_AT_ONCE]

@@ -250,6 +250,36 @@ def test_a_sigterm_does_not_wait_longer_than_it_may(
     assert process.logs()[-1]["shipper.in_flight_events"] == 20
 
 
+def test_what_is_rotated_away_while_requests_finish_is_kept_for_the_next_start(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    gate = Gate()
+    bulk_server.next(Held(gate))
+    log_directory.write(20)
+    process = shipper({"shutdown_timeout": "1h"}, directory=tmp_path / "one")
+    process.start()
+    gate.wait_until_reached()
+    process.send(signal.SIGTERM)
+    process.wait_until(lambda: bool(process.logged("shipper-stopping")), "it stops")
+    links = log_directory.path / ".shipper"
+
+    def is_linked() -> bool:
+        inode = log_directory.log.stat().st_ino
+        return any(link.stat().st_ino == inode for link in links.iterdir())
+
+    for _ in range(2):
+        log_directory.rotate()
+        log_directory.write(10)
+        process.wait_until(is_linked, "the new log is linked")
+    for path in log_directory.writer.backups():
+        path.unlink()
+    gate.open()
+    assert process.wait(PATIENCE) == 0
+
+    shipper(directory=tmp_path / "one").start()
+    bulk_server.wait_for_lines(40)
+
+
 def test_a_second_signal_ends_it_at_once(
     shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:

@@ -65,6 +65,7 @@ class World:
         self.max_kept_bytes = 2**30
         self.rows: dict[RowId, FileRecord] = {}
         self.agent = "agent-1"
+        self.patterns = [f"{directory}/*.log"]
         self._numbers = itertools.count(1)
         self.recorded = RecordedLog(self.clock)
         self.log = self.recorded.log
@@ -89,7 +90,7 @@ class World:
         retention = Retention(self.files, self.directories, owner, faults.report)
         self.source = TrackedInput(
             "tetragon",
-            [f"{self.directory}/*.log"],
+            self.patterns,
             self.catalog,
             WakeUp(),
             WalkSchedule(self.clock, 2.0),
@@ -97,7 +98,7 @@ class World:
             symlinks=options.get("symlinks", False),
             retention=retention,
             compressed=CompressedLogs(
-                [f"{self.directory}/*.log"],
+                self.patterns,
                 self.catalog,
                 exclude=exclude,
                 symlinks=options.get("symlinks", False),

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -341,3 +342,18 @@ class TestAFileThatIsRemovedWhileItIsOpen:
             directory.mkdir()
             registry.save([record(2)])
         assert loaded(directory) == [record(1), record(2)]
+
+
+@pytest.mark.parametrize("block", [512, 1024, 4096])
+def test_on_a_full_disk_with_small_blocks_no_map_is_written_to(
+    directory: Path, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where SQLite would get SIGBUS; where blocks are larger it finds out by itself."""
+    with opened(directory):
+        pass
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_frsize=block, f_bavail=0))
+    with no_file_larger_than(20_000), contextlib.ExitStack() as stack:
+        if block < 4096:
+            stack.enter_context(pytest.raises(RegistryError, match="file too large"))
+        Registry.open(directory)[0].close()
+    assert loaded(directory) == []

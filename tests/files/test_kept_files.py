@@ -14,6 +14,7 @@ from shipper.files.link_directory import SWEEP_SECONDS, LinkDirectories
 from shipper.files.link_names import LinkOwner, link_name
 from shipper.files.quiet import CLOSE_REMOVED_AFTER
 from shipper.files.retention import DIRECTORY
+from shipper.files.vanished import LOOKED_FOR
 from tests.files.test_compressed import Files
 from tests.files.test_compressed import World as InputWorld
 
@@ -434,6 +435,49 @@ def test_where_the_mark_cannot_be_taken_away_links_are_adopted_all_the_same(worl
     asyncio.run(story())
 
 
+def test_a_link_that_cannot_be_removed_is_not_read_again_and_holds_up_no_loss(
+    world: World,
+) -> None:
+    """As in a directory that was made immutable (`chattr +i`)."""
+
+    class Immutable(Files):
+        closed = True
+
+        def unlink(self, directory: int, name: str) -> None:
+            if self.closed:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), name)
+            super().unlink(directory, name)
+
+    async def story() -> None:
+        world.files = files = Immutable()
+        gone = world.append("gone.log", b"one\n")
+        path = world.append("a.log", b"two\n")
+        await world.look(acknowledge=False)
+        for tail in world.catalog.tails:
+            world.catalog.records.touched(tail)
+        world.kill()
+        (place,) = [p for p in world.directory.glob(".shipper/*") if p.name.endswith("gone.log")]
+        place.unlink()
+        gone.unlink()
+        path.unlink()
+        world.start()
+        for _ in range(int(2 * max(LOOKED_FOR, SWEEP_SECONDS))):
+            await world.look()
+            world.commit()
+            await world.clock.advance(1)
+        assert world.recorded.actions().count("kept-file-adopted") == 1
+        assert [loss.path for loss in world.losses] == [str(gone)]
+        assert world.links() == ["a.log"]
+        files.closed = False
+        world.kill()
+        world.start()
+        await world.settle()
+        world.commit()
+        assert world.links() == []
+
+    asyncio.run(story())
+
+
 def test_a_link_that_goes_while_it_is_adopted_hides_no_other(world: World) -> None:
     class Racing(Files):
         """Somebody removes the first link after it was looked at."""
@@ -524,6 +568,35 @@ def test_links_that_were_hidden_by_a_mount_are_adopted(world: World, tmp_path: P
         await world.settle()
         world.commit()
         assert world.links() == ["new.log"]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("through", ["b", "logs/."])
+def test_a_directory_that_two_paths_lead_to_keeps_its_links(world: World, through: str) -> None:
+    """As `/var/run` and `/run`, or a bind mount: each finds the links of the other one."""
+
+    async def story() -> None:
+        other = f"{world.directory.parent}/{through}"
+        (world.directory.parent / "b").symlink_to(world.directory)
+        world.patterns = [f"{world.directory}/*.log", f"{other}/*.log"]
+        world.kill()
+        world.start()
+        removed = world.append("removed.log", b"one\n")
+        world.append("there.log", b"two\n")
+        await world.tracker.scan(world.source)
+        removed.unlink()
+        for _ in range(2):
+            world.kill()
+            world.patterns.reverse()
+            world.start()
+            for _ in range(2):
+                await world.tracker.scan(world.source)
+                assert world.links() == ["removed.log", "there.log"]
+        assert "links-missing" not in world.recorded.actions()
+        assert sorted(await world.settle()) == [b"one", b"two"]
+        world.commit()
+        assert world.links() == ["there.log"]
 
     asyncio.run(story())
 

@@ -449,6 +449,28 @@ def test_content_that_was_rewritten_is_noticed_before_a_byte_of_it_is_read(
     assert follower.tail.unread == 0
 
 
+@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize("lines", [50, 51, 80])
+def test_content_is_another_one_although_its_lines_end_alike(
+    path: Path, lines: int, looks: bool
+) -> None:
+    """Events of one length, with the same map of node labels at their end."""
+    labels = b"x" * (MARK_BYTES + 44)
+
+    def events(kind: bytes, count: int) -> bytes:
+        return b"".join(b"%s %03d %s\n" % (kind, number, labels) for number in range(count))
+
+    path.write_bytes(events(b"one", 50))
+    follower = Follower(path, limit=4096)
+    follower.begin()
+    assert follower.read() is NoLine.AT_END
+    rewrite(path, events(b"two", lines))
+    if looks:
+        follower.tail.look()
+    assert isinstance(follower.read(), Rewritten)
+    assert follower.lines == lines_of(events(b"one", 50))
+
+
 @pytest.mark.parametrize("start", [b"", b"one\n"], ids=["first line", "later line"])
 @pytest.mark.parametrize("length", [50, 2 * LIMIT, 10 * LIMIT])
 def test_content_that_was_rewritten_inside_a_long_line_is_noticed(

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ class Files(FileSystem):
         super().__init__()
         self.block_reads = 0
         self.walks = 0
+        self.looks = 0
         #: Whether looking at an open file, or reading it, fails.
         self.facts_fail = False
         self.failing: set[int] = set()
@@ -62,6 +64,7 @@ class Files(FileSystem):
         return super().list_directory(path)
 
     def facts(self, descriptor: int) -> FileFacts:
+        self.looks += 1
         if self.facts_fail:
             raise OSError(errno.ESTALE, "Stale file handle")
         return super().facts(descriptor)
@@ -664,6 +667,32 @@ def test_the_first_event_of_a_file_that_comes_later_is_marked(
         await world.scan()
         assert len(await world.documents()) == 9
         assert beginnings(world) == [(0, "a.log"), (0, "b.log")][0 if first_start else 1 :]
+
+    run(world, story)
+
+
+@pytest.mark.parametrize("how", ["added", "modified"])
+def test_thousands_of_files_that_a_notification_names_leave_others_their_turns(
+    tmp_path: Path, how: str
+) -> None:
+    world = World(tmp_path)
+    paths = [tmp_path / f"{number}.log" for number in range(240)]
+
+    async def story() -> None:
+        await world.scan()
+        for path in paths:
+            path.touch()
+        if how == "modified":
+            await world.scan()
+        names = [str(path) for path in paths]
+        world.wake_up.wake(added=names) if how == "added" else world.wake_up.wake(names)
+        turns = [world.files.looks]
+        while turns[-1] - turns[0] < len(paths):
+            await asyncio.sleep(0)
+            turns.append(world.files.looks)
+        assert max(after - before for before, after in pairwise(turns)) < len(paths)
+        await settle()
+        assert len(world.catalog.tails) == len(paths)
 
     run(world, story)
 
