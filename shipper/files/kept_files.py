@@ -158,6 +158,7 @@ class KeptFiles:
             self._filesystem.close(descriptor)
         for inode in found.missing:
             if inode not in keeping.retention:
+                keeping.pending.pop(inode, None)
                 keeping.catalog.unlinked(inode)
 
     def adopting(self, input_id: str, directories: Iterable[str]) -> Steps[list[Inode]]:
@@ -201,8 +202,8 @@ class KeptFiles:
     def finished(self, input_id: str, closed: ClosedFile) -> None:
         """The file is closed. Its link waits for the commit that says so."""
         keeping = self._inputs.get(input_id)
-        if keeping is None or closed.inode is None:
-            return
+        if keeping is None or closed.inode is None or closed.inode not in keeping.retention:
+            return  # Without a link its inode may be another file's by then.
         keeping.pending[closed.inode] = closed
         row = closed.row
         if closed.stored is None or row is None or keeping.catalog.records.is_committed(row):
