@@ -131,7 +131,7 @@ def test_the_next_file_with_the_inode_of_one_without_a_link_is_not_taken_for_it(
         path.unlink()
         await world.look()
         world.fail_to_commit()
-        assert len(world.catalog.tails) == 0, "it is finished, and not committed"
+        assert list(world.catalog.tails) == [], "it is finished, and not committed"
         files.refuses = False
         others = [world.append(f"b{number}.log.gz", b"") for number in range(50)]
         found = [other for other in others if other.stat().st_ino == inode]
