@@ -27,7 +27,7 @@ from shipper.files.changes import Changes
 from shipper.files.commits import Commits, RecordedLosses, RegistryThread
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
-from shipper.files.former_inputs import FormerFiles, former_inputs
+from shipper.files.former_inputs import FormerFiles, former_inputs, unmatched_files
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.records import Recorded
 from shipper.files.registry import Registry
@@ -240,7 +240,7 @@ class Daemon:
             other_places=other_places,
         )
         former_files = FormerFiles(
-            former,
+            [*former, *unmatched_files(tracked)],
             followed=[source.records for source in tracked],
             may_follow=tracker.may_follow,
             filesystem=self._filesystem,

@@ -1,5 +1,6 @@
-"""What `shipper check` says of what an earlier configuration left: files of inputs that are not
-configured any more and were not shipped to their end, and links in `.shipper` that are nobody's.
+"""What `shipper check` says of what an earlier configuration left: files that were not
+shipped to their end, of inputs that are not configured any more, or do not match them any more; and
+links in `.shipper` that are nobody's.
 """
 
 import os
@@ -13,7 +14,7 @@ from shipper.files.database import FILE_NAME
 from shipper.files.filesystem import FileSystem
 from shipper.files.identity import Identity
 from shipper.files.registry import FileRecord, read_records
-from shipper.pipeline.links import configured_links
+from shipper.pipeline.links import configured_links, matcher_of
 
 
 def check_remembered(config: Config) -> list[Finding]:
@@ -33,13 +34,13 @@ def check_remembered(config: Config) -> list[Finding]:
 
 
 def _former_inputs(config: Config, records: Iterable[FileRecord]) -> Iterator[Finding]:
-    configured = {source.id for source in config.inputs}
+    matches = {source.id: matcher_of(source) for source in config.inputs}
     # How far files that begin with a line are known to inputs that are configured, or were
     # shipped by others.
     known: dict[Identity, int] = {}
     former: dict[str, list[FileRecord]] = {}
     for record in records:
-        if record.input_id in configured:
+        if record.input_id in matches and matches[record.input_id](record.path):
             known[record.identity] = max(known.get(record.identity, 0), record.seen)
             continue
         known[record.identity] = max(known.get(record.identity, 0), record.offset)
@@ -51,15 +52,18 @@ def _former_inputs(config: Config, records: Iterable[FileRecord]) -> Iterator[Fi
             continue
         size = sum(record.seen - record.offset for record in left)
         files = "1 file" if len(left) == 1 else f"{len(left)} files"
+        is_configured = input_id in matches
+        why = "its paths do not match them any more" if is_configured else "it is not configured"
         detail = (
-            f"it is not configured any more, and {size} bytes of {files} are not acknowledged: "
+            f"{size} bytes of {files} are not acknowledged, and {why}: "
             f"{_shown(record.path for record in left)}"
         )
         advice = (
             "let an input match these logs until they are shipped; what is not found on the disk "
             "is recorded as lost a minute after the start"
         )
-        yield Finding(f"input {input_id}", "not configured", Status.WARNING, detail, advice)
+        what = "not matched" if is_configured else "not configured"
+        yield Finding(f"input {input_id}", what, Status.WARNING, detail, advice)
 
 
 def _foreign_links(config: Config) -> list[Finding]:

@@ -1,4 +1,5 @@
-"""Files of inputs that are not configured any more, and were not shipped to their end.
+"""Files that were not shipped to their end, of inputs that are not configured any more, or that no
+glob of their input matches any more.
 
 Nobody follows them: they are looked for once all configured inputs have scanned their directories.
 
@@ -32,9 +33,15 @@ from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.records import SUFFIX, FileRecords
 from shipper.files.rows import FileRecord, RowId
 from shipper.files.tail import Tail
+from shipper.files.tracked_input import TrackedInput
 from shipper.files.vanished import LOOKED_FOR
 from shipper.logs import Log
-from shipper.logs.events import FILE_VANISHED, INPUT_NOT_CONFIGURED
+from shipper.logs.events import (
+    FILE_VANISHED,
+    FILES_NOT_MATCHED,
+    INPUT_NOT_CONFIGURED,
+    LogEvent,
+)
 
 #: How often it is looked whether the inputs have scanned their directories, and whether the rows of
 #: those that follow a file are committed, in seconds.
@@ -63,10 +70,20 @@ class Where(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FormerInput:
-    """What is remembered of an input that is not configured any more."""
+    """What is remembered of an input that is not configured any more, or of the files that no glob
+    of a configured one matches any more."""
 
     input_id: str
     records: FileRecords
+    #: The rows of these files; None: of all.
+    unmatched: frozenset[RowId] | None = None
+
+    def unfinished(self) -> list[FileRecord]:
+        """The files that were not shipped to their end, and that nobody holds."""
+        found = self.records.unfinished()
+        if self.unmatched is None:
+            return found
+        return [record for record in found if record.row in self.unmatched]
 
 
 def former_inputs(
@@ -107,6 +124,16 @@ def former_inputs(
     return former
 
 
+def unmatched_files(inputs: Iterable[TrackedInput]) -> Iterator[FormerInput]:
+    """The files of configured inputs that were not shipped to their end, and where the globs of
+    these do not match any more. What is kept of them by a link is followed all the same."""
+    for source in inputs:
+        unfinished = source.records.unfinished()
+        rows = frozenset(each.row for each in unfinished if not source.matches(each.path))
+        if rows:
+            yield FormerInput(source.input_id, source.records, rows)
+
+
 class FormerFiles:
     """The files of all of them."""
 
@@ -130,9 +157,7 @@ class FormerFiles:
         self._clock = clock
         self._log = log
         self._buffer = ReadBuffer(_BUFFER_BYTES)
-        self._pending = [
-            (former, record) for former in inputs for record in former.records.unfinished()
-        ]
+        self._pending = [(former, record) for former in inputs for record in former.unfinished()]
         # The rows of the inputs that answer for a file from now on, once they are committed.
         self._taken: dict[RowId, tuple[FileRecords, RowId]] = {}
         # Since when it is nowhere (monotonic seconds).
@@ -197,10 +222,13 @@ class FormerFiles:
         if not records.is_committed(its_row):
             return False
         del self._taken[row]
-        former.records.stop_at_offset(row)
+        if its_row != row:
+            former.records.stop_at_offset(row)
         return True
 
     def _lose(self, former: FormerInput, record: FileRecord) -> None:
+        if former.records.unfinished_at(record.row) is None:
+            return  # Its input found that out, which walks its directory still.
         former.records.stop_at_offset(record.row)
         losses = LossRecorder(former.input_id, former.records, self._clock)
         loss = losses.record(
@@ -213,13 +241,14 @@ class FormerFiles:
         self._log.emit(FILE_VANISHED, path=loss.path, read=loss.start, lost_bytes=loss.bytes)
 
     def _warn(self, where: Mapping[RowId, Where]) -> None:
-        left: dict[str, list[FileRecord]] = {}
+        left: dict[tuple[LogEvent, str], list[FileRecord]] = {}
         for former, record in self._pending:
             if where[record.row] is not Where.FOLLOWED:
-                left.setdefault(former.input_id, []).append(record)
-        for input_id, records in left.items():
+                event = INPUT_NOT_CONFIGURED if former.unmatched is None else FILES_NOT_MATCHED
+                left.setdefault((event, former.input_id), []).append(record)
+        for (event, input_id), records in left.items():
             self._log.emit(
-                INPUT_NOT_CONFIGURED,
+                event,
                 input=input_id,
                 files=len(records),
                 bytes=sum(record.seen - record.offset for record in records),
@@ -244,6 +273,8 @@ class FormerFiles:
         for records in self._followed:
             for found in records.like(record.identity):
                 tail = records.holder(found.row)
+                if found.row == record.row and not records.is_followed(found.row):
+                    continue  # What is remembered of itself.
                 if found.seen >= record.seen or (tail is not None and tail.size >= record.seen):
                     yield records, found.row
 

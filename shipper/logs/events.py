@@ -172,6 +172,13 @@ INPUT_NOT_CONFIGURED = LogEvent(
     "their directory (`shipper.missing`): those are recorded as lost a minute later. Configure an "
     "input that matches the logs until they are shipped.",
 )
+FILES_NOT_MATCHED = LogEvent(
+    "files-not-matched",
+    Level.WARNING,
+    "files that no path of their input matches any more are not shipped to their end",
+    "As `input-not-configured`, of files that an input followed before its paths, `exclude` or "
+    "`compressed` were changed.",
+)
 DELETED_FILE_ABANDONED = LogEvent(
     "deleted-file-abandoned",
     Level.ERROR,

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,16 +63,21 @@ def _input(source: InputConfig, owner: LinkOwner, records: Sequence[FileRecord])
     known = {record.inode for record in records if record.input_id == source.id}
     return AdoptingInput(
         owner,
-        matches=functools.partial(
-            _matches,
-            Globs(source.paths, (*source.exclude, f"*{SUFFIX}")),
-            Globs(gzips_of(source.paths), excluded_gzips(source.exclude))
-            if source.compressed
-            else None,
-        ),
+        matches=matcher_of(source),
         is_known=functools.partial(_is_in, known),
         reads_gzips=source.compressed,
         ignore_older=source.ignore_older,
+    )
+
+
+def matcher_of(source: InputConfig) -> Callable[[str], bool]:
+    """Tells whether a file at a path is the input's, if there is one."""
+    return functools.partial(
+        _matches,
+        Globs(source.paths, (*source.exclude, f"*{SUFFIX}")),
+        Globs(gzips_of(source.paths), excluded_gzips(source.exclude))
+        if source.compressed
+        else None,
     )
 
 

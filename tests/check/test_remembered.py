@@ -33,7 +33,8 @@ class World:
 
     def remember(self, input_id: str, name: str, offset: int, seen: int, identity: int) -> None:
         row = RowId(len(self.rows) + 1)
-        path = f"/gone/{name}"
+        # Where the input that is configured finds its logs, or not.
+        path = f"{self.logs}/{name}" if name.endswith(".log") else f"/gone/{name}"
         hexadecimal = Identity(f"{identity:016x}")
         self.rows.append(
             FileRecord(
@@ -75,7 +76,7 @@ def test_where_nothing_was_ever_shipped_nothing_is_said_or_made(world: World) ->
 
 
 def test_unfinished_files_of_an_input_that_is_not_configured_are_named(world: World) -> None:
-    world.remember("tetragon", "a", 0, 10, 1)
+    world.remember("tetragon", "a.log", 0, 10, 1)
     world.remember("former", "b", 3, 10, 2)
     world.remember("former", "c", 5, 10, 3)
     world.remember("former", "d", 10, 10, 4)
@@ -92,12 +93,22 @@ def test_unfinished_files_of_an_input_that_is_not_configured_are_named(world: Wo
 
 def test_what_another_input_has_is_not_named(world: World) -> None:
     world.remember("former", "a", 3, 10, 1)
-    world.remember("tetragon", "b", 0, 10, 1)
+    world.remember("tetragon", "b.log", 0, 10, 1)
     world.remember("former", "c", 3, 10, 2)
-    world.remember("tetragon", "d", 9, 9, 2)
+    world.remember("tetragon", "d.log", 9, 9, 2)
     [finding] = world.findings()
     assert "7 bytes of 1 file are" in finding.detail
     assert "/gone/c" in finding.detail
+
+
+def test_unfinished_files_that_their_input_does_not_match_any_more_are_named(world: World) -> None:
+    world.remember("tetragon", "a.log", 0, 10, 1)
+    world.remember("tetragon", "b.txt", 3, 10, 2)
+    world.remember("tetragon", "c.txt", 10, 10, 3)
+    [finding] = world.findings()
+    assert (finding.subject, finding.check) == ("input tetragon", "not matched")
+    assert "7 bytes of 1 file are not acknowledged" in finding.detail
+    assert "/gone/b.txt" in finding.detail
 
 
 def test_foreign_links_are_named_with_the_command(world: World) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from shipper.files.filesystem import inode_in
-from shipper.files.former_inputs import FormerFiles, FormerInput, former_inputs
+from shipper.files.former_inputs import FormerFiles, FormerInput, former_inputs, unmatched_files
 from shipper.files.identity import identity_of, mark_of
 from shipper.files.link_names import LinkOwner, link_name
 from shipper.files.losses import LossReason
@@ -50,7 +50,7 @@ class World(InputWorld):
             forget_after=3600.0,
         )
         self.former_files = FormerFiles(
-            self.former,
+            [*self.former, *unmatched_files([self.source])],
             followed=[self.catalog.records],
             may_follow=self.tracker.may_follow,
             filesystem=self.files,
@@ -88,13 +88,26 @@ class World(InputWorld):
             self.commit()
             await self.clock.advance(LOOKED_FOR)
 
-    def warnings(self) -> list[tuple[object, ...]]:
+    def warnings(self, action: str = "input-not-configured") -> list[tuple[object, ...]]:
         """Of files: their number, their bytes, and how many are missing."""
         return [
             (entry["shipper.files"], entry["shipper.bytes"], entry["shipper.missing"])
             for entry in self.said("warning")
-            if entry["event.action"] == "input-not-configured"
+            if entry["event.action"] == action
         ]
+
+    async def stop_behind(self) -> Path:
+        """The input is stopped with a file of which more was seen than is acknowledged, and the
+        file's link is gone."""
+        path = self.write("a.log", READ)
+        await self.look()
+        with path.open("ab") as file:
+            file.write(UNREAD)
+        await self.tracker.scan(self.source)
+        self.catalog.records.touched(self.catalog.tails[0])
+        self.kill()
+        shutil.rmtree(self.directory / DIRECTORY)
+        return path
 
 
 @pytest.fixture
@@ -355,5 +368,78 @@ def test_it_looks_by_itself_until_nothing_is_left(world: World) -> None:
         world.commit()
         assert len(world.losses) == 1
         shutil.rmtree(world.theirs)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("change", ["paths", "exclude"])
+def test_a_file_that_its_input_does_not_match_any_more_is_recorded_when_it_is_gone(
+    world: World, change: str
+) -> None:
+    async def story() -> None:
+        path = await world.stop_behind()
+        path.unlink()
+        if change == "paths":
+            world.patterns = [f"{world.directory}/other/*.log"]
+        world.start(exclude=(str(path),) if change == "exclude" else ())
+        await world.pass_a_minute(3)
+        assert world.warnings("files-not-matched") == [(1, len(UNREAD), 1)]
+        [loss] = world.losses
+        assert (loss.reason, loss.input_id, loss.path) == (
+            LossReason.VANISHED,
+            "tetragon",
+            str(path),
+        )
+        assert (loss.start, loss.end) == (8, 14)
+        world.kill()
+        world.start()
+        await world.pass_a_minute(3)
+        assert len(world.losses) == 1
+
+    asyncio.run(story())
+
+
+def test_one_that_is_still_there_is_warned_of_and_goes_on_when_it_matches_again(
+    world: World,
+) -> None:
+    async def story() -> None:
+        await world.stop_behind()
+        before = world.patterns
+        world.patterns = [f"{world.directory}/other/*.log"]
+        world.start()
+        await world.pass_a_minute(3)
+        assert world.warnings("files-not-matched") == [(1, len(UNREAD), 0)]
+        world.kill()
+        world.patterns = before
+        world.start()
+        await world.pass_a_minute(3)
+        assert world.lines == [b"one", b"two", b"three"]
+        assert world.losses == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("where", ["renamed", "linked", "copied"])
+def test_one_that_the_input_follows_all_the_same_is_no_loss(world: World, where: str) -> None:
+    async def story() -> None:
+        path = await world.stop_behind()
+        other = world.directory / "other"
+        other.mkdir()
+        if where == "linked":
+            link = world.directory / DIRECTORY
+            link.mkdir(0o700)
+            owner = LinkOwner(world.agent, "tetragon", str(world.directory))
+            os.link(path, link / link_name(owner.token, path.stat().st_ino, str(path)))
+            path.unlink()
+        elif where == "renamed":
+            path.rename(other / "b.log")
+        else:
+            (other / "b.log").write_bytes(path.read_bytes())
+            path.unlink()
+        world.patterns = [f"{other}/*.log"]
+        world.start()
+        await world.pass_a_minute(4)
+        assert world.lines == [b"one", b"two", b"three"]
+        assert world.losses == []
 
     asyncio.run(story())
