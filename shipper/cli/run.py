@@ -100,6 +100,9 @@ def run(read: Callable[[], tuple[str, LoadedConfig]]) -> int:
 
 def _ship(loaded: LoadedConfig, clock: Clock, log: Log) -> None:
     from shipper.allocator import keep_freed_memory
+    from shipper.output.elasticsearch.aiohttp_import import import_without_authorities
+
+    import_without_authorities()
     from shipper.daemon import Daemon
     from shipper.documents.processors.machine import this_machine
     from shipper.files.filesystem import FileSystem

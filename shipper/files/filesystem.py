@@ -229,9 +229,12 @@ class FileSystem:
         """The names in the directory at a path, in no order."""
         return os.listdir(path)
 
-    def names_in(self, directory: int) -> list[str]:
-        """The names in an open directory, in no order."""
-        return os.listdir(directory)
+    def names_in(self, directory: int) -> Iterator[str]:
+        """The names in an open directory, one at a time, in no order. One that is added or removed
+        meanwhile may be among them or not."""
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                yield entry.name
 
     def facts_in(self, directory: int, name: str) -> FileFacts:
         """What stat(2) says of a name in an open directory itself. What is on another file system

@@ -86,16 +86,17 @@ class FoundFiles:
             settled = sum(time >= self.oldest for time in self._settled_times)
             self.left_out += len(self._settled_times) - settled
             self._forget_oldest(max(0, self.max_files - settled))
-        return {inode: self._files[inode] for inode in sorted(self._files, key=self._newest_first)}
+        # In turns, the last one first: a tuple for each file would be megabytes.
+        files = self._files
+        inodes = sorted(files, key=lambda inode: files[inode].path)
+        inodes.sort(key=lambda inode: len(files[inode].path))
+        inodes.sort(key=lambda inode: files[inode].modified, reverse=True)
+        return {inode: files[inode] for inode in inodes}
 
     @property
     def settled_count(self) -> int:
         """How many settled files there are."""
         return len(self._settled_times)
-
-    def _newest_first(self, inode: Inode) -> tuple[int, int, str]:
-        found = self._files[inode]
-        return -found.modified, len(found.path), found.path
 
     def _forget_oldest(self, count: int) -> None:
         excess = len(self._files) - count

@@ -171,7 +171,7 @@ class LinkDirectories:
         put there. Raises OSError."""
         if not directory.exposed or directory.facts.open_to_others:
             return
-        names = self._filesystem.names_in(directory.descriptor)
+        names = list(self._filesystem.names_in(directory.descriptor))
         if all(self.is_kept(directory, name) for name in names):
             self._filesystem.make_private(directory.descriptor, marked=False)
             directory.exposed = False

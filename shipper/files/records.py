@@ -8,7 +8,7 @@ was told, and what of it is committed.
                           +--unpark--> remembered        forgotten, forget_after later
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -73,9 +73,7 @@ class FileRecords:
         self._losses = UnsavedLosses()
         # What was handed out and is neither committed nor failed yet.
         self._saving: dict[RowId, Changes] = {}
-        records = list(records)
-        self._remember(records)
-        self._departed = Departed(clock, forget_after, (each for each in records if each.identity))
+        self._departed = Departed(clock, forget_after, self._remember(records))
 
     @property
     def paths(self) -> list[str]:
@@ -356,7 +354,8 @@ class FileRecords:
         """Whether the registry says of that row what is known now; also if nothing is known."""
         return not (row in self._dirty or row in self._saving or row in self._forgotten)
 
-    def _remember(self, records: Iterable[FileRecord]) -> None:
+    def _remember(self, records: Iterable[FileRecord]) -> Iterator[FileRecord]:
+        """Remembers these; gives those back of which it is known which file each is."""
         for record in records:
             if not record.identity:
                 self._unidentified[record.row] = record
@@ -365,6 +364,7 @@ class FileRecords:
             self._add_like(record.identity, record.row)
             if record.inode is not None:
                 self._at_inode[record.inode] = record.row
+            yield record
 
     def _drop(self, row: RowId) -> None:
         record = self._record(row)

@@ -11,6 +11,7 @@ by `release` alone.
 """
 
 import errno
+import functools
 import os
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -57,7 +58,6 @@ class KeptFile:
 class Adopted:
     """What `Retention.adopt` found in one directory."""
 
-    kept: list[KeptFile] = field(default_factory=list)
     #: What is left where it is, and is not another input's.
     foreign: list[ForeignLink] = field(default_factory=list)
     #: The owners, other inputs of this shipper, of links that they do not hold.
@@ -175,12 +175,18 @@ class Retention:
         return result
 
     def adopt(
-        self, place: str, *, matches: Callable[[str], bool], is_known: Callable[[Inode], bool]
+        self,
+        place: str,
+        *,
+        matches: Callable[[str], bool],
+        is_known: Callable[[Inode], bool],
+        is_followed: Callable[[Inode], bool],
+        follow: Callable[[KeptFile], None],
     ) -> Adopted:
         """Takes over what earlier processes kept beside the logs in a directory, and what an
         operator gave to this input: our own links, those with the names of version 0.1, and those
-        without a living owner whose path `matches`. Those that are taken over already are among
-        them.
+        without a living owner whose path `matches`. `follow` is told of each, one after the other,
+        and of those that are taken over already unless they are `is_followed`.
 
         `is_known`: whether the registry has a file at that inode. In a directory that others could
         write to, nothing else is trusted.
@@ -193,7 +199,9 @@ class Retention:
         self._adopted[place] = self._directories.opening(place)
         result = Adopted()
         names = self._filesystem.names_in(directory.descriptor)
-        for name in sorted(names):
+        # There may be tens of thousands that are settled.
+        unsettled = [name for name in names if not self._is_settled(directory, name, is_followed)]
+        for name in sorted(unsettled):
             link = parse_link_name(name)
             ours = link is not None and link.owner in self.tokens
             if link is not None and not ours and link.owner in self._directories.owners:
@@ -201,9 +209,12 @@ class Retention:
                     result.of_inputs.add(link.owner)
                 continue
             try:
-                self._consider(directory, name, ours, matches, is_known, result)
+                kept = self._consider(directory, name, ours, matches, is_known, result)
             except FileNotFoundError:
                 continue  # Somebody removed or renamed it since.
+            if kept is not None:
+                follow(kept)
+        del unsettled
         try:
             self._directories.trust_if_all_is_kept(directory)
         except OSError as error:
@@ -299,17 +310,37 @@ class Retention:
             return False
 
     def _names_to_compare(self, directory: LinkDirectory) -> frozenset[str] | None:
-        """The names in a directory; None if they are those that were there the last time."""
+        """The names in a directory; None if all links are there, as far as names say so."""
         if self._compared.get(directory.place) == directory.generation:
             return None
         try:
-            names = frozenset(self._filesystem.names_in(directory.descriptor))
+            names = self._names_unless_all_kept(directory)
         except OSError as error:
             error.filename = os.path.join(directory.place, DIRECTORY)
             self._report(LINK_DIRECTORY_ACCESS_FAILED, error)
             return None
         self._compared[directory.place] = directory.generation
         return names
+
+    def _names_unless_all_kept(self, directory: LinkDirectory) -> frozenset[str] | None:
+        """The same. Raises OSError."""
+        list_names = functools.partial(self._filesystem.names_in, directory.descriptor)
+        kept = directory.names
+        # There may be tens of thousands: a set of them would be megabytes.
+        if not directory.exposed and sum(name in kept for name in list_names()) == len(kept):
+            return None
+        return frozenset(list_names())
+
+    def _is_settled(
+        self, directory: LinkDirectory, name: str, is_followed: Callable[[Inode], bool]
+    ) -> bool:
+        """Whether a name is that of a link of ours whose file is followed."""
+        inode = directory.names.get(name)
+        if inode is None or directory.exposed:
+            return False
+        link = self._links.get(inode)
+        is_ours = link is not None and link.directory is directory and link.name == name
+        return is_ours and is_followed(inode)
 
     def _consider(
         self,
@@ -319,8 +350,9 @@ class Retention:
         matches: Callable[[str], bool],
         is_known: Callable[[Inode], bool],
         result: Adopted,
-    ) -> None:
-        """Adopts a link that is no other input's, or says why not."""
+    ) -> KeptFile | None:
+        """Adopts a link that is no other input's, or says why not; returns the file that it keeps,
+        if it is ours now, or was."""
         entry = read_entry(self._filesystem, directory.descriptor, directory.place, name)
         inode = entry.facts.inode
         obstacle = obstacle_of(
@@ -334,15 +366,15 @@ class Retention:
         if obstacle is None and held is not None and not is_held:
             # From before its log was renamed: one link is enough.
             self._remove(directory, name)
-            return
+            return None
         if obstacle is None and not is_held and directory.exposed and not is_known(inode):
             obstacle = Obstacle.EXPOSED
         if obstacle is not None:
             result.foreign.append(ForeignLink(entry, obstacle))
-            return
+            return None
         if not is_held:
             self._hold(inode, directory, self._renamed(directory, entry))
-        result.kept.append(KeptFile(inode, entry.log, entry.facts.size))
+        return KeptFile(inode, entry.log, entry.facts.size)
 
     def _renamed(self, directory: LinkDirectory, entry: LinkEntry) -> str:
         """Gives an adopted link this owner's name, so that nobody else adopts it; returns the name

@@ -3,11 +3,13 @@
 What is read is foreign bytes: a row that we cannot have written is named, never believed.
 """
 
+import heapq
 import math
 import os
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NewType
 
@@ -102,16 +104,42 @@ def load(
     connection: sqlite3.Connection, version: int
 ) -> tuple[list[FileRecord], list[UnusableRow]]:
     """All files of a registry of that version, and what cannot be used. Raises sqlite3.Error."""
-    columns = _EARLIER_COLUMNS.get(version, _COLUMNS)
     records: list[FileRecord] = []
-    unusable: list[UnusableRow] = []
-    for values in connection.execute(f"SELECT {columns} FROM files ORDER BY row"):
-        record = _record(values)
-        if record is None:
-            unusable.append(UnusableRow(values[0], ascii(values)[:_SHOWN]))
-        else:
-            records.append(record)
-    return records, unusable
+    return records, _read(connection, version, records.append)
+
+
+def load_packed(
+    connection: sqlite3.Connection, version: int
+) -> tuple["PackedRecords", list[UnusableRow]]:
+    """The same, for who needs no record for long."""
+    records = PackedRecords()
+    return records, _read(connection, version, records.append)
+
+
+class PackedRecords:
+    """Files as they are remembered, packed: each is made when it is asked for, as there may be tens
+    of thousands."""
+
+    def __init__(self) -> None:
+        self._by_input: dict[str, deque[tuple[RowId, bytes]]] = {}
+
+    def append(self, record: FileRecord) -> None:
+        """Adds one; its row is the largest."""
+        self._by_input.setdefault(record.input_id, deque()).append((record.row, pack(record)))
+
+    def take(self, input_id: str) -> Iterator[FileRecord]:
+        """Those of an input; each is the caller's and no more among these."""
+        packed = self._by_input.pop(input_id, deque())
+        while packed:
+            row, record = packed.popleft()
+            yield unpack(row, input_id, record)
+
+    def __iter__(self) -> Iterator[FileRecord]:
+        """In the order in which they were added."""
+        return heapq.merge(*map(self._of, self._by_input), key=lambda record: record.row)
+
+    def _of(self, input_id: str) -> Iterator[FileRecord]:
+        return (unpack(row, input_id, record) for row, record in self._by_input[input_id])
 
 
 def pack(record: FileRecord) -> bytes:
@@ -151,6 +179,23 @@ def unpack(row: RowId, input_id: str, packed: bytes) -> FileRecord:
         removed=found.removed,
         seen_mark=NO_MARK if found.seen_mark is None else Mark(*found.seen_mark),
     )
+
+
+def _read(
+    connection: sqlite3.Connection, version: int, add: Callable[[FileRecord], None]
+) -> list[UnusableRow]:
+    columns = _EARLIER_COLUMNS.get(version, _COLUMNS)
+    unusable = []
+    for values in connection.execute(f"SELECT {columns} FROM files ORDER BY row"):
+        record = _record(values)
+        try:
+            if record is not None:
+                add(record)
+                continue
+        except ValueError:
+            pass  # It cannot be packed: a mark of ours can.
+        unusable.append(UnusableRow(values[0], ascii(values)[:_SHOWN]))
+    return unusable
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):

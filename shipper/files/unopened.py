@@ -60,7 +60,8 @@ class UnopenedFiles:
             if reason is not None:
                 losses.append(self._lose(file, reason))
                 self._files.pop(inode, None)
-        unopened = scan.found.keys() - self._catalog.inodes
+        # Almost all are followed: a set of these would be megabytes.
+        unopened = {inode for inode in scan.found if not self._catalog.follows(inode)}
         if self._skipped is None:
             self._skipped = {
                 inode for inode in unopened if self._catalog.skips(scan.found[inode], is_first=True)
