@@ -76,18 +76,18 @@ class FileRecords:
         self._departed = Departed(clock, forget_after, self._remember(records))
 
     @property
-    def paths(self) -> list[str]:
+    def paths(self) -> Iterator[str]:
         """Where the remembered files were."""
-        return [self._record(row).path for row in self._packed]
+        return (self._record(row).path for row in self._packed)
 
-    def at_end_there(self) -> list[tuple[str, Inode]]:
+    def at_end_there(self) -> Iterator[tuple[str, Inode]]:
         """Path and inode of the files that were there when we ended, and that nobody holds."""
         records = (self._record(row) for row in self._packed if row not in self._held)
-        return [
+        return (
             (record.path, record.inode)
             for record in records
             if record.removed is None and record.inode is not None
-        ]
+        )
 
     def path_at(self, inode: Inode) -> str | None:
         """Where the file with that inode was, when it was saved."""
