@@ -17,6 +17,9 @@ from shipper.files.filesystem import Inode, inode_in
 #: So many files of one input are followed; of more those that were written to last.
 MAX_FILES = 50_000
 
+# Of times that take 64 bits; a file may say that it is of the year 2300.
+_LATEST = 2**63 - 1
+
 
 class Found(msgspec.Struct, frozen=True, gc=False):
     """A file as a walk saw it."""
@@ -66,7 +69,7 @@ class FoundFiles:
         size, modified = status.st_size, status.st_mtime_ns
         if self.settled is not None and self.settled.see(inode, path, size, modified):
             self._files.pop(inode, None)
-            self._settled_times.append(modified)
+            self._settled_times.append(max(-_LATEST, min(modified, _LATEST)))
             return
         before = self._files.get(inode)
         if before is not None and (before.rank, before.path) <= (rank, path):

@@ -141,7 +141,7 @@ class ParkedFiles:
         path = tail.path if row is None else ""
         size, modified = tail.version.size, tail.version.modified
         if is_read and tail.gone is None:
-            self._quiet[tail.inode] = QuietFile(row, path, _stamp(size, modified))
+            self._quiet[tail.inode] = QuietFile(row, path, stamp(size, modified))
         else:
             self._waiting[tail.inode] = WaitingFile(
                 row,
@@ -201,7 +201,7 @@ class ParkedFiles:
         """Whether nothing was written to a file since all of it was acknowledged, if it has that
         size and time of modification now."""
         file = self._quiet.get(inode)
-        return file is not None and file.stamp == _stamp(size, modified)
+        return file is not None and file.stamp == stamp(size, modified)
 
     def grew(self, inode: Inode, size: int, modified: int) -> None:
         """A file has that size and time of modification now, and waits until it is opened."""
@@ -243,7 +243,7 @@ class ParkedFiles:
         return self._waiting.get(inode)
 
     def _path(self, file: QuietFile | WaitingFile) -> str:
-        return file.path if file.row is None else self._records.record(file.row).path
+        return file.path if file.row is None else self._records.path_of(file.row)
 
     def _offset(self, file: WaitingFile) -> int:
         if file.is_read:
@@ -251,7 +251,8 @@ class ParkedFiles:
         return 0 if file.row is None else min(file.size, self._records.record(file.row).offset)
 
 
-def _stamp(size: int, modified: int) -> int:
+def stamp(size: int, modified: int) -> int:
+    """That of a quiet file with that size (bytes) and time of modification (nanoseconds)."""
     return modified << _SIZE_BITS | size
 
 

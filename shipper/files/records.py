@@ -18,7 +18,7 @@ from shipper.files.departed import Departed
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
 from shipper.files.losses import Loss
-from shipper.files.rows import FileRecord, RowId, pack, unpack
+from shipper.files.rows import FileRecord, RowId, pack, unpack, unpack_path
 from shipper.files.tail import Tail
 from shipper.files.tail_record import record_of
 
@@ -78,7 +78,7 @@ class FileRecords:
     @property
     def paths(self) -> Iterator[str]:
         """Where the remembered files were."""
-        return (self._record(row).path for row in self._packed)
+        return map(unpack_path, self._packed.values())
 
     def at_end_there(self) -> Iterator[tuple[str, Inode]]:
         """Path and inode of the files that were there when we ended, and that nobody holds."""
@@ -179,6 +179,11 @@ class FileRecords:
             inode = self._record(row).inode
             if inode is not None:
                 self._at_inode[inode] = row
+
+    def path_of(self, row: RowId) -> str:
+        """Where a file is, or was."""
+        tail = self._held.get(row)
+        return unpack_path(self._packed[row]) if tail is None else tail.path
 
     def record(self, row: RowId) -> FileRecord:
         """What is remembered of a file, as it is now."""

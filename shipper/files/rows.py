@@ -198,6 +198,17 @@ def _read(
     return unusable
 
 
+def unpack_path(packed: bytes) -> str:
+    """The path of such a record alone."""
+    return os.fsdecode(_unpack_path.decode(packed).path)
+
+
+class _PackedPath(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The first field of `_Packed`; what follows is passed over."""
+
+    path: bytes
+
+
 class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     path: bytes
     identity: bytes
@@ -214,6 +225,7 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(_Packed)
+_unpack_path = msgspec.msgpack.Decoder(_PackedPath)
 
 
 def _values(record: FileRecord) -> tuple[object, ...]:

@@ -251,6 +251,15 @@ def test_files_that_begin_alike_are_all_found() -> None:
     assert list(world.records.paths) == [record().path] * 4
 
 
+def test_the_path_of_a_file_is_known_whether_a_tail_holds_it_or_not() -> None:
+    world = World(replace(record(1), path="/l/na\udcefve \udcff.log"), record(2))
+    tail = world.tail(record(2).identity)
+    world.records.hold(RowId(2), tail)
+    for row in (1, 2):
+        assert world.records.path_of(RowId(row)) == world.records.record(RowId(row)).path
+    assert world.records.path_of(RowId(2)) == tail.path
+
+
 def test_an_inode_of_64_bits_is_found_and_taken() -> None:
     inode = Inode(2**64 - 1, 2**63)
     world = World(replace(record(1, path="/l/\udcff"), inode=inode))

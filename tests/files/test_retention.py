@@ -532,6 +532,39 @@ class TestReconciling:
         retention.reconcile()
         assert filesystem.listed == 1
 
+    def test_links_whose_files_are_followed_are_not_looked_at_again(self, world: World) -> None:
+        class Counting(FileSystem):
+            looked = 0
+
+            def facts_in(self, directory: int, name: str) -> FileFacts:
+                self.looked += 1
+                return super().facts_in(directory, name)
+
+        filesystem = Counting()
+        retention = world.retention(filesystem)
+        world.keep(retention)
+        kept: list[KeptFile] = []
+        for followed, looked in (({world.inode}, 0), (set[Inode](), 1)):
+            retention.adopt(
+                str(world.log.parent),
+                matches=lambda path: True,
+                is_known=lambda inode: True,
+                is_followed=followed.__contains__,
+                follow=kept.append,
+            )
+            assert (filesystem.looked, len(kept)) == (looked, looked)
+        # What others could write to is looked at.
+        world.links.chmod(0o777)
+        retention.reconcile()
+        retention.adopt(
+            str(world.log.parent),
+            matches=lambda path: True,
+            is_known=lambda inode: True,
+            is_followed=lambda inode: True,
+            follow=kept.append,
+        )
+        assert len(kept) == 2
+
     def test_a_change_that_the_time_of_modification_hides_is_found_by_the_sweep(
         self, world: World
     ) -> None:

@@ -318,6 +318,38 @@ def test_a_row_that_cannot_be_ours_is_named_ignored_and_removed(
         assert registry.problems == []
 
 
+@pytest.mark.parametrize("digest", ["abc", "no digest"])
+def test_a_mark_that_cannot_be_ours_is_named_and_ends_no_start(
+    directory: Path, digest: str
+) -> None:
+    with opened(directory) as (registry, _):
+        registry.save([record(1), replace(record(2), mark=Mark(3, digest))])
+    with opened(directory) as (registry, _):
+        assert list(registry.load()) == [record(1)]
+        (problem,) = registry.problems
+        assert digest in problem
+
+
+def test_each_input_takes_its_rows_and_the_others_stay_in_order(directory: Path) -> None:
+    inputs = ["a", "b", "a", "c", "b", "c"]
+    records = [
+        replace(record(row), input_id=input_id) for row, input_id in enumerate(inputs, start=1)
+    ]
+    with opened(directory) as (registry, _):
+        registry.save(records)
+    with opened(directory) as (registry, _):
+        remembered = registry.load()
+        assert list(remembered) == records
+        assert [found.row for found in remembered.take("a")] == [1, 3]
+        assert list(remembered.take("a")) == list(remembered.take("none")) == []
+        assert [(found.row, found.input_id) for found in remembered] == [
+            (2, "b"),
+            (4, "c"),
+            (5, "b"),
+            (6, "c"),
+        ]
+
+
 def test_text_in_a_number_is_damage(directory: Path) -> None:
     with opened(directory) as (registry, _):
         registry.save([record()])
