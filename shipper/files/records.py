@@ -213,6 +213,8 @@ class FileRecords:
         self._departed.stop(row)
         if self._at_inode.get(tail.inode) == row:
             del self._at_inode[tail.inode]
+            if not self._at_inode:
+                self._at_inode = {}  # As in `_settle`.
         self._add_like(tail.identity, row)
         self.changed(row)
 

@@ -12,6 +12,7 @@ import pytest
 from shipper.files.ack import AckTracker
 from shipper.files.changes import Changes
 from shipper.files.content import PlainContent
+from shipper.files.departed import MOST_BEGUN
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import NO_MARK, Identity, Mark
 from shipper.files.lines import ReadBuffer
@@ -97,6 +98,16 @@ def test_a_file_that_was_there_begins_its_time_when_it_is_missed() -> None:
     assert changed == removed(1, NOW + 50)
     assert world.remembered_after(FORGET_AFTER) == [1]
     assert world.remembered_after(1) == []
+
+
+def test_the_time_of_very_many_begins_for_some_at_once() -> None:
+    world = World(*(record(row) for row in range(1, 2 * MOST_BEGUN + 2)), removed(9999, NOW - 3599))
+    for begun in (MOST_BEGUN, MOST_BEGUN, 1, 0):
+        world.clock.pass_time(2)
+        world.forget()
+        assert len(world.commit().records) == begun
+    assert len(world.saved) == 2 * MOST_BEGUN + 1
+    assert world.remembered_after(FORGET_AFTER) == []
 
 
 @pytest.mark.parametrize("ahead", [1.0, YEARS, 1e300])
