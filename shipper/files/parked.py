@@ -5,7 +5,7 @@ name, and gives its descriptor back.
     waiting   It is to be opened: it was written to, its name went, or it was never opened to be
               read, as there are more files than descriptors.
 
-There may be tens of thousands of quiet files: each takes some 700 bytes of memory, links and rows
+There may be tens of thousands of quiet files: each takes some 600 bytes of memory, links and rows
 included; one that is open takes four times as much.
 """
 
