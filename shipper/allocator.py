@@ -4,6 +4,9 @@ gives it back to the kernel when that is over.
 glibc returns the top of the heap when more than 128 KiB of it are free. That is so after every
 block of lines, and the next block causes page faults for the same memory. Measured: half of the
 daemon's page faults and system time, and up to half of the time of an encoder that runs alone.
+
+All threads share one heap: each of its own would keep a megabyte or more of what one walk of a
+large directory took, and the interpreter lets one thread run at a time.
 """
 
 import ctypes
@@ -12,6 +15,7 @@ import ctypes
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 
 #: Free memory to keep at the top of the heap, in bytes: enough for some blocks and a batch.
 KEPT_BYTES = 8 * 1024 * 1024
@@ -30,6 +34,7 @@ def keep_freed_memory() -> bool:
         (_M_TRIM_THRESHOLD, KEPT_BYTES),
         (_M_TOP_PAD, 1024 * 1024),
         (_M_MMAP_THRESHOLD, KEPT_BYTES),
+        (_M_ARENA_MAX, 1),
     )
     return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) for name, value in settings)
 

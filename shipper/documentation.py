@@ -1,7 +1,6 @@
 """Where a page of the documentation is: beside the package in a checkout, else at the URL that the
 installed package names as `Documentation` (`[project.urls]` of pyproject.toml)."""
 
-import importlib.metadata
 from pathlib import Path
 
 _CHECKOUT = Path(__file__).parent.parent / "docs"
@@ -17,6 +16,9 @@ def page(name: str, checkout: Path = _CHECKOUT) -> str:
 
 
 def _url() -> str:
+    # Here, as it imports much: a start needs no URL, but for the text of `--help`.
+    import importlib.metadata
+
     try:
         urls = importlib.metadata.metadata("shipper").get_all("Project-URL") or []
     except importlib.metadata.PackageNotFoundError:

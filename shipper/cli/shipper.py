@@ -63,10 +63,21 @@ def _broken_pipe() -> int:
     return 1
 
 
+class _MainParser(Parser):
+    """That of all commands. What is after them is made when it is asked for: it has URLs that take
+    time to find."""
+
+    def format_help(self) -> str:
+        self.epilog = _epilog()
+        return super().format_help()
+
+
 def _parser() -> Parser:
-    parser = Parser("shipper", description=_DESCRIPTION, epilog=_epilog())
+    parser = _MainParser("shipper", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"shipper {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=Parser
+    )
 
     for module in (run, check, convert, setup, registry, deadletter, demo):
         module.add(commands)

@@ -5,6 +5,10 @@ from collections.abc import Iterable
 from shipper.clock import Clock
 from shipper.files.rows import FileRecord, RowId
 
+#: Of so many files the time begins at once: after a start, none of tens of thousands is open yet,
+#: and each is a row to be written.
+MOST_BEGUN = 1000
+
 
 class Departed:
     """The queue of one input's files that no tail holds."""
@@ -42,14 +46,18 @@ class Departed:
     def stop(self, row: RowId) -> None:
         """It is followed again, or forgotten."""
         self._ends.pop(row, None)
+        if not self._ends:
+            self._ends = {}  # A dictionary keeps the room of what was in it.
 
     def due(self) -> tuple[list[RowId], list[RowId]]:
-        """Those whose time has not begun, and those whose time is over."""
-        begun, over = [], []
+        """Those whose time has not begun, MOST_BEGUN of them, and those whose time is over."""
+        begun: list[RowId] = []
+        over: list[RowId] = []
         monotonic = self._clock.monotonic()
         for row, end in self._ends.items():
             if end is None:
-                begun.append(row)
+                if len(begun) < MOST_BEGUN:
+                    begun.append(row)
             elif end < monotonic:
                 over.append(row)
             else:

@@ -289,8 +289,13 @@ class Finding:
         followed any more."""
         if self._link_opener is None:
             return
-        for path, inode in self._records.at_end_there():
-            if self._files.follows(inode) or not self._filesystem.is_link(path):
+        missing = [
+            (path, inode)
+            for path, inode in self._records.at_end_there()
+            if not self._files.follows(inode)
+        ]
+        for path, inode in missing:
+            if not self._filesystem.is_link(path):
                 continue
             try:
                 opened = self._link_opener.open(path)

@@ -17,6 +17,9 @@ from shipper.files.filesystem import Inode, inode_in
 #: So many files of one input are followed; of more those that were written to last.
 MAX_FILES = 50_000
 
+# Of times that take 64 bits; a file may say that it is of the year 2300.
+_LATEST = 2**63 - 1
+
 
 class Found(msgspec.Struct, frozen=True, gc=False):
     """A file as a walk saw it."""
@@ -66,7 +69,7 @@ class FoundFiles:
         size, modified = status.st_size, status.st_mtime_ns
         if self.settled is not None and self.settled.see(inode, path, size, modified):
             self._files.pop(inode, None)
-            self._settled_times.append(modified)
+            self._settled_times.append(max(-_LATEST, min(modified, _LATEST)))
             return
         before = self._files.get(inode)
         if before is not None and (before.rank, before.path) <= (rank, path):
@@ -86,16 +89,17 @@ class FoundFiles:
             settled = sum(time >= self.oldest for time in self._settled_times)
             self.left_out += len(self._settled_times) - settled
             self._forget_oldest(max(0, self.max_files - settled))
-        return {inode: self._files[inode] for inode in sorted(self._files, key=self._newest_first)}
+        # In turns, the last one first: a tuple for each file would be megabytes.
+        files = self._files
+        inodes = sorted(files, key=lambda inode: files[inode].path)
+        inodes.sort(key=lambda inode: len(files[inode].path))
+        inodes.sort(key=lambda inode: files[inode].modified, reverse=True)
+        return {inode: files[inode] for inode in inodes}
 
     @property
     def settled_count(self) -> int:
         """How many settled files there are."""
         return len(self._settled_times)
-
-    def _newest_first(self, inode: Inode) -> tuple[int, int, str]:
-        found = self._files[inode]
-        return -found.modified, len(found.path), found.path
 
     def _forget_oldest(self, count: int) -> None:
         excess = len(self._files) - count

@@ -18,7 +18,7 @@ from shipper.files.foreign_links import ForeignLinks
 from shipper.files.globs import directory_of
 from shipper.files.link_problems import LinkProblem
 from shipper.files.records import SUFFIX
-from shipper.files.retention import DIRECTORY, Retention
+from shipper.files.retention import DIRECTORY, KeptFile, Retention
 from shipper.files.steps import Steps
 from shipper.files.tail import Tail
 from shipper.logs import Log
@@ -187,7 +187,7 @@ class KeptFiles:
             try:
                 # Before it is looked at: what changes after that is noticed.
                 self._states[place] = keeping.retention.state_of(place)
-                adopted += yield from self._adopt(keeping, place, is_walked=place in walked)
+                yield from self._adopt(keeping, place, adopted, is_walked=place in walked)
             except FileNotFoundError:
                 self._foreign.found(place, input_id, ())  # Nothing is kept there.
             except OSError as error:
@@ -284,22 +284,32 @@ class KeptFiles:
             if each.adopted is not None:
                 each.adopted -= changed
 
-    def _adopt(self, keeping: Keeping, place: str, *, is_walked: bool) -> Steps[list[Inode]]:
-        found = yield from keeping.retention.adopting(
-            place, matches=keeping.matches, is_known=keeping.catalog.knows
-        )
-        adopted = []
-        for link in found.kept:
+    def _adopt(
+        self, keeping: Keeping, place: str, adopted: list[Inode], *, is_walked: bool
+    ) -> Steps[None]:
+        """Adds to `adopted` what is followed since."""
+        kept = False
+
+        def follow(link: KeptFile) -> None:
+            nonlocal kept
+            kept = True
             if link.inode in keeping.pending:
-                continue
+                return
             compressed = link.path.endswith(SUFFIX)
             if keeping.catalog.keep_parked(link.inode, link.path, link.size, compressed=compressed):
                 adopted.append(link.inode)
                 self._log.emit(KEPT_FILE_ADOPTED, path=link.path)
+
+        found = yield from keeping.retention.adopting(
+            place,
+            matches=keeping.matches,
+            is_known=keeping.catalog.knows,
+            is_followed=lambda inode: inode in keeping.pending or keeping.catalog.follows(inode),
+            follow=follow,
+        )
         for each in self._inputs.values():
             if each.retention.tokens & found.of_inputs:
                 each.elsewhere.add(place)
-        if not is_walked and (found.foreign or found.kept):
+        if not is_walked and (found.foreign or kept):
             keeping.elsewhere.add(place)
         self._foreign.found(place, keeping.input_id, found.foreign)
-        return adopted

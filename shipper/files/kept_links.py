@@ -22,7 +22,6 @@ class KeptFile:
 class Adopted:
     """What `Retention.adopt` found in one directory."""
 
-    kept: list[KeptFile] = field(default_factory=list)
     #: What is left where it is, and is not another input's.
     foreign: list[ForeignLink] = field(default_factory=list)
     #: The owners, other inputs of this shipper, of links that they do not hold.

@@ -188,6 +188,14 @@ class LinkDirectories:
             there.update(name for name in kept.keys() - there if self._has(directory, name))
         return frozenset(there)
 
+    def has_all_kept(self, directory: LinkDirectory) -> bool:
+        """Whether all links that are kept in a directory are there, as far as their names say so;
+        False also if it has so many other names that this is not looked at. Raises OSError."""
+        kept = directory.names
+        with contextlib.closing(self._filesystem.names(directory.descriptor)) as names:
+            # There may be tens of thousands: a list of them would be megabytes.
+            return sum(name in kept for name in islice(names, 2 * len(kept) + _FEW)) == len(kept)
+
     def trust_if_all_is_kept(self, directory: LinkDirectory) -> None:
         """Takes the mark from one that was exposed if nothing is left in it that others may have
         put there. Raises OSError."""

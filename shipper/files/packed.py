@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
-from shipper.files.rows import FileRecord, RowId, pack, unpack
+from shipper.files.rows import FileRecord, RowId, pack, unpack, unpack_path
 
 
 class PackedRecords:
@@ -29,6 +29,15 @@ class PackedRecords:
 
     def __getitem__(self, row: RowId) -> FileRecord:
         return unpack(row, self._input_id, self._packed[row])
+
+    @property
+    def paths(self) -> Iterator[str]:
+        """Where all of them were."""
+        return map(unpack_path, self._packed.values())
+
+    def path(self, row: RowId) -> str:
+        """Where one of them was."""
+        return unpack_path(self._packed[row])
 
     def add(self, record: FileRecord) -> None:
         """Adds one that is to be found."""
@@ -85,6 +94,8 @@ class PackedRecords:
         """The file of that row is not to be found there."""
         if self._at_inode.get(inode) == row:
             del self._at_inode[inode]
+            if not self._at_inode:
+                self._at_inode = {}  # A dictionary keeps the room of what was in it.
 
     def take_inode(self, inode: Inode) -> RowId | None:
         """What stood there is not to be found there any more: returns its row."""

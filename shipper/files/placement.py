@@ -57,7 +57,7 @@ class Placement:
         self._new_row = new_row
         self._is_final = is_final
         self._ignore_older = ignore_older
-        self._start_at_end = start_at_end and not records.paths
+        self._start_at_end = start_at_end and not any(records.paths)
         # Where files begin that have to be read on before that.
         self._decided: dict[Tail, _Decision] = {}
 

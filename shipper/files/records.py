@@ -8,7 +8,7 @@ tail holds, and `changes` what the registry has to learn.
                           +--unpark--> remembered        forgotten, forget_after later
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -66,27 +66,21 @@ class FileRecords:
         # Of which nobody knows which file it is.
         self._unidentified: dict[RowId, FileRecord] = {}
         self._unsaved = Unsaved(on_change)
-        records = list(records)
-        for record in records:
-            if record.identity:
-                self._packed.add(record)
-            else:
-                self._unidentified[record.row] = record
-        self._departed = Departed(clock, forget_after, (each for each in records if each.identity))
+        self._departed = Departed(clock, forget_after, self._remember(records))
 
     @property
-    def paths(self) -> list[str]:
+    def paths(self) -> Iterator[str]:
         """Where the remembered files were."""
-        return [self._packed[row].path for row in self._packed]
+        return self._packed.paths
 
-    def at_end_there(self) -> list[tuple[str, Inode]]:
+    def at_end_there(self) -> Iterator[tuple[str, Inode]]:
         """Path and inode of the files that were there when we ended, and that nobody holds."""
         records = (self._packed[row] for row in self._packed if row not in self._held)
-        return [
+        return (
             (record.path, record.inode)
             for record in records
             if record.removed is None and record.inode is not None
-        ]
+        )
 
     def path_at(self, inode: Inode) -> str | None:
         """Where the file with that inode was, when it was saved."""
@@ -188,6 +182,11 @@ class FileRecords:
             inode = self._packed[row].inode
             if inode is not None:
                 self._packed.find_by_inode(inode, row)
+
+    def path_of(self, row: RowId) -> str:
+        """Where a file is, or was."""
+        tail = self._held.get(row)
+        return self._packed.path(row) if tail is None else tail.path
 
     def record(self, row: RowId) -> FileRecord:
         """What is remembered of a file, as it is now."""
@@ -342,6 +341,15 @@ class FileRecords:
     def is_committed(self, row: RowId) -> bool:
         """Whether the registry says of that row what is known now; also if nothing is known."""
         return self._unsaved.is_committed(row)
+
+    def _remember(self, records: Iterable[FileRecord]) -> Iterator[FileRecord]:
+        """Remembers these; gives those back of which it is known which file each is."""
+        for record in records:
+            if record.identity:
+                self._packed.add(record)
+                yield record
+            else:
+                self._unidentified[record.row] = record
 
     def _drop(self, row: RowId) -> None:
         self._packed.remove(row)

@@ -94,7 +94,7 @@ class Registry:
         self._next_row += 1
         return row
 
-    def load(self) -> list[FileRecord]:
+    def load(self) -> rows.LoadedRecords:
         """All files that are remembered. Rows that cannot be ours are left out, and removed by the
         next commit; `problems` says which they are.
 
@@ -102,7 +102,7 @@ class Registry:
             RegistryError: the disk does not let it be read.
         """
         try:
-            records, unusable = rows.load(self._connection, schema.VERSION)
+            records, unusable = rows.load_packed(self._connection, schema.VERSION)
         except sqlite3.Error as error:
             raise database.as_registry_error(error, "cannot be read", self._path) from error
         self._unusable = [each.row for each in unusable]

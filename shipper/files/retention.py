@@ -155,18 +155,34 @@ class Retention:
         return result
 
     def adopt(
-        self, place: str, *, matches: Callable[[str], bool], is_known: Callable[[Inode], bool]
+        self,
+        place: str,
+        *,
+        matches: Callable[[str], bool],
+        is_known: Callable[[Inode], bool],
+        is_followed: Callable[[Inode], bool],
+        follow: Callable[[KeptFile], None],
     ) -> Adopted:
         """As `adopting`, at once."""
-        return at_once(self.adopting(place, matches=matches, is_known=is_known))
+        return at_once(
+            self.adopting(
+                place, matches=matches, is_known=is_known, is_followed=is_followed, follow=follow
+            )
+        )
 
     def adopting(
-        self, place: str, *, matches: Callable[[str], bool], is_known: Callable[[Inode], bool]
+        self,
+        place: str,
+        *,
+        matches: Callable[[str], bool],
+        is_known: Callable[[Inode], bool],
+        is_followed: Callable[[Inode], bool],
+        follow: Callable[[KeptFile], None],
     ) -> Steps[Adopted]:
         """Takes over what earlier processes kept beside the logs in a directory, and what an
         operator gave to this input: our own links, those with the names of version 0.1, and those
-        without a living owner whose path `matches`. Those that are taken over already are among
-        them.
+        without a living owner whose path `matches`. `follow` is told of each, one after the other,
+        and of those that are taken over already unless they are `is_followed`.
 
         `is_known`: whether the registry has a file at that inode. In a directory that others could
         write to, nothing else is trusted, and of what is not, MOST_FOREIGN are named.
@@ -184,7 +200,11 @@ class Retention:
                     yield []
                     if not self._directories.is_open(directory):
                         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-                self._look_at(directory, name, matches, is_known, result)
+                if self._is_settled(directory, name, is_followed):
+                    continue  # There may be tens of thousands of these.
+                kept = self._look_at(directory, name, matches, is_known, result)
+                if kept is not None:
+                    follow(kept)
         try:
             self._directories.trust_if_all_is_kept(directory)
         except OSError as error:
@@ -282,17 +302,30 @@ class Retention:
             return False
 
     def _names_to_compare(self, directory: LinkDirectory) -> frozenset[str] | None:
-        """The kept names that are in a directory; None if they are those of the last time."""
+        """The kept names that are in a directory; None if all are there, or are those of the last
+        time."""
         if self._compared.get(directory.place) == directory.generation:
             return None
         try:
-            names = self._directories.kept_names_in(directory)
+            is_whole = not directory.exposed and self._directories.has_all_kept(directory)
+            names = None if is_whole else self._directories.kept_names_in(directory)
         except OSError as error:
             error.filename = os.path.join(directory.place, DIRECTORY)
             self._report(LINK_DIRECTORY_ACCESS_FAILED, error)
             return None
         self._compared[directory.place] = directory.generation
         return names
+
+    def _is_settled(
+        self, directory: LinkDirectory, name: str, is_followed: Callable[[Inode], bool]
+    ) -> bool:
+        """Whether a name is that of a link of ours whose file is followed."""
+        inode = directory.names.get(name)
+        if inode is None or directory.exposed:
+            return False
+        link = self._links.get(inode)
+        is_ours = link is not None and link.is_at(directory, name)
+        return is_ours and is_followed(inode)
 
     def _look_at(
         self,
@@ -301,20 +334,20 @@ class Retention:
         matches: Callable[[str], bool],
         is_known: Callable[[Inode], bool],
         result: Adopted,
-    ) -> None:
-        """Adopts what has a name, if it is one of ours or of nobody."""
+    ) -> KeptFile | None:
+        """Adopts what has a name, if it is one of ours or of nobody, and returns it."""
         link = parse_link_name(name)
         ours = link is not None and link.owner in self.tokens
         if link is not None and not ours and link.owner in self._directories.owners:
             if name not in directory.names:
                 result.of_inputs.add(link.owner)
-            return
+            return None
         if link is None and len(result.foreign) >= MOST_FOREIGN:
-            return  # Nobody could put it there while it was ours alone.
+            return None  # Nobody could put it there while it was ours alone.
         try:
-            self._consider(directory, name, ours, matches, is_known, result)
+            return self._consider(directory, name, ours, matches, is_known, result)
         except FileNotFoundError:
-            pass  # Somebody removed or renamed it since.
+            return None  # Somebody removed or renamed it since.
 
     def _consider(
         self,
@@ -324,8 +357,9 @@ class Retention:
         matches: Callable[[str], bool],
         is_known: Callable[[Inode], bool],
         result: Adopted,
-    ) -> None:
-        """Adopts a link that is no other input's, or says why not."""
+    ) -> KeptFile | None:
+        """Adopts a link that is no other input's, or says why not; returns the file that it keeps,
+        if it is ours now, or was."""
         entry = read_entry(self._filesystem, directory.descriptor, directory.place, name)
         inode = entry.facts.inode
         obstacle = obstacle_of(
@@ -337,21 +371,21 @@ class Retention:
         held = self._links.get(inode)
         if held is None and self._stuck.get((directory.place, name)) == inode:
             self._remove(directory, name, inode)
-            return
+            return None
         is_held = held is not None and held.is_at(directory, name)
         if obstacle is None and held is not None and not is_held:
             # From before its log was renamed: one link is enough.
             self._remove(directory, name, inode)
-            return
+            return None
         if obstacle is None and not is_held and directory.exposed and not is_known(inode):
             obstacle = Obstacle.EXPOSED
         if obstacle is not None:
             if len(result.foreign) < MOST_FOREIGN:
                 result.foreign.append(ForeignLink(entry, obstacle))
-            return
+            return None
         if not is_held:
             self._hold(inode, directory, self._renamed(directory, entry))
-        result.kept.append(KeptFile(inode, entry.log, entry.facts.size))
+        return KeptFile(inode, entry.log, entry.facts.size)
 
     def _renamed(self, directory: LinkDirectory, entry: LinkEntry) -> str:
         """Gives an adopted link this owner's name, so that nobody else adopts it; returns the name

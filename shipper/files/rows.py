@@ -3,11 +3,13 @@
 What is read is foreign bytes: a row that we cannot have written is named, never believed.
 """
 
+import heapq
 import math
 import os
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NewType
 
@@ -103,16 +105,42 @@ def load(
     connection: sqlite3.Connection, version: int
 ) -> tuple[list[FileRecord], list[UnusableRow]]:
     """All files of a registry of that version, and what cannot be used. Raises sqlite3.Error."""
-    columns = _EARLIER_COLUMNS.get(version, _COLUMNS)
     records: list[FileRecord] = []
-    unusable: list[UnusableRow] = []
-    for values in connection.execute(f"SELECT {columns} FROM files ORDER BY row"):
-        record = _record(values)
-        if record is None:
-            unusable.append(UnusableRow(values[0], ascii(values)[:_SHOWN]))
-        else:
-            records.append(record)
-    return records, unusable
+    return records, _read(connection, version, records.append)
+
+
+def load_packed(
+    connection: sqlite3.Connection, version: int
+) -> tuple["LoadedRecords", list[UnusableRow]]:
+    """The same, for who needs no record for long."""
+    records = LoadedRecords()
+    return records, _read(connection, version, records.append)
+
+
+class LoadedRecords:
+    """Files as they are remembered, packed: each is made when it is asked for, as there may be tens
+    of thousands."""
+
+    def __init__(self) -> None:
+        self._by_input: dict[str, deque[tuple[RowId, bytes]]] = {}
+
+    def append(self, record: FileRecord) -> None:
+        """Adds one; its row is the largest."""
+        self._by_input.setdefault(record.input_id, deque()).append((record.row, pack(record)))
+
+    def take(self, input_id: str) -> Iterator[FileRecord]:
+        """Those of an input; each is the caller's and no more among these."""
+        packed = self._by_input.pop(input_id, deque())
+        while packed:
+            row, record = packed.popleft()
+            yield unpack(row, input_id, record)
+
+    def __iter__(self) -> Iterator[FileRecord]:
+        """In the order in which they were added."""
+        return heapq.merge(*map(self._of, self._by_input), key=lambda record: record.row)
+
+    def _of(self, input_id: str) -> Iterator[FileRecord]:
+        return (unpack(row, input_id, record) for row, record in self._by_input[input_id])
 
 
 def pack(record: FileRecord) -> bytes:
@@ -154,6 +182,34 @@ def unpack(row: RowId, input_id: str, packed: bytes) -> FileRecord:
     )
 
 
+def _read(
+    connection: sqlite3.Connection, version: int, add: Callable[[FileRecord], None]
+) -> list[UnusableRow]:
+    columns = _EARLIER_COLUMNS.get(version, _COLUMNS)
+    unusable = []
+    for values in connection.execute(f"SELECT {columns} FROM files ORDER BY row"):
+        record = _record(values)
+        try:
+            if record is not None:
+                add(record)
+                continue
+        except ValueError:
+            pass  # It cannot be packed: a mark of ours can.
+        unusable.append(UnusableRow(values[0], ascii(values)[:_SHOWN]))
+    return unusable
+
+
+def unpack_path(packed: bytes) -> str:
+    """The path of such a record alone."""
+    return os.fsdecode(_unpack_path.decode(packed).path)
+
+
+class _PackedPath(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The first field of `_Packed`; what follows is passed over."""
+
+    path: bytes
+
+
 class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     path: bytes
     identity: bytes
@@ -170,6 +226,7 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(_Packed)
+_unpack_path = msgspec.msgpack.Decoder(_PackedPath)
 
 
 def _values(record: FileRecord) -> tuple[object, ...]:

@@ -223,8 +223,8 @@ class FileTracker:
         """What follows when the catalog knows of a scan, in steps as there."""
         untried = 0
         if any(error.errno in (errno.EMFILE, errno.ENFILE) for error in problems):
-            inodes = source.catalog.inodes
-            untried = max(0, sum(inode not in inodes for inode in found.found) - len(problems))
+            follows = source.catalog.follows
+            untried = max(0, sum(not follows(inode) for inode in found.found) - len(problems))
         self._reports[source.input_id].scanned(
             found, problems, gzips=gzips, gzip_problems=gzip_problems, untried=untried
         )

@@ -3,7 +3,7 @@ lines, and what keeps and watches them.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from shipper.clock import Clock
 from shipper.config.inputs import InputConfig, StartAt
@@ -25,8 +25,9 @@ from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
 from shipper.files.mounts import MountChanges
 from shipper.files.records import SUFFIX
-from shipper.files.registry import FileRecord, Registry
+from shipper.files.registry import Registry
 from shipper.files.retention import Retention
+from shipper.files.rows import LoadedRecords
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.watch import WakeUp, Watch
@@ -66,12 +67,12 @@ class Inputs:
     def make(
         self,
         registry: Registry,
-        remembered: Sequence[FileRecord],
+        remembered: LoadedRecords,
         *,
         on_change: Callable[[], None],
     ) -> list[Input]:
-        """All of them. `remembered`: what the registry has; `on_change`: called when there is
-        something that it does not know yet."""
+        """All of them. `remembered`: what the registry has; each takes its own. `on_change`: called
+        when there is something that it does not know yet."""
         inputs = []
         for settings in self._config.inputs:
             # A gzip is no text: what is in it is read by `compressed`.
@@ -81,7 +82,7 @@ class Inputs:
                 filesystem=self._filesystem,
                 clock=self._clock,
                 buffer=ReadBuffer(settings.max_line_bytes),
-                remembered=[record for record in remembered if record.input_id == settings.id],
+                remembered=remembered.take(settings.id),
                 new_row=registry.new_row,
                 on_change=on_change,
                 forget_after=self._config.registry.forget_after,

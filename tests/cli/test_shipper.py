@@ -696,7 +696,7 @@ class TestRegistry:
         """A data directory that remembers two files; the path of its configuration."""
         registry, _ = Registry.open(Path(config["data_dir"]))
         now = SystemClock().now()
-        identity, mark = Identity("00112233445566aa"), Mark(3, "abc")
+        identity, mark = Identity("00112233445566aa"), Mark(3, "abcd")
         registry.save(
             [
                 FileRecord(
@@ -747,7 +747,7 @@ class TestRegistry:
         assert (gone["path"], gone["offset"], gone["inode"]) == ("/a", 12345, None)
         assert (there["path"], there["offset"], there["removed"]) == ("/b", 7, None)
         assert there["inode"] == {"device": 1, "number": 2}
-        assert there["mark"] == {"length": 3, "digest": "abc"}
+        assert there["mark"] == {"length": 3, "digest": "abcd"}
 
     def test_losses_are_shown_with_their_sums(
         self, remembered: str, config: dict[str, Any]

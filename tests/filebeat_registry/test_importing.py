@@ -129,7 +129,7 @@ class World:
         import_now(config, self.filebeat.data, self.filesystem, SystemClock())
         registry, _ = Registry.open(Path(config.data_dir))
         try:
-            return registry.load()
+            return list(registry.load())
         finally:
             registry.close()
 

@@ -69,7 +69,7 @@ class TestWhoMayReadIt:
         for path in copy.iterdir():
             path.chmod(0o644)
         with opened(copy) as (registry, _):
-            assert registry.load() == [record()]
+            assert list(registry.load()) == [record()]
             assert set(modes(copy).values()) == {0o600}
 
     def test_also_one_that_is_put_aside(self, directory: Path) -> None:
@@ -96,7 +96,7 @@ class TestWithoutSharedMemoryMaps:
             assert read_records(directory) == [record(1)]
             registry.save([record(2)], losses=[LOSS], durable=True)
             assert [stored.loss for stored in read_losses(directory)] == [LOSS]
-            assert registry.load() == [record(1), record(2)]
+            assert list(registry.load()) == [record(1), record(2)]
             (problem,) = registry.problems
             assert str(directory) in problem
             assert "no shared memory maps" in problem
@@ -113,12 +113,12 @@ class TestWithoutSharedMemoryMaps:
         (copy / "registry.db-shm").symlink_to("nowhere")
         with opened(copy) as (registry, aside):
             assert aside is None
-            assert registry.load() == [record(1)]
+            assert list(registry.load()) == [record(1)]
             registry.save([record(2)])
         # And back where they are.
         (copy / "registry.db-shm").unlink()
         with opened(copy) as (registry, _):
-            assert registry.load() == [record(1), record(2)]
+            assert list(registry.load()) == [record(1), record(2)]
             assert registry.problems == []
             assert "registry.db-wal" in modes(copy)
 
@@ -287,7 +287,7 @@ def test_a_registry_that_another_program_has_locked_is_told_in_words(directory: 
                 registry.save([record(2)])
             other.execute("ROLLBACK")
         registry.save([record(2)])
-        assert registry.load() == [record(), record(2)]
+        assert list(registry.load()) == [record(), record(2)]
 
 
 class TestAFileThatIsRemovedWhileItIsOpen:
@@ -306,7 +306,7 @@ class TestAFileThatIsRemovedWhileItIsOpen:
             shutil.copytree(directory, copy)
         with opened(copy) as (registry, aside):
             assert aside is None
-            assert registry.load() == [record(1), record(2), record(3)]
+            assert list(registry.load()) == [record(1), record(2), record(3)]
             assert registry.agent_id == agent_id
         assert [stored.loss for stored in read_losses(copy)] == [LOSS]
 

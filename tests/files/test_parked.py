@@ -15,6 +15,7 @@ import pytest
 from shipper.files import finding, followed, opening, reopening
 from shipper.files.discovery import scan
 from shipper.files.losses import LossReason
+from shipper.files.parked import QuietFile, stamp
 from shipper.files.parking import QUIET_AFTER
 from shipper.files.vanished import LOOKED_FOR
 from tests.files.test_compressed import Files, World
@@ -123,6 +124,13 @@ async def one_parked(world: ParkingWorld) -> Path:
     return path
 
 
+@pytest.mark.parametrize("size", [0, 1, 2**63 - 1])
+@pytest.mark.parametrize("modified", [0, -1, -(2**62), 2**62, 2**70])
+def test_a_quiet_file_knows_its_size_and_time_whatever_they_are(size: int, modified: int) -> None:
+    file = QuietFile(None, "/l/a.log", stamp(size, modified))
+    assert (file.size, file.modified) == (size, modified)
+
+
 def test_a_quiet_file_gives_its_descriptor_back_and_keeps_its_link(world: ParkingWorld) -> None:
     async def story() -> None:
         await one_parked(world)
@@ -134,6 +142,23 @@ def test_a_quiet_file_gives_its_descriptor_back_and_keeps_its_link(world: Parkin
         assert len(world.files.opened) == opened
         assert world.lines == []
         assert world.losses == []
+
+    told(story)
+
+
+def test_one_that_says_that_it_is_of_the_year_2300_is_seen_by_each_walk(
+    world: ParkingWorld,
+) -> None:
+    async def story() -> None:
+        for number, name in enumerate(("old.log", "new.log"), start=2300):
+            path = world.write(name, b"%d\n" % number)
+            # More nanoseconds than 63 bits hold.
+            os.utime(path, ((number - 1970) * 31_600_000,) * 2)
+        await world.quiet()
+        assert world.open_names == ["new.log"]
+        settled = world.catalog.parked.begin_walk()
+        pattern = str(world.directory / "*.log")
+        assert scan(world.files, [pattern], settled=settled).settled == 1
 
     told(story)
 

@@ -12,6 +12,7 @@ import pytest
 from shipper.files.ack import AckTracker
 from shipper.files.changes import Changes
 from shipper.files.content import PlainContent
+from shipper.files.departed import MOST_BEGUN
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.identity import NO_MARK, Identity, Mark
 from shipper.files.lines import ReadBuffer
@@ -97,6 +98,16 @@ def test_a_file_that_was_there_begins_its_time_when_it_is_missed() -> None:
     assert changed == removed(1, NOW + 50)
     assert world.remembered_after(FORGET_AFTER) == [1]
     assert world.remembered_after(1) == []
+
+
+def test_the_time_of_very_many_begins_for_some_at_once() -> None:
+    world = World(*(record(row) for row in range(1, 2 * MOST_BEGUN + 2)), removed(9999, NOW - 3599))
+    for begun in (MOST_BEGUN, MOST_BEGUN, 1, 0):
+        world.clock.pass_time(2)
+        world.forget()
+        assert len(world.commit().records) == begun
+    assert len(world.saved) == 2 * MOST_BEGUN + 1
+    assert world.remembered_after(FORGET_AFTER) == []
 
 
 @pytest.mark.parametrize("ahead", [1.0, YEARS, 1e300])
@@ -248,7 +259,16 @@ def test_files_that_begin_alike_are_all_found() -> None:
     assert world.records.like(Identity("a" * 16)) == alike
     assert world.records.like(record(4).identity) == [record(4)]
     assert world.records.like(Identity("b" * 16)) == []
-    assert world.records.paths == [record().path] * 4
+    assert list(world.records.paths) == [record().path] * 4
+
+
+def test_the_path_of_a_file_is_known_whether_a_tail_holds_it_or_not() -> None:
+    world = World(replace(record(1), path="/l/na\udcefve \udcff.log"), record(2))
+    tail = world.tail(record(2).identity)
+    world.records.hold(RowId(2), tail)
+    for row in (1, 2):
+        assert world.records.path_of(RowId(row)) == world.records.record(RowId(row)).path
+    assert world.records.path_of(RowId(2)) == tail.path
 
 
 def test_an_inode_of_64_bits_is_found_and_taken() -> None:
@@ -296,5 +316,5 @@ def test_twenty_thousand_files_take_less_than_12_mb(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
         registry.close()
-    assert len(records.paths) == 20_000
+    assert len(list(records.paths)) == 20_000
     assert used < 12_000_000, used

@@ -45,7 +45,7 @@ def loaded(directory: Path) -> list[FileRecord]:
     """What a new start finds; nothing may have been put aside."""
     with opened(directory) as (registry, aside):
         assert aside is None
-        return registry.load()
+        return list(registry.load())
 
 
 @contextlib.contextmanager
@@ -78,7 +78,7 @@ def test_what_was_taken_over_stays_so_without_files(directory: Path) -> None:
         registry.save([record()], origin="Filebeat")
         registry.save([], [RowId(1)])
     with opened(directory) as (registry, _):
-        assert registry.load() == []
+        assert list(registry.load()) == []
         assert registry.origin == "Filebeat"
         assert not registry.is_new
 
@@ -88,7 +88,7 @@ def test_records_are_taken_over_once_all_or_nothing(directory: Path) -> None:
         registry.save([record()], origin="Filebeat")
         with pytest.raises(RegistryError):
             registry.save([record(offset=7), record(2)], origin="Filebeat")
-        assert registry.load() == [record()]
+        assert list(registry.load()) == [record()]
 
 
 # Saving -------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def test_what_is_saved_is_there_after_a_restart(directory: Path) -> None:
     with opened(directory) as (registry, _):
         registry.save(records[:2])
         registry.save(records[2:])
-        assert registry.load() == records
+        assert list(registry.load()) == records
     assert loaded(directory) == records
 
 
@@ -201,7 +201,7 @@ def test_a_damaged_schema_whose_text_is_no_text_is_put_aside(directory: Path) ->
             read_records(directory)
         with opened(directory) as (registry, aside):
             assert aside is not None
-            assert registry.load() == []
+            assert list(registry.load()) == []
 
 
 def test_a_damaged_registry_is_put_aside_and_a_new_one_begun(directory: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_damaged_registry_is_put_aside_and_a_new_one_begun(directory: Path) ->
             assert aside is not None
             # Whoever wants to look at it still can.
             assert Path(aside).read_bytes() == content
-            assert registry.load() == []
+            assert list(registry.load()) == []
             registry.save([record()])
         assert loaded(directory) == [record()]
         names.append(aside)
@@ -251,7 +251,7 @@ def test_damage_anywhere_in_the_file_never_stops_a_start(
     (directory / "registry.db").write_bytes(damaged)
     with opened(directory) as (registry, aside):
         # Nothing is missing without a word.
-        found = len(registry.load())
+        found = len(list(registry.load()))
         ignored = sum("is ignored" in problem for problem in registry.problems)
         assert found + ignored == (299 if aside is None else 0)
         registry.save([record(row) for row in (1, 150, 299, 1000)])
@@ -279,7 +279,7 @@ def test_the_registry_of_a_later_version_is_put_aside_as_it_is(directory: Path) 
         connection.execute("PRAGMA user_version = 999")
     with opened(directory) as (registry, aside):
         assert aside is not None
-        assert registry.load() == []
+        assert list(registry.load()) == []
     with contextlib.closing(sqlite3.connect(aside)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (999,)
         assert connection.execute("SELECT count(*) FROM files").fetchone() == (1,)
@@ -387,9 +387,9 @@ def test_a_full_disk_is_told_in_words_and_heals_by_itself(directory: Path) -> No
         with no_file_larger_than(100_000), pytest.raises(RegistryError, match="could not be"):
             registry.save(many)
         # All or nothing.
-        assert registry.load() == [record(1)]
+        assert list(registry.load()) == [record(1)]
         registry.save(many)
-        assert registry.load() == many
+        assert list(registry.load()) == many
     assert loaded(directory) == many
 
 
@@ -415,7 +415,7 @@ def test_the_size_stays_bounded_over_a_hundred_thousand_rotations(directory: Pat
         rows = [registry.new_row() for _ in range(100)]
         registry.save([record(row, offset=row) for row in rows], forgotten)
         forgotten = rows
-    assert len(registry.load()) == 100
+    assert len(list(registry.load())) == 100
     size = sum(path.stat().st_size for path in directory.iterdir())
     registry.close()
     assert size < 8 * 1024 * 1024

@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from shipper.files.kept_links import Adopted
 from shipper.files.link_directory import SWEEP_SECONDS, LinkDirectories
 from shipper.files.link_names import LinkOwner, link_name, parse_link_name
 from shipper.files.link_problems import LinkProblem
-from shipper.files.retention import DIRECTORY, Retention
+from shipper.files.retention import DIRECTORY, KeptFile, Retention
 from shipper.logs.events import (
     FILE_LINK_FAILED,
     LINK_DIRECTORY_ACCESS_FAILED,
@@ -60,6 +61,13 @@ class Refusing(FileSystem):
 
 def owner(input_id: str = "tetragon", agent_id: str = "agent-1") -> LinkOwner:
     return LinkOwner(agent_id, input_id, "/var/lib/shipper")
+
+
+@dataclass(slots=True)
+class Found(Adopted):
+    """What was found in one directory, and which files are followed since."""
+
+    kept: list[KeptFile] = field(default_factory=list)
 
 
 class MountedOver(FileSystem):
@@ -125,12 +133,16 @@ class World:
             directories.close_all()
         self.opened.clear()
 
-    def adopt(
-        self, retention: Retention, *, matches: bool = True, is_known: bool = True
-    ) -> Adopted:
-        found = retention.adopt(
-            str(self.log.parent), matches=lambda path: matches, is_known=lambda inode: is_known
+    def adopt(self, retention: Retention, *, matches: bool = True, is_known: bool = True) -> Found:
+        followed: list[KeptFile] = []
+        adopted = retention.adopt(
+            str(self.log.parent),
+            matches=lambda path: matches,
+            is_known=lambda inode: is_known,
+            is_followed=lambda inode: False,
+            follow=followed.append,
         )
+        found = Found(adopted.foreign, adopted.of_inputs, followed)
         for kept in found.kept:
             descriptor = retention.open(kept.inode)
             assert os.fstat(descriptor).st_ino == kept.inode.number
@@ -363,10 +375,15 @@ def test_links_are_adopted_whether_or_not_there_are_descriptors_for_them(world: 
     keep_two(world)
     filesystem = Refusing(opens_left=0)
     retention = world.retention(filesystem)
-    found = retention.adopt(
-        str(world.log.parent), matches=lambda path: True, is_known=lambda inode: True
+    kept: list[KeptFile] = []
+    retention.adopt(
+        str(world.log.parent),
+        matches=lambda path: True,
+        is_known=lambda inode: True,
+        is_followed=lambda inode: False,
+        follow=kept.append,
     )
-    assert len(found.kept) == 2
+    assert len(kept) == 2
     with pytest.raises(OSError, match="Too many open files"):
         retention.open(world.inode)
     filesystem.opens_left = -1
@@ -515,6 +532,39 @@ class TestReconciling:
         retention.reconcile()
         retention.reconcile()
         assert filesystem.listed == 1
+
+    def test_links_whose_files_are_followed_are_not_looked_at_again(self, world: World) -> None:
+        class Counting(FileSystem):
+            looked = 0
+
+            def facts_in(self, directory: int, name: str) -> FileFacts:
+                self.looked += 1
+                return super().facts_in(directory, name)
+
+        filesystem = Counting()
+        retention = world.retention(filesystem)
+        world.keep(retention)
+        kept: list[KeptFile] = []
+        for followed, looked in (({world.inode}, 0), (set[Inode](), 1)):
+            retention.adopt(
+                str(world.log.parent),
+                matches=lambda path: True,
+                is_known=lambda inode: True,
+                is_followed=followed.__contains__,
+                follow=kept.append,
+            )
+            assert (filesystem.looked, len(kept)) == (looked, looked)
+        # What others could write to is looked at.
+        world.links.chmod(0o777)
+        retention.reconcile()
+        retention.adopt(
+            str(world.log.parent),
+            matches=lambda path: True,
+            is_known=lambda inode: True,
+            is_followed=lambda inode: True,
+            follow=kept.append,
+        )
+        assert len(kept) == 2
 
     def test_a_change_that_the_time_of_modification_hides_is_found_by_the_sweep(
         self, world: World

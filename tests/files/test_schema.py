@@ -140,7 +140,7 @@ class TestAnUpgrade:
         make_version_1(directory, ROWS).close()
         with opened(directory) as (registry, aside):
             assert aside is None
-            assert registry.load() == UPGRADED
+            assert list(registry.load()) == UPGRADED
             assert registry.problems == []
             assert registry.agent_id == AGENT_ID
             assert registry.origin == "Filebeat"
@@ -163,7 +163,7 @@ class TestAnUpgrade:
         assert [row.loss for row in read_losses(directory)] == [LOSS]
         with opened(directory) as (registry, aside):
             assert aside is None
-            assert registry.load() == rows
+            assert list(registry.load()) == rows
             assert registry.problems == []
             registry.save([replace(record(3), seen_mark=Mark(3, "0" * 16), seen=700)])
         assert loaded(directory)[2].seen_mark == Mark(3, "0" * 16)
@@ -202,7 +202,7 @@ class TestAnUpgrade:
         make_version_1(directory, [*ROWS, bad]).close()
         with opened(directory) as (registry, aside):
             assert aside is None
-            assert registry.load() == UPGRADED
+            assert list(registry.load()) == UPGRADED
             (problem,) = registry.problems
             assert "'/l/bad'" in problem
             assert "-5" in problem
@@ -230,7 +230,7 @@ class TestTheWayBack:
             connection.commit()
         with opened(directory) as (registry, aside):
             assert aside is None
-            assert [found.offset for found in registry.load()] == [150, 2**40, 0]
+            assert [found.offset for found in list(registry.load())] == [150, 2**40, 0]
             assert registry.agent_id == agent_id
         assert [stored.loss for stored in read_losses(directory)] == [LOSS]
 
@@ -307,15 +307,47 @@ def test_a_row_that_cannot_be_ours_is_named_ignored_and_removed(
     assert read_records(directory) == [record(1)]
     with opened(directory) as (registry, aside):
         assert aside is None
-        assert registry.load() == [record(1)]
+        assert list(registry.load()) == [record(1)]
         (problem,) = registry.problems
         assert "is ignored" in problem
         problem.encode("ascii")
         # What is new does not take its place.
         registry.save([record(registry.new_row(), offset=7)])
     with opened(directory) as (registry, _):
-        assert [found.offset for found in registry.load()] == [100, 7]
+        assert [found.offset for found in list(registry.load())] == [100, 7]
         assert registry.problems == []
+
+
+@pytest.mark.parametrize("digest", ["abc", "no digest"])
+def test_a_mark_that_cannot_be_ours_is_named_and_ends_no_start(
+    directory: Path, digest: str
+) -> None:
+    with opened(directory) as (registry, _):
+        registry.save([record(1), replace(record(2), mark=Mark(3, digest))])
+    with opened(directory) as (registry, _):
+        assert list(registry.load()) == [record(1)]
+        (problem,) = registry.problems
+        assert digest in problem
+
+
+def test_each_input_takes_its_rows_and_the_others_stay_in_order(directory: Path) -> None:
+    inputs = ["a", "b", "a", "c", "b", "c"]
+    records = [
+        replace(record(row), input_id=input_id) for row, input_id in enumerate(inputs, start=1)
+    ]
+    with opened(directory) as (registry, _):
+        registry.save(records)
+    with opened(directory) as (registry, _):
+        remembered = registry.load()
+        assert list(remembered) == records
+        assert [found.row for found in remembered.take("a")] == [1, 3]
+        assert list(remembered.take("a")) == list(remembered.take("none")) == []
+        assert [(found.row, found.input_id) for found in remembered] == [
+            (2, "b"),
+            (4, "c"),
+            (5, "b"),
+            (6, "c"),
+        ]
 
 
 def test_text_in_a_number_is_damage(directory: Path) -> None:
@@ -332,7 +364,7 @@ def test_text_in_a_number_is_damage(directory: Path) -> None:
     assert read_records(directory) == []
     with opened(directory) as (registry, aside):
         assert aside is not None
-        assert registry.load() == []
+        assert list(registry.load()) == []
         registry.save([record()])
 
 
