@@ -47,6 +47,11 @@ class LinkOwner:
         """What they began with until version 0.1."""
         return OwnerToken(_digest(self.data_dir, self.input_id)[:8])
 
+    @cached_property
+    def tokens(self) -> frozenset[OwnerToken]:
+        """Both."""
+        return frozenset((self.token, self.former_token))
+
 
 @dataclass(frozen=True, slots=True)
 class LinkName:

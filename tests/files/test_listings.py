@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import shipper
-from shipper.files import link_directory, retention
+from shipper.files import link_adoption, link_directory
 from shipper.files.filesystem import FileSystem
 from shipper.files.offload import in_a_thread
 from tests.files.test_compressed import World
@@ -67,7 +67,7 @@ def test_names_are_listed_one_at_a_time(tmp_path: Path) -> None:
 def test_of_very_many_foreign_links_a_bounded_number_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "MOST_FOREIGN", 10)
+    monkeypatch.setattr(link_adoption, "MOST_FOREIGN", 10)
     strangers(world, 50)
     world.write("a.log", b"one\n")
     assert asyncio.run(world.look()) == [b"one"]
