@@ -40,11 +40,11 @@ class UnknownFile:
     #: Of a gzip nobody knows how much is in it.
     compressed: bool = False
 
-    def record(self, input_id: str, row: RowId, inode: Inode) -> FileRecord:
-        """Its row."""
+    def record(self, input_id: str, row: RowId) -> FileRecord:
+        """Its row. A start that finds another content at its inode must not take that for it."""
         mark = self.head.mark if self.head.end == self.end else NO_MARK
         return _record(
-            input_id, row, self.path, inode, self.born, Seen(self.end, mark), self.modified
+            input_id, row, self.path, self.inode, self.born, Seen(self.end, mark), self.modified
         )
 
 
@@ -73,7 +73,7 @@ def _record(
     input_id: str,
     row: RowId,
     path: str,
-    inode: Inode,
+    inode: Inode | None,
     born: int | None,
     seen: Seen,
     modified: float,

@@ -260,15 +260,17 @@ class UnopenedFiles:
 
     def _with_row(self, file: UnknownFile) -> UnknownFile:
         """The file, and the registry knows of it; not of what it knows already."""
-        if file.start or file.inode is None:
+        if file.start:
             return file
         known = None if file.row is None else self._catalog.records.unidentified_at(file.row)
-        if known is not None and (known.path, known.seen) == (file.path, file.end):
+        if known is not None and (known.path, known.seen, known.inode) == (
+            file.path,
+            file.end,
+            file.inode,
+        ):
             return file
         row = self._catalog.new_row() if file.row is None else file.row
-        self._catalog.records.remember_unidentified(
-            file.record(self._catalog.input_id, row, file.inode)
-        )
+        self._catalog.records.remember_unidentified(file.record(self._catalog.input_id, row))
         return replace(file, row=row)
 
     def _forget(self, file: UnknownFile) -> None:

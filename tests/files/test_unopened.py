@@ -75,6 +75,30 @@ def test_what_is_shorter_before_it_could_be_opened_is_recorded(world: World) -> 
     asyncio.run(story())
 
 
+def test_what_was_written_over_is_not_taken_for_its_old_content_by_the_next_start(
+    world: World,
+) -> None:
+    async def story() -> None:
+        path = world.write("a.log", CONTENT)
+        await look(world)
+        world.kill()
+        world.start()
+        await look(world)
+        path.write_bytes(b"new\n")
+        await look(world)
+        world.kill()
+        assert world.losses == [], "it may be in a copy that nobody can read yet"
+        path.write_bytes(b"new\nand longer than it was\n")
+        world.files.forbidden.clear()
+        world.start()
+        await look_long(world)
+        assert world.lines == [b"new", b"and longer than it was"]
+        [loss] = world.losses
+        assert (loss.path, loss.start, loss.end) == (str(path), 0, len(CONTENT))
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("how", ["opened", "renamed", "compressed", "away", "empty"])
 def test_what_is_found_again_is_no_loss(world: World, how: str) -> None:
     async def story() -> None:
