@@ -4,7 +4,8 @@ glob of their input matches any more.
 Nobody follows them: they are looked for once all configured inputs have scanned their directories.
 
     an input follows the content -> that input's, once its row is committed
-    it is in its directory, or in `.shipper` there -> not lost, not shipped: one warning a start
+    it is in its directory, or in `.shipper` there -> not lost, not shipped: one warning a start;
+                                                      looked for again when it is not there any more
     it is nowhere for LOOKED_FOR -> lost, recorded once, with the id of its input
     its directory is missing or cannot be read -> nobody knows; as if it were there
 
@@ -21,7 +22,7 @@ from enum import Enum
 
 from shipper.clock import Clock
 from shipper.files.content import Content, PlainContent
-from shipper.files.filesystem import FileSystem
+from shipper.files.filesystem import FileSystem, Inode, inode_in
 from shipper.files.gzip_content import GzipContent
 from shipper.files.identity import Identity
 from shipper.files.lines import ReadBuffer
@@ -162,6 +163,8 @@ class FormerFiles:
         self._taken: dict[RowId, tuple[FileRecords, RowId]] = {}
         # Since when it is nowhere (monotonic seconds).
         self._nowhere: dict[RowId, float] = {}
+        # Where it was found, and what stood there.
+        self._there: dict[RowId, tuple[str, Inode]] = {}
         # When all of them were looked for (monotonic seconds).
         self._looked: float | None = None
         self._began = clock.monotonic()
@@ -184,7 +187,9 @@ class FormerFiles:
         if self._looked is not None and now - self._looked < LOOKED_FOR:
             return
         late = now - self._began >= LOOKED_FOR
+        there = await in_a_thread(self._still_there)
         where = {record.row: self._where_followed(record) for _, record in self._pending}
+        where |= {row: Where.THERE for row in there if where[row] is Where.NOWHERE}
         if Where.MAYBE in where.values() and not late:
             return
         unknown = [record for _, record in self._pending if where[record.row] is Where.NOWHERE]
@@ -201,8 +206,6 @@ class FormerFiles:
 
     def _is_settled(self, former: FormerInput, record: FileRecord, where: Where) -> bool:
         """Draws the consequences; whether nothing is left to find out in this life."""
-        if where is Where.THERE:
-            return True
         if where is Where.FOLLOWED:
             return self._is_handed_over(former, record.row)
         if where is not Where.NOWHERE:
@@ -296,6 +299,7 @@ class FormerFiles:
                     for row in await self._are_in(opened, list(left.values())):
                         del left[row]
                         there[row] = Where.THERE
+                        self._there[row] = opened.path, opened.inode
                 finally:
                     opened.close()
                 await asyncio.sleep(0)
@@ -303,6 +307,21 @@ class FormerFiles:
             # The directory is missing or cannot be read, or a file that may be any of them.
             return there | dict.fromkeys(left, Where.UNSEEN)
         return there | dict.fromkeys(left, Where.NOWHERE)
+
+    def _still_there(self) -> list[RowId]:
+        """The files that stand where they were found, and are no shorter than they were seen."""
+        found = []
+        for _, record in self._pending:
+            path, inode = self._there.get(record.row, ("", None))
+            try:
+                status = self._filesystem.status(path) if inode is not None else None
+            except OSError:
+                continue  # It is looked for anew.
+            if status is None or inode_in(status) != inode:
+                continue
+            if path.endswith(SUFFIX) or status.st_size >= record.seen:
+                found.append(record.row)
+        return found
 
     def _names(self, place: str) -> list[str] | None:
         """The names in a directory, and those of the links in its `.shipper`; None if there are

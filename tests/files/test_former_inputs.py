@@ -443,3 +443,22 @@ def test_one_that_the_input_follows_all_the_same_is_no_loss(world: World, where:
         assert world.losses == []
 
     asyncio.run(story())
+
+
+def test_one_that_goes_after_it_was_found_is_recorded_without_a_restart(world: World) -> None:
+    async def story() -> None:
+        path = world.theirs / "a.log"
+        path.write_bytes(ALL)
+        world.remember(path)
+        world.start()
+        await world.pass_a_minute(3)
+        assert world.warnings() == [(1, len(UNREAD), 0)]
+        path.rename(world.theirs / "b.log")
+        await world.pass_a_minute(3)
+        assert world.losses == []
+        (world.theirs / "b.log").unlink()
+        await world.pass_a_minute(3)
+        [loss] = world.losses
+        assert (loss.reason, loss.input_id, loss.start) == (LossReason.VANISHED, FORMER, 8)
+
+    asyncio.run(story())
