@@ -84,7 +84,7 @@ def _os_fields(root: Path) -> Fields:
             release[key] = value.strip("\"'")
     version = release.get("VERSION") or release.get("VERSION_ID", "")
     codename = release.get("VERSION_CODENAME", "")
-    if not codename and (found := re.search(r"\(([^)]+)\)", version)):
+    if not codename and (found := re.search(r"\(([^()]+)\)", version)):
         codename = found[1]
     fields = {
         "platform": release.get("ID", ""),
