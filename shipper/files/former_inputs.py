@@ -26,7 +26,6 @@ from shipper.files.identity import Identity
 from shipper.files.lines import ReadBuffer
 from shipper.files.link_directory import DIRECTORY
 from shipper.files.losses import Loss, LossReason
-from shipper.files.offload import in_a_thread
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.records import SUFFIX, FileRecords
 from shipper.files.rows import FileRecord, RowId
@@ -34,6 +33,7 @@ from shipper.files.tail import Tail
 from shipper.files.vanished import LOOKED_FOR
 from shipper.logs import Log
 from shipper.logs.events import FILE_VANISHED, INPUT_NOT_CONFIGURED
+from shipper.offload import in_a_thread
 
 #: How often it is looked whether the inputs have scanned their directories, and whether the rows of
 #: those that follow a file are committed, in seconds.
