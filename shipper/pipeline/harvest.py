@@ -6,8 +6,9 @@ while it waits nothing is read, and that is the backpressure. What changed is ex
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from weakref import WeakKeyDictionary, WeakSet
 
 from shipper.clock import Clock
@@ -43,6 +44,10 @@ _QUOTA_GRACE = 5.0
 
 #: So many files are looked through for something to read before others have their turn.
 _ENQUEUED_AT_ONCE = 1000
+
+#: So many files that were notified of are opened, or looked at, before others have their turn: a
+#: millisecond each where the disk is slow.
+_NOTICED_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +137,13 @@ class Harvester:
             if wake.scan:
                 due.set()
             # Opened and linked at once: a file may live for half a second only.
-            self._enqueue(source, self._tracker.appear(source.files, wake.added))
+            for paths in _in_steps(sorted(wake.added)):
+                self._enqueue(source, self._tracker.appear(source.files, paths))
+                await asyncio.sleep(0)
             # Looked at in any case: the backlog is to be right while reading stops, too.
-            self._enqueue(source, self._tracker.written(source.files, wake.modified))
+            for paths in _in_steps(wake.modified):
+                self._enqueue(source, self._tracker.written(source.files, paths))
+                await asyncio.sleep(0)
 
     async def _walk(self, source: Input) -> None:
         """Looks at the directories when it is due, and not more often than the schedule has it."""
@@ -323,3 +332,10 @@ class Harvester:
             template = source.encoder.template(tail.identity, tail.path, tail.inode)
             self._templates[tail] = template
         return template
+
+
+def _in_steps(paths: Iterable[str]) -> Iterator[list[str]]:
+    """The paths, a bounded number at a time: a stranger may write to all files at once."""
+    left = iter(paths)
+    while step := list(islice(left, _NOTICED_AT_ONCE)):
+        yield step
