@@ -709,7 +709,7 @@ def test_others_have_their_turn_while_very_many_files_are_told_of(how: str, tmp_
             world.wake_up.wake(added=names)
         else:
             world.wake_up.wake(names)
-        turns = []
+        turns: list[int] = []
         while len(turns) < 100 or turns[-1]:
             await asyncio.sleep(0)
             turns.append(world.files.noticed.total() - before - sum(turns))
