@@ -62,11 +62,19 @@ class ShipperProcess(DaemonProcess):
         Raises AssertionError when it ends or does not answer.
         """
         super().start(stderr=stderr)
-        has_admin = self.config["admin"].get("enabled", True)
-        if has_admin:
-            self._health = HealthWatch(self.pid, self.config["admin"]["listen"])
-        if wait and has_admin:
+        self._watch()
+        if wait and self._health is not None:
             self.wait_until(self.alive, "the daemon answers on its admin address")
+
+    def send(self, kind: signal.Signals) -> None:
+        """As that of ``DaemonProcess``. A process that was sent SIGSTOP is not watched until
+        SIGCONT."""
+        if kind is signal.SIGSTOP:
+            self.assert_event_loop_turned()
+            self._stop_watching()
+        super().send(kind)
+        if kind is signal.SIGCONT:
+            self._watch()
 
     def sigterm(self) -> int:
         """Ask it to stop, and return its exit code."""
@@ -99,6 +107,10 @@ class ShipperProcess(DaemonProcess):
                 self._health.assert_fast()
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{self.log_tail()}") from None
+
+    def _watch(self) -> None:
+        has_admin = self.config["admin"].get("enabled", True)
+        self._health = HealthWatch(self.pid, self.config["admin"]["listen"]) if has_admin else None
 
     def _stop_watching(self) -> None:
         if self._health is not None:
