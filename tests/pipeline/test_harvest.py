@@ -689,6 +689,8 @@ def test_new_names_are_read_while_a_walk_goes_on_for_ever(tmp_path: Path) -> Non
         await settle()
         assert await world.numbers() == [0]
 
+    run(world, story)
+
 
 @pytest.mark.parametrize("how", ["added", "modified"])
 def test_others_have_their_turn_while_very_many_files_are_told_of(how: str, tmp_path: Path) -> None:
