@@ -642,6 +642,8 @@ def test_a_hundred_new_names_within_a_second_are_three_walks_at_the_most(tmp_pat
         assert world.metrics.value("shipper_lines_read_total", "tetragon") == 100
         assert 1 <= world.files.walks - before <= 3
 
+    run(world, story)
+
 
 # What a new file is -------------------------------------------------------------------------------
 
