@@ -130,7 +130,8 @@ class Daemon:
         place = self._config.import_directory
         if place is None or not registry.is_new:
             return
-        if self._config.registry.import_from == "auto" and not place.exists():
+        is_automatic = self._config.registry.import_from == "auto"
+        if is_automatic and not await self._on_disk(place.exists):
             return
         # Once in the life of a data directory, if at all.
         from shipper.filebeat_registry.importing import import_at_start

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 #: Two characters for private use, which stand in no text that somebody writes.
 _BEGIN, _END = "\ue000", "\ue001"
-_MARK = re.compile(f"{_BEGIN}([^{_END}]*){_END}")
+_MARK = re.compile(f"{_BEGIN}([^{_BEGIN}{_END}]*){_END}")
 
 
 def option(path: str, *others: str) -> str:

@@ -107,5 +107,9 @@ def shipper(
         return made[-1]
 
     yield make
-    for process in made:
-        process.kill()
+    try:
+        for process in made:
+            process.assert_event_loop_turned()
+    finally:
+        for process in made:
+            process.kill()

@@ -4,7 +4,6 @@ What they look at are fields of the document; what each means is in `shipper/pro
 """
 
 import ipaddress
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -19,7 +18,7 @@ from shipper.config.options import (
     flat,
 )
 from shipper.config.yaml_text import QUOTE_IT
-from shipper.golang.regexp import compile_go
+from shipper.golang.pattern import Pattern, PatternError
 
 #: The kinds that have fields with values below them, and those that have conditions.
 _KINDS = ("equals", "contains", "regexp", "range", "has_fields", "network", "or", "and", "not")
@@ -59,7 +58,7 @@ class Contains:
 class Regexp:
     """In each field, or one of its texts, that is found."""
 
-    fields: tuple[tuple[str, re.Pattern[str]], ...]
+    fields: tuple[tuple[str, Pattern], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +216,7 @@ def _texts_of(value: object, path: str) -> list[tuple[str, str]]:
     return found
 
 
-def _patterns(value: object, path: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
+def _patterns(value: object, path: str) -> tuple[tuple[str, Pattern], ...]:
     errors = OptionErrors()
     found = []
     for field, text in _texts_of(value, path):
@@ -227,11 +226,11 @@ def _patterns(value: object, path: str) -> tuple[tuple[str, re.Pattern[str]], ..
     return tuple(found)
 
 
-def _pattern(text: str, path: str) -> re.Pattern[str]:
+def _pattern(text: str, path: str) -> Pattern:
     try:
-        return compile_go(text)
-    except ValueError as error:
-        raise OptionError(path, str(error)) from None
+        return Pattern(text)
+    except PatternError as error:
+        raise OptionError(path, str(error), error.what_to_do) from None
 
 
 def _ranges(value: object, path: str) -> list[tuple[str, Bounds]]:

@@ -25,7 +25,7 @@ from shipper.config.processor_types import (
     TruncateFields,
     Unix,
 )
-from shipper.golang.regexp import compile_go
+from shipper.golang.pattern import Pattern, PatternError
 from shipper.golang.time import Layout, parse_zone
 from shipper.option_names import option
 
@@ -94,9 +94,9 @@ def _drop_fields(options: Options) -> ProcessorConfig:
     fields = _fields(options, "fields")
     patterns = [name for name in fields if len(name) > 2 and name[0] == name[-1] == "/"]
     try:
-        compiled = tuple(compile_go(pattern[1:-1]) for pattern in patterns)
-    except ValueError as error:
-        options.report("fields", str(error))
+        compiled = tuple(Pattern(pattern[1:-1]) for pattern in patterns)
+    except PatternError as error:
+        options.report("fields", str(error), error.what_to_do)
         compiled = ()
     return DropFields(
         fields=tuple(name for name in fields if name not in (*patterns, *_MANDATORY)),

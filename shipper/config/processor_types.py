@@ -11,6 +11,7 @@ from typing import ClassVar, TypeAlias
 
 from shipper.config.conditions import Condition
 from shipper.config.options import describe
+from shipper.golang.pattern import Pattern
 from shipper.golang.time import Layout, in_range
 
 
@@ -83,7 +84,7 @@ class DropFields:
     name: ClassVar[str] = "drop_fields"
 
     fields: tuple[str, ...]
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[Pattern, ...]
     ignore_missing: bool
 
 

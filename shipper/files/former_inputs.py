@@ -29,7 +29,6 @@ from shipper.files.lines import ReadBuffer
 from shipper.files.link_directory import DIRECTORY
 from shipper.files.loss_recorder import LossRecorder, known_end
 from shipper.files.losses import LossReason
-from shipper.files.offload import in_a_thread
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.records import SUFFIX, FileRecords
 from shipper.files.rows import FileRecord, RowId
@@ -43,6 +42,7 @@ from shipper.logs.events import (
     INPUT_NOT_CONFIGURED,
     LogEvent,
 )
+from shipper.offload import in_a_thread
 
 #: How often it is looked whether the inputs have scanned their directories, and whether the rows of
 #: those that follow a file are committed, in seconds.

@@ -18,7 +18,7 @@ from shipper.files.kept_files import KeptFiles
 from shipper.files.lines import Rewritten
 from shipper.files.link_problems import LinkProblem
 from shipper.files.losses import LossReason
-from shipper.files.offload import Offload, in_a_thread
+from shipper.files.offload import Offload
 from shipper.files.overlaps import Overlaps
 from shipper.files.quota import Quota, QuotaInput
 from shipper.files.records import Recorded
@@ -39,6 +39,7 @@ from shipper.logs.events import (
     UNREAD_DATA_LOST,
 )
 from shipper.metrics import Metrics
+from shipper.offload import in_a_thread
 from shipper.option_names import OWN_NAMES, OptionNames
 
 #: Has the registry learn now what changed in an input; what it could not, it learns later.

@@ -22,8 +22,8 @@ from shipper.clock import Clock
 from shipper.files.filesystem import Inode, inode_in
 from shipper.files.globs import Pattern
 from shipper.files.mounts import MountChanges
-from shipper.files.offload import in_a_thread
 from shipper.files.schedule import WalkSchedule
+from shipper.offload import in_a_thread
 
 #: How long changes are gathered before they are told of, and the pause that ends the gathering,
 #: in milliseconds. Measured: noticed within 30 ms, 0.2 % of a core when idle.
@@ -304,12 +304,14 @@ def watch_error(error: Exception) -> OSError:
     if isinstance(error, OSError) and error.errno:
         number, text = error.errno, error.strerror or text
     else:
-        found = re.search(r"os error (\d+)", text)
+        found = re.search(r"os error ([0-9]{1,9})", text)
         number = int(found[1]) if found else 0
         if not number and "watch limit reached" in text:
             number = errno.ENOSPC
-    about = re.search(r'about \["(/.*?)"\]', str(error))
-    return OSError(number, _LIMITS.get(number, text), about[1] if about else None)
+    _, about, path = str(error).partition('about ["/')
+    path, is_whole, _ = path.partition('"]')
+    where = f"/{path}" if about and is_whole else None
+    return OSError(number, _LIMITS.get(number, text), where)
 
 
 def _is_text(path: str) -> bool:

@@ -516,6 +516,18 @@ TLS_RELOAD_FAILED = LogEvent(
     "TLS files changed and cannot be used; keeping the previous ones",
     "`error.message` says why. It is tried again when a file changes once more.",
 )
+TLS_FILE_HANGS = LogEvent(
+    "tls-file-hangs",
+    Level.WARNING,
+    "TLS files do not answer; keeping what was read before",
+    "Their mount hangs, or one of them is a FIFO. They are tried again.",
+)
+SECRET_FILE_HANGS = LogEvent(
+    "secret-file-hangs",
+    Level.WARNING,
+    "the file of a secret does not answer; using the secret that was read before",
+    "Its mount hangs, or it is a FIFO. It is tried again.",
+)
 REQUEST_FINISHED = LogEvent(
     "request-finished",
     Level.DEBUG,

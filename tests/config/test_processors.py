@@ -30,6 +30,7 @@ from shipper.config.processor_types import (
 )
 from shipper.config.processors import Processors, parse
 from shipper.config.refused_processors import REFUSED
+from shipper.golang.pattern import Pattern
 from shipper.option_names import OWN_NAMES
 
 DOCS = Path(__file__).parents[2] / "docs" / "processors.md"
@@ -192,7 +193,7 @@ def test_drop_fields_takes_patterns_and_leaves_what_must_stay() -> None:
     found = one("- drop_fields: {fields: [a, /^b/, '@timestamp', type, /]}")
     assert isinstance(found, DropFields)
     assert found.fields == ("a", "/")
-    assert [pattern.pattern for pattern in found.patterns] == ["^b"]
+    assert found.patterns == (Pattern("^b"),)
 
 
 @pytest.mark.parametrize(
@@ -255,8 +256,16 @@ WRONG = {
         "[0].drop_event.when.contains.a: expected text, not a number (put it in quotes)"
     ),
     "- drop_event.when: {regexp: {a: '('}}": (
-        "[0].drop_event.when.regexp.a: `(` is not a regular expression: missing ), unterminated "
-        "subpattern at position 0"
+        "[0].drop_event.when.regexp.a: `(` is not a regular expression: missing ): ( (close the "
+        "group, or write \\( for a parenthesis)"
+    ),
+    "- drop_event.when: {regexp: {a: '^(?!kube-)'}}": (
+        "[0].drop_event.when.regexp.a: `^(?!kube-)` is not a regular expression: invalid perl "
+        "operator: (?! (RE2 has no lookahead: combine conditions with `and` and `not`)"
+    ),
+    "- drop_fields: {fields: [a, '/\\C/']}": (
+        "[0].drop_fields.fields: `\\C` is not a regular expression: \\C is not supported (write . "
+        "for any character)"
     ),
     "- drop_event.when: {range: {a: 5}}": (
         "[0].drop_event.when.range.a: a range needs gt, gte, lt or lte (write such as `a.gte: 400`)"

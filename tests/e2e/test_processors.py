@@ -138,3 +138,27 @@ def test_a_processor_that_is_wrong_stops_the_start_with_the_place(
     assert process.wait(PATIENCE) == 2
     said = process.logged("configuration-invalid")[0]["error.message"]
     assert "processors[0].timestamp.test[0]: `24.11.2026` does not match any" in said
+
+
+def test_a_line_that_is_made_for_a_regular_expression_stops_nothing(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    hard = '"arguments": ?"(/?[a-z0-9]+)+ --quiet"'
+    drop = {"drop_event": {"when": {"regexp": {"message": hard}}}}
+    process = shipper(
+        {
+            "inputs": [
+                {"id": "tetragon", "paths": [log_directory.glob], "processors": [drop]},
+            ]
+        }
+    )
+    process.start()
+    for length in (40, 4000, 400_000):
+        arguments = "a" * length
+        log_directory.append(b'{"arguments":"%b"}\n' % arguments.encode())
+        log_directory.append(b'{"arguments":"%b --quiet"}\n' % arguments.encode())
+    log_directory.write(50)
+    bulk_server.wait_for(lambda: len(bulk_server.documents) == 53)
+    process.wait_until_idle()
+    assert outcomes(process) == {"delivered": 53, "filtered": 3}
+    assert process.sigterm() == 0

@@ -13,7 +13,7 @@ import pytest
 import shipper
 from shipper.files import link_adoption, link_directory
 from shipper.files.filesystem import FileSystem
-from shipper.files.offload import in_a_thread
+from shipper.offload import in_a_thread
 from tests.files.test_compressed import World
 
 MANY = 20_000

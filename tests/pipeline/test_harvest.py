@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -55,6 +56,8 @@ class Files(FileSystem):
         self.block_reads = 0
         self.walks = 0
         self.looks = 0
+        #: How often each file was opened or looked at.
+        self.noticed: Counter[str] = Counter()
         #: Whether looking at an open file, or reading it, fails.
         self.facts_fail = False
         self.failing: set[int] = set()
@@ -67,7 +70,12 @@ class Files(FileSystem):
         self.looks += 1
         if self.facts_fail:
             raise OSError(errno.ESTALE, "Stale file handle")
+        self.noticed[str(descriptor)] += 1
         return super().facts(descriptor)
+
+    def open(self, path: str, *, symlinks: bool = True) -> int:
+        self.noticed[path] += 1
+        return super().open(path, symlinks=symlinks)
 
     async def read(
         self, descriptor: int, device: int, buffer: bytearray | memoryview, offset: int
@@ -638,6 +646,8 @@ def test_a_hundred_new_names_within_a_second_are_three_walks_at_the_most(tmp_pat
         assert world.metrics.value("shipper_lines_read_total", "tetragon") == 100
         assert 1 <= world.files.walks - before <= 3
 
+    run(world, story)
+
 
 # What a new file is -------------------------------------------------------------------------------
 
@@ -710,6 +720,37 @@ def test_new_names_are_read_while_a_walk_goes_on_for_ever(tmp_path: Path) -> Non
         world.wake_up.wake(added=[str(world.log)], scan=True)
         await settle()
         assert await world.numbers() == [0]
+
+    run(world, story)
+
+
+@pytest.mark.parametrize("how", ["added", "modified"])
+def test_others_have_their_turn_while_very_many_files_are_told_of(how: str, tmp_path: Path) -> None:
+    world, count = World(tmp_path), 240
+    paths = [tmp_path / f"{number}.log" for number in range(count)]
+
+    async def story() -> None:
+        await world.scan()
+        for number, path in enumerate(paths):
+            world.append(world.lines(1, first=number), path)
+        if how == "modified":
+            await world.scan()
+            for path in paths:
+                world.append(world.lines(1), path)
+        names = [str(path) for path in paths]
+        before = world.files.noticed.total()
+        if how == "added":
+            world.wake_up.wake(added=names)
+        else:
+            world.wake_up.wake(names)
+        turns: list[int] = []
+        while len(turns) < 100 or turns[-1]:
+            await asyncio.sleep(0)
+            turns.append(world.files.noticed.total() - before - sum(turns))
+        assert sum(turns) >= count
+        assert max(turns) <= sum(turns) / 3
+
+    run(world, story)
 
 
 def test_the_mark_is_at_the_place_of_the_event_in_the_body(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The real daemon as a process, for tests: ``DaemonProcess`` with its log and its pages parsed.
 
 The configuration is the test's, laid over one in which nothing takes long (``QUICK``). Waiting is
-always for a condition, with a deadline, and what the daemon logged is part of every failure.
+always for a condition, with a deadline, and what the daemon logged is part of every failure. All
+the while ``/healthz`` is watched: an answer that takes longer than a second is a failure, too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from shipper.demo.process import DaemonProcess
 from tests.servers.launcher import free_port
 from tests.support.faults import PATIENCE
+from tests.support.health import HealthWatch
 from tests.support.logs import flat
 
 QUICK: dict[str, Any] = {
@@ -51,6 +53,7 @@ class ShipperProcess(DaemonProcess):
         merged = overlay(overlay(QUICK, own), config)
         merged["inputs"] = [{"scan_interval": "100ms", **each} for each in merged["inputs"]]
         super().__init__(merged, directory, environment=environment)
+        self._health: HealthWatch | None = None
 
     def start(self, *, wait: bool = True, stderr: int | None = None) -> None:
         """Start it; with ``wait``, return when it answers on its admin address. ``stderr``: a
@@ -59,17 +62,59 @@ class ShipperProcess(DaemonProcess):
         Raises AssertionError when it ends or does not answer.
         """
         super().start(stderr=stderr)
-        if wait and self.config["admin"].get("enabled", True):
+        self._watch()
+        if wait and self._health is not None:
             self.wait_until(self.alive, "the daemon answers on its admin address")
+
+    def send(self, kind: signal.Signals) -> None:
+        """As that of ``DaemonProcess``. A process that was sent SIGSTOP is not watched until
+        SIGCONT."""
+        if kind is signal.SIGSTOP:
+            self.assert_event_loop_turned()
+            self._stop_watching()
+        super().send(kind)
+        if kind is signal.SIGCONT:
+            self._watch()
 
     def sigterm(self) -> int:
         """Ask it to stop, and return its exit code."""
         self.send(signal.SIGTERM)
-        return self.wait(PATIENCE)
+        code = self.wait(PATIENCE)
+        self.assert_event_loop_turned()
+        return code
+
+    def wait(self, timeout: float) -> int:
+        """As that of ``DaemonProcess``."""
+        code = super().wait(timeout)
+        self._stop_watching()
+        return code
+
+    def kill(self) -> None:
+        """As that of ``DaemonProcess``."""
+        super().kill()
+        self._stop_watching()
 
     def kill9(self) -> None:
         """SIGKILL, and wait for the end."""
+        self.assert_event_loop_turned()
         self.kill()
+
+    def assert_event_loop_turned(self) -> None:
+        """Raise AssertionError, with the end of the log, if ``/healthz`` took longer than a second
+        since the last start."""
+        if self._health is not None:
+            try:
+                self._health.assert_fast()
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self.log_tail()}") from None
+
+    def _watch(self) -> None:
+        has_admin = self.config["admin"].get("enabled", True)
+        self._health = HealthWatch(self.pid, self.config["admin"]["listen"]) if has_admin else None
+
+    def _stop_watching(self) -> None:
+        if self._health is not None:
+            self._health.stop()
 
     def alive(self) -> bool:
         """Whether /healthz answers."""
@@ -122,11 +167,12 @@ class ShipperProcess(DaemonProcess):
     ) -> None:
         """Return once the predicate is true; ``what`` says in words what is waited for.
 
-        Raises AssertionError, with the end of the log, when the daemon ends first or ``timeout``
-        seconds are over.
+        Raises AssertionError, with the end of the log, when the daemon ends first, ``timeout``
+        seconds are over, or its event loop stands.
         """
         deadline = time.monotonic() + timeout
         while self.running and time.monotonic() < deadline:
+            self.assert_event_loop_turned()
             if predicate():
                 return
             time.sleep(_LOOK_AGAIN)

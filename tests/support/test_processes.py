@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from shipper.demo.audit import sequence_of
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
 from tests.support.faults import LostAnswer
+from tests.support.health import LONGEST
 from tests.support.logdir import LogDirectory
 from tests.support.processes import overlay
 
@@ -135,3 +138,23 @@ def test_programs_that_are_missing_are_named_loudly(tmp_path: Path) -> None:
     output = run_pytest(tmp_path, path=str(tmp_path))
     assert "!! NOT EVERYTHING WAS TESTED !!" in output
     assert "not installed: java, mvn, go; tests marked helm and real_server" in output
+
+
+def test_a_daemon_whose_event_loop_stands_fails_the_test_and_one_that_is_stopped_does_not(
+    shipper: MakeShipper,
+) -> None:
+    process = shipper()
+    process.start()
+    process.send(signal.SIGSTOP)
+    time.sleep(LONGEST + 0.3)
+    process.send(signal.SIGCONT)
+    process.wait_until(process.alive, "it answers again")
+    # As if it stood: nobody is told of this signal.
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(AssertionError, match="the event loop stands: no /healthz for"):
+            process.wait_until(lambda: False, "nothing")
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    process.kill()
+    process.start()  # What was seen of the one before is over.

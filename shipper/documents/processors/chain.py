@@ -182,7 +182,7 @@ def _drop_fields(config: DropFields) -> Action:
                 problems.append(str(error))
         if config.patterns:
             for name in flat_keys(event.fields):
-                if any(pattern.search(name) for pattern in config.patterns):
+                if any(pattern.is_in(name) for pattern in config.patterns):
                     delete(event.fields, name)
         if problems:
             raise ProcessorError("; ".join(problems))

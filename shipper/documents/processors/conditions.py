@@ -44,7 +44,7 @@ def check_of(condition: Condition) -> Check:
             )
         case Regexp(patterns):
             return lambda event: all(
-                any(pattern.search(text) for text in _texts(event.peek(field)))
+                any(pattern.is_in(text) for text in _texts(event.peek(field)))
                 for field, pattern in patterns
             )
         case Range(ranges):

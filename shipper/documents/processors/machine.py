@@ -7,6 +7,7 @@ import ipaddress
 import os
 import re
 import socket
+import stat
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,6 +37,9 @@ _FAMILIES = {
     ),
     "suse": ("opensuse", "opensuse-leap", "opensuse-tumbleweed", "sles", "suse"),
 }
+
+#: How much of a file is read, in bytes.
+_MAX_BYTES = 64 * 1024
 
 _IN_CONTAINER = re.compile(r"docker|kubepods|containerd|libpod|lxc")
 
@@ -84,7 +88,7 @@ def _os_fields(root: Path) -> Fields:
             release[key] = value.strip("\"'")
     version = release.get("VERSION") or release.get("VERSION_ID", "")
     codename = release.get("VERSION_CODENAME", "")
-    if not codename and (found := re.search(r"\(([^)]+)\)", version)):
+    if not codename and (found := re.search(r"\(([^()]+)\)", version)):
         codename = found[1]
     fields = {
         "platform": release.get("ID", ""),
@@ -111,10 +115,18 @@ def _is_in_container(root: Path) -> bool:
 
 
 def _text(path: Path) -> str:
+    """The beginning of a regular file; empty if there is none. A FIFO does not block."""
     try:
-        return path.read_text("utf-8", "replace").strip()
+        with open(path, "rb", opener=_without_waiting) as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            data = file.read(_MAX_BYTES) if is_regular else b""
     except OSError:
         return ""
+    return data.decode("utf-8", "replace").strip()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _addresses() -> tuple[list[str], list[str]]:

@@ -12,19 +12,20 @@ resolved again regularly: new nodes behind a name get connections.
 
 import asyncio
 import contextlib
-import itertools
-import socket
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 
 from shipper.clock import Clock
 from shipper.errors import ConfigError
 from shipper.logs import Log
-from shipper.logs.events import TLS_RELOAD_FAILED, TLS_RELOADED
+from shipper.logs.events import TLS_FILE_HANGS, TLS_RELOAD_FAILED, TLS_RELOADED
+from shipper.offload import HangsError, TimedCalls
+from shipper.output.elasticsearch.authorization import MOUNT_HANGS
+from shipper.output.elasticsearch.resolver import RoundRobinResolver, system_resolver
 from shipper.output.elasticsearch.tls import Tls
 
 #: Lifetime of a generation, in seconds.
@@ -58,24 +59,29 @@ class Connections:
         tls: Tls | None,
         limit: int,
         timeout: aiohttp.ClientTimeout,
+        calls: TimedCalls,
         clock: Clock,
         resolver: AbstractResolver | None,
         log: Log | None,
     ) -> None:
-        """`limit`: concurrent connections of a generation; `tls`: None if no host uses TLS."""
+        """`limit`: concurrent connections of a generation; `tls`: None if no host uses TLS;
+        `calls`: who reads its files."""
         self._tls = tls
         self._limit = limit
         self._timeout = timeout
+        self._calls = calls
         self._clock = clock
         self._given_resolver = resolver
         self._log = log
-        self._resolver: _RoundRobinResolver | None = None
+        self._resolver: RoundRobinResolver | None = None
         self._current: Generation | None = None
         self._alive: set[Generation] = set()
+        #: One request at a time looks for changed files, and begins a generation.
+        self._renewing = asyncio.Lock()
 
     def open(self) -> None:
         """Creates the first generation, without connections."""
-        self._resolver = _RoundRobinResolver(self._given_resolver or aiohttp.ThreadedResolver())
+        self._resolver = RoundRobinResolver(self._given_resolver or system_resolver())
         self._begin()
 
     async def close(self) -> None:
@@ -89,7 +95,7 @@ class Connections:
     @contextlib.asynccontextmanager
     async def use(self) -> AsyncIterator[Generation]:
         """The generation for a request; it stays open until the request has finished."""
-        generation = self._renew()
+        generation = await self._renew()
         generation.requests += 1
         try:
             await self._end_idle()
@@ -98,27 +104,38 @@ class Connections:
             generation.requests -= 1
             await self._end_idle()
 
-    def _renew(self) -> Generation:
+    async def _renew(self) -> Generation:
         """The current generation, or a new one if that is due."""
-        current = self._current
-        if current is None:
-            raise RuntimeError("the transport is used outside of its context")
-        if self._tls_changed() or self._clock.monotonic() - current.created_at > GENERATION_SECONDS:
-            return self._begin()
-        return current
+        async with self._renewing:
+            await self._refresh_tls()
+            current = self._current
+            if current is None:
+                raise RuntimeError("the transport is used outside of its context")
+            if self._tls is not None and self._tls.context is not current.context:
+                return self._begin()
+            if self._clock.monotonic() - current.created_at > GENERATION_SECONDS:
+                return self._begin()
+            return current
 
-    def _tls_changed(self) -> bool:
-        if self._tls is None:
-            return False
+    async def _refresh_tls(self) -> None:
+        """Reads changed TLS files. What cannot be read, or not in time, changes nothing."""
+        if self._tls is None or not self._tls.files:
+            return
         try:
-            changed = self._tls.refresh()
+            changed = await self._calls("tls", self._tls.refresh)
         except ConfigError as error:
             if self._log is not None:
                 self._log.emit(TLS_RELOAD_FAILED, error=str(error))
-            return False
+            return
+        except HangsError as error:
+            if self._log is not None:
+                files = ", ".join(self._tls.files)
+                self._log.emit(
+                    TLS_FILE_HANGS, key=files, path=files, error=str(error), hint=MOUNT_HANGS
+                )
+            return
         if changed and self._log is not None:
             self._log.emit(TLS_RELOADED, path=changed[0], files=len(changed))
-        return bool(changed)
 
     def _begin(self) -> Generation:
         context = self._tls.context if self._tls is not None else None
@@ -145,21 +162,3 @@ class Connections:
     async def _end(self, generation: Generation) -> None:
         self._alive.discard(generation)
         await generation.session.close()
-
-
-class _RoundRobinResolver(AbstractResolver):
-    """Rotates the addresses of a name, so that connections use all of them in turn."""
-
-    def __init__(self, resolver: AbstractResolver) -> None:
-        self._resolver = resolver
-        self._turn = itertools.count()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        first = next(self._turn) % len(found) if found else 0
-        return found[first:] + found[:first]
-
-    async def close(self) -> None:
-        await self._resolver.close()

@@ -24,6 +24,12 @@ class Credentials:
             config.bearer_token, config.bearer_token_file, option("output.bearer_token")
         )
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that `header` reads."""
+        secrets = (self._password, self._api_key, self._token)
+        return tuple(secret.file for secret in secrets if secret.file)
+
     def header(self) -> str:
         """The value of the Authorization header; empty if there are no credentials.
 

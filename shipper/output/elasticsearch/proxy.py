@@ -53,18 +53,34 @@ class Proxies:
         """Whether any proxy has an https URL."""
         return any(proxy.url.scheme == "https" for proxy in self._by_scheme.values())
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that `to` reads."""
+        return (self._password.file,) if self._password.file else ()
+
     def to(self, host: URL) -> Proxy | None:
         """The proxy for a host; None if the host is reached directly.
 
         Raises:
             OutputError: the file of the password cannot be read.
         """
+        proxy = self.without_password(host)
+        if proxy is None or not self._username:
+            return proxy
+        return Proxy(proxy.url, self.authorization())
+
+    def without_password(self, host: URL) -> Proxy | None:
+        """As `to`; reads no file, and omits what `authorization` has."""
         proxy = self._by_scheme.get(host.scheme)
-        if proxy is None or is_excluded(host, self._excluded):
-            return None
-        if self._username:
-            return Proxy(proxy.url, basic(self._username, self._password.reveal()))
-        return proxy
+        return None if proxy is None or is_excluded(host, self._excluded) else proxy
+
+    def authorization(self) -> str:
+        """The value of the Proxy-Authorization header, if the configuration has a user name.
+
+        Raises:
+            OutputError: the file of the password cannot be read.
+        """
+        return basic(self._username, self._password.reveal()) if self._username else ""
 
     def forget(self) -> None:
         """Makes the next request read the password again."""

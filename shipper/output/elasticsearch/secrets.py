@@ -38,6 +38,11 @@ class StoredSecret:
         self._read = ""
         self.where = path or option
 
+    @property
+    def file(self) -> str:
+        """The path of its file; empty if it is not in one."""
+        return self._path
+
     def __bool__(self) -> bool:
         return bool(self._inline) or bool(self._path)
 

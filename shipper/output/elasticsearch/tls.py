@@ -24,19 +24,21 @@ class Tls:
         """
         self._config = config
         self._names = names
-        self._paths = [
-            path
-            for path in (
-                config.ca,
-                config.certificate,
-                config.key.reveal(),
-                config.key_passphrase_file,
-            )
-            if path and not is_pem(path)
-        ]
+        self._paths = self.files_of(config)
         self._loaded_versions = self._versions()
         #: The settings of new connections.
         self.context = self._make()
+
+    @staticmethod
+    def files_of(config: TlsConfig) -> tuple[str, ...]:
+        """The files of settings; those that are written in the configuration have none."""
+        given = (config.ca, config.certificate, config.key.reveal(), config.key_passphrase_file)
+        return tuple(path for path in given if path and not is_pem(path))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it reads."""
+        return self._paths
 
     def refresh(self) -> tuple[str, ...]:
         """Reads changed files; returns them if there are new settings.

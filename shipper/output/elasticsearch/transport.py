@@ -6,7 +6,6 @@ A query parameter that a host does not know is omitted for that host from then o
 
 import email.utils
 import os
-import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -22,8 +21,10 @@ from shipper.config.outputs import OutputConfig, header_values, uses_tls
 from shipper.errors import ConfigError, OutputError
 from shipper.logs import Log
 from shipper.logs.events import HOST_NOT_RECOGNIZED
+from shipper.offload import HangsError, TimedCalls, within
 from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.elasticsearch import product
+from shipper.output.elasticsearch.authorization import Authorization
 from shipper.output.elasticsearch.chain import fetch_chain, find, is_ca
 from shipper.output.elasticsearch.connections import Connections, Generation
 from shipper.output.elasticsearch.credentials import Credentials
@@ -43,13 +44,14 @@ _FILTER = "errors,items.*.status,items.*.error"
 
 #: With it Elasticsearch (8.13 and later) creates no plain index if the template is missing.
 _REQUIRE_DATA_STREAM = "require_data_stream"
-_UNKNOWN_PARAMETER = re.compile(rb"unrecognized parameters?: .*\[require_data_stream\]")
 
 #: The largest answer, in bytes: per event, and a constant part.
 _ANSWER_PER_EVENT = 2048
 _ANSWER_BASE = 256 * 1024
 
 _CONNECT_SECONDS = 10.0
+#: For files of secrets and certificates: a mount that works takes milliseconds.
+_FILE_SECONDS = 5.0
 _WRITE_BYTES = 256 * 1024
 
 
@@ -65,9 +67,11 @@ class HttpTransport:
         resolver: AbstractResolver | None = None,
         environ: Mapping[str, str] = os.environ,
         names: OptionNames = OWN_NAMES,
+        file_seconds: float = _FILE_SECONDS,
     ) -> None:
         """`resolver`: used instead of the system's; `environ`: may have the variables of proxies,
-        if the configuration asks for them; `names`: option names in errors.
+        if the configuration asks for them; `names`: option names in errors; `file_seconds`: time
+        limit for reading files of secrets, and those of TLS.
 
         Raises:
             ConfigError: the TLS or proxy settings cannot be used (no such CA file, say).
@@ -75,11 +79,13 @@ class HttpTransport:
         self._clock = clock
         self._log = log
         self._names = names
-        self._credentials = Credentials(config)
+        credentials = Credentials(config)
+        calls = TimedCalls("files", file_seconds)
         try:
             self._proxies = Proxies(config.proxy, environ)
         except ConfigError as error:
             raise error.in_words_of(names) from None
+        self._authorization = Authorization(credentials, self._proxies, calls, log)
         # The server's timeout for a shard must end before our timeout for the server.
         shard_timeout = max(1, int(config.timeout / 2))
         query = f"?filter_path={_FILTER}&timeout={shard_timeout}s"
@@ -102,10 +108,11 @@ class HttpTransport:
             )
         use_tls = uses_tls(config) or self._proxies.use_tls
         self._connections = Connections(
-            tls=Tls(config.tls, names) if use_tls else None,
+            tls=_tls(config, names, file_seconds) if use_tls else None,
             # One more than bulk requests, for a probe.
             limit=config.max_in_flight + 1,
             timeout=aiohttp.ClientTimeout(total=config.timeout, connect=_CONNECT_SECONDS),
+            calls=calls,
             clock=clock,
             resolver=resolver,
             log=log,
@@ -132,7 +139,7 @@ class HttpTransport:
         """Sends a bulk request. Raises TransportError if there is no complete answer."""
         if self._is_data_stream and host not in self._without_data_stream_check:
             answer = await self._post(f"{host}{self._bulk_path}&{_REQUIRE_DATA_STREAM}=true", body)
-            if answer.status != 400 or _UNKNOWN_PARAMETER.search(answer.body) is None:
+            if not _does_not_know_the_check(answer):
                 return answer
             # An older Elasticsearch, or OpenSearch. It has processed none of the events.
             self._without_data_stream_check.add(host)
@@ -154,7 +161,7 @@ class HttpTransport:
 
     def credentials_refused(self) -> None:
         """Makes the next request read the credentials again."""
-        self._credentials.forget()
+        self._authorization.refused()
 
     async def request(
         self,
@@ -170,13 +177,13 @@ class HttpTransport:
         """
         target = URL(url, encoded=True)
         try:
-            authorization = self._credentials.header()
-            proxy = self._proxies.to(target)
+            authorized = await self._authorization.of(target)
         except OutputError as error:
             raise TransportError("credentials", str(error.in_words_of(self._names))) from error
+        proxy = authorized.proxy
         headers = {**self._headers, **(headers or {})}
-        if authorization:
-            headers["Authorization"] = authorization
+        if authorized.header:
+            headers["Authorization"] = authorized.header
         if proxy is not None and proxy.authorization and target.scheme == "http":
             headers["Proxy-Authorization"] = proxy.authorization
         route = self._route(target, proxy)
@@ -194,7 +201,7 @@ class HttpTransport:
                     **route,
                 ) as response:
                     if response.status == 407 and proxy is not None:
-                        self._proxies.forget()
+                        self._authorization.refused_by_proxy()
                         raise proxy_refuses(response.status).in_words_of(self._names)
                     answer = Answer(
                         response.status,
@@ -248,7 +255,7 @@ class HttpTransport:
         ).in_words_of(self._names)
         host = str(target.origin())
         if failure.reason == "proxy_auth":
-            self._proxies.forget()
+            self._authorization.refused_by_proxy()
         if failure.reason.startswith("tls"):
             # The host may have a new CA now.
             generation.trusted_hosts.discard(host)
@@ -272,6 +279,27 @@ class HttpTransport:
         except (ValueError, OverflowError):
             return 0.0
         return max(0.0, until - self._clock.now())
+
+
+def _tls(config: OutputConfig, names: OptionNames, seconds: float) -> Tls:
+    """The TLS settings from their files. Raises ConfigError, also if that takes too long."""
+    try:
+        return within(seconds, lambda: Tls(config.tls, names))
+    except HangsError as error:
+        raise ConfigError(
+            f"a file of the TLS settings cannot be read: {error}",
+            where=", ".join(Tls.files_of(config.tls)),
+            what_to_do="check the mount that it is on, and whether it is a FIFO",
+        ) from error
+
+
+def _does_not_know_the_check(answer: Answer) -> bool:
+    """Whether a host refuses `require_data_stream` as a parameter that it does not know."""
+    if answer.status != 400:
+        return False
+    # As `unrecognized parameter: [require_data_stream]`; no pattern, whose work would be quadratic.
+    _, words, rest = answer.body.partition(b"unrecognized parameter")
+    return bool(words) and b"[%b]" % _REQUIRE_DATA_STREAM.encode() in rest
 
 
 async def _speaks_tls(session: aiohttp.ClientSession, target: URL) -> bool:

@@ -91,6 +91,20 @@ def test_a_container_is_recognised(tmp_path: Path, file: str, text: str) -> None
     assert host(tmp_path)["containerized"] is True
 
 
+def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    for name in ("os-release", "machine-id"):
+        os.mkfifo(tmp_path / "etc" / name)
+    found = host(tmp_path)
+    assert "id" not in found
+    assert set(found["os"]) == {"type", "kernel"}
+
+
+def test_of_a_large_file_the_beginning_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "etc/machine-id", "a" * 1_000_000)
+    assert len(host(tmp_path)["id"]) == 65_536
+
+
 def test_addresses_are_those_of_all_interfaces_but_loopback(tmp_path: Path) -> None:
     found = host(tmp_path, netinfo=True)
     for address in found.get("ip", []):

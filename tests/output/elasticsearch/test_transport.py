@@ -8,6 +8,7 @@ import email.utils
 import gzip
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,20 @@ class TestDataStreamsThatAreRequired:
         server = WireServer(response("400 Bad Request", b"unrecognized parameter: [pipeline]"))
         async with server.listening() as url:
             assert (await post(output(url))).status == 400
+        assert len(server.heard) == 1
+
+    @pytest.mark.parametrize(
+        "words", [b"unrecognized parameter: ", b"[require_data_stream] ", b"["]
+    )
+    @in_a_loop
+    async def test_a_400_that_is_made_to_be_slow_is_not(self, words: bytes) -> None:
+        body = words * (250_000 // len(words))  # As large as an answer may be.
+        server = WireServer(response("400 Bad Request", body))
+        async with server.listening() as url:
+            began = time.thread_time()
+            assert (await post(output(url))).status == 400
+        # A pattern with `.*` took four seconds.
+        assert time.thread_time() - began < 0.5
         assert len(server.heard) == 1
 
 
