@@ -8,6 +8,7 @@ from shipper.cli.common import add_config, add_json, errors_of, load
 from shipper.cli.parsers import Commands, add_command
 from shipper.clock import SystemClock
 from shipper.config.load import LoadedConfig
+from shipper.config.model import Config
 
 
 def add(commands: Commands) -> None:
@@ -45,6 +46,14 @@ shipper check --json | jq '.findings[] | select(.status == "FAILED")'
 
 def _check(options: argparse.Namespace) -> int:
     return check(*load(options), json=options.json, strict=options.strict)
+
+
+def check_index(config: Config) -> None:
+    """Raises ConfigError if the documents of an input would have no index to go to."""
+    from shipper.documents.constants import index_names
+
+    with errors_of(config):
+        index_names(config)
 
 
 def check(name: str, loaded: LoadedConfig, *, json: bool = False, strict: bool = False) -> int:

@@ -291,9 +291,10 @@ class TestWrongConfiguration:
     ) -> None:
         path = tmp_path / "two.yml"
         text, one, two = self.TWO, "inputs: the list is empty", "nmae: unknown option"
-        advice = "give at least one input"
+        advice, more_advice = "give at least one input", "did you mean `name`?"
         if command == ("convert",):
-            text = "filebeat.inputs: []\noutput.console: {pretty: false}\nnmae: b\n"
+            text = "filebeat.inputs: []\noutput.console: {pretty: false}\nhostname: b\n"
+            two, more_advice = "hostname: unsupported option", "write `name`"
             one, advice = "filebeat.inputs: no input is enabled", "enable at least one"
         path.write_text(text)
         file = ("-c", str(path)) if command != ("convert",) else (str(path),)
@@ -302,19 +303,14 @@ class TestWrongConfiguration:
         assert done.stderr == (
             "shipper: 2 problems in the configuration\n\n"
             f"{path}, line 1: {one}\n  -> {advice}\n"
-            f"{path}, line 3: {two}\n  -> did you mean `name`?\n"
+            f"{path}, line 3: {two}\n  -> {more_advice}\n"
         )
         done = run(*command, *file, "--json")
         assert (done.returncode, done.stderr) == (2, "")
         assert json.loads(done.stdout) == {
             "errors": [
                 {"what": one, "where": str(path), "line": 1, "what_to_do": advice},
-                {
-                    "what": two,
-                    "where": str(path),
-                    "line": 3,
-                    "what_to_do": "did you mean `name`?",
-                },
+                {"what": two, "where": str(path), "line": 3, "what_to_do": more_advice},
             ]
         }
 
@@ -382,16 +378,17 @@ class TestRun:
         config["output"]["index"] = "%{[fields.team]}-%{+yyyy.MM.dd}"
         path = write(tmp_path, config)
         what = (
-            "no index name for the input `tetragon`: `fields.team` has no value; set it, or "
-            "write %{[fields.team]:default}"
+            "output.index: no index name for the input `tetragon`: `fields.team` has no value; "
+            "set it, or write %{[fields.team]:default}"
         )
         done = run("run", "-c", path)
         assert done.returncode == 2
         failed = logged(done, "configuration-invalid")
-        assert (failed["shipper.where"], failed["error.message"]) == ("output.index", what)
+        where = f"{path}, line 1"
+        assert (failed["shipper.where"], failed["error.message"]) == (where, what)
         done = run("check", "-c", path)
         assert done.returncode == 2
-        assert told(done)[0] == f"output.index: {what}"
+        assert told(done)[0] == f"{where}: {what}"
         assert not Path(config["data_dir"]).exists()
 
     def test_on_a_terminal_the_log_is_for_people(

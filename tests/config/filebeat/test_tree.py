@@ -54,7 +54,7 @@ def test_dotted_and_nested_keys_are_the_same(text: str) -> None:
         ("logging: 1\n", 8, "logging: expected keys with values"),
         ("<<: {}\n", 8, "<<: merge keys are not supported"),
         ("fields: &a {b: *a}\n", 8, "fields.b: the value contains itself"),
-        ("logging.levle: info\n", 8, "logging.levle: unknown option"),
+        ("queue.meme.events: 1\n", 8, "queue.meme: unknown option"),
         (
             "name: 2026-13-45\nfields: {a: !!float x}\n",
             9,
@@ -69,7 +69,9 @@ def test_a_fault_is_told_with_its_key_and_line(text: str, line: int, what: str) 
 
 
 def test_an_unknown_option_is_told_with_the_nearest_that_is_known() -> None:
-    assert refusal(f"{LEAST}logging.levle: info\n").what_to_do == "did you mean `logging.level`?"
+    (notice,) = draft(f"{LEAST}logging.levle: info\n").notices
+    assert notice.what.endswith("and so does shipper; did you mean `logging.level`?")
+    assert (notice.location.line, notice.is_warning) == (8, True)
     text = LEAST.replace("paths:", "pahts:")
     assert refusal(text).what == "filebeat.inputs[0].pahts: unknown option"
     assert refusal(text).what_to_do == "did you mean `paths`?"
