@@ -18,11 +18,12 @@ def add(commands: Commands) -> None:
         "check",
         summary="check the configuration, the files and the cluster; send nothing",
         description="""
-Checks the configuration, the log files and the data directory, and asks each
-host: can it be reached, is its certificate valid, are the credentials accepted,
-may they write, is there an index template. Prints a line for each check with
-OK, WARNING, FAILED or UNKNOWN, and what to do. Sends no event and changes
-nothing.
+Checks the configuration, the log files, the data directory, the address of the
+admin pages, and whether a Filebeat runs here, and asks each host: can it be
+reached, is its certificate valid, are the credentials accepted, may they write,
+is there an index template. Prints a line for each check with OK, WARNING,
+FAILED or UNKNOWN, and what to do. Sends no event, and leaves nothing behind: in
+the data directory a file is written and removed.
 """,
         examples="""
 shipper check -c /etc/shipper/shipper.yml
@@ -62,7 +63,8 @@ def check(name: str, loaded: LoadedConfig, *, json: bool = False, strict: bool =
     from shipper.check import command, findings
 
     with errors_of(loaded.config):
-        found = asyncio.run(command.check(loaded.config, SystemClock()))
+        found = findings.of_notices(loaded.notices)
+        found += asyncio.run(command.check(loaded.config, SystemClock()))
     print_findings = findings.print_json if json else findings.print_text
     print_findings(name, loaded.notices, found, sys.stdout, strict=strict)
     return findings.exit_code(found, strict=strict)

@@ -372,6 +372,24 @@ class TestRun:
         log_directory.write(1)
         bulk_server.wait_for_lines(1)
 
+    def test_check_beside_the_daemon_that_runs_finds_nothing_wrong(
+        self, shipper: MakeShipper, log_directory: LogDirectory, tmp_path: Path
+    ) -> None:
+        log_directory.write(1)
+        daemon = shipper()
+        daemon.start()
+        done = run("check", "-c", write(tmp_path, daemon.config), "--json")
+        findings = {
+            found["check"]: (found["status"], found["detail"])
+            for found in json.loads(done.stdout)["findings"]
+        }
+        assert findings["in use"] == ("OK", f"by the shipper that runs (process {daemon.pid})")
+        assert findings["admin"] == (
+            "OK",
+            f"the daemon that runs (process {daemon.pid}) listens there",
+        )
+        assert done.returncode == 0
+
     def test_an_index_that_cannot_be_is_said_before_anything_is_made(
         self, tmp_path: Path, config: dict[str, Any]
     ) -> None:
@@ -451,6 +469,23 @@ class TestCheck:
         assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "result: OK (2 WARNING)")
         done = run("check", "--strict", "-c", path)
         assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "result: FAILED (2 WARNING)")
+
+    def test_an_option_that_filebeat_ignores_is_a_warning(
+        self, tmp_path: Path, bulk_server: BulkServer, log_directory: LogDirectory
+    ) -> None:
+        log_directory.write(1)
+        path = tmp_path / "filebeat.yml"
+        path.write_text(
+            f"filebeat.inputs: [{{type: filestream, id: a, paths: ['{log_directory.glob}']}}]\n"
+            f"output.elasticsearch: {{hosts: ['{bulk_server.url}'], index: "
+            "logs-cilium_tetragon.log-default}\n"
+            f"path.data: {tmp_path / 'data'}\nhttp.enabled: false\nspool_size: 9\n"
+        )
+        done = run("check", "-c", str(path))
+        assert f"  WARNING  option            {path}, line 5: spool_size: ignored" in done.stdout
+        assert done.stdout.endswith("result: OK (1 WARNING)\n")
+        assert done.returncode == 0
+        assert run("check", "--strict", "-c", str(path)).returncode == 1
 
     def test_as_json_it_is_one_object_for_programs(
         self, tmp_path: Path, config: dict[str, Any]

@@ -75,5 +75,5 @@ def _look(kind: str, path: Value, config_directory: str, advice: str, draft: Dra
 
 
 def _files(patterns: Iterable[str]) -> list[str]:
-    found = (glob.iglob(pattern, recursive=True) for pattern in patterns)
+    found = (glob.iglob(pattern) for pattern in patterns)
     return list(dict.fromkeys(itertools.islice(itertools.chain.from_iterable(found), _MOST)))
