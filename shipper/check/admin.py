@@ -11,6 +11,9 @@ from shipper.errors import reason_of
 #: For the name to be resolved, and for the daemon to answer, in seconds.
 _PATIENCE = 5.0
 
+#: The machine does not have the address, or has no addresses of the family.
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
 
 async def check_admin(config: Config, daemon: int | None) -> list[Finding]:
     """`daemon`: the process that has the data directory, if one has: that it listens there is
@@ -36,18 +39,32 @@ async def check_admin(config: Config, daemon: int | None) -> list[Finding]:
 
 
 async def _bind(host: str, port: int) -> None:
-    """Takes the address, as the daemon would, for a moment. Raises OSError."""
+    """Takes the address, as the daemon would, for a moment. Raises OSError.
+
+    As asyncio does, it leaves out an address of a family that this machine does not have, if the
+    name has another one.
+    """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(_PATIENCE):
         found = await loop.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
+    missing: OSError | None = None
+    is_bound = False
     for family, kind, protocol, _, address in found:
-        with socket.socket(family, kind, protocol) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(address)
+        try:
+            with socket.socket(family, kind, protocol) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                listener.bind(address)
+            is_bound = True
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            missing = error
+    if missing is not None and not is_bound:
+        raise missing
 
 
 async def _is_alive(host: str, port: str) -> bool:

@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from shipper.check.admin import check_admin
 from shipper.check.bounded import bounded, bounded_result
-from shipper.check.directories import why_no_file
+from shipper.check.directories import why_no_file, why_not_ours
 from shipper.check.filebeat import check_filebeat
 from shipper.check.files import check_files
 from shipper.check.findings import Finding, Status
@@ -30,11 +30,16 @@ from shipper.config.model import Config
 from shipper.config.outputs import OutputKind
 from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
+from shipper.files import agent_id, database
 from shipper.files.database import LOCK_NAME
+from shipper.output import dead_letter
 from shipper.output.elasticsearch.transport import HttpTransport
 
 #: For all questions to one host together, in seconds.
 _PATIENCE = 30.0
+
+#: What is in the data directory after a start.
+_FILES = (LOCK_NAME, database.FILE_NAME, agent_id.FILE_NAME, dead_letter.FILE_NAME)
 
 
 async def check(
@@ -91,7 +96,7 @@ def _check_data_dir(config: Config) -> Finding:
     path = Path(config.data_dir)
     name = config.option_names("data_dir")
     subject = f"{name} {path}"
-    problem = why_no_file(path)
+    problem = why_no_file(path) or why_not_ours(path, _FILES)
     if problem is None:
         return Finding(subject, "writable", Status.OK)
     advice = f"{problem.advice}, or set {name} to another directory"

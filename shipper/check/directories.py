@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,15 @@ def why_no_file(directory: Path, *, may_be_made: bool = True) -> NotWritable | N
     finally:
         for each in reversed(made):
             os.rmdir(each)
+
+
+def why_not_ours(directory: Path, names: Iterable[str]) -> NotWritable | None:
+    """The first of the files with these names that is there and that this user may not read and
+    write; None if there is none."""
+    for path in (directory / name for name in names):
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            return NotWritable(f"this user may not read and write {path}", "change its owner")
+    return None
 
 
 def _missing(directory: Path) -> Iterator[Path]:

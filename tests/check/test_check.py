@@ -7,6 +7,8 @@ import asyncio
 import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import msgspec
 import pytest
 
 from shipper.check.command import check
+from shipper.check.directories import why_not_ours
 from shipper.check.findings import (
     Finding,
     Status,
@@ -42,6 +45,7 @@ from tests.support.forward_proxy import ForwardProxy
 from tests.support.logdir import LogDirectory
 from tests.support.tls_front import TlsFront
 
+CHECKOUT = Path(__file__).parents[2]
 STREAM = "logs-cilium_tetragon.log-default"
 ROOT = "GET /"
 RESOLVE = f"GET /_resolve/index/{STREAM}*"
@@ -939,6 +943,30 @@ class TestDataDirectory:
         found = findings(msgspec.structs.replace(config, data_dir=path))["writable"]
         assert found.status is Status.FAILED
         assert found.what_to_do.endswith("or set data_dir to another directory")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+    def test_a_file_of_another_user_in_it_is_wrong(self, tmp_path: Path) -> None:
+        (tmp_path / "registry.db").touch(mode=0o600)
+        names = ["no", "registry.db"]
+        assert why_not_ours(tmp_path, names) is None
+        # The program goes there first, and gives up its rights then.
+        ask = (
+            "import os, pathlib\n"
+            "from shipper.check.directories import why_not_ours\n"
+            "os.setuid(65534)\n"
+            f"print(why_not_ours(pathlib.Path('.'), {names}).detail)\n"
+        )
+        tmp_path.chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, "-c", ask],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert done.stdout == "this user may not read and write registry.db\n"
 
     def test_a_daemon_that_runs_with_it_is_right(self, config: Config) -> None:
         lock = lock_directory(Path(config.data_dir))
