@@ -11,6 +11,9 @@ from shipper.config.filebeat.unknown import Unknown, unknown
 from shipper.config.filebeat.values import boolean
 from shipper.errors import ConfigError
 
+#: Switches that are off where they are not set.
+_OFF_BY_DEFAULT = frozenset({"http"})
+
 #: Options with parts that are looked at one by one.
 _WITH_PARTS = frozenset({"filebeat.inputs", "output.elasticsearch", "processors"})
 
@@ -69,7 +72,13 @@ def is_off(node: Node) -> bool:
 def _drop_what_is_off(section: Section, root: Node, prefix: str, draft: Draft) -> None:
     for switch in section.switches:
         node = find(root, switch)
-        if node is None or not isinstance(node.content, dict) or not is_off(node):
+        if node is None or not isinstance(node.content, dict):
+            continue
+        if switch in _OFF_BY_DEFAULT and "enabled" not in node.content:
+            # Nobody looks for a variable there.
+            used = {key: child for key, child in node.content.items() if not child.unresolved}
+            node.content = used
+        if not is_off(node):
             continue
         if switch == "ssl":
             # That nothing is verified is not to be overlooked.
