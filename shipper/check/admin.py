@@ -3,10 +3,12 @@
 import asyncio
 import errno
 import socket
+from functools import partial
 
 from shipper.check.findings import Finding, Status
 from shipper.config.model import Config
 from shipper.errors import reason_of
+from shipper.time_limit import within
 
 #: For the name to be resolved, and for the daemon to answer, in seconds.
 _PATIENCE = 5.0
@@ -25,7 +27,7 @@ async def check_admin(config: Config, daemon: int | None) -> list[Finding]:
     subject = f"{name} {listen}"
     host, _, port = listen.rpartition(":")
     try:
-        await _bind(host.strip("[]"), int(port))
+        _bind(host.strip("[]"), int(port))
     except TimeoutError:
         detail = f"the name is not resolved within {_PATIENCE:g} s"
         return [Finding(subject, "admin", Status.FAILED, detail, "use an address")]
@@ -38,17 +40,23 @@ async def check_admin(config: Config, daemon: int | None) -> list[Finding]:
     return [Finding(subject, "admin", Status.OK)]
 
 
-async def _bind(host: str, port: int) -> None:
+def _bind(host: str, port: int) -> None:
     """Takes the address, as the daemon would, for a moment. Raises OSError.
 
     As asyncio does, it leaves out an address of a family that this machine does not have, if the
     name has another one.
     """
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(_PATIENCE):
-        found = await loop.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+    # In a thread of its own: one that waits for a resolver keeps the command from ending otherwise.
+    found = within(
+        _PATIENCE,
+        partial(
+            socket.getaddrinfo,
+            host or None,
+            port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
+        ),
+    )
     missing: OSError | None = None
     is_bound = False
     for family, kind, protocol, _, address in found:
