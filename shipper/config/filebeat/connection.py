@@ -81,7 +81,14 @@ OPTIONS: tuple[Option, ...] = (
     ignored("idle_connection_timeout", "connections are kept as long as hosts keep them"),
 )
 
-_VERIFY = {"full": "full", "strict": "full", "certificate": "certificate", "none": "none"}
+#: Filebeat takes an empty one for the default.
+_VERIFY = {
+    "": "full",
+    "full": "full",
+    "strict": "full",
+    "certificate": "certificate",
+    "none": "none",
+}
 _PROTOCOLS = frozenset({"TLSv1", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"})
 _PROXY: Path = ("output", "proxy")
 
@@ -91,7 +98,7 @@ def translate(found: dict[str, Value], draft: Draft) -> None:
     if mode := found.get("ssl.verification_mode"):
         verify = _VERIFY.get(str(mode.value))
         if verify is None:
-            advice = f"use one of: {', '.join(_VERIFY)}"
+            advice = f"use one of: {', '.join(filter(None, _VERIFY))}"
             draft.problems.report(mode.error("not a valid value", advice))
             draft.spoil(("output", "tls", "verify"))
         else:
@@ -99,7 +106,8 @@ def translate(found: dict[str, Value], draft: Draft) -> None:
     if authorities := found.get("ssl.certificate_authorities"):
         with draft.problems:
             _authorities(authorities, draft)
-    if protocols := found.get("ssl.supported_protocols"):
+    protocols = found.get("ssl.supported_protocols")
+    if protocols is not None and protocols.value:
         with draft.problems:
             _protocols(protocols, draft)
     _proxy(found, draft)

@@ -226,7 +226,7 @@ def _agreed(of_inputs: list[dict[str, Value]], draft: Draft) -> dict[str, Value]
     """What all inputs say of the output alike: shipper has one place for all of them."""
     agreed: dict[str, Value] = {}
     for name in ("pipeline", "index"):
-        said = [found[name] for found in of_inputs if name in found]
+        said = [found[name] for found in of_inputs if name in found and found[name].value]
         if not said:
             continue
         if len(said) < len(of_inputs) or len({str(value.value).lower() for value in said}) > 1:

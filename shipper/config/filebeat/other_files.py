@@ -57,8 +57,8 @@ def translate(found: Mapping[str, Value], config_directory: str, draft: Draft) -
 def _look(kind: str, path: Value, config_directory: str, advice: str, draft: Draft) -> None:
     pattern = os.path.join(config_directory, str(path.value))
     patterns = [pattern]
-    beside = os.path.dirname(draft.name)
-    if beside and pattern.startswith(f"{config_directory}/") and "path.config" not in draft.given:
+    beside = os.path.dirname(os.path.abspath(draft.name))
+    if pattern.startswith(f"{config_directory}/") and "path.config" not in draft.given:
         # Filebeat's packages name `path.config` on the command line: /etc/filebeat, where the
         # file itself is.
         patterns.append(os.path.join(beside, os.path.relpath(pattern, config_directory)))

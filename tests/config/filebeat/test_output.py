@@ -110,6 +110,35 @@ def test_credentials_of_a_url_from_the_environment_are_not_printed() -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "ssl.supported_protocols: []",
+        "ssl.certificate_authorities: []",
+        "ssl.cipher_suites: []",
+        "ssl.curve_types: []",
+        "ssl.ca_sha256: []",
+        "ssl.verification_mode: ''",
+        "ssl: {}",
+        "parameters: {}",
+        "proxy_headers: {}",
+        "headers: {}",
+        "indices: []",
+        "pipelines: []",
+        "pipeline: ''",
+        "kerberos: {}",
+        "non_indexable_policy: {}",
+        "preset: ''",
+        "username: ''",
+        "protocol: ''",
+        "path: ''",
+    ],
+)
+def test_what_is_empty_is_as_if_it_were_not_there(line: str) -> None:
+    assert load(in_output(line)).output == load(LEAST).output
+    assert draft(in_output(line)).notices == []
+
+
+@pytest.mark.parametrize(
     ("hosts", "is_good"),
     [("[es-1]", True), ("[es-1, es-1]", True), ("es-1", True), ("[es-1, es-2]", False)],
 )
