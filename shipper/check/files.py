@@ -29,6 +29,9 @@ from shipper.files.records import SUFFIX
 #: without hard links for each input.
 _NAMED = 20
 
+#: What a gzip begins with (RFC 1952).
+_GZIP = b"\x1f\x8b"
+
 #: How much of a file is read to see what it holds, in bytes.
 _HEAD = 64 * 1024
 
@@ -142,6 +145,8 @@ def _read_one(
                 filesystem.close(descriptor)
         except (OSError, NotFollowedError):
             continue  # It was rotated away since, or that it cannot be read is said already.
+        if head.startswith(_GZIP):
+            continue  # Its lines are not to be seen.
         yield _of_content(source, path, head)
         return
 

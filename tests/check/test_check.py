@@ -4,6 +4,7 @@ nothing."""
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import os
@@ -1005,6 +1006,10 @@ class TestContent:
         found = findings(config)["content"]
         assert found.status is status
         assert detail in found.detail
+
+    def test_a_gzip_is_left_out(self, config: Config, log_directory: LogDirectory) -> None:
+        (log_directory.path / "a.log").write_bytes(gzip.compress(b"text\n"))
+        assert findings(config)["content"].detail == f"{log_directory.log} has no line yet"
 
     def test_what_becomes_of_other_lines_is_said(
         self, config: Config, log_directory: LogDirectory
