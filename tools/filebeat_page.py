@@ -23,8 +23,14 @@ The tables below have each option of these inputs, of the output and of the rest
 | ignored | the option cannot matter here; the log and `shipper check` name it once |
 | refused | shipper does not start, and names the line and what to do instead |
 
-No option is silently dropped. An option that is in no table is refused as well, unless a variable
-names it.
+No option is silently dropped. Filebeat ignores an option that it does not know, and shipper does so
+too, with a warning: an option of the other type of input, or of an earlier version, is named with
+what it is called here. An option that only shipper's own format has is refused, with its name in
+Filebeat's format if there is one. An option that is not known is refused, too, where a required one
+is missing that it is like. Keys that variables name may be called anything.
+
+What has no effect is as if it were not there, as in Filebeat: empty lists, what is below
+`enabled: false`, and variables without a value in options that nobody looks at.
 
 Some features of shipper have no option in Filebeat's format: `format: ecs`, for example, which
 makes fields of events without an ingest pipeline ([ecs.md](ecs.md)). `shipper convert
@@ -89,9 +95,11 @@ They have the fields that Filebeat's have ([documents.md](documents.md)), with t
 | `$$`, `$}` | `$`, `}` |
 
 A variable that is set and empty is one that is not set, and that is an error where nothing stands
-in for it. A keystore is not read. Where one text is expected, a value is that text whatever is in
-it: a password with commas is no list, and one with a `$` before a letter keeps it (Filebeat drops
-it).
+in for it and the option is used. It is none below `enabled: false`, in an option that is ignored,
+and in `cloud.id` and `cloud.auth`, which Filebeat's manifest for Kubernetes has for those who set
+the variables. A keystore is not read. Where one text is expected, a value is that text whatever is
+in it: a password with commas is no list, and one with a `$` before a letter keeps it (Filebeat
+drops it).
 
 Several files are laid over one another, key by key and list element by list element, and so is
 `-E KEY=VALUE`.

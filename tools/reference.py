@@ -307,6 +307,8 @@ def _words(kind: object) -> str:
         return ", ".join(f"`{member.value}`" for member in kind)
     if typing.get_origin(kind) is dict:
         return f"names with {_words(typing.get_args(kind)[1])}"
+    if typing.get_origin(kind) is types.UnionType:
+        return f"{_words(typing.get_args(kind)[0])}, or a list"
     return _WORDS[kind]
 
 

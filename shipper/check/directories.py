@@ -1,14 +1,20 @@
-"""Whether a directory can be written to, as far as that shows without writing: for the data
-directory, output files, and the hard links beside the logs.
+"""Whether a directory can be written to. For the data directory and output files that is tried; for
+the hard links beside the logs it is told as far as it shows without writing.
 """
 
+import fcntl
 import os
+import secrets
 import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from shipper.errors import reason_of
 from shipper.files.retention import DIRECTORY
+
+#: How much is written to see whether it can be.
+_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,65 @@ def why_not_writable(directory: Path, *, may_be_made: bool = True) -> NotWritabl
     except OSError as error:
         advice = "let this user into the directories that lead there, and check the mount"
         return NotWritable(f"{error.filename or directory}: {reason_of(error)}", advice)
+
+
+def why_no_file(directory: Path, *, may_be_made: bool = True) -> NotWritable | None:
+    """Why no file can be made, locked and written there; None if that was done. The file is removed
+    again, and so are directories that were made for it.
+
+    `may_be_made`: as in `why_not_writable`.
+    """
+    problem = why_not_writable(directory, may_be_made=may_be_made)
+    if problem is not None:
+        return problem
+    made: list[Path] = []
+    try:
+        for missing in reversed(list(_missing(directory))):
+            os.mkdir(missing, 0o700)
+            made.append(missing)
+        return _try_file(directory)
+    except OSError as error:
+        detail = f"no file can be written in {directory}: {reason_of(error)}"
+        return NotWritable(detail, "let this user write there, and check the disk and the mount")
+    finally:
+        for each in reversed(made):
+            os.rmdir(each)
+
+
+def why_not_ours(directory: Path, names: Iterable[str]) -> NotWritable | None:
+    """The first of the files with these names that is there and that this user may not read and
+    write; None if there is none."""
+    for path in (directory / name for name in names):
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            return NotWritable(f"this user may not read and write {path}", "change its owner")
+    return None
+
+
+def _missing(directory: Path) -> Iterator[Path]:
+    """The directories that are not there, from the innermost on."""
+    while not directory.exists():
+        yield directory
+        directory = directory.parent
+
+
+def _try_file(directory: Path) -> NotWritable | None:
+    path = directory / f".shipper-check-{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        left = bytes(_BYTES)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            detail = f"no file can be locked in {directory}: {reason_of(error)}"
+            return NotWritable(detail, "use a file system with locks (flock)")
+        return None
+    finally:
+        os.close(descriptor)
+        os.unlink(path)
 
 
 def why_not_linkable(directory: Path) -> NotWritable | None:

@@ -5,13 +5,17 @@ kept by hard links, whether two match the same file, and whether logrotate would
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
+import orjson
+
+from shipper.check.bounded import PATIENCE, bounded, bounded_result
 from shipper.check.directories import why_not_linkable
 from shipper.check.findings import Finding, Status
 from shipper.check.logrotate import files_of, rotated_without_hard_links
-from shipper.config.inputs import InputConfig
+from shipper.config.inputs import InputConfig, OnInvalid
 from shipper.config.model import Config
 from shipper.errors import reason_of
 from shipper.files.compressed import excluded_gzips, gzips_of
@@ -25,14 +29,39 @@ from shipper.files.records import SUFFIX
 #: without hard links for each input.
 _NAMED = 20
 
+#: What a gzip begins with (RFC 1952).
+_GZIP = b"\x1f\x8b"
 
-def check_files(config: Config, logrotate: Sequence[Path]) -> list[Finding]:
-    """All of it, by input. `logrotate`: the files and directories of its configuration."""
+#: How much of a file is read to see what it holds, in bytes.
+_HEAD = 64 * 1024
+
+_OF_INVALID: Mapping[OnInvalid, str] = {
+    OnInvalid.SHIP: "such lines are shipped with an `error.message`",
+    OnInvalid.DEAD_LETTER: "such lines become dead letters",
+    OnInvalid.DROP: "such lines are dropped",
+}
+
+
+def check_files(
+    config: Config, logrotate: Sequence[Path], seconds: float = PATIENCE
+) -> tuple[list[Finding], list[str]]:
+    """All of it, by input, and the paths of the files.
+
+    `logrotate`: the files and directories of its configuration; `seconds`: for the file system to
+    answer, for each input and check.
+    """
     filesystem = FileSystem()
+    no_files: dict[Inode, str] = {}
     findings: dict[str, list[Finding]] = {}
     found: dict[str, dict[Inode, str]] = {}
     for source in config.inputs:
-        findings[source.id], found[source.id] = _look(config, source, filesystem)
+        findings[source.id], found[source.id] = bounded_result(
+            _subject(source),
+            "readable",
+            partial(_look, config, source, filesystem),
+            no_files,
+            seconds,
+        )
     for source, other in combinations(config.inputs, 2):
         shared = shared_glob(
             source.paths, source.exclude, other.paths, other.exclude
@@ -41,9 +70,21 @@ def check_files(config: Config, logrotate: Sequence[Path]) -> list[Finding]:
             findings[source.id].append(_overlap(source, other, shared))
     if config.retention.enabled:
         for source in config.inputs:
-            findings[source.id] += _without_links(config, source, found[source.id])
-            findings[source.id] += _rotated(source, found[source.id], filesystem, logrotate)
-    return [finding for of_input in findings.values() for finding in of_input]
+            files = found[source.id]
+            findings[source.id] += bounded(
+                _subject(source),
+                "hard links",
+                partial(_without_links, config, source, files),
+                seconds,
+            )
+            findings[source.id] += bounded(
+                _subject(source),
+                "logrotate",
+                partial(_rotated, source, files, filesystem, logrotate),
+                seconds,
+            )
+    paths = [path for files in found.values() for path in files.values()]
+    return [finding for of_input in findings.values() for finding in of_input], paths
 
 
 def _look(
@@ -83,7 +124,49 @@ def _look(
             findings.append(Finding(subject, "files", Status.OK, detail))
     if not files:
         findings.append(_without_files(config, source))
+    findings += _read_one(source, files, exclude, filesystem)
     return findings, files
+
+
+def _read_one(
+    source: InputConfig,
+    files: Mapping[Inode, str],
+    exclude: Sequence[str],
+    filesystem: FileSystem,
+) -> Iterator[Finding]:
+    """What is in the newest file: whether it is what Tetragon writes."""
+    opener = LogOpener(filesystem, exclude=exclude, symlinks=source.symlinks)
+    for path in files.values():
+        try:
+            descriptor = opener.open(path).descriptor
+            try:
+                head = filesystem.peek(descriptor, _HEAD, 0)
+            finally:
+                filesystem.close(descriptor)
+        except (OSError, NotFollowedError):
+            continue  # It was rotated away since, or that it cannot be read is said already.
+        if head.startswith(_GZIP):
+            continue  # Its lines are not to be seen.
+        yield _of_content(source, path, head)
+        return
+
+
+def _of_content(source: InputConfig, path: str, head: bytes) -> Finding:
+    # A log that is allocated in advance, or was cut under its writer, begins with NULs.
+    line, newline, _ = head.lstrip(b"\0\r\n ").partition(b"\n")
+    if not line:
+        return Finding(_subject(source), "content", Status.OK, f"{path} has no line yet")
+    if not newline:
+        return Finding(_subject(source), "content", Status.OK, f"{path} has no whole line yet")
+    try:
+        is_object = isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        is_object = False
+    if is_object:
+        return Finding(_subject(source), "content", Status.OK, f"{path} has JSON objects")
+    detail = f"the first line of {path} is not a JSON object: {_OF_INVALID[source.on_invalid]}"
+    advice = "check the paths: in Tetragon's export file each line is a JSON object"
+    return Finding(_subject(source), "content", Status.WARNING, detail, advice)
 
 
 def _unreadable(

@@ -39,6 +39,20 @@ class Finding:
     what_to_do: str = ""
 
 
+def of_notices(notices: "Sequence[Notice]") -> list[Finding]:
+    """What in the configuration is counted as a warning."""
+    return [
+        Finding(
+            "configuration",
+            "option",
+            Status.WARNING,
+            f"{notice.location}: {notice.key}: {notice.what}",
+        )
+        for notice in notices
+        if notice.is_warning
+    ]
+
+
 def exit_code(findings: Sequence[Finding], *, strict: bool = False) -> int:
     """1 if anything failed, else 0. `strict`: a warning counts as a failure."""
     failures = {Status.FAILED, Status.WARNING} if strict else {Status.FAILED}
@@ -57,6 +71,8 @@ def print_text(
     `exit_code`."""
     stream.write(f"configuration {name}: OK\n")
     for notice in notices:
+        if notice.is_warning:
+            continue  # It is among the findings.
         stream.write(f"  {notice.location}: {notice.key}: {notice.what}\n")
     subject = ""
     for finding in findings:

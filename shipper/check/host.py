@@ -29,6 +29,12 @@ from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.elasticsearch.product import is_known
 from shipper.output.elasticsearch.transport import HttpTransport
 
+_AUTO_CONFIGURE = "auto_configure"
+
+#: What `_bulk` needs with `create`: to write, and to make the data stream and add fields to its
+#: mapping (elastic.co/docs/reference/elasticsearch/security-privileges).
+_PRIVILEGES = ("create_doc", _AUTO_CONFIGURE)
+
 #: Where the error itself does not say what to do.
 _ADVICE = {
     "tls": "check the log of the server; it may require a client certificate "
@@ -221,19 +227,10 @@ class HostCheck:
 
     async def _may_write(self, name: str, is_there: bool, untaken: bytes) -> None:
         """`untaken`: a document that is refused with 400, by whom it reaches."""
-        privileges = ["create_doc"] if is_there else ["create_doc", "auto_configure"]
-        question = {"index": [{"names": [name], "privileges": privileges}]}
+        question = {"index": [{"names": [name], "privileges": list(_PRIVILEGES)}]}
         answer = await self._ask("POST", "/_security/user/_has_privileges", question)
         if answer.status == 200:
-            lacking = parse(answer, Privileges).lacking
-            if not lacking:
-                self._ok("write permission")
-                return
-            self.failed(
-                "write permission",
-                f"missing privileges on {name}: {', '.join(lacking)}",
-                "grant them to the role of the user, or to the API key",
-            )
+            self._judge_privileges(name, is_there, parse(answer, Privileges).lacking)
         elif is_there:
             await self._try_to_write(name, untaken)
         else:
@@ -241,6 +238,23 @@ class HostCheck:
             self._unknown(
                 "write permission", f"unknown until the first event creates the {created}"
             )
+
+    def _judge_privileges(self, name: str, is_there: bool, lacking: Sequence[str]) -> None:
+        if not lacking:
+            self._ok("write permission")
+            return
+        detail = f"missing privileges on {name}: {', '.join(lacking)}"
+        advice = (
+            f"grant {' and '.join(_PRIVILEGES)} on it to the role of the user, or to the API key; "
+            "no other is needed"
+        )
+        if is_there and list(lacking) == [_AUTO_CONFIGURE]:
+            # Since Elasticsearch 8, create_doc alone adds no field to a mapping.
+            detail = f"{detail}: events with a field that is not mapped yet are refused with 403"
+            finding = Finding(self._host, "write permission", Status.WARNING, detail, advice)
+            self.findings.append(finding)
+            return
+        self.failed("write permission", detail, advice)
 
     async def _try_to_write(self, name: str, untaken: bytes) -> None:
         """Sends a document that nobody takes: 400 is a yes."""

@@ -8,6 +8,7 @@ from shipper.cli.common import add_config, add_json, errors_of, load
 from shipper.cli.parsers import Commands, add_command
 from shipper.clock import SystemClock
 from shipper.config.load import LoadedConfig
+from shipper.config.model import Config
 
 
 def add(commands: Commands) -> None:
@@ -17,11 +18,12 @@ def add(commands: Commands) -> None:
         "check",
         summary="check the configuration, the files and the cluster; send nothing",
         description="""
-Checks the configuration, the log files and the data directory, and asks each
-host: can it be reached, is its certificate valid, are the credentials accepted,
-may they write, is there an index template. Prints a line for each check with
-OK, WARNING, FAILED or UNKNOWN, and what to do. Sends no event and changes
-nothing.
+Checks the configuration, the log files, the data directory, the address of the
+admin pages, and whether a Filebeat runs here, and asks each host: can it be
+reached, is its certificate valid, are the credentials accepted, may they write,
+is there an index template. Prints a line for each check with OK, WARNING,
+FAILED or UNKNOWN, and what to do. Sends no event, and leaves nothing behind: in
+the data directory a file is written and removed.
 """,
         examples="""
 shipper check -c /etc/shipper/shipper.yml
@@ -47,13 +49,22 @@ def _check(options: argparse.Namespace) -> int:
     return check(*load(options), json=options.json, strict=options.strict)
 
 
+def check_index(config: Config) -> None:
+    """Raises ConfigError if the documents of an input would have no index to go to."""
+    from shipper.documents.constants import index_names
+
+    with errors_of(config):
+        index_names(config)
+
+
 def check(name: str, loaded: LoadedConfig, *, json: bool = False, strict: bool = False) -> int:
     """Says what would keep that configuration from working; returns the exit code. `strict`: a
     warning counts as a failure."""
     from shipper.check import command, findings
 
     with errors_of(loaded.config):
-        found = asyncio.run(command.check(loaded.config, SystemClock()))
+        found = findings.of_notices(loaded.notices)
+        found += asyncio.run(command.check(loaded.config, SystemClock()))
     print_findings = findings.print_json if json else findings.print_text
     print_findings(name, loaded.notices, found, sys.stdout, strict=strict)
     return findings.exit_code(found, strict=strict)

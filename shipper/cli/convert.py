@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from shipper.cli.check import check_index
 from shipper.cli.common import add_json
 from shipper.cli.parsers import Commands, add_command
 from shipper.config.load import read_filebeat
@@ -50,7 +51,9 @@ def _convert(options: argparse.Namespace) -> int:
     from shipper.config.filebeat.convert import as_yaml
 
     paths = [Path(file) for file in options.file]
-    draft = read_filebeat(paths, os.environ, options.settings)
+    draft, config = read_filebeat(paths, os.environ, options.settings)
+    # What `run` would refuse is not printed.
+    check_index(config)
     text = as_yaml(draft, ", ".join(options.file))
     if options.json:
         notices = [notice.as_json() for notice in (*draft.notices, *draft.notes)]

@@ -129,7 +129,8 @@ def _command(arguments: Arguments, environ: Mapping[str, str]) -> int:
         case [] | ["run"]:
             return run.run(lambda: _read(arguments, environ))
         case ["test", "config"]:
-            name, _ = _read(arguments, environ)
+            name, loaded = _read(arguments, environ)
+            check.check_index(loaded.config)
             sys.stdout.write(f"{name}: Config OK\n")
             return 0
         case ["test", "output"]:

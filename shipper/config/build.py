@@ -96,6 +96,10 @@ class _Builder:
         if value is INVALID:
             return INVALID
         origin = typing.get_origin(kind)
+        if origin in (types.UnionType, typing.Union):
+            # One value, or a list of them.
+            one, several = typing.get_args(kind)
+            return self.value(several if isinstance(value, list) else one, value, path)
         if origin is tuple:
             return self._items(typing.get_args(kind)[0], value, path)
         if origin is dict:

@@ -23,14 +23,20 @@ def is_filebeat(root: yaml.MappingNode, name: str) -> bool:
             raise ConfigError(
                 f"`{certain[0]}` is an option of Filebeat's, but the file has options of shipper's "
                 "own format, too",
-                where=name,
-                what_to_do="use either Filebeat's options or shipper's own",
+                where=f"{name}, line {_line_of(root, certain[0])}",
+                what_to_do="use either Filebeat's options (`inputs` is `filebeat.inputs` there) or "
+                "shipper's own",
             )
         return False
     return bool(certain) or any(
         key.partition(".")[0] in _MARKS or (key == "output" and _names_an_output(value))
         for key, (_, value) in zip(keys, root.value, strict=True)
     )
+
+
+def _line_of(root: yaml.MappingNode, key: str) -> int:
+    lines = (int(node.start_mark.line) + 1 for node, _ in root.value if key_of(node) == key)
+    return next(lines)
 
 
 def _names_an_output(node: yaml.Node) -> bool:

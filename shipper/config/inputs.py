@@ -28,6 +28,13 @@ class Format(Enum):
     ECS = "ecs"
 
 
+class InputType(Enum):
+    """What `input.type` says in documents: the type of Filebeat's input that had the files."""
+
+    FILESTREAM = "filestream"
+    LOG = "log"
+
+
 class StartAt(Enum):
     """Where reading begins in files that are there when an input is used for the first time."""
 
@@ -171,6 +178,13 @@ class InputConfig(Section, frozen=True):
             "clusters without it, at about twice the CPU. See [there](ecs.md)."
         ),
     ] = Format.RAW
+    type: Annotated[
+        InputType,
+        Meta(
+            description="The field `input.type` of each document, and nothing else: what "
+            "searches and pipelines that were made for Filebeat may look for."
+        ),
+    ] = InputType.FILESTREAM
     max_line_bytes: Annotated[
         ByteSize,
         Meta(

@@ -97,8 +97,8 @@ def read_config(
 
 def read_filebeat(
     paths: Sequence[Path], environ: Mapping[str, str], settings: Sequence[str] = ()
-) -> "Draft":
-    """Files of Filebeat as a configuration of our own, as it would be written.
+) -> "tuple[Draft, Config]":
+    """Files of Filebeat as a configuration of our own: as it would be written, and as it is read.
 
     Raises ConfigError, also for what our own configuration would be refused for.
     """
@@ -109,7 +109,7 @@ def read_filebeat(
             where=files[0][0],
             what_to_do="name a file with `filebeat.inputs` and an output",
         )
-    return _load_filebeat(files, environ, settings)[0]
+    return _load_filebeat(files, environ, settings)
 
 
 def parse_config(text: bytes, name: str, environ: Mapping[str, str]) -> Config:
@@ -184,4 +184,5 @@ def _built(
     name = config.name or environ.get("NODE_NAME") or socket.gethostname()
     if problems:
         return config
-    return msgspec.structs.replace(config, name=name, option_names=names)
+    location = source.error("", ("output", "index")).problems[0].location
+    return msgspec.structs.replace(config, name=name, option_names=names, index_location=location)

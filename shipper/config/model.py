@@ -14,6 +14,7 @@ from shipper.config.outputs import OutputConfig
 from shipper.config.processors import Processors
 from shipper.config.section import INTERNAL, Section, SectionProblem, within
 from shipper.config.units import ByteSize, Seconds
+from shipper.errors import Location
 from shipper.logs import Level, LogFormat
 from shipper.option_names import OWN_NAMES, OptionNames
 
@@ -232,6 +233,8 @@ class Config(Section, frozen=True, kw_only=True):
 
     #: What the options are called in the dialect that they were written in.
     option_names: Annotated[OptionNames, INTERNAL] = OWN_NAMES
+    #: Where `output.index` is written; empty if the configuration is of no file.
+    index_location: Annotated[Location, INTERNAL] = Location()
 
     def problems(self) -> Iterator[SectionProblem]:
         if not self.inputs:

@@ -281,6 +281,27 @@ READERS: Mapping[str, Callable[[Options], ProcessorConfig]] = MappingProxyType(
     }
 )
 
+#: Processors of which Filebeat ignores options that it does not know, with those that it knows.
+#: Most refuse such options there, too (`checks.AllowedFields` in elastic/beats).
+IGNORE_UNKNOWN: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "add_host_metadata": frozenset({"cache", "geo", "name", "netinfo", "replace_fields"}),
+        "add_kubernetes_metadata": frozenset(
+            {
+                *_KUBERNETES_API,
+                *("default_indexers", "default_matchers", "host", "in_cluster", "labels", "node"),
+                "scope",
+            }
+        ),
+        "timestamp": frozenset(
+            {
+                *("field", "id", "ignore_failure", "ignore_missing", "layouts", "target_field"),
+                *("test", "timezone"),
+            }
+        ),
+    }
+)
+
 
 def _field(options: Options, key: str, name: str) -> str:
     """The same name, if it is one of a field in the document."""

@@ -29,10 +29,10 @@ class TlsConfig(Section, frozen=True):
     change."""
 
     ca: Annotated[
-        str,
+        str | tuple[str, ...],
         Meta(
-            description="A file of PEM certificates, or the PEM text itself, that servers' "
-            "certificates are checked with, in place of the system's."
+            description="A file of PEM certificates, or the PEM text itself, or a list of these, "
+            "that servers' certificates are checked with, in place of the system's."
         ),
     ] = ""
     ca_trusted_fingerprint: Annotated[
@@ -74,6 +74,12 @@ class TlsConfig(Section, frozen=True):
             "nothing is checked, and anybody in between can read and change what is sent."
         ),
     ] = TlsVerify.FULL
+
+    @property
+    def authorities(self) -> tuple[str, ...]:
+        """The files and PEM texts of `ca`."""
+        given = (self.ca,) if isinstance(self.ca, str) else self.ca
+        return tuple(each for each in given if each)
 
     def problems(self) -> Iterator[SectionProblem]:
         fingerprint = self.ca_trusted_fingerprint

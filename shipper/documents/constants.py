@@ -29,7 +29,7 @@ def document_constants(
     data_stream = _data_stream(config.output.data_stream) if config.output.is_data_stream else {}
     dataset = data_stream.get("dataset", DATASET)
     constants: dict[str, object] = {
-        "input": {"type": "filestream"},
+        "input": {"type": settings.type.value},
         "agent": {
             "id": agent_id,
             "ephemeral_id": ephemeral_id,
@@ -84,11 +84,16 @@ def index_name(
     try:
         return IndexPattern.parse(config.output.index).fill(constants)
     except ValueError as error:
-        raise ConfigError(
-            f"no index name for the input `{settings.id}`: {error}",
-            where=config.option_names("output.index"),
-            what_to_do="give each input the fields that the name has, or defaults in the name",
-        ) from None
+        name = config.option_names("output.index")
+        what = f"no index name for the input `{settings.id}`: {error}"
+        advice = "give each input the fields that the name has, or defaults in the name"
+        if settings.fields_under_root and "`fields." in str(error):
+            under_root = config.option_names("inputs[].fields_under_root")
+            advice = f"{advice}; with {under_root}: true there is no `fields` in the documents"
+        location = config.index_location
+        if location.name:
+            raise ConfigError.of([Problem(f"{name}: {what}", location, advice)]) from None
+        raise ConfigError(what, where=name, what_to_do=advice) from None
 
 
 def index_names(config: Config) -> tuple[IndexName, ...]:

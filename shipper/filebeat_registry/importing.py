@@ -25,7 +25,7 @@ from shipper.logs import Log
 from shipper.logs.events import FILEBEAT_REGISTRY_MISSING
 from shipper.option_names import option
 
-_LOCK = "filebeat.lock"
+LOCK_NAME = "filebeat.lock"
 
 
 def plan_import(config: Config, place: Path | None, filesystem: FileSystem) -> Plan:
@@ -143,7 +143,7 @@ def is_running(directory: Path) -> bool:
     It locks a file in its data directory with flock(2), usually two levels up.
     """
     with suppress(OSError):
-        path = directory.parent.parent / _LOCK
+        path = directory.parent.parent / LOCK_NAME
         lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

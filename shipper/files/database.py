@@ -21,7 +21,7 @@ from shipper.files.write_probe import why_not_writable
 from shipper.option_names import option
 
 FILE_NAME = "registry.db"
-_LOCK_NAME = "shipper.lock"
+LOCK_NAME = "shipper.lock"
 
 #: What SQLite puts beside the file.
 _COMPANIONS = ("-wal", "-shm", "-journal")
@@ -101,7 +101,7 @@ def lock_directory(directory: Path) -> int:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = _private(directory / _LOCK_NAME)
+        lock = _private(directory / LOCK_NAME)
     except OSError as error:
         raise RegistryError(
             f"the data directory cannot be used: {reason_of(error)}",

@@ -4,9 +4,12 @@ nothing."""
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +17,26 @@ import msgspec
 import pytest
 
 from shipper.check.command import check
-from shipper.check.findings import Finding, Status, exit_code, print_json, print_text
+from shipper.check.directories import why_not_ours
+from shipper.check.findings import (
+    Finding,
+    Status,
+    exit_code,
+    of_notices,
+    print_json,
+    print_text,
+)
 from shipper.clock import SystemClock
 from shipper.config.filebeat.draft import Notice
-from shipper.config.inputs import InputConfig
-from shipper.config.model import Config
+from shipper.config.inputs import InputConfig, OnInvalid
+from shipper.config.model import AdminConfig, Config
 from shipper.config.outputs import OutputConfig
 from shipper.config.proxy import ProxyConfig
 from shipper.config.tls import TlsConfig, TlsVerify
 from shipper.config.units import HostList, Secret
 from shipper.demo import bulk_api
 from shipper.errors import ConfigError, Location
+from shipper.files.database import lock_directory
 from tests.servers.launcher import free_port
 from tests.support.bulk_server import BulkServer
 from tests.support.certificates import Authority
@@ -34,6 +46,7 @@ from tests.support.forward_proxy import ForwardProxy
 from tests.support.logdir import LogDirectory
 from tests.support.tls_front import TlsFront
 
+CHECKOUT = Path(__file__).parents[2]
 STREAM = "logs-cilium_tetragon.log-default"
 ROOT = "GET /"
 RESOLVE = f"GET /_resolve/index/{STREAM}*"
@@ -52,6 +65,7 @@ def config(bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path)
         inputs=(InputConfig("tetragon", (log_directory.glob,)),),
         data_dir=str(tmp_path / "data"),
         output=OutputConfig(HostList([bulk_server.url])),
+        admin=AdminConfig(listen=f"127.0.0.1:{free_port()}"),
     )
 
 
@@ -83,8 +97,11 @@ def test_nothing_wrong(
         f"configuration /etc/shipper.yml: OK\n"
         f"input tetragon\n"
         f"  OK       files             {log_directory.glob}: 1 file\n"
+        f"  OK       content           {log_directory.log} has JSON objects\n"
         f"data_dir {config.data_dir}\n"
         f"  OK       writable\n"
+        f"admin.listen {config.admin.listen}\n"
+        f"  OK       admin\n"
         f"{bulk_server.url}\n"
         f"  OK       reachable         Elasticsearch 8.15.3\n"
         f"  OK       data stream       {STREAM}\n"
@@ -288,10 +305,13 @@ class TestCredentials:
 
     def test_a_file_of_a_secret_that_is_not_there(self, config: Config, tmp_path: Path) -> None:
         path = str(tmp_path / "key")
-        found = findings(with_output(config, api_key_file=path))["reachable"]
-        assert found.status is Status.FAILED
-        assert path in found.detail
-        assert "read the file" in found.what_to_do
+        found = findings(with_output(config, api_key_file=path))
+        assert found["secret"].status is Status.FAILED
+        assert found["secret"].subject == f"output.api_key_file {path}"
+        assert "no such file or directory" in found["secret"].detail
+        # It is no fault of the host.
+        assert found["reachable"].status is Status.UNKNOWN
+        assert found["reachable"].detail == "not asked without its secrets"
 
 
 class TestDataStream:
@@ -587,7 +607,15 @@ class TestWriting:
         found = findings(config)["write permission"]
         assert found.status is Status.FAILED
         assert found.detail == f"missing privileges on {STREAM}: auto_configure"
-        assert "grant them to the role" in found.what_to_do
+        assert "grant create_doc and auto_configure" in found.what_to_do
+
+    def test_a_key_that_cannot_add_fields_is_a_warning_where_the_data_stream_is_there(
+        self, config: Config, bulk_server: BulkServer
+    ) -> None:
+        bulk_server.pages[PRIVILEGES] = self.privileges(create_doc=True, auto_configure=False)
+        found = findings(config)["write permission"]
+        assert found.status is Status.WARNING
+        assert "a field that is not mapped yet are refused with 403" in found.detail
 
     def test_an_answer_without_names_is_still_a_no(
         self, config: Config, bulk_server: BulkServer
@@ -900,3 +928,112 @@ class TestOddAnswers:
         found = findings(config)["write permission"]
         assert found.status is Status.FAILED
         assert "privileges" in found.detail
+
+
+class TestDataDirectory:
+    def test_a_file_is_written_and_removed_again(self, config: Config, tmp_path: Path) -> None:
+        config = msgspec.structs.replace(config, data_dir=str(tmp_path / "a" / "b" / "data"))
+        assert findings(config)["writable"].status is Status.OK
+        assert not (tmp_path / "a").exists()
+        (tmp_path / "a").mkdir()
+        assert findings(config)["writable"].status is Status.OK
+        assert list((tmp_path / "a").iterdir()) == []
+
+    @pytest.mark.parametrize("path", ["/proc/data", "/proc", "/sys/data"])
+    def test_a_file_system_that_takes_no_files_is_wrong(self, config: Config, path: str) -> None:
+        found = findings(msgspec.structs.replace(config, data_dir=path))["writable"]
+        assert found.status is Status.FAILED
+        assert found.what_to_do.endswith("or set data_dir to another directory")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+    def test_a_file_of_another_user_in_it_is_wrong(self, tmp_path: Path) -> None:
+        (tmp_path / "registry.db").touch(mode=0o600)
+        names = ["no", "registry.db"]
+        assert why_not_ours(tmp_path, names) is None
+        # The program goes there first, and gives up its rights then.
+        ask = (
+            "import os, pathlib\n"
+            "from shipper.check.directories import why_not_ours\n"
+            "os.setuid(65534)\n"
+            f"print(why_not_ours(pathlib.Path('.'), {names}).detail)\n"
+        )
+        tmp_path.chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, "-c", ask],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert done.stdout == "this user may not read and write registry.db\n"
+
+    def test_a_daemon_that_runs_with_it_is_right(self, config: Config) -> None:
+        lock = lock_directory(Path(config.data_dir))
+        try:
+            found = findings(config)["in use"]
+        finally:
+            os.close(lock)
+        assert found.status is Status.OK
+        assert found.detail == f"by the shipper that runs (process {os.getpid()})"
+
+
+class TestContent:
+    @pytest.mark.parametrize(
+        ("content", "status", "detail"),
+        [
+            (b'{"a": 1}\nno\n', Status.OK, "has JSON objects"),
+            (b'\0\0\n{"a": 1}\n', Status.OK, "has JSON objects"),
+            (b"", Status.OK, "has no line yet"),
+            (b'{"a": 1', Status.OK, "has no whole line yet"),
+            (b"text\n", Status.WARNING, "are shipped with an `error.message`"),
+            (b"[1]\n", Status.WARNING, "is not a JSON object"),
+            (b'{"a": "\xff"}\n', Status.WARNING, "is not a JSON object"),
+            (b"[" * 100_000 + b"\n", Status.OK, "has no whole line yet"),
+            (b"[" * 5000 + b"\n", Status.WARNING, "is not a JSON object"),
+        ],
+    )
+    def test_one_file_of_an_input_is_read(
+        self,
+        config: Config,
+        log_directory: LogDirectory,
+        content: bytes,
+        status: Status,
+        detail: str,
+    ) -> None:
+        (log_directory.path / "a.log").write_bytes(content)
+        found = findings(config)["content"]
+        assert found.status is status
+        assert detail in found.detail
+
+    def test_a_gzip_is_left_out(self, config: Config, log_directory: LogDirectory) -> None:
+        (log_directory.path / "a.log").write_bytes(gzip.compress(b"text\n"))
+        assert findings(config)["content"].detail == f"{log_directory.log} has no line yet"
+
+    def test_what_becomes_of_other_lines_is_said(
+        self, config: Config, log_directory: LogDirectory
+    ) -> None:
+        (log_directory.path / "a.log").write_bytes(b"text\n")
+        (source,) = config.inputs
+        for rule, what in ((OnInvalid.DROP, "dropped"), (OnInvalid.DEAD_LETTER, "dead letters")):
+            changed = (msgspec.structs.replace(source, on_invalid=rule),)
+            found = findings(msgspec.structs.replace(config, inputs=changed))["content"]
+            assert what in found.detail
+
+
+def test_what_in_the_configuration_is_a_warning_is_counted() -> None:
+    where = Location("filebeat.yml", 3)
+    notices = [
+        Notice("queue.mem.events", "ignored: x", where),
+        Notice("spool_size", "ignored: y", where, is_warning=True),
+    ]
+    found = of_notices(notices)
+    assert [(each.subject, each.status, each.detail) for each in found] == [
+        ("configuration", Status.WARNING, "filebeat.yml, line 3: spool_size: ignored: y")
+    ]
+    assert (exit_code(found), exit_code(found, strict=True)) == (0, 1)
+    stream = io.StringIO()
+    print_text("filebeat.yml", notices, found, stream)
+    assert stream.getvalue().count("spool_size") == 1
+    assert "queue.mem.events: ignored: x" in stream.getvalue()

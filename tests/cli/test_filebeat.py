@@ -112,9 +112,9 @@ def test_test_config_says_that_it_is_right(
     path.write_text(LEAST)
     assert main(["test", "config", "-c", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}: Config OK\n"
-    path.write_text(f"{LEAST}nonsense: 1\n")
+    path.write_text(f"{LEAST}output.nonsense: 1\n")
     assert main(["test", "config", "-c", str(path)]) == 2
-    assert "nonsense: unknown option" in capsys.readouterr().err
+    assert "output.nonsense: unknown option" in capsys.readouterr().err
 
 
 def test_version_and_help_say_whose_they_are(capsys: pytest.CaptureFixture[str]) -> None:

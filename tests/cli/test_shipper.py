@@ -291,9 +291,10 @@ class TestWrongConfiguration:
     ) -> None:
         path = tmp_path / "two.yml"
         text, one, two = self.TWO, "inputs: the list is empty", "nmae: unknown option"
-        advice = "give at least one input"
+        advice, more_advice = "give at least one input", "did you mean `name`?"
         if command == ("convert",):
-            text = "filebeat.inputs: []\noutput.console: {pretty: false}\nnmae: b\n"
+            text = "filebeat.inputs: []\noutput.console: {pretty: false}\nhostname: b\n"
+            two, more_advice = "hostname: unsupported option", "write `name`"
             one, advice = "filebeat.inputs: no input is enabled", "enable at least one"
         path.write_text(text)
         file = ("-c", str(path)) if command != ("convert",) else (str(path),)
@@ -302,19 +303,14 @@ class TestWrongConfiguration:
         assert done.stderr == (
             "shipper: 2 problems in the configuration\n\n"
             f"{path}, line 1: {one}\n  -> {advice}\n"
-            f"{path}, line 3: {two}\n  -> did you mean `name`?\n"
+            f"{path}, line 3: {two}\n  -> {more_advice}\n"
         )
         done = run(*command, *file, "--json")
         assert (done.returncode, done.stderr) == (2, "")
         assert json.loads(done.stdout) == {
             "errors": [
                 {"what": one, "where": str(path), "line": 1, "what_to_do": advice},
-                {
-                    "what": two,
-                    "where": str(path),
-                    "line": 3,
-                    "what_to_do": "did you mean `name`?",
-                },
+                {"what": two, "where": str(path), "line": 3, "what_to_do": more_advice},
             ]
         }
 
@@ -376,22 +372,41 @@ class TestRun:
         log_directory.write(1)
         bulk_server.wait_for_lines(1)
 
+    def test_check_beside_the_daemon_that_runs_finds_nothing_wrong(
+        self, shipper: MakeShipper, log_directory: LogDirectory, tmp_path: Path
+    ) -> None:
+        log_directory.write(1)
+        daemon = shipper()
+        daemon.start()
+        done = run("check", "-c", write(tmp_path, daemon.config), "--json")
+        findings = {
+            found["check"]: (found["status"], found["detail"])
+            for found in json.loads(done.stdout)["findings"]
+        }
+        assert findings["in use"] == ("OK", f"by the shipper that runs (process {daemon.pid})")
+        assert findings["admin"] == (
+            "OK",
+            f"the daemon that runs (process {daemon.pid}) listens there",
+        )
+        assert done.returncode == 0
+
     def test_an_index_that_cannot_be_is_said_before_anything_is_made(
         self, tmp_path: Path, config: dict[str, Any]
     ) -> None:
         config["output"]["index"] = "%{[fields.team]}-%{+yyyy.MM.dd}"
         path = write(tmp_path, config)
         what = (
-            "no index name for the input `tetragon`: `fields.team` has no value; set it, or "
-            "write %{[fields.team]:default}"
+            "output.index: no index name for the input `tetragon`: `fields.team` has no value; "
+            "set it, or write %{[fields.team]:default}"
         )
         done = run("run", "-c", path)
         assert done.returncode == 2
         failed = logged(done, "configuration-invalid")
-        assert (failed["shipper.where"], failed["error.message"]) == ("output.index", what)
+        where = f"{path}, line 1"
+        assert (failed["shipper.where"], failed["error.message"]) == (where, what)
         done = run("check", "-c", path)
         assert done.returncode == 2
-        assert told(done)[0] == f"output.index: {what}"
+        assert told(done)[0] == f"{where}: {what}"
         assert not Path(config["data_dir"]).exists()
 
     def test_on_a_terminal_the_log_is_for_people(
@@ -454,6 +469,23 @@ class TestCheck:
         assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "result: OK (2 WARNING)")
         done = run("check", "--strict", "-c", path)
         assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "result: FAILED (2 WARNING)")
+
+    def test_an_option_that_filebeat_ignores_is_a_warning(
+        self, tmp_path: Path, bulk_server: BulkServer, log_directory: LogDirectory
+    ) -> None:
+        log_directory.write(1)
+        path = tmp_path / "filebeat.yml"
+        path.write_text(
+            f"filebeat.inputs: [{{type: filestream, id: a, paths: ['{log_directory.glob}']}}]\n"
+            f"output.elasticsearch: {{hosts: ['{bulk_server.url}'], index: "
+            "logs-cilium_tetragon.log-default}\n"
+            f"path.data: {tmp_path / 'data'}\nhttp.enabled: false\nspool_size: 9\n"
+        )
+        done = run("check", "-c", str(path))
+        assert f"  WARNING  option            {path}, line 5: spool_size: ignored" in done.stdout
+        assert done.stdout.endswith("result: OK (1 WARNING)\n")
+        assert done.returncode == 0
+        assert run("check", "--strict", "-c", str(path)).returncode == 1
 
     def test_as_json_it_is_one_object_for_programs(
         self, tmp_path: Path, config: dict[str, Any]

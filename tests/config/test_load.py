@@ -13,7 +13,7 @@ import yaml
 
 from shipper.config.file_output import FileFormat
 from shipper.config.index_name import REFERENCES
-from shipper.config.inputs import Format, OnInvalid, StartAt
+from shipper.config.inputs import Format, InputType, OnInvalid, StartAt
 from shipper.config.load import find_config, load_config, parse_config
 from shipper.config.model import Config
 from shipper.config.outputs import Compression, Concurrency, Ids, header_values
@@ -657,7 +657,7 @@ def test_keys_of_filebeat_among_our_own_are_refused_in_words() -> None:
             "is an option of Filebeat's, but the file has options of shipper's own format, too"
             in error.what
         )
-        assert error.where == "shipper.yml"
+        assert error.where == f"shipper.yml, line {LEAST.count(chr(10)) + 1}"
 
 
 class TestVariables:
@@ -794,6 +794,7 @@ EVERY_OPTION = {
     "inputs[].start_at": ("end", StartAt.END),
     "inputs[].ignore_older": ("1d", 86400.0),
     "inputs[].format": ("ecs", Format.ECS),
+    "inputs[].type": ("log", InputType.LOG),
     "inputs[].max_line_bytes": ("64KiB", 65536),
     "inputs[].on_invalid": ("dead_letter", OnInvalid.DEAD_LETTER),
     "inputs[].events.include[].type": ("[process_*]", ("process_*",)),

@@ -127,7 +127,7 @@ output.elasticsearch:                  #! output.elasticsearch.index: required o
   username: u                          #! output.elasticsearch.username: set without a password
   ssl.verification_mode: most          #! output.elasticsearch.ssl.verification_mode: not a valid
   ssl.certificate: /c                  #! output.elasticsearch.ssl.certificate: set without its key
-  ssl.certificate_authorities: [/a, /b]  #! output.elasticsearch.ssl.certificate_authorities: sev
+  ssl.certificate_authorities: [{a: b}]  #! output.elasticsearch.ssl.certificate_authorities: exp
   ssl.supported_protocols: [TLSv1.9]   #! output.elasticsearch.ssl.supported_protocols: unknown
   ssl.ca_sha256: x                     #! output.elasticsearch.ssl.ca_sha256: unsupported option
   compression_level: 10                #! output.elasticsearch.compression_level: out of range
@@ -135,7 +135,7 @@ output.elasticsearch:                  #! output.elasticsearch.index: required o
   bulk_max_size: many                  #! output.elasticsearch.bulk_max_size: expected a whole
   backoff: {init: 2m, max: 1m}         #! output.elasticsearch.backoff.max: 1m is less than
   pipeline: "%{[a]}"                   #! output.elasticsearch.pipeline: a name that depends
-  loadbalance: false                   #! output.elasticsearch.loadbalance: unsupported value
+  loadbalance: maybe                   #! output.elasticsearch.loadbalance: expected true or
   headers: {authorization: x}          #! output.elasticsearch.headers.authorization: this header
 cloud.auth: nobody                     #! cloud.auth: no colon
 """,
@@ -144,8 +144,9 @@ filebeat:
   inputs: [{type: filestream, id: a, paths: [/a]}]
   modules: [{module: system}]          #! filebeat.modules[0].module: unsupported option
   registry.flush: 5h                   #! filebeat.registry.flush: 5h is out of range
-  registri.path: x                     #! filebeat.registri: unknown option
-setup.dashboards.enabled: ${FOO:?say whether}  #! setup.dashboards.enabled: say whether
+  registri.path: x
+setup.dashboards.enabled: ${FOO:?say whether}
+logging.metrics.period: ${FOO:?say how often}  #! logging.metrics.period: say how often
 logging.level: loud                    #! logging.level: not a valid value
 logging.json: perhaps                  #! logging.json: expected true or false
 http.enabled: true
@@ -190,7 +191,7 @@ def test_all_problems_are_told_at_once_by_line_and_nothing_twice(case: str) -> N
 
 def test_of_several_files_and_settings_the_problems_come_file_by_file(tmp_path: Path) -> None:
     first, second = tmp_path / "b.yml", tmp_path / "a.yml"
-    first.write_text("filebeat.inputs: [{type: stdin}]\nnmae: x\n")
+    first.write_text("filebeat.inputs: [{type: stdin}]\nhostname: x\n")
     second.write_text("output.console.pretty: true\n")
     with pytest.raises(ConfigError) as raised:
         read_config([first, second], {}, ["logging.level=loud"])

@@ -129,7 +129,8 @@ def _unmet(
     data = mounted.get(config.data_dir, {})
     if "hostPath" not in data or data.get("readOnly", False):
         yield f"{config.data_dir} is no directory of the node that can be written to"
-    for file in (config.output.api_key_file, config.output.password_file, config.output.tls.ca):
+    secrets = (config.output.api_key_file, config.output.password_file)
+    for file in (*secrets, *config.output.tls.authorities):
         if file and not _is_given(PurePosixPath(file), mounted, beside):
             yield f"{file} is in no Secret"
 

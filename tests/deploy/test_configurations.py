@@ -48,7 +48,8 @@ def test_the_lines_for_a_ca_of_ones_own_work_without_their_marks(
 ) -> None:
     marked = re.compile(r"^( *)# (tls:|  ca: )", re.MULTILINE)
     config = load_text(marked.sub(r"\1\2", text), {})
-    assert config.output.tls.ca.endswith("/ca.crt")
+    (ca,) = config.output.tls.authorities
+    assert ca.endswith("/ca.crt")
 
 
 def test_the_sidecar_goes_on_where_the_filebeat_of_elastics_guide_was(

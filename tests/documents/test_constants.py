@@ -10,7 +10,7 @@ from msgspec import structs
 
 from shipper import __version__
 from shipper.config.index_name import REFERENCES
-from shipper.config.inputs import InputConfig
+from shipper.config.inputs import InputConfig, InputType
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
 from shipper.config.processors import Processors
@@ -118,6 +118,13 @@ def test_the_fields_are_those_of_the_documents() -> None:
     name = index_name(config, config.inputs[0], found)
     assert name is not None
     assert name.at("") == "an-id-node-7-cilium_tetragon"
+
+
+def test_the_type_of_the_input_is_in_the_documents() -> None:
+    config = configuration(STREAM, "", [{}])
+    settings = structs.replace(config.inputs[0], type=InputType.LOG)
+    constants = document_constants(config, settings, agent_id="a", ephemeral_id="b")
+    assert constants["input"] == {"type": "log"}
 
 
 def test_a_field_that_an_input_lacks_is_told_with_the_input() -> None:

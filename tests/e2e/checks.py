@@ -18,7 +18,14 @@ def check(
     # JSON is YAML.
     source = {"id": "tetragon", "paths": [log_directory.glob]}
     config.write_text(
-        json.dumps({"inputs": [source], "data_dir": str(tmp_path / "data"), "output": output})
+        json.dumps(
+            {
+                "inputs": [source],
+                "data_dir": str(tmp_path / "data"),
+                "admin": {"enabled": False},
+                "output": output,
+            }
+        )
     )
     return subprocess.run(
         [sys.executable, "-m", "shipper", "check", "-c", str(config)],

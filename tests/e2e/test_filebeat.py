@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from urllib.request import urlopen
 
 import pytest
 
@@ -312,3 +314,49 @@ def test_test_output_asks_the_host_and_ships_nothing(
     assert "setup.template.name" in done.stdout
     assert bulk_server.documents == {}
     assert PASSWORD not in done.stdout + done.stderr
+
+
+FOUND = """\
+filebeat.inputs:
+  - type: log
+    paths: [GLOB]
+    encoding: UTF-8
+    include_lines: []
+    prospector.scanner.symlinks: true
+filebeat.config.modules:
+  path: ${path.config}/modules.d/*.yml
+  reload.enabled: false
+path.data: DATA
+setup.kibana.host: ${KIBANA_HOST_OF_NOBODY}
+cloud.id: ${CLOUD_ID_OF_NOBODY}
+processors: [{add_cloud_metadata: ~}, {add_docker_metadata: ~}]
+output.elasticsearch:
+  hosts: [URL]
+  index: logs-cilium_tetragon.log-default
+  loadbalance: false
+"""
+
+
+def test_a_file_as_it_is_found_ships_and_its_password_in_a_url_is_shown_nowhere(
+    sidecar: Sidecar, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    secret, port = "MARKER7:/geheim", free_port()
+    bulk_server.authorization = f"Basic {base64.b64encode(f'elastic:{secret}'.encode()).decode()}"
+    url = bulk_server.url.replace("://", f"://elastic:{quote(secret, safe='')}@")
+    text = FOUND.replace("GLOB", log_directory.glob).replace("DATA", str(sidecar.data))
+    sidecar.config.write_text(text.replace("URL", url))
+    log_directory.write(2)
+    sidecar.start("-c", str(sidecar.config), "-E", f"http.port={port}")
+    with told(sidecar):
+        bulk_server.wait_for_lines(2)
+        pages = [
+            urlopen(f"http://127.0.0.1:{port}/{page}", timeout=PATIENCE).read().decode()
+            for page in ("metrics", "status", "healthz")
+        ]
+    assert sidecar.stop() == 0
+    assert {each["input"]["type"] for each in bulk_server.documents.values()} == {"log"}
+    said = [each["shipper.option"] for each in sidecar.logs() if "shipper.option" in each]
+    assert "processors[0].add_cloud_metadata" in said
+    assert "filebeat.inputs[0].prospector" in said
+    for shown in (*pages, sidecar.log.read_text()):
+        assert "MARKER7" not in shown

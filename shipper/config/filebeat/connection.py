@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 from shipper.config.filebeat.draft import Draft, Path, Value, hidden
 from shipper.config.filebeat.options import Option, fixed, honoured, ignored, refused
-from shipper.config.filebeat.values import boolean, text, text_map, texts
+from shipper.config.filebeat.values import boolean, duration, text, text_map, texts
 
 _OURS = "shipper needs TLS 1.2 at least, and takes what Python's OpenSSL holds for secure"
 
@@ -28,7 +28,7 @@ OPTIONS: tuple[Option, ...] = (
     honoured(
         "ssl.certificate_authorities",
         texts,
-        "As `output.tls.ca`: one file, or PEM texts, of which there may be several.",
+        "As `output.tls.ca`: files, or PEM texts.",
     ),
     _same("ssl.certificate", "output.tls.certificate"),
     _same("ssl.key", "output.tls.key"),
@@ -40,6 +40,28 @@ OPTIONS: tuple[Option, ...] = (
         texts,
         "A list with `TLSv1.2`; both it and `TLSv1.3` are spoken, and older ones in the list are "
         "not. A list that leaves out `TLSv1.2` is refused.",
+    ),
+    fixed(
+        "ssl.restart_on_cert_change.enabled",
+        boolean,
+        (True, False),
+        "Changed files are always used, without a restart.",
+    ),
+    honoured(
+        "ssl.restart_on_cert_change.period",
+        duration,
+        "The files are looked at before each request.",
+    ),
+    fixed(
+        "ssl.certificate_reload.enabled",
+        boolean,
+        (True, False),
+        "Changed files are always used, without a restart.",
+    ),
+    honoured(
+        "ssl.certificate_reload.reload_interval",
+        duration,
+        "The files are looked at before each request.",
     ),
     fixed("ssl.renegotiation", text, ("never",), "There is none."),
     refused("ssl.ca_sha256", "`ssl.ca_trusted_fingerprint` has the CA's fingerprint"),
@@ -59,20 +81,16 @@ OPTIONS: tuple[Option, ...] = (
     ignored("idle_connection_timeout", "connections are kept as long as hosts keep them"),
 )
 
-_VERIFY = {"full": "full", "strict": "full", "certificate": "certificate", "none": "none"}
+#: Filebeat takes an empty one for the default.
+_VERIFY = {
+    "": "full",
+    "full": "full",
+    "strict": "full",
+    "certificate": "certificate",
+    "none": "none",
+}
 _PROTOCOLS = frozenset({"TLSv1", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"})
 _PROXY: Path = ("output", "proxy")
-
-
-def without_tls_that_is_off(found: dict[str, Value], draft: Draft) -> dict[str, Value]:
-    """The options without those of `ssl`, if it says `enabled: false`."""
-    enabled = found.get("ssl.enabled")
-    if enabled is None or enabled.value:
-        return found
-    for name in found:
-        if name.startswith("ssl.") and name != "ssl.enabled":
-            draft.notice("ignored: ssl.enabled is false", found[name])
-    return {name: value for name, value in found.items() if not name.startswith("ssl.")}
 
 
 def translate(found: dict[str, Value], draft: Draft) -> None:
@@ -80,7 +98,7 @@ def translate(found: dict[str, Value], draft: Draft) -> None:
     if mode := found.get("ssl.verification_mode"):
         verify = _VERIFY.get(str(mode.value))
         if verify is None:
-            advice = f"use one of: {', '.join(_VERIFY)}"
+            advice = f"use one of: {', '.join(filter(None, _VERIFY))}"
             draft.problems.report(mode.error("not a valid value", advice))
             draft.spoil(("output", "tls", "verify"))
         else:
@@ -88,7 +106,8 @@ def translate(found: dict[str, Value], draft: Draft) -> None:
     if authorities := found.get("ssl.certificate_authorities"):
         with draft.problems:
             _authorities(authorities, draft)
-    if protocols := found.get("ssl.supported_protocols"):
+    protocols = found.get("ssl.supported_protocols")
+    if protocols is not None and protocols.value:
         with draft.problems:
             _protocols(protocols, draft)
     _proxy(found, draft)
@@ -99,9 +118,11 @@ def _authorities(value: Value, draft: Draft) -> None:
     entries = value.value
     if not entries:
         return
-    if len(entries) > 1 and not all("-----BEGIN" in entry for entry in entries):
-        raise value.error("several files are not supported", "put the certificates into one file")
-    ca = entries[0] if len(entries) == 1 else "\n".join(entries)
+    ca: object = entries
+    if len(entries) == 1:
+        ca = entries[0]
+    elif all("-----BEGIN" in entry for entry in entries):
+        ca = "\n".join(entries)
     draft.put(("output", "tls", "ca"), ca, value)
 
 

@@ -1,21 +1,16 @@
 """A configuration of our own while it is made from one of Filebeat: what it says so far, where each
 value comes from, and what there is to remark."""
 
-import difflib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from shipper.config.filebeat.options import Option, Section, Support
-from shipper.config.filebeat.tree import Node, leaves
+from shipper.config.filebeat.tree import Node
+from shipper.config.filebeat.unknown import Unknown
 from shipper.config.filebeat.values import Reference
 from shipper.config.problems import INVALID, Problems
-from shipper.documentation import page
 from shipper.errors import ConfigError, Location, Problem
 from shipper.option_names import OWN_NAMES, OptionNames
-
-#: Options with parts that are looked at one by one.
-_WITH_PARTS = frozenset({"filebeat.inputs", "output.elasticsearch", "processors"})
 
 #: Keys and indexes from the top of our configuration.
 Path = tuple[str | int, ...]
@@ -29,6 +24,9 @@ class Notice:
     key: str
     what: str
     location: Location
+    #: Something that the file asks for, or seems to ask for, is not done: `shipper check` counts it
+    #: as a warning.
+    is_warning: bool = False
 
     def as_json(self) -> dict[str, object]:
         """For the output of commands with --json."""
@@ -60,12 +58,16 @@ class Draft:
     #: What only matters to who writes the configuration down.
     notes: list[Notice] = field(default_factory=list)
     problems: Problems = field(default_factory=Problems)
+    #: Options that Filebeat does not know, until it is clear whether one of them is missing.
+    unknown: list[Unknown] = field(default_factory=list)
     #: The keys of Filebeat's options that a problem was reported for.
     broken: set[str] = field(default_factory=set)
     #: What Filebeat calls our options, whatever the file says.
     usual_names: OptionNames = OWN_NAMES
     #: What is read, or the first file of several.
     name: str = ""
+    #: The options at the top of the file that are set there.
+    given: frozenset[str] = frozenset()
 
     #: What is required is looked for by the translation.
     checks_required = True
@@ -89,9 +91,16 @@ class Draft:
         if isinstance(here, dict):
             here[path[-1]] = value
 
-    def notice(self, what: str, origin: Value) -> None:
+    def notice(self, what: str, origin: Value, *, is_warning: bool = False) -> None:
         """Notes what differs from what the file says."""
-        self.notices.append(Notice(origin.key, what, origin.node.location))
+        self.notices.append(Notice(origin.key, what, origin.node.location, is_warning))
+
+    def notice_unknown(self) -> None:
+        """Notes the options that Filebeat does not know, and so ignores."""
+        for found in self.unknown:
+            location = found.node.location
+            self.notices.append(Notice(found.key, found.remark, location, is_warning=True))
+        self.unknown.clear()
 
     def note(self, what: str, origin: Value) -> None:
         """Notes what is to be done with the configuration once it is written down."""
@@ -112,8 +121,23 @@ class Draft:
         self.assume(path, INVALID)
 
     def is_missing(self, key: str, found: Mapping[str, object], name: str) -> bool:
-        """Whether an option with the whole key `key` is not there, nor was a problem reported."""
-        return name not in found and key not in self.broken
+        """Whether an option with the whole key `key` is not there, nor was a problem reported. One
+        that was probably meant to be it is reported."""
+        if name in found or key in self.broken:
+            return False
+        misspelt = [each for each in self.unknown if each.near == key]
+        for each in misspelt:
+            self.problems.report(each.error())
+            self.unknown.remove(each)
+            self.broken.add(key)
+        return not misspelt
+
+    def report_unresolved(self, node: Node) -> bool:
+        """Reports the variables without a value in a value that is used; returns whether there are
+        any."""
+        if problems := node.unresolved:
+            self.problems.report(ConfigError.of(problems))
+        return bool(problems)
 
     def error(self, problem: str, path: Path, what_to_do: str = "") -> ConfigError:
         """A problem with a key of ours, in the words and with the line of the file."""
@@ -155,62 +179,6 @@ def hidden(secret: str, variable: str, origin: Value, draft: Draft) -> str:
     return Reference(secret, f"${{{variable}}}")
 
 
-def gather(
-    section: Section, root: Node, prefix: str, draft: Draft, named: frozenset[str]
-) -> dict[str, Value]:
-    """The options of a section that are set below `root`, whose key is `prefix`, by their names.
-
-    What is ignored is remarked; keys that variables name may be anything. Options that are refused,
-    are not known, or have a value that cannot be are reported, and are not among those returned.
-    """
-    found: dict[str, Value] = {}
-    for keys, option, node in _walk(section, root, "", prefix, named, draft):
-        value = Value(None, node, f"{prefix}.{keys}" if prefix else keys)
-        if node.is_null:
-            continue
-        if option.name not in _WITH_PARTS and any(
-            leaf.is_invalid for _, leaf in leaves(node, value.key)
-        ):
-            draft.broken.add(value.key)
-            continue
-        try:
-            _gather_one(option, value, found, draft)
-        except ConfigError as error:
-            draft.problems.report(error)
-            draft.broken.add(value.key)
-    return found
-
-
-def _gather_one(option: Option, value: Value, found: dict[str, Value], draft: Draft) -> None:
-    match option.support:
-        case Support.REFUSED:
-            key, leaf = next(leaves(value.node, value.key))
-            raise leaf.error(key, "unsupported option", option.description)
-        case Support.IGNORED:
-            _notice_ignored(option, value, draft)
-        case Support.FIXED if _read(option, value) not in option.only:
-            allowed = " or ".join(_word(each) for each in option.only)
-            raise value.error(f"unsupported value; only {allowed} is supported", option.description)
-        case Support.HONOURED:
-            found[option.name] = Value(_read(option, value), value.node, value.key)
-
-
-def transfer(
-    section: Section, found: dict[str, Value], draft: Draft, prefix: str, base: Path = ()
-) -> None:
-    """Sets each key of ours that one option alone decides; below `base`. `prefix`: what the keys of
-    the section begin with in the file."""
-    for option in section.options:
-        if not option.target:
-            continue
-        path = (*base, *option.target.split("."))
-        if option.name in found:
-            value = found[option.name]
-            draft.put(path, value.value, value)
-        elif (f"{prefix}.{option.name}" if prefix else option.name) in draft.broken:
-            draft.spoil(path)
-
-
 def _plain(value: object) -> object:
     match value:
         case dict():
@@ -221,68 +189,3 @@ def _plain(value: object) -> object:
             return str(value)
         case _:
             return value
-
-
-def _notice_ignored(option: Option, value: Value, draft: Draft) -> None:
-    """One remark, by the names of all that is ignored for the same reason."""
-    what = f"ignored: {option.description}"
-    keys = ", ".join(key for key, _ in leaves(value.node, value.key))
-    for index, notice in enumerate(draft.notices):
-        if notice.what == what:
-            draft.notices[index] = replace(notice, key=f"{notice.key}, {keys}")
-            return
-    draft.notices.append(Notice(keys, what, value.node.location))
-
-
-def _read(option: Option, value: Value) -> object:
-    assert option.kind is not None
-    try:
-        return option.kind(value.node)
-    except ValueError as error:
-        raise value.error(str(error)) from None
-
-
-def _walk(
-    section: Section, node: Node, keys: str, prefix: str, named: frozenset[str], draft: Draft
-) -> Iterator[tuple[str, Option, Node]]:
-    if option := section.exact(keys):
-        yield keys, option, node
-        return
-    whole = ".".join(part for part in (prefix, keys) if part)
-    continues = not keys or section.continues(keys)
-    if continues and isinstance(node.content, dict):
-        for key, child in node.content.items():
-            below = f"{keys}.{key}" if keys else key
-            yield from _walk(section, child, below, prefix, named, draft)
-    elif option := section.wildcard(keys):
-        yield keys, option, node
-    elif continues and (node.is_null or node.is_invalid):
-        return
-    elif continues:
-        draft.problems.report(node.error(whole or prefix, "expected keys with values"))
-        _break_below(section, keys, prefix, draft)
-    elif not any(name == whole or name.startswith(f"{whole}.") for name in named):
-        near = _nearest(section, keys)
-        advice = f"did you mean `{near}`?" if near else f"{page('filebeat.md')} has all options"
-        draft.problems.report(node.error(whole, "unknown option", advice))
-        # It is probably the one that is missing.
-        draft.broken.add(f"{prefix}.{near}" if prefix else near)
-
-
-def _break_below(section: Section, keys: str, prefix: str, draft: Draft) -> None:
-    """Has nothing more be said of options that keys without a value of their own would have."""
-    for option in section.options:
-        if option.name.startswith(f"{keys}."):
-            draft.broken.add(f"{prefix}.{option.name}" if prefix else option.name)
-
-
-def _nearest(section: Section, keys: str) -> str:
-    """The option that was probably meant; empty if none is like it."""
-    names = [option.name for option in section.options if option.support is not Support.REFUSED]
-    return next(iter(difflib.get_close_matches(keys, names, n=1)), "")
-
-
-def _word(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"`{value}`" if value else "an empty text"

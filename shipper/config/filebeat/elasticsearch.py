@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
-from shipper.config.filebeat import connection, queue
-from shipper.config.filebeat.draft import Draft, Value, transfer
-from shipper.config.filebeat.options import Section, fixed, honoured, ignored, refused
+from shipper.config.filebeat import connection, hosts, queue
+from shipper.config.filebeat.draft import Draft, Value
+from shipper.config.filebeat.gathering import transfer
+from shipper.config.filebeat.options import Section, honoured, ignored, refused
 from shipper.config.filebeat.tree import Node
 from shipper.config.filebeat.values import (
-    Reference,
     boolean,
     duration,
     duration_text,
@@ -40,7 +39,9 @@ SECTION = Section(
             "hosts",
             texts,
             "Without a scheme they get that of `protocol`, without a port 9200, and behind it "
-            "`path`, as in Filebeat. They are taken in turn.",
+            "`path`, as in Filebeat. They are taken in turn. A user and a password in a URL are "
+            "taken out of it, and become `output.username` and `output.password`; they have to be "
+            "the same for all hosts.",
         ),
         honoured("protocol", text, "`http`, which is the default, or `https`."),
         honoured("path", text, "A path that stands behind hosts that have none."),
@@ -85,7 +86,11 @@ SECTION = Section(
             "As `output.preset`, with numbers of our own. It wins over `bulk_max_size`, "
             "`compression_level` and `queue.mem.flush.timeout`, as in Filebeat. `custom`: none.",
         ),
-        fixed("loadbalance", boolean, (True,), "Hosts are taken in turn; to use one, give one."),
+        honoured(
+            "loadbalance",
+            boolean,
+            "`true`, or, with one host, `false`. Hosts are taken in turn; to use one, give one.",
+        ),
         refused("parameters", "a proxy, or the settings of the index, can have them"),
         refused("non_indexable_policy.*", _DEAD_LETTER),
         ignored("worker", _LIMITER),
@@ -95,6 +100,14 @@ SECTION = Section(
         ignored("allow_older_versions", "any version that knows data streams will do"),
         *queue.OPTIONS,
     ),
+    elsewhere={
+        "ssl.certificate_key": "ssl.key",
+        "ssl.insecure": "ssl.verification_mode: none",
+        "tls.certificate_authorities": "ssl.certificate_authorities",
+        "tls.certificate_key": "ssl.key",
+        "flush_interval": "queue.mem.flush.timeout",
+        "template": "setup.template",
+    },
 )
 
 #: What a preset decides, in Filebeat and here.
@@ -123,7 +136,7 @@ def translate(
     if "hosts" in found:
         draft.spoil(("output", "hosts"))
         with problems:
-            _hosts(found["hosts"], found, draft)
+            hosts.translate(found["hosts"], found, draft)
     elif needs_hosts and draft.is_missing(f"{whole.key}.hosts", found, "hosts"):
         _report_missing("hosts", "add it, such as [https://es-1:9200]", whole, draft)
     with problems:
@@ -131,8 +144,10 @@ def translate(
     with problems:
         _pipeline(found, of_inputs, draft)
     found = _without_what_the_preset_decides(found, draft)
-    found = connection.without_tls_that_is_off(found, draft)
     transfer(SECTION, found, draft, whole.key)
+    if "hosts" in found:
+        with problems:
+            hosts.translate_credentials(found["hosts"], found, draft)
     connection.translate(found, draft)
     queue.translate(found, draft)
     if level := found.get("compression_level"):
@@ -151,42 +166,14 @@ def _report_missing(name: str, advice: str, whole: Value, draft: Draft) -> None:
     draft.problems.report(whole.node.error(key, "required option is missing", advice))
 
 
-def _hosts(hosts: Value, found: Mapping[str, Value], draft: Draft) -> None:
-    assert isinstance(hosts.value, list)
-    protocol = found.get("protocol")
-    scheme = str(protocol.value).lower() if protocol and protocol.value else "http"
-    if scheme not in ("http", "https"):
-        assert protocol is not None
-        raise protocol.error("unknown protocol", "use http or https")
-    path = str(found["path"].value) if "path" in found else ""
-    urls = [_url(host, scheme, path, hosts) for host in hosts.value]
-    draft.put(("output", "hosts"), urls, hosts)
-
-
-def _url(host: str, scheme: str, path: str, hosts: Value) -> str:
-    """As Filebeat makes URLs. Whatever is wrong with one, it is not repeated: it may hold a
-    password."""
-    url = host if "://" in host else f"{scheme}://{host}"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise hosts.error("not a valid URL", "use such as https://es-1:9200") from None
-    authority = parts.netloc if port is not None else f"{parts.netloc.rstrip(':')}:9200"
-    suffix = parts.path if parts.path.strip("/") else path
-    suffix = f"/{suffix.strip('/')}" if suffix.strip("/") else ""
-    query = f"?{parts.query}" if parts.query else ""
-    made = f"{parts.scheme}://{authority}{suffix}{query}"
-    return Reference(made, host.written) if isinstance(host, Reference) and made == host else made
-
-
 def _index(
     whole: Value, found: Mapping[str, Value], of_inputs: Mapping[str, Value], draft: Draft
 ) -> None:
     value = of_inputs.get("index") or _of_rule("indices", "index", found, _ONE_PLACE)
     value = value or found.get("index")
     if value is None or not value.value:
-        if not draft.broken.intersection((f"{whole.key}.index", f"{whole.key}.indices")):
+        is_missing = draft.is_missing(f"{whole.key}.index", {}, "index")
+        if is_missing and f"{whole.key}.indices" not in draft.broken:
             # Filebeat's default has its version in its name.
             advice = "add it, such as logs-cilium_tetragon.log-default; shipper has no default"
             _report_missing("index", advice, whole, draft)

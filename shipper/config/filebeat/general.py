@@ -3,9 +3,10 @@
 import os
 from collections.abc import Mapping
 
+from shipper.config.filebeat import other_files
 from shipper.config.filebeat.draft import Draft, Value, hidden
 from shipper.config.filebeat.options import Section, fixed, honoured, ignored, refused
-from shipper.config.filebeat.tree import Scalar
+from shipper.config.filebeat.tree import Node, Scalar, find
 from shipper.config.filebeat.values import (
     boolean,
     duration,
@@ -26,9 +27,6 @@ PATH_DEFAULTS = {
     "path.data": "${path.home}/data",
     "path.logs": "${path.home}/logs",
 }
-
-_NO_MODULES = "list the files in `filebeat.inputs`"
-_ONE_FILE = "write the inputs into this file, or give several with -c"
 
 GENERAL = Section(
     "",
@@ -89,12 +87,9 @@ FILEBEAT = Section(
         ignored("filebeat.registry.backend", "the registry is an SQLite file"),
         ignored("filebeat.registry.bbolt.*", "the registry is an SQLite file"),
         ignored("filebeat.overwrite_pipelines", "shipper installs no pipelines when it starts"),
-        fixed("filebeat.config.inputs.enabled", boolean, (False,), _ONE_FILE),
-        fixed("filebeat.config.modules.enabled", boolean, (False,), _NO_MODULES),
-        refused("filebeat.config.inputs.*", _ONE_FILE),
-        refused("filebeat.config.modules.*", _NO_MODULES),
-        refused("filebeat.config_dir", _ONE_FILE),
-        refused("filebeat.modules", _NO_MODULES),
+        *other_files.OPTIONS,
+        refused("filebeat.config_dir", other_files.ONE_FILE),
+        refused("filebeat.modules", other_files.NO_MODULES),
         refused("filebeat.autodiscover.*", "Tetragon's events name their pods: list its files"),
         refused("filebeat.prospectors", "write `filebeat.inputs`"),
         refused("filebeat.registry_file", "write `path.data`, where all is that shipper remembers"),
@@ -118,6 +113,7 @@ _LEAST_FLUSH = 0.05
 def translate(found: Mapping[str, Value], draft: Draft) -> None:
     """Sets `data_dir` and what belongs to it. Raises ConfigError."""
     data = _data_dir(found)
+    other_files.translate(found, _config_dir(found), draft)
     if draft.broken.intersection(("path.data", "path.home")):
         draft.spoil(("data_dir",))
     elif origin := found.get("path.data") or found.get("path.home"):
@@ -167,6 +163,41 @@ def translate_cloud(found: Mapping[str, Value], draft: Draft) -> None:
             raise auth.error("no colon between user and password", "use USER:PASSWORD")
         draft.put(("output", "username"), username, auth)
         draft.put(("output", "password"), hidden(password, "CLOUD_PASSWORD", auth, draft), auth)
+
+
+def drop_cloud_without_value(root: Node, draft: Draft) -> None:
+    """Filebeat takes a Cloud ID, or credentials for it, whose variable has no value for none: its
+    own manifest for Kubernetes has both, for those who set them."""
+    for key in ("id", "auth"):
+        cloud = find(root, "cloud")
+        node = find(cloud, key) if cloud else None
+        if cloud is None or node is None or not isinstance(cloud.content, dict):
+            continue
+        if node.unresolved or (isinstance(node.content, Scalar) and node.content.value == ""):
+            why = node.unresolved[0].what.partition(": ")[2] if node.unresolved else "it is empty"
+            what = f"ignored: {why}; it is as if the option were not there, as in Filebeat"
+            draft.notice(what, Value(None, node, f"cloud.{key}"))
+            del cloud.content[key]
+
+
+def drop_what_the_cloud_replaces(found: Mapping[str, Value], output: Node) -> None:
+    """Filebeat puts what the cloud's options say over that of the output, which it never looks
+    at."""
+    if not isinstance(output.content, dict):
+        return
+    if "cloud.id" not in found:
+        return
+    output.content.pop("hosts", None)
+    if "cloud.auth" in found:
+        output.content.pop("username", None)
+        output.content.pop("password", None)
+
+
+def _config_dir(found: Mapping[str, Value]) -> str:
+    for name in ("path.config", "path.home"):
+        if name in found:
+            return str(found[name].value)
+    return HOME
 
 
 def _data_dir(found: Mapping[str, Value]) -> str:

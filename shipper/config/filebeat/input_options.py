@@ -8,6 +8,7 @@ from shipper.config.filebeat.values import (
     mapping,
     number,
     size,
+    small_text,
     text,
     texts,
 )
@@ -31,7 +32,8 @@ _COMMON: tuple[Option, ...] = (
     honoured(
         "type",
         text,
-        "`filestream` or `log`. All others are refused.",
+        "`filestream` or `log`, which is what `input.type` of the documents says. All others are "
+        "refused.",
     ),
     honoured("enabled", boolean, "An input with `false` is left out."),
     honoured(
@@ -56,7 +58,12 @@ _COMMON: tuple[Option, ...] = (
         "pipeline", text, "As `output.elasticsearch.pipeline`, if all inputs name the same one."
     ),
     honoured("index", text, "As `output.elasticsearch.index`, if all inputs name the same one."),
-    fixed("encoding", text, ("plain", "utf-8", ""), "Tetragon writes UTF-8."),
+    fixed(
+        "encoding",
+        small_text,
+        ("plain", "nop", "utf-8", "utf8", "unicode-1-1-utf-8", ""),
+        "Tetragon writes UTF-8.",
+    ),
     fixed(
         "line_terminator", text, ("auto", "line_feed"), "Lines end with LF; a CR before it goes."
     ),
@@ -195,6 +202,44 @@ _LOG: tuple[Option, ...] = (
     ignored("scan.sort", "all files are read at once"),
 )
 
+#: What an input of type `log` calls the options of a `filestream`.
+_NAMES_OF_LOG = {
+    "max_bytes": "message_max_bytes",
+    "tail_files": "seek_to_tail",
+    "scan_frequency": "prospector.scanner.check_interval",
+    "exclude_files": "prospector.scanner.exclude_files",
+    "symlinks": "prospector.scanner.symlinks",
+    "recursive_glob.enabled": "prospector.scanner.recursive_glob",
+    "harvester_buffer_size": "buffer_size",
+    "max_backoff": "backoff.max",
+    "close_inactive": "close.on_state_change.inactive",
+    "close_removed": "close.on_state_change.removed",
+    "close_renamed": "close.on_state_change.renamed",
+    "close_eof": "close.reader.on_eof",
+    "close_timeout": "close.reader.after_interval",
+    "json": "parsers: [ndjson: …]",
+    "multiline": "parsers: [multiline: …]",
+    "docker-json": "parsers: [container: …]",
+}
+
+#: Options of each type that the other one has nothing for, or which are found by their beginnings.
+_ONLY_IN_LOG = ("backoff_factor", "scan.order", "scan.sort", "allow_deprecated_use")
+_ONLY_IN_FILESTREAM = (
+    "prospector.scanner.include_files",
+    "prospector.scanner.resend_on_touch",
+    "prospector.scanner.fingerprint",
+    "parsers",
+    "compression",
+    "delete",
+    "ignore_inactive",
+    "read_until_eof",
+    "legacy_clean_inactive",
+    "include_file_owner_name",
+    "include_file_owner_group_name",
+    "rotation",
+    "take_over",
+)
+
 FILESTREAM = Section(
     "filebeat.inputs[]",
     "Inputs",
@@ -202,8 +247,23 @@ FILESTREAM = Section(
     "Of type `filestream`. An input of type `container` is refused, because it never means a plain "
     "file: it takes off what a container runtime puts around each line of standard output. "
     "Tetragon's own file has its events without that.",
+    kind="filestream",
+    elsewhere={**_NAMES_OF_LOG, **dict.fromkeys(_ONLY_IN_LOG, "")},
 )
-LOG = Section("filebeat.inputs[]", "Inputs of type `log`", (*_COMMON, *_LOG))
+LOG = Section(
+    "filebeat.inputs[]",
+    "Inputs of type `log`",
+    (*_COMMON, *_LOG),
+    kind="log",
+    elsewhere={
+        **{
+            ours: theirs
+            for theirs, ours in _NAMES_OF_LOG.items()
+            if not ours.startswith(("parsers", "backoff"))
+        },
+        **dict.fromkeys(_ONLY_IN_FILESTREAM, ""),
+    },
+)
 
 CONTAINER = (
     "read Tetragon's own file instead: type filestream, paths: [/var/run/cilium/tetragon/*.log]"

@@ -3,7 +3,8 @@
 import difflib
 
 from shipper.config.filebeat import processors
-from shipper.config.filebeat.draft import Draft, Path, Value, gather, transfer
+from shipper.config.filebeat.draft import Draft, Path, Value
+from shipper.config.filebeat.gathering import gather, is_off, transfer
 from shipper.config.filebeat.globs import globs
 from shipper.config.filebeat.input_options import (
     CONTAINER,
@@ -17,7 +18,6 @@ from shipper.config.filebeat.options import Section
 from shipper.config.filebeat.tree import Node
 from shipper.config.filebeat.values import (
     anything,
-    boolean,
     duration_text,
     items,
 )
@@ -42,7 +42,7 @@ def translate(
     enabled = 0
     for index, node in enumerate(items(inputs.node)):
         key = f"filebeat.inputs[{index}]"
-        if _is_off(node):
+        if is_off(node):
             continue
         enabled += 1
         with draft.problems:
@@ -65,20 +65,10 @@ def translate(
     return _agreed(of_output, draft)
 
 
-def _is_off(node: Node) -> bool:
-    enabled = node.content.get("enabled") if isinstance(node.content, dict) else None
-    if enabled is None or enabled.is_null or enabled.is_invalid:
-        return False
-    try:
-        return not boolean(enabled)
-    except ValueError:
-        # It is reported where the input is read.
-        return False
-
-
 def _section(node: Node, key: str, draft: Draft) -> Section | None:
     """The options of an input of its type; None if it cannot be told, which was reported."""
     if node.is_invalid:
+        draft.report_unresolved(node)
         return None
     if not isinstance(node.content, dict):
         raise node.error(key, "expected keys with values", "write such as `- type: filestream`")
@@ -94,6 +84,7 @@ def _section(node: Node, key: str, draft: Draft) -> Section | None:
             return None
         raise node.error(f"{key}.type", "required option is missing", "add `type: filestream`")
     if kind.is_invalid:
+        draft.report_unresolved(kind)
         return None
     match anything(kind):
         case "filestream":
@@ -126,6 +117,8 @@ def _translate_one(
             draft.problems.report(whole.node.error(missing, "required option is missing", advice))
         draft.spoil((*base, "id"))
         draft.spoil((*base, "paths"))
+    if section is LOG and (kind := found.get("type")):
+        draft.put((*base, "type"), "log", kind)
     draft.assume((*base, "max_line_bytes"), _MESSAGE_MAX_BYTES)
     draft.assume((*base, "symlinks"), False)
     transfer(section, found, draft, whole.key, base)
@@ -233,7 +226,7 @@ def _agreed(of_inputs: list[dict[str, Value]], draft: Draft) -> dict[str, Value]
     """What all inputs say of the output alike: shipper has one place for all of them."""
     agreed: dict[str, Value] = {}
     for name in ("pipeline", "index"):
-        said = [found[name] for found in of_inputs if name in found]
+        said = [found[name] for found in of_inputs if name in found and found[name].value]
         if not said:
             continue
         if len(said) < len(of_inputs) or len({str(value.value).lower() for value in said}) > 1:

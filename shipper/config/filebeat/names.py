@@ -52,6 +52,7 @@ _OTHERS: Mapping[str, str] = {
     "admin.listen": "http.host",
     "logging.level": "logging.level",
     "logging.format": "logging.json",
+    "logging.metrics_interval": "logging.metrics.period",
 }
 
 

@@ -1,8 +1,8 @@
 """What becomes of an option of Filebeat. Each has one `Option` in the table of its section, from
 which the file is read, docs/filebeat.md is made, and the tests know what to test."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from shipper.config.filebeat.tree import Node
@@ -72,6 +72,11 @@ class Section:
     options: tuple[Option, ...]
     #: What else there is to know of the section, for the docs.
     notes: str = ""
+    #: Of an input, its type.
+    kind: str = ""
+    #: Options of the other type of input, or of earlier versions, by their names, and what they are
+    #: called in this section; empty: it has nothing of the kind.
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def full_name(self, option: Option) -> str:
         """The name from the top of the file."""
@@ -86,6 +91,14 @@ class Section:
         return any(
             option.name.startswith(f"{keys}.") and option.name != f"{keys}.*"
             for option in self.options
+        )
+
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """The keys whose `enabled` turns off all that is below them."""
+        ends = ".enabled"
+        return tuple(
+            option.name.removesuffix(ends) for option in self.options if option.name.endswith(ends)
         )
 
     def wildcard(self, keys: str) -> Option | None:

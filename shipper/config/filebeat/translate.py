@@ -1,6 +1,5 @@
 """From Filebeat's files to a configuration of our own."""
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import yaml
@@ -14,12 +13,12 @@ from shipper.config.filebeat import (
     queue,
     serving,
 )
-from shipper.config.filebeat.draft import Draft, Value, gather, transfer
+from shipper.config.filebeat.draft import Draft, Value
+from shipper.config.filebeat.gathering import gather, is_off, transfer
 from shipper.config.filebeat.input_options import FILESTREAM, LOG
 from shipper.config.filebeat.names import filebeat_names
 from shipper.config.filebeat.options import Section
 from shipper.config.filebeat.tree import Node, find, overlay, put, read_tree, setting
-from shipper.config.filebeat.values import boolean
 from shipper.config.filebeat.variables import expand
 from shipper.config.problems import Problems
 from shipper.errors import Location
@@ -72,22 +71,26 @@ def read(
         with problems:
             overlay(root, setting(text))
     draft = Draft(problems=problems, usual_names=NAMES, name=name)
-    _drop_outputs_that_are_off(root)
     assumed = _assume_paths(root)
     named = expand(root, environ, problems)
+    _drop_outputs_that_are_off(root)
     for path in assumed - named:
         _forget(root, path)
-    _translate(root, named, draft)
+    _translate(root, named, assumed, draft)
     return draft
 
 
-def _translate(root: Node, named: frozenset[str], draft: Draft) -> None:
+def _translate(root: Node, named: frozenset[str], assumed: frozenset[str], draft: Draft) -> None:
+    general.drop_cloud_without_value(root, draft)
+    draft.given = frozenset(path for path in general.PATH_DEFAULTS if path not in assumed)
     top = gather(_TOP, root, "", draft, named)
     of_inputs: Mapping[str, Value] = {}
     if "filebeat.inputs" in top:
         with draft.problems:
             of_inputs = inputs.translate(top["filebeat.inputs"], top, draft, named)
-    elif draft.is_missing("filebeat.inputs", top, "filebeat.inputs"):
+    elif "filebeat.prospectors" not in draft.broken and draft.is_missing(
+        "filebeat.inputs", top, "filebeat.inputs"
+    ):
         draft.problems.add(
             "filebeat.inputs: required option is missing",
             Location(root.location.name),
@@ -103,6 +106,7 @@ def _translate(root: Node, named: frozenset[str], draft: Draft) -> None:
         serving.translate(top, draft)
     with draft.problems:
         _translate_output(root, top, of_inputs, draft, named)
+    draft.notice_unknown()
 
 
 def _translate_output(
@@ -124,6 +128,7 @@ def _translate_output(
             )
         draft.spoil(("output",))
         return
+    general.drop_what_the_cloud_replaces(top, output.node)
     found = gather(elasticsearch.SECTION, output.node, output.key, draft, named)
     in_queue = {name: top[name] for name in top if name.startswith("queue.")}
     needs_hosts = draft.is_missing("cloud.id", top, "cloud.id")
@@ -136,13 +141,8 @@ def _drop_outputs_that_are_off(root: Node) -> None:
     if outputs is None or not isinstance(outputs.content, dict):
         return
     for name, node in list(outputs.content.items()):
-        enabled = find(node, "enabled")
-        if enabled is None or enabled.is_null or enabled.is_invalid:
-            continue
-        # What it says otherwise is reported where the output is read.
-        with contextlib.suppress(ValueError):
-            if not boolean(enabled):
-                del outputs.content[name]
+        if is_off(node):
+            del outputs.content[name]
 
 
 def _assume_paths(root: Node) -> frozenset[str]:

@@ -30,8 +30,11 @@ class Scalar:
     #: The same text for our own dialect, with variables of the environment left in it; None if it
     #: has none.
     reference: str | None = None
-    #: It cannot be used, which was reported.
+    #: It cannot be used, which was reported, or is what `unresolved` says.
     is_invalid: bool = False
+    #: Why its variables have no value. It is reported where the value is used: Filebeat looks for a
+    #: variable when it unpacks the option.
+    unresolved: tuple[Problem, ...] = ()
 
 
 #: What is put in the place of a value that cannot be used.
@@ -52,8 +55,16 @@ class Node:
 
     @property
     def is_invalid(self) -> bool:
-        """Whether the value cannot be used, which was reported."""
+        """Whether the value cannot be used, which was reported, or is what `unresolved` says."""
         return isinstance(self.content, Scalar) and self.content.is_invalid
+
+    @property
+    def unresolved(self) -> tuple[Problem, ...]:
+        """Why the variables of this value, or of those below it, have no value; each once."""
+        if isinstance(self.content, Scalar):
+            return self.content.unresolved
+        below = self.content.values() if isinstance(self.content, dict) else self.content
+        return tuple(dict.fromkeys(problem for node in below for problem in node.unresolved))
 
     def error(self, path: str, problem: str, what_to_do: str = "") -> ConfigError:
         """A problem with this value, whose keys are `path`."""

@@ -7,6 +7,7 @@ Each function takes the value and raises ValueError, in words that repeat no sec
 import re
 
 from shipper.config.filebeat.tree import Node, Scalar, leaves
+from shipper.config.problems import INVALID
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"([+-]?)((?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+", re.ASCII)
@@ -40,6 +41,11 @@ def text(node: Node) -> str:
     if scalar.reference is not None:
         return Reference(scalar.text, scalar.reference)
     return scalar.text
+
+
+def small_text(node: Node) -> str:
+    """Text whose capitals make no difference, in small letters."""
+    return text(node).lower()
 
 
 def boolean(node: Node) -> bool:
@@ -138,6 +144,8 @@ def raw(node: Node) -> object:
             return {key: raw(child) for key, child in keys.items()}
         case list() as items:
             return [raw(item) for item in items]
+        case Scalar(is_invalid=True):
+            return INVALID
         case Scalar(is_loose=True, reference=str() as written) as scalar:
             return Reference(scalar.text, written)
         case Scalar(is_loose=True) as scalar:

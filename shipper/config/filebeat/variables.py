@@ -6,20 +6,22 @@
     ${NAME:?message} an error with this message where it is not set, or empty
     $$ and $}        a `$` and a `}` as such
 
-All of them nest. A variable that is not set, or empty, is an error where it is named. What a
-variable holds is not looked into again.
+All of them nest. A variable that is not set, or empty, is an error where it is named, once the
+option is used: Filebeat resolves variables when it unpacks an option, and one of an option that
+nobody looks at (below `enabled: false`, say) need not be there. What a variable holds is not looked
+into again.
 
 Two things differ on purpose. A `$` before anything else stays (go-ucfg drops it, so that the
 password `pa$word` is another one there), and a value with commas is a list only where a list is
 expected.
 """
 
-import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shipper.config.filebeat.tree import INVALID_SCALAR, Node, Scalar, find
 from shipper.config.problems import Problems
+from shipper.errors import ConfigError, Problem
 
 _ADVICE = "write ${NAME}, ${NAME:default} or ${NAME:?message}; $$ is a $ as such"
 
@@ -50,8 +52,17 @@ class _Piece:
     reference: str | None = None
 
 
-class _InvalidValueError(Exception):
-    """A variable names a value that cannot be used, which was reported."""
+class _UnresolvedError(Exception):
+    """A variable has no value, for reasons that are reported if the option is used. There are none
+    if it names a value for which a problem was reported."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    @classmethod
+    def of(cls, error: ConfigError) -> "_UnresolvedError":
+        return cls(error.problems)
 
 
 class Variables:
@@ -70,7 +81,7 @@ class Variables:
     def expand(self, node: Node, path: str = "") -> None:
         """Expands all values below a node.
 
-        Reported are variables that have no value, and what is no variable.
+        What is no variable is reported. A variable that has no value is noted at its node.
         """
         match node.content:
             case dict() as keys:
@@ -84,8 +95,11 @@ class Variables:
                     raise node.error(path, "variables that name one another", _ADVICE)
                 self._open.add(id(node))
                 found: _Content = INVALID_SCALAR
-                with self._problems, contextlib.suppress(_InvalidValueError):
-                    found = self._expanded(node, scalar, path)
+                with self._problems:
+                    try:
+                        found = self._expanded(node, scalar, path)
+                    except _UnresolvedError as error:
+                        found = replace(INVALID_SCALAR, unresolved=error.problems)
                 node.content = found
                 self._open.discard(id(node))
             case Scalar():
@@ -142,13 +156,11 @@ class Variables:
             case ":?":
                 message = self._text(part.rest, node, path)
                 what = message or f"the variable {name} is not set, or empty"
-                raise node.error(path, what, f"set {name}")
+                raise _UnresolvedError.of(node.error(path, what, f"set {name}"))
             case _:
-                raise node.error(
-                    path,
-                    f"the variable {name} is not set, or empty",
-                    f"set it, or write ${{{name}:default}}",
-                )
+                what = f"the variable {name} is not set, or empty"
+                advice = f"set it, or write ${{{name}:default}}"
+                raise _UnresolvedError.of(node.error(path, what, advice))
 
     def _all(self, parts: tuple[_Part, ...], node: Node, path: str) -> Iterator[_Piece]:
         for part in parts:
@@ -174,7 +186,7 @@ class Variables:
         self.named.add(name)
         self.expand(node, name)
         if node.is_invalid:
-            raise _InvalidValueError
+            raise _UnresolvedError(node.unresolved)
         return node
 
 

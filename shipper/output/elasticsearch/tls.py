@@ -32,7 +32,12 @@ class Tls:
     @staticmethod
     def files_of(config: TlsConfig) -> tuple[str, ...]:
         """The files of settings; those that are written in the configuration have none."""
-        given = (config.ca, config.certificate, config.key.reveal(), config.key_passphrase_file)
+        given = (
+            *config.authorities,
+            config.certificate,
+            config.key.reveal(),
+            config.key_passphrase_file,
+        )
         return tuple(path for path in given if path and not is_pem(path))
 
     @property
@@ -87,14 +92,22 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
 
 
 def _load_ca(context: ssl.SSLContext, config: TlsConfig) -> None:
-    inline = is_pem(config.ca)
+    for authority in config.authorities:
+        _load_authority(context, authority)
+    if not config.authorities and not config.ca_trusted_fingerprint:
+        _load_authority(context, "")
+
+
+def _load_authority(context: ssl.SSLContext, authority: str) -> None:
+    """Has the CAs of a file, or of PEM text, be trusted; of neither: those of the system."""
+    inline = is_pem(authority)
     try:
-        if inline:
-            context.load_verify_locations(cadata=config.ca)
-        elif config.ca:
-            context.load_verify_locations(cafile=config.ca)
-        elif not config.ca_trusted_fingerprint:
+        if not authority:
             context.load_default_certs()
+        elif inline:
+            context.load_verify_locations(cadata=authority)
+        else:
+            context.load_verify_locations(cafile=authority)
     except (OSError, TypeError, ValueError) as error:
         # ssl.SSLError is an OSError; the others are raised for text that is not ASCII.
         why = "it is not PEM"
@@ -102,7 +115,7 @@ def _load_ca(context: ssl.SSLContext, config: TlsConfig) -> None:
             why = reason_of(error)
         raise ConfigError(
             f"the CA cannot be used: {why}",
-            where=option("output.tls.ca") if inline or not config.ca else config.ca,
+            where=option("output.tls.ca") if inline or not authority else authority,
             what_to_do="use a file of PEM certificates that this user may read",
         ) from error
 

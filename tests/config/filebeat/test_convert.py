@@ -37,6 +37,7 @@ output.elasticsearch:
   index: tetragon-%{[agent.version]}-%{+yyyy.MM.dd}
   bulk_max_size: ${BULK}
   worker: 3
+  ssl.certificate_authorities: [/a.pem, "${HOST}.pem"]
 http: {enabled: true, port: 99}
 logging.level: debug
 queue.mem.flush.timeout: 1.5s
@@ -49,7 +50,8 @@ def revealed(value: object) -> object:
         return value.reveal()
     if isinstance(value, msgspec.Struct):
         # What the options are called is the dialect's.
-        names = [name for name in value.__struct_fields__ if name != "option_names"]
+        internal = ("option_names", "index_location")
+        names = [name for name in value.__struct_fields__ if name not in internal]
         return {name: revealed(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         return {key: revealed(each) for key, each in value.items()}

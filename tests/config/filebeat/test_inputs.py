@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.config.filebeat.samples import LEAST, in_input, load, refusal
+from tests.config.filebeat.samples import LEAST, draft, in_input, load, refusal
 
 TWO = """\
 filebeat.inputs:
@@ -120,6 +120,30 @@ def test_what_all_inputs_say_of_the_output_is_said_of_it() -> None:
     assert output.data_stream == "logs-x-y"
     output = load(two("pipeline: p", "pipeline: p")).output
     assert output.pipeline == "p"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "include_lines: []",
+        "exclude_lines: []",
+        "prospector.scanner.include_files: []",
+        "prospector.scanner.exclude_files: []",
+        "prospector.scanner: {}",
+        "parsers: []",
+        "processors: []",
+        "tags: []",
+        "fields: {}",
+        "index: ''",
+        "pipeline: ''",
+        "encoding: ''",
+        *(f"encoding: {name}" for name in ("utf8", "UTF-8", "Plain", "nop", "utf-8", "UTF8")),
+    ],
+)
+def test_what_is_the_default_is_as_if_it_were_not_there(line: str) -> None:
+    found, plain = load(in_input(line)), load(LEAST)
+    assert (found.inputs, found.output) == (plain.inputs, plain.output)
+    assert draft(in_input(line)).notices == []
 
 
 @pytest.mark.parametrize("second", ["", "pipeline: q"])

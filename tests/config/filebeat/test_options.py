@@ -144,6 +144,13 @@ EFFECTS: dict[str, Example] = {
     "output.elasticsearch.backoff.max": Example(
         "5m", {"output.backoff.initial": 1, "output.backoff.max": 300}
     ),
+    "output.elasticsearch.loadbalance": Example(
+        False,
+        refused="with several hosts only true is supported",
+        beside={"output.elasticsearch.hosts": ["es-1", "es-2"]},
+    ),
+    "output.elasticsearch.ssl.restart_on_cert_change.period": Example("1m"),
+    "output.elasticsearch.ssl.certificate_reload.reload_interval": Example("5s"),
     "output.elasticsearch.preset": Example(
         "latency",
         {"output.preset.value": "latency", "output.bulk.max_events": 50},
@@ -170,6 +177,16 @@ EFFECTS: dict[str, Example] = {
         {"inputs.0.id": "log:/b.log", "inputs.0.max_line_bytes": 10 * 1024**2},
     ),
     "filebeat.shutdown_timeout": Example("5s", {"shutdown_timeout": 5}),
+    **{
+        f"filebeat.config.{kind}.{name}": Example(value)
+        for kind in ("inputs", "modules")
+        for name, value in (
+            ("enabled", False),
+            ("path", "/no/such/*.yml"),
+            ("reload.enabled", False),
+            ("reload.period", "10s"),
+        )
+    },
     "filebeat.registry.flush": Example("2s", {"registry.commit_interval": 2}),
     "filebeat.registry.path": Example(
         "offsets",

@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from shipper.config.file_output import ConsoleConfig, FileConfig
+from shipper.config.filebeat.convert import as_yaml
 from shipper.config.presets import Preset
 from shipper.config.tls import TlsVerify
 from tests.config.filebeat.samples import LEAST, draft, in_output, load, refusal
@@ -38,12 +39,116 @@ def test_a_host_becomes_a_url_as_in_filebeat(written: str, more: str, expected: 
 
 
 @pytest.mark.parametrize(
-    "host", [f"http://u:{SECRET}@es:9200", f"http://es:{SECRET}", f"http://es/?{SECRET}"]
+    "host",
+    [
+        f"http://u:{SECRET}@es:99999",
+        f"http://u:{SECRET}@",
+        f"u:{SECRET}@es:9200:9200",
+        f"http://es:{SECRET}",
+        f"http://es/?{SECRET}",
+    ],
 )
 def test_what_is_wrong_with_a_host_does_not_repeat_a_secret(host: str) -> None:
     error = refusal(LEAST.replace("http://es-1:9200", f"'{host}'"))
     assert error.what.startswith("output.elasticsearch.hosts: ")
     assert SECRET not in f"{error}{error.what_to_do}"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "more", "urls", "user", "password"),
+    [
+        (f"['https://u:{SECRET}@es-1']", "", ["https://es-1:9200"], "u", SECRET),
+        (f"'u:{SECRET}@es-1:80'", "path: /es", ["http://es-1:80/es"], "u", SECRET),
+        ("['http://u%40a:p%2F%3A@es-1']", "", ["http://es-1:9200"], "u@a", "p/:"),
+        ("['http://u:p@q@[::1]:80/x']", "", ["http://[::1]:80/x"], "u", "p@q"),
+        (
+            "['http://u:p@a', 'http://u:p@b']",
+            "username: v\npassword: q",
+            ["http://a:9200", "http://b:9200"],
+            "u",
+            "p",
+        ),
+        (
+            "['http://u:p@a', 'http://b']",
+            "username: u\npassword: p",
+            ["http://a:9200", "http://b:9200"],
+            "u",
+            "p",
+        ),
+    ],
+)
+def test_credentials_of_a_url_are_taken_out_of_it(
+    hosts: str, more: str, urls: list[str], user: str, password: str
+) -> None:
+    config = load(in_output(more).replace("[http://es-1:9200]", hosts))
+    assert list(config.output.hosts) == urls
+    assert (config.output.username, config.output.password.reveal()) == (user, password)
+    assert SECRET not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "more"),
+    [
+        (f"['http://u:{SECRET}@a', 'http://u:other@b']", ""),
+        (f"['http://u:{SECRET}@a', 'http://b']", ""),
+        (f"['http://u:{SECRET}@a', 'http://b']", "username: u\npassword: other"),
+        (f"['http://u:{SECRET}@a', 'http://b']", "api_key: x"),
+    ],
+)
+def test_credentials_go_to_no_host_that_they_are_not_for(hosts: str, more: str) -> None:
+    error = refusal(in_output(more).replace("[http://es-1:9200]", hosts))
+    assert error.what.endswith("hosts: not the same user and password for all hosts")
+    assert error.where == "filebeat.yml, line 6"
+    assert SECRET not in f"{error}"
+
+
+def test_credentials_of_a_url_from_the_environment_are_not_printed() -> None:
+    text = LEAST.replace("[http://es-1:9200]", "['${URL}']")
+    printed = as_yaml(draft(text, URL=f"http://u:{SECRET}@es-1"), "filebeat.yml")
+    assert SECRET not in printed
+    assert 'password: "${ELASTICSEARCH_PASSWORD}"' in printed
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ssl.supported_protocols: []",
+        "ssl.certificate_authorities: []",
+        "ssl.cipher_suites: []",
+        "ssl.curve_types: []",
+        "ssl.ca_sha256: []",
+        "ssl.verification_mode: ''",
+        "ssl: {}",
+        "parameters: {}",
+        "proxy_headers: {}",
+        "headers: {}",
+        "indices: []",
+        "pipelines: []",
+        "pipeline: ''",
+        "kerberos: {}",
+        "non_indexable_policy: {}",
+        "preset: ''",
+        "username: ''",
+        "protocol: ''",
+        "path: ''",
+    ],
+)
+def test_what_is_empty_is_as_if_it_were_not_there(line: str) -> None:
+    assert load(in_output(line)).output == load(LEAST).output
+    assert draft(in_output(line)).notices == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "is_good"),
+    [("[es-1]", True), ("[es-1, es-1]", True), ("es-1", True), ("[es-1, es-2]", False)],
+)
+def test_one_host_needs_no_balance(hosts: str, is_good: bool) -> None:
+    text = in_output("loadbalance: false").replace("[http://es-1:9200]", hosts)
+    if is_good:
+        assert load(text).output.hosts
+        assert draft(text).notices == []
+    else:
+        assert refusal(text).where == "filebeat.yml, line 8"
 
 
 @pytest.mark.parametrize(
@@ -118,9 +223,15 @@ def test_another_output_is_refused_unless_it_is_off(name: str) -> None:
     assert load(f"{LEAST}output.{name}: {{hosts: [a], enabled: false}}\n")
 
 
-def test_several_ca_files_are_refused_and_several_texts_are_one() -> None:
-    error = refusal(in_output("ssl.certificate_authorities: [/a.pem, /b.pem]"))
-    assert error.what_to_do == "put the certificates into one file"
+def test_there_may_be_several_ca_files_and_texts() -> None:
+    tls = load(in_output("ssl.certificate_authorities: [/a.pem, /b.pem]")).output.tls
+    assert tls.authorities == ("/a.pem", "/b.pem")
+    pem = "-----BEGIN CERTIFICATE-----"
+    tls = load(in_output(f"ssl.certificate_authorities: [/a.pem, '{pem} b']")).output.tls
+    assert tls.authorities == ("/a.pem", f"{pem} b")
+
+
+def test_several_texts_of_cas_are_one() -> None:
     pem = "-----BEGIN CERTIFICATE-----"
     text = in_output(f"ssl.certificate_authorities: ['{pem} a', '{pem} b']")
     assert load(text).output.tls.ca == f"{pem} a\n{pem} b"
@@ -149,8 +260,9 @@ def test_certificates_and_a_key_may_stand_in_the_file() -> None:
         f"  certificate: '{certificate}'\n  key: '{key}'\n  key_passphrase: '{SECRET}'"
     )
     tls = load(text).output.tls
-    assert tls.ca.startswith("-----BEGIN CERTIFICATE-----")
-    assert tls.certificate == tls.ca
+    (ca,) = tls.authorities
+    assert ca.startswith("-----BEGIN CERTIFICATE-----")
+    assert tls.certificate == ca
     assert tls.key.reveal().startswith("-----BEGIN PRIVATE KEY-----")
     assert tls.key_passphrase.reveal() == SECRET
     assert SECRET not in repr(tls)

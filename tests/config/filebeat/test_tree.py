@@ -54,7 +54,7 @@ def test_dotted_and_nested_keys_are_the_same(text: str) -> None:
         ("logging: 1\n", 8, "logging: expected keys with values"),
         ("<<: {}\n", 8, "<<: merge keys are not supported"),
         ("fields: &a {b: *a}\n", 8, "fields.b: the value contains itself"),
-        ("logging.levle: info\n", 8, "logging.levle: unknown option"),
+        ("queue.meme.events: 1\n", 8, "queue.meme: unknown option"),
         (
             "name: 2026-13-45\nfields: {a: !!float x}\n",
             9,
@@ -69,10 +69,52 @@ def test_a_fault_is_told_with_its_key_and_line(text: str, line: int, what: str) 
 
 
 def test_an_unknown_option_is_told_with_the_nearest_that_is_known() -> None:
-    assert refusal(f"{LEAST}logging.levle: info\n").what_to_do == "did you mean `logging.level`?"
+    (notice,) = draft(f"{LEAST}logging.levle: info\n").notices
+    assert notice.what.endswith("and so does shipper; did you mean `logging.level`?")
+    assert (notice.location.line, notice.is_warning) == (8, True)
     text = LEAST.replace("paths:", "pahts:")
     assert refusal(text).what == "filebeat.inputs[0].pahts: unknown option"
     assert refusal(text).what_to_do == "did you mean `paths`?"
+
+
+@pytest.mark.parametrize(
+    ("name", "misspelt", "key"),
+    [
+        ("    paths", "    path", "filebeat.inputs[0].path"),
+        ("  - type", "  - typ", "filebeat.inputs[0].typ"),
+        ("  hosts", "  host", "output.elasticsearch.host"),
+        ("  index", "  indx", "output.elasticsearch.indx"),
+        ("filebeat.inputs", "filebeat.input", "filebeat.input"),
+        ("filebeat.inputs", "input", "input"),
+        ("output.elasticsearch", "output.elasticsearh", "output.elasticsearh"),
+    ],
+)
+def test_an_unknown_option_is_refused_where_a_required_one_is_missing(
+    name: str, misspelt: str, key: str
+) -> None:
+    error = refusal(LEAST.replace(f"{name}:", f"{misspelt}:"))
+    assert error.what == f"{key}: unknown option"
+    assert "did you mean `" in error.what_to_do
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "advice"),
+    [
+        ("retention.max_bytes: 1GiB", "retention.max_bytes", "write queue.disk.max_size"),
+        ("admin: {listen: '0.0.0.0:9479'}", "admin.listen", "write http.host"),
+        ("output.tls.ca: /ca", "output.tls.ca", "write output.elasticsearch.ssl.certificate_auth"),
+        ("memory.max_bytes: 1MiB", "memory.max_bytes", "`shipper convert` prints this file in"),
+        ("dead_letter: {max_bytes: 1MiB}", "dead_letter.max_bytes", "`shipper convert` prints"),
+        ("logging.metrics_interval: 1m", "logging.metrics_interval", "write logging.metrics.per"),
+    ],
+)
+def test_an_option_of_shippers_own_format_is_told_with_filebeats_name(
+    lines: str, key: str, advice: str
+) -> None:
+    error = refusal(f"{LEAST}{lines}\n")
+    assert error.what == f"{key}: an option of shipper's own format"
+    assert error.where == "filebeat.yml, line 8"
+    assert error.what_to_do.startswith(advice)
 
 
 def test_later_files_are_laid_over_earlier_ones() -> None:

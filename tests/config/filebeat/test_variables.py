@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.config.filebeat.samples import LEAST, draft, in_output, load, refusal
+from tests.config.filebeat.samples import LEAST, draft, in_input, in_output, load, refusal
 
 SECRET = "MARKER7secret"
 SET = {"A": "one", "B": "two", "EMPTY": "", "COMMA": "a,b", "DOLLARS": "$$ ${A} $}"}
@@ -124,7 +124,78 @@ def test_numbers_durations_and_switches_may_be_in_variables() -> None:
 
 def test_what_a_variable_names_may_be_called_anything() -> None:
     assert load(f"{LEAST}x-hosts: a\nname: ${{x-hosts}}\n").name == "a"
-    assert refusal(f"{LEAST}x-hosts: a\n").what == "x-hosts: unknown option"
+    assert draft(f"{LEAST}x-hosts: a\nname: ${{x-hosts}}\n").notices == []
+    (notice,) = draft(f"{LEAST}x-hosts: a\n").notices
+    assert notice.key == "x-hosts"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "http: {enabled: false, host: '${NO}'}",
+        "http.port: ${NO}",
+        "monitoring: {enabled: false, elasticsearch.hosts: ['${NO}']}",
+        "monitoring.elasticsearch.username: ${NO}",
+        "setup.kibana.host: ${NO:?tell me}",
+        "filebeat.config.modules: {enabled: false, path: '${NO}'}",
+        "output.logstash: {enabled: false, hosts: ['${NO}']}",
+        "output.logstash: {enabled: '${FLAG:false}', hosts: ['${NO}']}",
+        "cloud.id: ${NO}",
+        "cloud: {id: '${EMPTY}', auth: '${NO}'}",
+        "cloud.id: ''",
+        "x-unknown: ${NO}",
+        "queue.disk.path: ${NO}",
+    ],
+)
+def test_a_variable_of_an_option_without_effect_need_not_be_there(lines: str) -> None:
+    assert load(f"{LEAST}{lines}\n", EMPTY="").output == load(LEAST).output
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["ssl: {enabled: false, certificate: '${NO}'}", "kerberos: {enabled: false, realm: '${NO}'}"],
+)
+def test_so_it_is_in_the_output(lines: str) -> None:
+    assert load(in_output(lines)).output == load(LEAST).output
+
+
+def test_what_the_cloud_replaces_is_not_looked_at() -> None:
+    cloud = "cloud: {id: 'x:ZXhhbXBsZS5jb20kYWJjJGRlZg==', auth: 'u:p'}\n"
+    text = in_output("username: ${NO}\npassword: ${NO}").replace("http://es-1:9200", "'${NO}'")
+    output = load(text + cloud).output
+    assert output.hosts == ("https://abc.example.com:443",)
+    assert (output.username, output.password.reveal()) == ("u", "p")
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ("http: {enabled: true, host: '${NO}'}", "http.host"),
+        ("http: {enabled: '${NO}'}", "http.enabled"),
+        ("queue.mem: ${NO}", "queue.mem"),
+        ("monitoring.enabled: ${NO}", "monitoring.enabled"),
+        ("fields: {a: {b: '${NO}'}}", "fields.a.b"),
+        ("x-name: ${NO}\nname: ${x-name}", "x-name"),
+        ("processors: [{add_fields: {fields: {a: ['${NO}']}}}]", "processors[0].add_fields"),
+        ("filebeat.config.inputs.path: ${NO}", "filebeat.config.inputs.path"),
+    ],
+)
+def test_a_variable_of_an_option_that_is_used_has_to_be_there(lines: str, key: str) -> None:
+    error = refusal(f"{LEAST}{lines}\n")
+    assert error.what.startswith(key)
+    assert error.what.endswith(": the variable NO is not set, or empty")
+    assert error.where == "filebeat.yml, line 8"
+
+
+@pytest.mark.parametrize("value", ["${NO}", "[a, '${NO}']", "{a: '${NO}'}"])
+def test_of_an_input_everything_is_used(value: str) -> None:
+    for text in (
+        LEAST.replace("[/logs/*.log]", value),
+        LEAST.replace("filestream", f"'{value}'")
+        if value == "${NO}"
+        else in_input(f"tags: {value}"),
+    ):
+        assert "the variable NO is not set" in refusal(text).what
 
 
 def test_only_values_are_expanded() -> None:

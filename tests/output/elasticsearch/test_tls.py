@@ -128,6 +128,20 @@ class TestTrust:
     def test_a_ca_is_trusted_in_place_of_the_systems(self, authority: Authority) -> None:
         assert trusted(tls_context(TlsConfig(ca=authority.pem))) == 1
 
+    def test_there_may_be_several_files_and_texts(
+        self, authority: Authority, tmp_path: Path
+    ) -> None:
+        (tmp_path / "a.pem").write_text(authority.pem)
+        (tmp_path / "b.pem").write_text(Authority().pem)
+        both = TlsConfig(ca=(str(tmp_path / "a.pem"), str(tmp_path / "b.pem"), Authority().pem))
+        assert trusted(tls_context(both)) == 3
+        tls = Tls(both)
+        (tmp_path / "b.pem").write_text(authority.pem)
+        assert tls.refresh() == (str(tmp_path / "b.pem"),)
+        assert trusted(tls.context) == 2
+        missing = str(tmp_path / "no.pem")
+        assert refusal(TlsConfig(ca=(authority.pem, missing))).where == missing
+
     def test_with_a_fingerprint_no_other_ca_is_trusted(self, authority: Authority) -> None:
         by_fingerprint = TlsConfig(ca_trusted_fingerprint=authority.fingerprint)
         assert trusted(tls_context(by_fingerprint)) == 0
