@@ -16,6 +16,7 @@ from pathlib import Path
 from shipper import __version__
 from shipper.admin.metrics_log import MetricsLog
 from shipper.admin.reporter import StatusReporter
+from shipper.admin.server import AdminServer
 from shipper.clock import Clock
 from shipper.config.model import Config
 from shipper.config.outputs import Ids, OutputKind, uses_tls
@@ -32,6 +33,7 @@ from shipper.files.link_directory import LinkDirectories
 from shipper.files.records import Recorded
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker
+from shipper.internal_errors import InternalErrors
 from shipper.logs import Log
 from shipper.logs.events import (
     REGISTRY_PROBLEM,
@@ -85,6 +87,7 @@ class Daemon:
         self._log = log
         self._metrics = Metrics()
         self._metrics.follow("shipper_log_messages_dropped_total", log.dropped)
+        self._errors = InternalErrors(self._metrics, log)
         self._faults = FileErrors(self._metrics, log)
         self._budget = ByteBudget(config.memory.max_bytes)
         self._stop = asyncio.Event()
@@ -271,13 +274,27 @@ class Daemon:
         )
 
         view.publish()
+        serving = []
+        if config.admin.enabled:
+            admin = AdminServer(
+                config.admin,
+                source=view,
+                metrics=self._metrics.exposition,
+                clock=self._clock,
+                log=self._log,
+                errors=self._errors,
+                names=config.option_names,
+            )
+            # Before logs are opened: its descriptors are its own from the start.
+            serving.append(tasks.create_task(admin.run()))
+            await asyncio.sleep(0)
         reading = [
             *(tasks.create_task(watch.run()) for watch in making.watches(inputs)),
             tasks.create_task(harvest.run()),
             tasks.create_task(batcher.run()),
             tasks.create_task(former_files.run()),
         ]
-        serving = [
+        serving += [
             tasks.create_task(output_destination.run()),
             tasks.create_task(commits.run(recorded, committed)),
         ]
@@ -293,8 +310,6 @@ class Daemon:
             serving.append(tasks.create_task(metrics_log.run()))
         trimming = Trimming(self._clock, lambda: self._metrics.value("shipper_lines_read_total"))
         serving.append(tasks.create_task(trimming.run()))
-        if config.admin.enabled:
-            serving.append(tasks.create_task(self._serve(view)))
         with self._signals():
             self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
             await self._stop.wait()
@@ -339,19 +354,6 @@ class Daemon:
                 await deliveries.drain()
         if abandoned := deliveries.abandon():
             self._log.emit(REQUESTS_ABANDONED, requests=abandoned)
-
-    async def _serve(self, view: StatusReporter) -> None:
-        # aiohttp's server side takes a while to import: the first lines do not wait for it.
-        from shipper.admin.server import AdminServer
-
-        await AdminServer(
-            self._config.admin.listen,
-            names=self._config.option_names,
-            status=view.status,
-            metrics=self._metrics.exposition,
-            clock=self._clock,
-            log=self._log,
-        ).run()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -267,6 +267,13 @@ METRICS = (
         "closed, or its disk is full). Logging never delays shipping.",
         ("reason",),
     ),
+    Metric(
+        "shipper_internal_errors_total",
+        Kind.COUNTER,
+        "Exceptions that are bugs in shipper, by the part that met them. That part goes on; the "
+        "log has the trace.",
+        ("where",),
+    ),
     Metric("shipper_ready", Kind.GAUGE, "1 if shipper is ready (see /readyz), else 0."),
     Metric(
         "shipper_build_info",

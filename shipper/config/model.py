@@ -9,6 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
+from shipper.config.admin import AdminConfig
 from shipper.config.inputs import InputConfig
 from shipper.config.outputs import OutputConfig
 from shipper.config.processors import Processors
@@ -135,31 +136,6 @@ class RegistryConfig(Section, frozen=True):
         yield from within("import_fingerprint_length", length, ByteSize(64), ByteSize(_MIB))
         yield from within("commit_interval", self.commit_interval, Seconds(0.05), Seconds(60))
         yield from within("forget_after", self.forget_after, Seconds(1), Seconds(10 * 365 * 86400))
-
-
-class AdminConfig(Section, frozen=True):
-    """`/metrics`, `/healthz`, `/readyz` and `/status`, read-only."""
-
-    enabled: Annotated[bool, Meta(description="Whether they are served.")] = True
-    listen: Annotated[
-        str,
-        Meta(
-            description="HOST:PORT. Use an address that Prometheus reaches to have it scraped; "
-            "nothing secret is shown, and nothing can be changed."
-        ),
-    ] = "127.0.0.1:9479"
-
-    def problems(self) -> Iterator[SectionProblem]:
-        host, colon, port = self.listen.rpartition(":")
-        number = int(port) if port.isascii() and port.isdigit() else -1
-        bracketed = host.startswith("[") and host.endswith("]")
-        good = bool(colon) and bool(host) and (bracketed or ":" not in host) and 0 < number < 65536
-        if not good:
-            yield SectionProblem(
-                "listen",
-                f"`{self.listen}` is not an address with a port",
-                "use HOST:PORT, such as 127.0.0.1:9479 or [::1]:9479",
-            )
 
 
 class LoggingConfig(Section, frozen=True):

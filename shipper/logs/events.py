@@ -73,6 +73,14 @@ INTERNAL_ERROR = LogEvent(
     "was. Please report it with `error.stack_trace`.",
     essential=True,
 )
+INTERNAL_ERROR_CONTAINED = LogEvent(
+    "internal-error-contained",
+    Level.ERROR,
+    "internal error; shipping goes on",
+    "A bug in shipper that stopped one request, batch, scan or file, which is tried again. "
+    "`shipper.where` is the part of shipper, as in `shipper_internal_errors_total`. Please report "
+    "it with `error.stack_trace`.",
+)
 UNHANDLED_EXCEPTION = LogEvent(
     "unhandled-exception",
     Level.ERROR,
@@ -556,6 +564,19 @@ ADMIN_LISTEN_FAILED = LogEvent(
     Level.ERROR,
     "admin server cannot listen; retrying",
     "Shipping goes on. Set `admin.listen` to a free address of this machine.",
+)
+ADMIN_FILES_READ = LogEvent(
+    "admin-files-read",
+    Level.INFO,
+    "read the changed token or certificate of the admin server",
+    "The file of `admin.token_file`, or the files of `admin.tls`, changed.",
+)
+ADMIN_FILES_UNUSABLE = LogEvent(
+    "admin-files-unusable",
+    Level.ERROR,
+    "token or certificate of the admin server cannot be used; retrying",
+    "What was read before stays in use. If nothing was, `/metrics` and `/status` are refused; "
+    "`/healthz` and `/readyz` are served. Mount the file, and let this user read it.",
 )
 
 #: All of them, in the order of this module.
