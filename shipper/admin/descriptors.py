@@ -2,8 +2,8 @@
 elsewhere have taken all others.
 
 Each descriptor that is not a connection is a placeholder (a duplicate of /dev/null). A connection
-takes the place of one, and its number becomes a placeholder again in the moment in which the
-connection is closed (dup2), so no other thread gets it.
+takes the number of one, and the number is a placeholder again in the moment in which the connection
+is closed (dup2), so no other thread gets it.
 """
 
 import errno
@@ -46,6 +46,7 @@ class DescriptorReserve:
         self.refill()
         try:
             accepted, _ = listener.accept()
+            descriptor = self._move(accepted.detach())
         except OSError as error:
             if error.errno not in NO_DESCRIPTOR or not self._placeholders:
                 raise
@@ -55,18 +56,33 @@ class DescriptorReserve:
             except OSError:
                 self.refill()
                 raise
-        else:
-            if self._placeholders:
-                os.close(self._placeholders.pop())
+            descriptor = accepted.detach()
         self._lent += 1
-        accepted.setblocking(False)
-        return Connection(self, accepted.detach())
+        os.set_blocking(descriptor, False)
+        return Connection(self, descriptor)
 
     def take_back(self, descriptor: int) -> None:
         """Closes a connection; its number is a placeholder from now on."""
-        os.dup2(self._null, descriptor, inheritable=False)
         self._lent -= 1
-        self._placeholders.append(descriptor)
+        try:
+            os.dup2(self._null, descriptor, inheritable=False)
+        except OSError:  # Somebody has set a limit below its number.
+            os.close(descriptor)
+            self.refill()
+        else:
+            self._placeholders.append(descriptor)
+
+    def _move(self, descriptor: int) -> int:
+        """Gives a connection the number of a placeholder, so that no other becomes free."""
+        if not self._placeholders:
+            return descriptor
+        try:
+            os.dup2(descriptor, self._placeholders[-1], inheritable=False)
+        except OSError:  # As above.
+            os.close(self._placeholders.pop())
+            return descriptor
+        os.close(descriptor)
+        return self._placeholders.pop()
 
     def close(self) -> None:
         """Gives the placeholders back to all."""

@@ -337,6 +337,33 @@ def test_a_descriptor_of_the_reserve_stays_in_it() -> None:
         each.close()
 
 
+def test_a_limit_that_is_lowered_takes_no_connection_away() -> None:
+    reserve = DescriptorReserve(3)
+    server = socket.create_server(("127.0.0.1", 0))
+    server.setblocking(False)
+    clients = [socket.create_connection(server.getsockname()) for _ in range(3)]
+    accepted = [reserve.accept(server) for _ in range(2)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Below the numbers of all of them.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4, hard))
+    try:
+        accepted[0].close()
+        with pytest.raises(OSError, match="Too many open files"):
+            reserve.accept(server)
+        accepted[1].send(b"x")
+        assert clients[1].recv(1) == b"x"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    accepted.append(reserve.accept(server))
+    for each in accepted:
+        each.close()
+    assert len(reserve) == 3
+    reserve.close()
+    server.close()
+    for other in clients:
+        other.close()
+
+
 def test_a_reserve_that_was_short_is_filled_when_there_are_descriptors() -> None:
     with no_descriptor_left(spare=2):
         reserve = DescriptorReserve(3)
