@@ -10,7 +10,7 @@ import contextlib
 import os
 import random
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from shipper import __version__
@@ -66,6 +66,10 @@ _DUPLICATES: Mapping[OutputKind, str] = {
 }
 
 
+#: What is left to do after the last request: a commit, closing files, ending threads. In seconds.
+_CLOSE_SECONDS = 5.0
+
+
 class Daemon:
     """One running shipper."""
 
@@ -78,7 +82,11 @@ class Daemon:
         machine: Machine,
         rng: random.Random,
         log: Log,
+        exit_within: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """`exit_within`: has the process end in so many seconds, whatever still hangs then; nothing
+        is waited for without end, but for a thread that hangs in the kernel."""
+        self._exit_within = exit_within
         self._config = config
         self._machine = machine
         self._clock = clock
@@ -125,6 +133,7 @@ class Daemon:
             async with destination(context) as output_destination, asyncio.TaskGroup() as tasks:
                 await self._ship(registry, context, output_destination, tasks, first_start)
         finally:
+            self._exit_within(_CLOSE_SECONDS)
             await self._on_disk(registry.close)
             self._on_disk.close()
 
@@ -313,6 +322,7 @@ class Daemon:
         with self._signals():
             self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
             await self._stop.wait()
+            self._exit_within(config.shutdown_timeout + _CLOSE_SECONDS)
             self._log.emit(STOPPING)
             await _cancel(reading)
             await self._drain(batcher, deliveries)

@@ -103,6 +103,7 @@ def _ship(loaded: LoadedConfig, clock: Clock, log: Log) -> None:
     from shipper.daemon import Daemon
     from shipper.documents.processors.machine import this_machine
     from shipper.files.filesystem import FileSystem
+    from shipper.watchdog import ExitDeadline, watched
 
     keep_freed_memory()
     # Each file that is followed takes a descriptor.
@@ -111,6 +112,7 @@ def _ship(loaded: LoadedConfig, clock: Clock, log: Log) -> None:
     # too few, EMFILE says so.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    deadline = ExitDeadline(log)
     daemon = Daemon(
         loaded.config,
         clock=clock,
@@ -118,8 +120,17 @@ def _ship(loaded: LoadedConfig, clock: Clock, log: Log) -> None:
         machine=this_machine(os.environ),
         rng=random.Random(),
         log=log,
+        exit_within=deadline,
     )
-    asyncio.run(daemon.run())
+
+    async def watched_run() -> None:
+        with watched(loaded.config.watchdog, log):
+            await daemon.run()
+
+    try:
+        asyncio.run(watched_run())
+    finally:
+        deadline.cancel()  # No thread is left that is waited for.
 
 
 def _log_error(log: Log, event: LogEvent, error: ShipperError) -> None:

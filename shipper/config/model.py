@@ -206,6 +206,15 @@ class Config(Section, frozen=True, kw_only=True):
         Meta(description="How long requests under way may take to finish after a SIGTERM."),
     ] = Seconds(10)
 
+    watchdog: Annotated[
+        Seconds,
+        Meta(
+            description="If the event loop does not turn for so long, the stacks are logged and "
+            "the process ends, for its supervisor to start it again. Time in which the process is "
+            "stopped, frozen or has no processor does not count. `0`: never."
+        ),
+    ] = Seconds(60)
+
     #: What the options are called in the dialect that they were written in.
     option_names: Annotated[OptionNames, INTERNAL] = OWN_NAMES
 
@@ -226,6 +235,8 @@ class Config(Section, frozen=True, kw_only=True):
                 "data_dir", f"`{self.data_dir}` is not an absolute path", "begin it with /"
             )
         yield from within("shutdown_timeout", self.shutdown_timeout, Seconds(0), Seconds(3600))
+        if self.watchdog:
+            yield from within("watchdog", self.watchdog, Seconds(1), Seconds(3600))
 
     @property
     def import_directory(self) -> Path | None:

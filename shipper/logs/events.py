@@ -111,6 +111,25 @@ STOPPED = LogEvent(
     "start.",
     essential=True,
 )
+STOP_TIMED_OUT = LogEvent(
+    "stop-timed-out",
+    Level.ERROR,
+    "stopping took too long; the process ends at once",
+    "After `shutdown_timeout` and 5 seconds more: something hangs in the kernel, such as a disk or "
+    "a mount. `error.stack_trace` shows where. Exit code 1. The next start sends again what was "
+    "not acknowledged; documents are not duplicated.",
+    essential=True,
+)
+EVENT_LOOP_STALLED = LogEvent(
+    "event-loop-stalled",
+    Level.ERROR,
+    "the event loop does not turn; the process ends, to be started again",
+    "For the time of the option `watchdog`. A bug in shipper: please report it with "
+    "`error.stack_trace`. Exit code 1; started again, it continues where it was. Where Python "
+    "itself cannot run, the stacks are written to standard error as text, and the process ends by "
+    "SIGPROF.",
+    essential=True,
+)
 REQUESTS_ABANDONED = LogEvent(
     "requests-abandoned",
     Level.WARNING,
