@@ -10,7 +10,8 @@ import contextlib
 import os
 import random
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from shipper import __version__
@@ -33,7 +34,7 @@ from shipper.files.link_directory import LinkDirectories
 from shipper.files.records import Recorded
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker
-from shipper.internal_errors import InternalErrors
+from shipper.internal_errors import InternalErrors, Where
 from shipper.logs import Log
 from shipper.logs.events import (
     REGISTRY_PROBLEM,
@@ -95,7 +96,13 @@ class Daemon:
         self._log = log
         self._metrics = Metrics()
         self._metrics.follow("shipper_log_messages_dropped_total", log.dropped)
-        self._errors = InternalErrors(self._metrics, log)
+        self._errors = InternalErrors(
+            self._metrics,
+            log,
+            clock,
+            first_pause=config.output.backoff.initial,
+            longest_pause=config.output.backoff.max,
+        )
         self._faults = FileErrors(self._metrics, log)
         self._budget = ByteBudget(config.memory.max_bytes)
         self._stop = asyncio.Event()
@@ -178,7 +185,12 @@ class Daemon:
             already_stored_hint=_already_stored_hint(config),
         )
         deliveries = Deliveries(
-            output_destination, outcomes, budget=self._budget, clock=self._clock, tasks=tasks
+            output_destination,
+            outcomes,
+            budget=self._budget,
+            clock=self._clock,
+            errors=self._errors,
+            tasks=tasks,
         )
         batcher = Batcher(
             self._clock,
@@ -230,6 +242,7 @@ class Daemon:
             clock=self._clock,
             metrics=self._metrics,
             log=self._log,
+            errors=self._errors,
             names=config.option_names,
         )
         losses = self._loss_shipper(registry, making.ephemeral_id, output_destination)
@@ -269,6 +282,7 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
             first_start=first_start,
+            errors=self._errors,
         )
         view = StatusReporter(
             clock=self._clock,
@@ -283,6 +297,8 @@ class Daemon:
         )
 
         view.publish()
+        # Each task goes on after an exception that nobody foresaw.
+        keep = partial(_kept, tasks, self._errors)
         serving = []
         if config.admin.enabled:
             admin = AdminServer(
@@ -295,20 +311,24 @@ class Daemon:
                 names=config.option_names,
             )
             # Before logs are opened: its descriptors are its own from the start.
-            serving.append(tasks.create_task(admin.run()))
+            serving.append(keep(Where.ADMIN, admin.run))
             await asyncio.sleep(0)
         reading = [
-            *(tasks.create_task(watch.run()) for watch in making.watches(inputs)),
-            tasks.create_task(harvest.run()),
-            tasks.create_task(batcher.run()),
-            tasks.create_task(former_files.run()),
+            *(keep(Where.WATCH, watch.run) for watch in making.watches(inputs)),
+            keep(Where.FILE, harvest.run),
+            keep(Where.BATCH, batcher.run),
+            keep(Where.FORMER_FILES, former_files.run),
         ]
         serving += [
-            tasks.create_task(output_destination.run()),
-            tasks.create_task(commits.run(recorded, committed)),
+            keep(Where.OUTPUT, output_destination.run),
+            keep(
+                Where.COMMIT,
+                partial(commits.run, recorded, committed),
+                on_error=self._unsaved.set,
+            ),
         ]
         if losses is not None:
-            serving.append(tasks.create_task(losses.run()))
+            serving.append(keep(Where.LOSSES, losses.run, on_error=losses.wake))
         if config.logging.metrics_interval:
             metrics_log = MetricsLog(
                 self._metrics,
@@ -316,9 +336,9 @@ class Daemon:
                 log=self._log,
                 interval=config.logging.metrics_interval,
             )
-            serving.append(tasks.create_task(metrics_log.run()))
+            serving.append(keep(Where.UPKEEP, metrics_log.run))
         trimming = Trimming(self._clock, lambda: self._metrics.value("shipper_lines_read_total"))
-        serving.append(tasks.create_task(trimming.run()))
+        serving.append(keep(Where.UPKEEP, trimming.run))
         with self._signals():
             self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
             await self._stop.wait()
@@ -403,6 +423,17 @@ def _already_stored_hint(config: Config) -> str:
     if config.output.ids is Ids.NODE:
         return f"give each node its own {config.option_names('name')}"
     return f"if another node has an identical file, set {config.option_names('output.ids')} to node"
+
+
+def _kept(
+    tasks: asyncio.TaskGroup,
+    errors: InternalErrors,
+    where: Where,
+    run: Callable[[], Coroutine[None, None, None]],
+    *,
+    on_error: Callable[[], object] = lambda: None,
+) -> asyncio.Task[None]:
+    return tasks.create_task(errors.kept_running(where, run, on_error=on_error))
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -1,29 +1,69 @@
-"""Exceptions that nobody foresaw: each is logged with its trace and counted, and the stage goes on.
+"""The last net: exceptions that nobody foresaw.
 
-`where` is of a closed set: it is a label.
+Each is logged with its trace and counted, and what met it is tried again with growing pauses, while
+all else goes on. `where` is of a closed set: it is a label.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from enum import Enum
 
+from shipper.clock import Clock
 from shipper.logs import Log
 from shipper.logs.events import INTERNAL_ERROR_CONTAINED
 from shipper.metrics import Metrics
 
 COUNTER = "shipper_internal_errors_total"
 
+#: What has run for so many seconds without an error begins with the shortest pause again.
+_IS_FINE = 300.0
+
 
 class Where(Enum):
     """Which part of shipper met it."""
 
+    #: One request to the admin server, or all of it.
     ADMIN = "admin"
+    #: One batch on its way to the output.
+    DELIVERY = "delivery"
+    #: What the output does besides: probing hosts, opening the file.
+    OUTPUT = "output"
+    #: Handing a batch on.
+    BATCH = "batch"
+    #: One file that is examined or read.
+    FILE = "file"
+    #: Looking for files: a scan, or what inotify tells.
+    SCAN = "scan"
+    WATCH = "watch"
+    #: Giving up files beyond `retention.max_bytes`.
+    QUOTA = "quota"
+    COMMIT = "commit"
+    #: Documents of losses.
+    LOSSES = "losses"
+    #: Unfinished files of inputs that are not configured any more.
+    FORMER_FILES = "former_files"
+    #: Metrics in the log, giving memory back.
+    UPKEEP = "upkeep"
 
 
 class InternalErrors:
-    """Logs and counts them."""
+    """Logs and counts them, and has things tried again."""
 
-    def __init__(self, metrics: Metrics, log: Log) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        log: Log,
+        clock: Clock,
+        *,
+        first_pause: float = 1.0,
+        longest_pause: float = 60.0,
+    ) -> None:
+        """The pauses after errors in a row, in seconds."""
+        self.first_pause = first_pause
+        self._longest_pause = longest_pause
         self._metrics = metrics
         self._log = log
+        self._clock = clock
         for where in Where:
             metrics.count(COUNTER, 0, where.value)
 
@@ -42,3 +82,47 @@ class InternalErrors:
             where=where.value,
             **fields,
         )
+
+    def guarded(self, where: Where, call: Callable[[], object]) -> None:
+        """Calls what must not keep others from being called."""
+        try:
+            call()
+        except Exception as error:
+            self.report(where, error)
+
+    def pause_after(self, failures: int) -> float:
+        """The pause after so many errors in a row, in seconds."""
+        return min(self._longest_pause, self.first_pause * 2.0 ** min(failures - 1, 16))
+
+    async def pause(self, failures: int) -> None:
+        """Waits before the next try after so many errors in a row. Raises nothing but
+        CancelledError."""
+        seconds = self.pause_after(failures)
+        try:
+            await self._clock.sleep(seconds)
+        except Exception as error:
+            self.report(Where.UPKEEP, error)
+            await asyncio.sleep(seconds)
+
+    async def kept_running(
+        self,
+        where: Where,
+        run: Callable[[], Awaitable[None]],
+        *,
+        on_error: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Runs it until it returns or is cancelled, again after each exception. `on_error` is
+        called before that, for what the exception may have left undone."""
+        failures = 0
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await run()
+                return
+            except Exception as error:
+                self.report(where, error)
+            if self._clock.monotonic() - began >= _IS_FINE:
+                failures = 0
+            failures += 1
+            await self.pause(failures)
+            self.guarded(where, on_error)

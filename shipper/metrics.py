@@ -270,8 +270,9 @@ METRICS = (
     Metric(
         "shipper_internal_errors_total",
         Kind.COUNTER,
-        "Exceptions that are bugs in shipper, by the part that met them. That part goes on; the "
-        "log has the trace.",
+        "Exceptions that are bugs in shipper, by the part that met them (admin, delivery, output, "
+        "batch, file, scan, watch, quota, commit, losses, former_files, upkeep). What was affected "
+        "is tried again, while all else goes on; the log has the trace.",
         ("where",),
     ),
     Metric("shipper_ready", Kind.GAUGE, "1 if shipper is ready (see /readyz), else 0."),

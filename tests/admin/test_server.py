@@ -117,7 +117,7 @@ async def admin_pages(
             metrics=pages.metrics,
             clock=clock,
             log=recorded.log,
-            errors=InternalErrors(pages.counts, recorded.log),
+            errors=InternalErrors(pages.counts, recorded.log, clock),
             limits=limits,
         )
         running = asyncio.create_task(server.run())

@@ -30,6 +30,7 @@ from shipper.files.registry import RowId
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tracker import FileTracker, TrackedInput
 from shipper.files.watch import WakeUp
+from shipper.internal_errors import InternalErrors
 from shipper.logs import Log
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batch, Batcher
@@ -163,6 +164,7 @@ class World:
             metrics=self.metrics,
             log=log,
             first_start=first_start,
+            errors=InternalErrors(self.metrics, log, self.clock),
         )
 
     def _compressed(self, patterns: list[str], log: Log) -> CompressedLogs:
