@@ -172,3 +172,63 @@ def test_the_places_of_the_quota_and_of_losses_raise_and_what_is_lost_is_known(
     assert any(place.startswith("shipper.files.quota") for place in raised(report))
     assert any(place.startswith("shipper.output.loss_shipper") for place in raised(report))
     rotating.close()
+
+
+def test_the_places_of_odd_files_raise_and_all_lines_are_there_once(
+    shipper: MakeShipper, bulk_server: BulkServer, tmp_path: Path
+) -> None:
+    """Runs of NULs, half lines, lines that are too long, files that are rewritten or removed, those
+    of which only the end is read, and those of an input that is not configured any more."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    config: dict[str, Any] = {
+        "inputs": [{"id": "odd", "paths": [f"{logs}/*.log"], "max_line_bytes": "1KiB"}],
+    }
+    (logs / "former.log").write_bytes(b'{"former":1}\n')
+    former = {"inputs": [{**config["inputs"][0], "id": "former"}]}
+    first = shipper(former, directory=tmp_path / "daemon")
+    first.start()
+    bulk_server.wait_for(lambda: len(bulk_server.documents) == 1)
+    bulk_server.down()
+    with (logs / "former.log").open("ab") as log:
+        log.write(b'{"former":2}\n')
+    first.wait_until(lambda: first.status()["lines_read"] == 2, "it is read")
+    first.kill9()
+    bulk_server.up()
+
+    (logs / "ended.log").write_bytes(b'{"old":1}\n' * 50)
+    config["inputs"].append(
+        {"id": "end", "paths": [f"{logs}/ended*"], "start_at": "end", "exclude": []}
+    )
+    config["inputs"][0]["exclude"] = [f"{logs}/ended*"]
+    process = shipper(config, directory=tmp_path / "daemon")
+    report = injected(process, tmp_path, skip=PAGES + AFTER_THE_LAST_COMMIT)
+    (logs / "nuls.log").write_bytes(b"\0" * 70_000 + b'{"n":1}\n' + b"\0" * 5000 + b'{"n":2}\n')
+    (logs / "half.log").write_bytes(b'{"h":1}\n{"half":' + b"\0" * 9000 + b'{"h":2}\n')
+    (logs / "long.log").write_bytes(b'{"l":1}\n' + b"x" * 300_000 + b'\n{"l":2}\n')
+    (logs / "cut.log").write_bytes(b'{"c":1}\n' * 100)
+    process.start()
+
+    def stored() -> set[str]:
+        return {str(document["message"]) for document in bulk_server.documents.values()}
+
+    wanted = {'{"former":2}', '{"n":1}', '{"n":2}', '{"h":1}', '{"h":2}', '{"half":'}
+    wanted |= {'{"l":1}', '{"l":2}', '{"c":1}'}
+    bulk_server.wait_for(lambda: wanted <= stored())
+    with (logs / "cut.log").open("r+b") as cut:
+        cut.truncate(0)
+        cut.write(b'{"c":2}\n')
+    with (logs / "ended.log").open("ab") as log:
+        log.write(b'{"new":1}\n')
+    bulk_server.wait_for(lambda: {'{"c":2}', '{"new":1}'} <= stored())
+    process.wait_until_idle()
+    assert '{"old":1}' not in stored()
+    assert sum(message.startswith("x") for message in stored()) == 1
+    page = process.metrics()
+    assert page.uncounted_lines == 0
+    assert page.value("shipper_lost_bytes_total", reason="line_too_long") == 300_000 - 1024
+    assert page.value("shipper_nul_bytes_skipped_total") == 70_000 + 5000 + 9000
+    # The lines of each file, and not one twice.
+    assert page.value("shipper_lines_read_total") == 2 + 2 + 3 + 3 + 101 + 1
+    assert process.sigterm() == 0
+    assert any(place.startswith("shipper.files.nuls") for place in raised(report))
