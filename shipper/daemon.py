@@ -57,6 +57,7 @@ from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.harvest import Harvester
 from shipper.pipeline.inputs import Inputs
+from shipper.service_manager import ServiceManager
 from shipper.trimming import Trimming
 
 #: What reading everything again does to what an output has already.
@@ -83,10 +84,13 @@ class Daemon:
         machine: Machine,
         rng: random.Random,
         log: Log,
+        service_manager: ServiceManager | None = None,
         exit_within: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        """`exit_within`: has the process end in so many seconds, whatever still hangs then; nothing
-        is waited for without end, but for a thread that hangs in the kernel."""
+        """`service_manager`: who is told that it is ready, and stops. `exit_within`: has the
+        process end in so many seconds, whatever still hangs then; nothing is waited for without
+        end, but for a thread that hangs in the kernel."""
+        self._service_manager = service_manager or ServiceManager(clock=clock, log=log)
         self._exit_within = exit_within
         self._config = config
         self._machine = machine
@@ -339,10 +343,13 @@ class Daemon:
             serving.append(keep(Where.UPKEEP, metrics_log.run))
         trimming = Trimming(self._clock, lambda: self._metrics.value("shipper_lines_read_total"))
         serving.append(keep(Where.UPKEEP, trimming.run))
+        serving.append(keep(Where.UPKEEP, self._service_manager.run))
         with self._signals():
             self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
+            self._service_manager.ready()
             await self._stop.wait()
             self._exit_within(config.shutdown_timeout + _CLOSE_SECONDS)
+            self._service_manager.stopping()
             self._log.emit(STOPPING)
             await _cancel(reading)
             await self._drain(batcher, deliveries)
@@ -380,7 +387,10 @@ class Daemon:
         """Sends what is read, within the time that stopping may take."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.shutdown_timeout):
-                await batcher.flush()
+                try:
+                    await batcher.flush()
+                except Exception as error:  # The next start reads it again.
+                    self._errors.report(Where.BATCH, error)
                 await deliveries.drain()
         if abandoned := deliveries.abandon():
             self._log.emit(REQUESTS_ABANDONED, requests=abandoned)

@@ -103,6 +103,7 @@ def _ship(loaded: LoadedConfig, clock: Clock, log: Log) -> None:
     from shipper.daemon import Daemon
     from shipper.documents.processors.machine import this_machine
     from shipper.files.filesystem import FileSystem
+    from shipper.service_manager import ServiceManager
     from shipper.watchdog import ExitDeadline, watched
 
     keep_freed_memory()
@@ -120,6 +121,7 @@ def _ship(loaded: LoadedConfig, clock: Clock, log: Log) -> None:
         machine=this_machine(os.environ),
         rng=random.Random(),
         log=log,
+        service_manager=ServiceManager.of(os.environ, clock, log),
         exit_within=deadline,
     )
 

@@ -73,6 +73,13 @@ INTERNAL_ERROR = LogEvent(
     "was. Please report it with `error.stack_trace`.",
     essential=True,
 )
+SERVICE_MANAGER_UNREACHABLE = LogEvent(
+    "service-manager-unreachable",
+    Level.WARNING,
+    "service manager cannot be told of the daemon's state",
+    "The socket of the variable `NOTIFY_SOCKET`, which systemd sets with `Type=notify`. Shipping "
+    "goes on; systemd may take the start for failed.",
+)
 INTERNAL_ERROR_CONTAINED = LogEvent(
     "internal-error-contained",
     Level.ERROR,

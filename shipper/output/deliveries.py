@@ -140,7 +140,7 @@ class Deliveries:
         rests = delivery.rests
         while rests or delivery.unwritten:
             if delivery.unwritten:
-                await self._outcomes.write_dead_letters(delivery.unwritten)
+                await self._outcomes.refuse(delivery.unwritten)
                 delivery.unwritten = []
             elif rests[0].waits:
                 await self._pause(rests)
