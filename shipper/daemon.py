@@ -57,6 +57,7 @@ from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.harvest import Harvester
 from shipper.pipeline.inputs import Inputs
+from shipper.reloading import Reloads
 from shipper.service_manager import ServiceManager
 from shipper.trimming import Trimming
 
@@ -85,12 +86,17 @@ class Daemon:
         rng: random.Random,
         log: Log,
         service_manager: ServiceManager | None = None,
+        reloads: Reloads | None = None,
         exit_within: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        """`service_manager`: who is told that it is ready, and stops. `exit_within`: has the
-        process end in so many seconds, whatever still hangs then; nothing is waited for without
-        end, but for a thread that hangs in the kernel."""
+        """`service_manager`: who is told that it is ready, and stops. `reloads`: when it stops, to
+        begin again with another configuration; None: never. `exit_within`: has the process end in
+        so many seconds, whatever still hangs then; nothing is waited for without end, but for a
+        thread that hangs in the kernel."""
         self._service_manager = service_manager or ServiceManager(clock=clock, log=log)
+        self._reloads = reloads
+        #: Whether it was set up.
+        self.has_started = False
         self._exit_within = exit_within
         self._config = config
         self._machine = machine
@@ -344,12 +350,21 @@ class Daemon:
         trimming = Trimming(self._clock, lambda: self._metrics.value("shipper_lines_read_total"))
         serving.append(keep(Where.UPKEEP, trimming.run))
         serving.append(keep(Where.UPKEEP, self._service_manager.run))
+        if (reloads := self._reloads) is not None:
+
+            def may_stop() -> bool:
+                return not tracker.kept_by(link=False)
+
+            serving.append(keep(Where.UPKEEP, partial(reloads.run, may_stop, self._stop.set)))
+            serving.append(keep(Where.UPKEEP, reloads.watch))
         with self._signals():
+            self.has_started = True
             self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
             self._service_manager.ready()
             await self._stop.wait()
             self._exit_within(config.shutdown_timeout + _CLOSE_SECONDS)
-            self._service_manager.stopping()
+            if reloads is None or reloads.accepted is None:
+                self._service_manager.stopping()
             self._log.emit(STOPPING)
             await _cancel(reading)
             await self._drain(batcher, deliveries)
@@ -397,18 +412,23 @@ class Daemon:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first SIGTERM or SIGINT stops the daemon in order; a second one ends it at once."""
+        """The first SIGTERM or SIGINT stops the daemon in order; a second one ends it at once.
+        SIGHUP has the configuration be read again."""
         loop = asyncio.get_running_loop()
         kinds = (signal.SIGTERM, signal.SIGINT)
 
         def stop() -> None:
             self._stop.set()
+            if self._reloads is not None:
+                self._reloads.cancel()
             for kind in kinds:
                 loop.remove_signal_handler(kind)
                 signal.signal(kind, signal.SIG_DFL)
 
         for kind in kinds:
             loop.add_signal_handler(kind, stop)
+        if self._reloads is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._reloads.want)
         # Comes when a file is opened to write in the moment in which we ask for its writers, and
         # would end the process.
         signal.signal(signal.SIGIO, signal.SIG_IGN)
@@ -417,6 +437,9 @@ class Daemon:
         finally:
             for kind in kinds:
                 loop.remove_signal_handler(kind)
+            if self._reloads is not None:
+                loop.remove_signal_handler(signal.SIGHUP)
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # It never ends the process.
 
 
 def _is_empty(directory: Path) -> bool:

@@ -1,4 +1,5 @@
-"""What systemd is told of the daemon (sd_notify(3)): READY, STOPPING, and signs of life.
+"""What systemd is told of the daemon (sd_notify(3)): READY, RELOADING, STOPPING, and signs
+of life.
 
 READY does not wait for the cluster: the files are followed, and a cluster that is away is no reason
 to stop a boot. Without `NOTIFY_SOCKET` nothing is told, and nothing else is different.
@@ -42,6 +43,11 @@ class ServiceManager:
     def ready(self) -> None:
         """The daemon is set up."""
         self._tell(b"READY=1")
+
+    def reloading(self) -> None:
+        """The configuration is read again; `ready` follows."""
+        microseconds = int(self._clock.monotonic() * 1e6)
+        self._tell(b"RELOADING=1\nMONOTONIC_USEC=%d" % microseconds)
 
     def stopping(self) -> None:
         """The daemon is stopping."""

@@ -138,6 +138,19 @@ class RegistryConfig(Section, frozen=True):
         yield from within("forget_after", self.forget_after, Seconds(1), Seconds(10 * 365 * 86400))
 
 
+class FileConfig(Section, frozen=True):
+    """The configuration's own files: [deploy.md](deploy.md#reload)."""
+
+    reload: Annotated[
+        bool,
+        Meta(
+            description="Whether they are read again when they change, as on SIGHUP. A ConfigMap "
+            "or Secret that is mounted by `subPath` never changes in a running pod: mount the "
+            "directory."
+        ),
+    ] = False
+
+
 class LoggingConfig(Section, frozen=True):
     """The daemon's log on standard error: [logs.md](logs.md)."""
 
@@ -201,6 +214,7 @@ class Config(Section, frozen=True, kw_only=True):
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+    config: FileConfig = field(default_factory=FileConfig)
     shutdown_timeout: Annotated[
         Seconds,
         Meta(description="How long requests under way may take to finish after a SIGTERM."),

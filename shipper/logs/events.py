@@ -57,6 +57,29 @@ CONFIGURATION_INVALID = LogEvent(
     "`shipper.hint` says. `shipper check` finds it, too.",
     essential=True,
 )
+CONFIGURATION_RELOADING = LogEvent(
+    "configuration-reloading",
+    Level.INFO,
+    "read a new configuration; beginning again with it",
+    "After SIGHUP, or with `config.reload` after a change. The daemon stops in order and starts in "
+    "the same process.",
+    essential=True,
+)
+CONFIGURATION_NOT_RELOADED = LogEvent(
+    "configuration-not-reloaded",
+    Level.ERROR,
+    "new configuration cannot be used; going on with the former one",
+    "After SIGHUP, or with `config.reload` after a change. `shipper.where` is the place; correct "
+    "it as `shipper.hint` says.",
+    essential=True,
+)
+RELOAD_WAITS = LogEvent(
+    "reload-waits",
+    Level.WARNING,
+    "new configuration waits until removed files are shipped",
+    "They have no hard link, and are kept by their descriptors only: a stop would lose what is "
+    "left of them.",
+)
 FATAL = LogEvent(
     "fatal",
     Level.ERROR,

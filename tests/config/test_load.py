@@ -619,7 +619,7 @@ WRONG = {
         6,
         "(a key that is not text): unknown option",
         "known options: name, inputs, processors, data_dir, output, dead_letter, memory, "
-        "retention, losses, registry, admin, logging, shutdown_timeout, watchdog",
+        "retention, losses, registry, admin, logging, config, shutdown_timeout, watchdog",
     ),
     "processor that is none": (
         LEAST + "processors:\n  - add_tags:\n      tags: [a]\n  - renam: {}\n",
@@ -877,6 +877,7 @@ EVERY_OPTION = {
     "logging.level": ("error", Level.ERROR),
     "logging.format": ("text", LogFormat.TEXT),
     "logging.metrics_interval": ("0", 0.0),
+    "config.reload": ("true", True),
     "shutdown_timeout": ("1s", 1.0),
     "watchdog": ("0", 0.0),
 }
