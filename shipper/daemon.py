@@ -9,8 +9,7 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -59,6 +58,7 @@ from shipper.pipeline.harvest import Harvester
 from shipper.pipeline.inputs import Inputs
 from shipper.reloading import Reloads
 from shipper.service_manager import ServiceManager
+from shipper.signals import handled_signals
 from shipper.trimming import Trimming
 
 #: What reading everything again does to what an output has already.
@@ -308,7 +308,7 @@ class Daemon:
 
         view.publish()
         # Each task goes on after an exception that nobody foresaw.
-        keep = partial(_kept, tasks, self._errors)
+        keep = partial(self._errors.keep_running, tasks)
         serving = []
         if config.admin.enabled:
             admin = AdminServer(
@@ -357,7 +357,7 @@ class Daemon:
 
             serving.append(keep(Where.UPKEEP, partial(reloads.run, may_stop, self._stop.set)))
             serving.append(keep(Where.UPKEEP, reloads.watch))
-        with self._signals():
+        with handled_signals(self._stop_for_good, reloads.want if reloads else None):
             self.has_started = True
             self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
             self._service_manager.ready()
@@ -410,36 +410,10 @@ class Daemon:
         if abandoned := deliveries.abandon():
             self._log.emit(REQUESTS_ABANDONED, requests=abandoned)
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """The first SIGTERM or SIGINT stops the daemon in order; a second one ends it at once.
-        SIGHUP has the configuration be read again."""
-        loop = asyncio.get_running_loop()
-        kinds = (signal.SIGTERM, signal.SIGINT)
-
-        def stop() -> None:
-            self._stop.set()
-            if self._reloads is not None:
-                self._reloads.cancel()
-            for kind in kinds:
-                loop.remove_signal_handler(kind)
-                signal.signal(kind, signal.SIG_DFL)
-
-        for kind in kinds:
-            loop.add_signal_handler(kind, stop)
+    def _stop_for_good(self) -> None:
+        self._stop.set()
         if self._reloads is not None:
-            loop.add_signal_handler(signal.SIGHUP, self._reloads.want)
-        # Comes when a file is opened to write in the moment in which we ask for its writers, and
-        # would end the process.
-        signal.signal(signal.SIGIO, signal.SIG_IGN)
-        try:
-            yield
-        finally:
-            for kind in kinds:
-                loop.remove_signal_handler(kind)
-            if self._reloads is not None:
-                loop.remove_signal_handler(signal.SIGHUP)
-                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # It never ends the process.
+            self._reloads.cancel()
 
 
 def _is_empty(directory: Path) -> bool:
@@ -456,17 +430,6 @@ def _already_stored_hint(config: Config) -> str:
     if config.output.ids is Ids.NODE:
         return f"give each node its own {config.option_names('name')}"
     return f"if another node has an identical file, set {config.option_names('output.ids')} to node"
-
-
-def _kept(
-    tasks: asyncio.TaskGroup,
-    errors: InternalErrors,
-    where: Where,
-    run: Callable[[], Coroutine[None, None, None]],
-    *,
-    on_error: Callable[[], object] = lambda: None,
-) -> asyncio.Task[None]:
-    return tasks.create_task(errors.kept_running(where, run, on_error=on_error))
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -104,6 +104,17 @@ class InternalErrors:
             self.report(Where.UPKEEP, error)
             await asyncio.sleep(seconds)
 
+    def keep_running(
+        self,
+        tasks: asyncio.TaskGroup,
+        where: Where,
+        run: Callable[[], Awaitable[None]],
+        *,
+        on_error: Callable[[], object] = lambda: None,
+    ) -> asyncio.Task[None]:
+        """A task that does as `kept_running`."""
+        return tasks.create_task(self.kept_running(where, run, on_error=on_error))
+
     async def kept_running(
         self,
         where: Where,

@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import resource
-import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from shipper.logs.events import (
 )
 from shipper.logs.process import is_for_people, process_log
 from shipper.option_names import OWN_NAMES
+from shipper.signals import ignore_hangups
 from shipper.watchdog import ExitDeadline, watched
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run(read: Callable[[], tuple[str, LoadedConfig]]) -> int:
     """
     clock = SystemClock()
     # Until the daemon has a handler for it, and while it begins again.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ignore_hangups()
     try:
         name, loaded = read()
     except ConfigError as error:
