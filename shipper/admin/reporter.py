@@ -99,7 +99,7 @@ class StatusReporter:
             (TroubleKind.QUOTA, self._tracker.quota.trouble),
             (TroubleKind.OUTPUT, self._deliveries.condition.trouble),
         )
-        troubles = [Trouble(kind, words) for kind, words in general if words is not None]
+        troubles = [Trouble.of(kind, words) for kind, words in general if words is not None]
         for source in self._inputs:
             found = self._unreadable(source), self._without_files(source)
             troubles += [trouble for trouble in found if trouble is not None]
@@ -113,7 +113,7 @@ class StatusReporter:
         (path, error), others = summary.unreadable[0], summary.unreadable_count - 1
         more = f" (and {others} more)" if others else ""
         words = f"input {source.input_id}: {_text(path)} cannot be read: {error}{more}"
-        return Trouble(TroubleKind.UNREADABLE, words)
+        return Trouble.of(TroubleKind.UNREADABLE, words)
 
     def _without_files(self, source: TrackedInput) -> Trouble | None:
         """That no file of an input is there, if it has to have one."""
@@ -122,11 +122,11 @@ class StatusReporter:
             return None
         if not summary.scanned:
             words = f"input {source.input_id}: its directories are not scanned yet"
-            return Trouble(TroubleKind.NOT_SCANNED, words)
+            return Trouble.of(TroubleKind.NOT_SCANNED, words)
         patterns = ", ".join(map(_text, source.patterns))
         option = self._names("inputs[].require_files")
         words = f"input {source.input_id}: no file matches {patterns} ({option} is true)"
-        return Trouble(TroubleKind.NO_FILES, words)
+        return Trouble.of(TroubleKind.NO_FILES, words)
 
     def _input_status(self, source: TrackedInput) -> InputStatus:
         summary = self._tracker.summary(source)

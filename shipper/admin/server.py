@@ -146,7 +146,7 @@ class AdminServer:
         troubles = self._source.troubles()
         if not troubles:
             return Page(b"ready\n")
-        lines = [_one_line(each.details if with_details else each.kind.value) for each in troubles]
+        lines = [each.details if with_details else each.kind.value for each in troubles]
         return Page("".join(f"{line}\n" for line in dict.fromkeys(lines)).encode(), 503)
 
     def _metrics_page(self) -> Page:
@@ -169,12 +169,6 @@ class AdminServer:
             finally:
                 now = self._clock.monotonic()
                 self._rests_until = now + _REST * (now - began)
-
-
-def _one_line(text: str) -> str:
-    """A reason on one line, as UTF-8: others' words, and names of files, may be in it."""
-    words = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(each if each.isprintable() else " " for each in words)
 
 
 def _descriptors() -> int:

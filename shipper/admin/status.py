@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
 import msgspec
 
@@ -25,6 +26,13 @@ class Trouble:
     kind: TroubleKind
     #: With paths, hosts, and others' words.
     details: str
+
+    @classmethod
+    def of(cls, kind: TroubleKind, words: str) -> Self:
+        """With the words on one line, and as something that UTF-8 has: a proxy or the name of a
+        file may have put anything into them."""
+        text = words.encode("utf-8", "backslashreplace").decode()
+        return cls(kind, "".join(each if each.isprintable() else " " for each in text))
 
 
 class FileStatus(msgspec.Struct, frozen=True):

@@ -160,7 +160,7 @@ async def test_readiness_says_why_not_a_reason_a_line() -> None:
 async def test_a_reason_is_one_line_whatever_a_proxy_or_a_file_name_has_in_it() -> None:
     async with admin_pages() as pages:
         words = "http://a: HTTP 502 \udcff\x00\r\nX-Evil: 1\u2028ready"
-        pages.reasons = (Trouble(TroubleKind.OUTPUT, words),)
+        pages.reasons = (Trouble.of(TroubleKind.OUTPUT, words),)
         status, _, body = await pages.get("/readyz")
         assert (status, body) == (503, "http://a: HTTP 502 \\udcff   X-Evil: 1 ready\n")
 
