@@ -16,7 +16,6 @@ from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, FileTemplate
 from shipper.files.ack import Span
 from shipper.files.faults import FileErrors
-from shipper.files.identity import Mark
 from shipper.files.lines import Block, CutLine, HalfLine, NoLine, Reading, Rewritten
 from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
@@ -32,6 +31,7 @@ from shipper.logs.events import (
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
+from shipper.pipeline.encoding import ReadLines, encode, encode_line_by_line
 from shipper.pipeline.examine import Examined, Examiner
 from shipper.pipeline.retries import Retries
 
@@ -44,6 +44,9 @@ _QUOTA_SECONDS = 0.5
 
 #: How long after the start nothing is given up, in seconds.
 _QUOTA_GRACE = 5.0
+
+#: After so many internal errors in a row with a file, its lines are encoded one by one.
+_TRIES_AS_A_BLOCK = 3
 
 #: So many files are looked through for something to read before others have their turn.
 _ENQUEUED_AT_ONCE = 1000
@@ -246,31 +249,8 @@ class Harvester:
     async def _use(self, source: Input, tail: Tail, reading: Reading) -> Tail | None:
         """Hands on what was read; returns whom to read again soon."""
         match reading:
-            case Block(data, end, mark, start):
-                encoded = source.encoder.encode(
-                    self._template(source, tail), start, data, self._clock.now()
-                )
-                await self._submit(source, tail, encoded, start, end, mark)
-                return tail
-            case HalfLine(data, end, mark, start):
-                encoded = source.encoder.encode_half(
-                    self._template(source, tail), start, data, self._clock.now()
-                )
-                await self._submit(source, tail, encoded, start, end, mark)
-                return tail
-            case CutLine(head, length, end, mark, start):
-                encoded = source.encoder.encode_cut(
-                    self._template(source, tail), start, head, length, self._clock.now()
-                )
-                self._log.emit(
-                    LINE_TRUNCATED,
-                    key="too_long",
-                    path=tail.path,
-                    offset=start,
-                    bytes=length,
-                )
-                lost = length - len(head)
-                await self._submit(source, tail, encoded, start, end, mark, lost=lost)
+            case Block() | HalfLine() | CutLine():
+                await self._submit(source, tail, reading)
                 return tail
             case Rewritten() as found:
                 self._examiner.rewritten(source.files, tail, found)
@@ -297,34 +277,38 @@ class Harvester:
             tail.busy = False
             self._examiner.add(source.files, tail)
 
-    async def _submit(
-        self,
-        source: Input,
-        tail: Tail,
-        encoded: Encoded,
-        start: int,
-        end: int,
-        mark: Mark,
-        *,
-        lost: int = 0,
-    ) -> None:
-        """Hands on what was read from `start` on: between the tail's offset and that are NULs.
-        `lost`: bytes of a line that is too long."""
+    async def _submit(self, source: Input, tail: Tail, reading: ReadLines) -> None:
+        """Hands on what was read: between the tail's offset and its start are NULs."""
+        encoded = self._encode(source, tail, reading)
         new_file = tail.path if tail in self._new_files else ""
 
         def span() -> Span:
-            now, nuls = self._clock.monotonic(), start - tail.offset
-            opened = tail.acks.open(end, mark, tail.unread_since or now)
+            now, nuls = self._clock.monotonic(), reading.start - tail.offset
+            opened = tail.acks.open(reading.end, reading.mark, tail.unread_since or now)
             tail.unread_since = now if tail.unread else None
             self._new_files.discard(tail)
             if nuls:
                 self._metrics.count("shipper_nul_bytes_skipped_total", nuls, source.files.input_id)
-            if lost:
-                self._metrics.count("shipper_lost_bytes_total", lost, "line_too_long")
-            self._count(source, tail, encoded, end - start)
+            if isinstance(reading, CutLine):
+                self._report_cut(tail, reading)
+            self._count(source, tail, encoded, reading.end - reading.start)
             return opened
 
         await self._batcher.add(encoded, span, new_file=new_file)
+
+    def _encode(self, source: Input, tail: Tail, reading: ReadLines) -> Encoded:
+        template, now = self._template(source, tail), self._clock.now()
+        if self._retries.failures(tail) < _TRIES_AS_A_BLOCK:
+            return encode(source.encoder, template, reading, now)
+        report = partial(self._errors.report, Where.FILE, path=tail.path)
+        return encode_line_by_line(source.encoder, template, reading, now, report)
+
+    def _report_cut(self, tail: Tail, line: CutLine) -> None:
+        self._log.emit(
+            LINE_TRUNCATED, key="too_long", path=tail.path, offset=line.start, bytes=line.length
+        )
+        lost = line.length - len(line.head)
+        self._metrics.count("shipper_lost_bytes_total", lost, "line_too_long")
 
     def _count(self, source: Input, tail: Tail, encoded: Encoded, size: int) -> None:
         """Counts a block that is on its way."""

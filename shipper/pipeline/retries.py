@@ -40,6 +40,10 @@ class Retries(Generic[_Source]):
         heapq.heappush(self._due, (when, next(self._order), source, tail))
         self._added.set()
 
+    def failures(self, tail: Tail) -> int:
+        """How many errors a file has met in a row."""
+        return self._failures.get(tail, 0) if self._failures else 0
+
     def succeeded(self, tail: Tail) -> None:
         """A file met none."""
         if self._failures:

@@ -96,6 +96,7 @@ class World:
         offload: Offload = at_once,
         first_start: bool = False,
         compressed: bool = False,
+        encoder_type: type[DocumentEncoder] | None = None,
     ) -> None:
         self.directory = directory
         self.log = directory / "a.log"
@@ -120,7 +121,7 @@ class World:
             exclude=exclude,
         )
         self.wake_up = WakeUp()
-        encoder = DocumentEncoder(
+        encoder = (encoder_type or DocumentEncoder)(
             {}, content_ids=True, on_invalid=on_invalid, processing=processing
         )
         self.source = TrackedInput(
