@@ -10,7 +10,6 @@ from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, conten
 from shipper.documents.processors.processing import Failed
 from shipper.files.lines import Block, CutLine, HalfLine
 
-
 #: What has documents, of all that reading a file gives.
 ReadLines = Block | HalfLine | CutLine
 
