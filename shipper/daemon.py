@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from shipper import __version__
 from shipper.admin.metrics_log import MetricsLog
 from shipper.admin.reporter import StatusReporter
+from shipper.admin.server import AdminServer
 from shipper.clock import Clock
 from shipper.config.model import Config
 from shipper.config.outputs import Ids, OutputKind, uses_tls
@@ -32,6 +33,7 @@ from shipper.files.link_directory import LinkDirectories
 from shipper.files.records import Recorded
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker
+from shipper.internal_errors import InternalErrors, Where
 from shipper.logs import Log
 from shipper.logs.events import (
     REGISTRY_PROBLEM,
@@ -54,6 +56,9 @@ from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.harvest import Harvester
 from shipper.pipeline.inputs import Inputs
+from shipper.reloading import Reloads
+from shipper.service_manager import ServiceManager
+from shipper.signals import handled_signals
 from shipper.trimming import Trimming
 
 #: What reading everything again does to what an output has already.
@@ -62,6 +67,10 @@ _DUPLICATES: Mapping[OutputKind, str] = {
     OutputKind.FILE: "documents at the end of the output file are not duplicated; older ones are",
     OutputKind.CONSOLE: "documents that were printed are printed again",
 }
+
+
+#: What is left to do after the last request: a commit, closing files, ending threads. In seconds.
+_CLOSE_SECONDS = 5.0
 
 
 class Daemon:
@@ -76,7 +85,19 @@ class Daemon:
         machine: Machine,
         rng: random.Random,
         log: Log,
+        service_manager: ServiceManager | None = None,
+        reloads: Reloads | None = None,
+        exit_within: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """`service_manager`: who is told that it is ready, and stops. `reloads`: when it stops, to
+        begin again with another configuration; None: never. `exit_within`: has the process end in
+        so many seconds, whatever still hangs then; nothing is waited for without end, but for a
+        thread that hangs in the kernel."""
+        self._service_manager = service_manager or ServiceManager(clock=clock, log=log)
+        self._reloads = reloads
+        #: Whether it was set up.
+        self.has_started = False
+        self._exit_within = exit_within
         self._config = config
         self._machine = machine
         self._clock = clock
@@ -85,6 +106,13 @@ class Daemon:
         self._log = log
         self._metrics = Metrics()
         self._metrics.follow("shipper_log_messages_dropped_total", log.dropped)
+        self._errors = InternalErrors(
+            self._metrics,
+            log,
+            clock,
+            first_pause=config.output.backoff.initial,
+            longest_pause=config.output.backoff.max,
+        )
         self._faults = FileErrors(self._metrics, log)
         self._budget = ByteBudget(config.memory.max_bytes)
         self._stop = asyncio.Event()
@@ -122,6 +150,7 @@ class Daemon:
             async with destination(context) as output_destination, asyncio.TaskGroup() as tasks:
                 await self._ship(registry, context, output_destination, tasks, first_start)
         finally:
+            self._exit_within(_CLOSE_SECONDS)
             await self._on_disk(registry.close)
             self._on_disk.close()
 
@@ -167,7 +196,12 @@ class Daemon:
             already_stored_hint=_already_stored_hint(config),
         )
         deliveries = Deliveries(
-            output_destination, outcomes, budget=self._budget, clock=self._clock, tasks=tasks
+            output_destination,
+            outcomes,
+            budget=self._budget,
+            clock=self._clock,
+            errors=self._errors,
+            tasks=tasks,
         )
         batcher = Batcher(
             self._clock,
@@ -219,6 +253,7 @@ class Daemon:
             clock=self._clock,
             metrics=self._metrics,
             log=self._log,
+            errors=self._errors,
             names=config.option_names,
         )
         losses = self._loss_shipper(registry, making.ephemeral_id, output_destination)
@@ -258,6 +293,7 @@ class Daemon:
             metrics=self._metrics,
             log=self._log,
             first_start=first_start,
+            errors=self._errors,
         )
         view = StatusReporter(
             clock=self._clock,
@@ -272,17 +308,40 @@ class Daemon:
         )
 
         view.publish()
+        # Each task goes on after an exception that nobody foresaw.
+        keep = partial(self._errors.keep_running, tasks)
+        serving = []
+        if config.admin.enabled:
+            admin = AdminServer(
+                config.admin,
+                source=view,
+                metrics=self._metrics.exposition,
+                clock=self._clock,
+                log=self._log,
+                errors=self._errors,
+                names=config.option_names,
+            )
+            # Before logs are opened: its descriptors are its own from the start.
+            serving.append(keep(Where.ADMIN, admin.run))
+            await asyncio.sleep(0)
         finding = [
-            *(tasks.create_task(watch.run()) for watch in making.watches(inputs)),
-            tasks.create_task(harvest.run()),
+            *(keep(Where.WATCH, watch.run) for watch in making.watches(inputs)),
+            keep(Where.FILE, harvest.run),
         ]
-        batching = [tasks.create_task(batcher.run()), tasks.create_task(former_files.run())]
-        serving = [
-            tasks.create_task(output_destination.run()),
-            tasks.create_task(commits.run(recorded, committed)),
+        batching = [
+            keep(Where.BATCH, batcher.run),
+            keep(Where.FORMER_FILES, former_files.run),
+        ]
+        serving += [
+            keep(Where.OUTPUT, output_destination.run),
+            keep(
+                Where.COMMIT,
+                partial(commits.run, recorded, committed),
+                on_error=self._unsaved.set,
+            ),
         ]
         if losses is not None:
-            serving.append(tasks.create_task(losses.run()))
+            serving.append(keep(Where.LOSSES, losses.run, on_error=losses.wake))
         if config.logging.metrics_interval:
             metrics_log = MetricsLog(
                 self._metrics,
@@ -290,14 +349,25 @@ class Daemon:
                 log=self._log,
                 interval=config.logging.metrics_interval,
             )
-            serving.append(tasks.create_task(metrics_log.run()))
+            serving.append(keep(Where.UPKEEP, metrics_log.run))
         trimming = Trimming(self._clock, lambda: self._metrics.value("shipper_lines_read_total"))
-        serving.append(tasks.create_task(trimming.run()))
-        if config.admin.enabled:
-            serving.append(tasks.create_task(self._serve(view)))
-        with self._signals():
+        serving.append(keep(Where.UPKEEP, trimming.run))
+        serving.append(keep(Where.UPKEEP, self._service_manager.run))
+        if (reloads := self._reloads) is not None:
+
+            def may_stop() -> bool:
+                return not tracker.kept_by(link=False)
+
+            serving.append(keep(Where.UPKEEP, partial(reloads.run, may_stop, self._stop.set)))
+            serving.append(keep(Where.UPKEEP, reloads.watch))
+        with handled_signals(self._stop_for_good, reloads.want if reloads else None):
+            self.has_started = True
             self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
+            self._service_manager.ready()
             await self._stop.wait()
+            self._exit_within(config.shutdown_timeout + _CLOSE_SECONDS)
+            if reloads is None or reloads.accepted is None:
+                self._service_manager.stopping()
             self._log.emit(STOPPING)
             await harvest.stop_reading()
             await _cancel(batching)
@@ -336,46 +406,18 @@ class Daemon:
         """Sends what is read, within the time that stopping may take."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.shutdown_timeout):
-                await batcher.flush()
+                try:
+                    await batcher.flush()
+                except Exception as error:  # The next start reads it again.
+                    self._errors.report(Where.BATCH, error)
                 await deliveries.drain()
         if abandoned := deliveries.abandon():
             self._log.emit(REQUESTS_ABANDONED, requests=abandoned)
 
-    async def _serve(self, view: StatusReporter) -> None:
-        # aiohttp's server side takes a while to import: the first lines do not wait for it.
-        from shipper.admin.server import AdminServer
-
-        await AdminServer(
-            self._config.admin.listen,
-            names=self._config.option_names,
-            status=view.status,
-            metrics=self._metrics.exposition,
-            clock=self._clock,
-            log=self._log,
-        ).run()
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """The first SIGTERM or SIGINT stops the daemon in order; a second one ends it at once."""
-        loop = asyncio.get_running_loop()
-        kinds = (signal.SIGTERM, signal.SIGINT)
-
-        def stop() -> None:
-            self._stop.set()
-            for kind in kinds:
-                loop.remove_signal_handler(kind)
-                signal.signal(kind, signal.SIG_DFL)
-
-        for kind in kinds:
-            loop.add_signal_handler(kind, stop)
-        # Comes when a file is opened to write in the moment in which we ask for its writers, and
-        # would end the process.
-        signal.signal(signal.SIGIO, signal.SIG_IGN)
-        try:
-            yield
-        finally:
-            for kind in kinds:
-                loop.remove_signal_handler(kind)
+    def _stop_for_good(self) -> None:
+        self._stop.set()
+        if self._reloads is not None:
+            self._reloads.cancel()
 
 
 def _is_empty(directory: Path) -> bool:

@@ -267,6 +267,14 @@ METRICS = (
         "closed, or its disk is full). Logging never delays shipping.",
         ("reason",),
     ),
+    Metric(
+        "shipper_internal_errors_total",
+        Kind.COUNTER,
+        "Exceptions that are bugs in shipper, by the part that met them (admin, delivery, output, "
+        "batch, file, scan, watch, quota, commit, losses, former_files, upkeep). What was affected "
+        "is tried again, while all else goes on; the log has the trace.",
+        ("where",),
+    ),
     Metric("shipper_ready", Kind.GAUGE, "1 if shipper is ready (see /readyz), else 0."),
     Metric(
         "shipper_build_info",

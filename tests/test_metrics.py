@@ -58,6 +58,8 @@ def test_labels_are_few_and_none_can_grow_without_bound() -> None:
         "processor",
         "version",
         "python",
+        # `internal_errors.Where`.
+        "where",
         # The kinds of errors that a cluster names; after some dozens all others are one.
         "type",
     }

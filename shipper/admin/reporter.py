@@ -6,7 +6,14 @@ import platform
 from collections.abc import Callable, Sequence
 
 from shipper import __version__
-from shipper.admin.status import FileStatus, InputStatus, Status, UnreadablePath
+from shipper.admin.status import (
+    FileStatus,
+    InputStatus,
+    Status,
+    Trouble,
+    TroubleKind,
+    UnreadablePath,
+)
 from shipper.clock import Clock
 from shipper.files.link_problems import LinkProblem
 from shipper.files.tracked_input import TrackedInput
@@ -85,37 +92,42 @@ class StatusReporter:
     def _link_problems(self, source: TrackedInput, problem: LinkProblem) -> int:
         return self._tracker.link_problems(source).get(problem, 0)
 
-    def troubles(self) -> tuple[str, ...]:
+    def troubles(self) -> tuple[Trouble, ...]:
         """Why lines cannot be read or get through, or offsets not be saved; empty when all is
         well."""
-        troubles = [
-            self._registry_trouble(),
-            self._tracker.quota.trouble,
-            self._deliveries.condition.trouble,
-        ]
+        general = (
+            (TroubleKind.REGISTRY, self._registry_trouble()),
+            (TroubleKind.QUOTA, self._tracker.quota.trouble),
+            (TroubleKind.OUTPUT, self._deliveries.condition.trouble),
+        )
+        troubles = [Trouble.of(kind, words) for kind, words in general if words is not None]
         for source in self._inputs:
-            troubles += [self._unreadable(source), self._without_files(source)]
-        return tuple(trouble for trouble in troubles if trouble is not None)
+            found = self._unreadable(source), self._without_files(source)
+            troubles += [trouble for trouble in found if trouble is not None]
+        return tuple(troubles)
 
-    def _unreadable(self, source: TrackedInput) -> str | None:
-        """What of an input is there and cannot be read, in words."""
+    def _unreadable(self, source: TrackedInput) -> Trouble | None:
+        """What of an input is there and cannot be read."""
         summary = self._tracker.summary(source)
         if not summary.unreadable:
             return None
         (path, error), others = summary.unreadable[0], summary.unreadable_count - 1
         more = f" (and {others} more)" if others else ""
-        return f"input {source.input_id}: {_text(path)} cannot be read: {error}{more}"
+        words = f"input {source.input_id}: {_text(path)} cannot be read: {error}{more}"
+        return Trouble.of(TroubleKind.UNREADABLE, words)
 
-    def _without_files(self, source: TrackedInput) -> str | None:
-        """That no file of an input is there, in words, if it has to have one."""
+    def _without_files(self, source: TrackedInput) -> Trouble | None:
+        """That no file of an input is there, if it has to have one."""
         summary = self._tracker.summary(source)
         if not source.require_files or summary.files:
             return None
         if not summary.scanned:
-            return f"input {source.input_id}: its directories are not scanned yet"
+            words = f"input {source.input_id}: its directories are not scanned yet"
+            return Trouble.of(TroubleKind.NOT_SCANNED, words)
         patterns = ", ".join(map(_text, source.patterns))
         option = self._names("inputs[].require_files")
-        return f"input {source.input_id}: no file matches {patterns} ({option} is true)"
+        words = f"input {source.input_id}: no file matches {patterns} ({option} is true)"
+        return Trouble.of(TroubleKind.NO_FILES, words)
 
     def _input_status(self, source: TrackedInput) -> InputStatus:
         summary = self._tracker.summary(source)
@@ -144,7 +156,7 @@ class StatusReporter:
         return Status(
             version=__version__,
             ready=not troubles,
-            reasons=troubles,
+            reasons=tuple(trouble.details for trouble in troubles),
             uptime_seconds=round(self._clock.monotonic() - self._began, 3),
             hosts=condition.hosts,
             hosts_resting=condition.hosts_resting,

@@ -1,6 +1,38 @@
-"""What a running daemon is doing, as it is shown at /status."""
+"""What a running daemon is doing, as it is shown at /status and /readyz."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Self
 
 import msgspec
+
+
+class TroubleKind(Enum):
+    """Why the daemon is not ready, in words without paths and names: what `/readyz` shows to one
+    without the token."""
+
+    REGISTRY = "offsets cannot be saved"
+    QUOTA = "removed files cannot be given up"
+    OUTPUT = "events cannot be delivered"
+    UNREADABLE = "a file or directory of an input cannot be read"
+    NOT_SCANNED = "the directories of an input are not scanned yet"
+    NO_FILES = "an input that needs files has none"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A reason why the daemon is not ready."""
+
+    kind: TroubleKind
+    #: With paths, hosts, and others' words.
+    details: str
+
+    @classmethod
+    def of(cls, kind: TroubleKind, words: str) -> Self:
+        """With the words on one line, and as something that UTF-8 has: a proxy or the name of a
+        file may have put anything into them."""
+        text = words.encode("utf-8", "backslashreplace").decode()
+        return cls(kind, "".join(each if each.isprintable() else " " for each in text))
 
 
 class FileStatus(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import os
 import random
 import resource
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from shipper.cli.common import add_config, load
 from shipper.cli.parsers import Commands, add_command
@@ -18,6 +19,7 @@ from shipper.errors import ConfigError, ShipperError
 from shipper.logs import Log
 from shipper.logs.events import (
     CONFIGURATION_INVALID,
+    CONFIGURATION_NOT_RELOADED,
     CONFIGURATION_NOTICE,
     CONFIGURATION_READ,
     FATAL,
@@ -26,6 +28,12 @@ from shipper.logs.events import (
 )
 from shipper.logs.process import is_for_people, process_log
 from shipper.option_names import OWN_NAMES
+from shipper.signals import ignore_hangups
+from shipper.watchdog import ExitDeadline, watched
+
+if TYPE_CHECKING:
+    from shipper.daemon import Daemon
+    from shipper.reloading import Reloads
 
 #: More problems of a configuration than these are counted, not logged one by one.
 _MOST_MESSAGES = 50
@@ -67,6 +75,8 @@ def run(read: Callable[[], tuple[str, LoadedConfig]]) -> int:
     yet, is raised as it is: ConfigError.
     """
     clock = SystemClock()
+    # Until the daemon has a handler for it, and while it begins again.
+    ignore_hangups()
     try:
         name, loaded = read()
     except ConfigError as error:
@@ -76,38 +86,102 @@ def run(read: Callable[[], tuple[str, LoadedConfig]]) -> int:
         with process_log(clock, settings.level, settings.format) as log:
             _log_error(log, CONFIGURATION_INVALID, error)
         return 2
-    settings = loaded.config.logging
-    with process_log(clock, settings.level, settings.format) as log:
-        log.emit(CONFIGURATION_READ, path=name)
-        for notice in loaded.notices:
-            log.emit(
-                CONFIGURATION_NOTICE,
-                option=notice.key,
-                reason=notice.what,
-                where=str(notice.location),
-            )
-        try:
-            _ship(loaded, clock, log)
-        except ShipperError as error:
-            error = error.in_words_of(loaded.config.option_names)
-            is_configured_wrong = isinstance(error, ConfigError)
-            _log_error(log, CONFIGURATION_INVALID if is_configured_wrong else FATAL, error)
-            return 2 if is_configured_wrong else 1
-        except Exception as error:
-            log.emit(INTERNAL_ERROR, error=error)
-            return 1
-    return 0
+    life = _Life(name, loaded, lambda: read()[1], clock)
+    while True:
+        code = life.live()
+        if life.following is None:
+            return code
+        life = life.following
 
 
-def _ship(loaded: LoadedConfig, clock: Clock, log: Log) -> None:
+class _Life:
+    """The daemon with one configuration, and its log."""
+
+    def __init__(
+        self,
+        name: str,
+        loaded: LoadedConfig,
+        read: Callable[[], LoadedConfig],
+        clock: Clock,
+        former: LoadedConfig | None = None,
+    ) -> None:
+        """`name`: of the configuration's file; `former`: what was in use before, if anything."""
+        self._name = name
+        self._loaded = loaded
+        self._read = read
+        self._clock = clock
+        self._former = former
+        #: With another configuration; None: the process ends.
+        self.following: _Life | None = None
+
+    def live(self) -> int:
+        """Follows and ships; returns the exit code, if nothing follows."""
+        settings = self._loaded.config.logging
+        with process_log(self._clock, settings.level, settings.format) as log:
+            log.emit(CONFIGURATION_READ, path=self._name)
+            for notice in self._loaded.notices:
+                log.emit(
+                    CONFIGURATION_NOTICE,
+                    option=notice.key,
+                    reason=notice.what,
+                    where=str(notice.location),
+                )
+            deadline = ExitDeadline(log)
+            daemon, reloads = self._daemon(log, deadline)
+            try:
+                _ship(daemon, self._loaded, log)
+            except ShipperError as error:
+                error = error.in_words_of(self._loaded.config.option_names)
+                if self._former is not None and not daemon.has_started:
+                    _log_error(log, CONFIGURATION_NOT_RELOADED, error)
+                    self.following = self._with(self._former, None)
+                    return 0
+                is_configured_wrong = isinstance(error, ConfigError)
+                _log_error(log, CONFIGURATION_INVALID if is_configured_wrong else FATAL, error)
+                return 2 if is_configured_wrong else 1
+            except Exception as error:
+                log.emit(INTERNAL_ERROR, error=error)
+                return 1
+            finally:
+                deadline.cancel()  # No thread is left that is waited for.
+        if reloads.accepted is not None:
+            self.following = self._with(reloads.accepted, self._loaded)
+        return 0
+
+    def _with(self, loaded: LoadedConfig, former: LoadedConfig | None) -> "_Life":
+        return _Life(self._name, loaded, self._read, self._clock, former)
+
+    def _daemon(self, log: Log, deadline: ExitDeadline) -> "tuple[Daemon, Reloads]":
+        from shipper.output.elasticsearch.aiohttp_import import import_without_authorities
+
+        with _uncollected():
+            import_without_authorities()
+            from shipper.daemon import Daemon
+            from shipper.documents.processors.machine import this_machine
+            from shipper.files.filesystem import FileSystem
+            from shipper.reloading import Reloads
+            from shipper.service_manager import ServiceManager
+
+        manager = ServiceManager.of(os.environ, self._clock, log)
+        reloads = Reloads(
+            self._loaded, self._read, clock=self._clock, log=log, service_manager=manager
+        )
+        daemon = Daemon(
+            self._loaded.config,
+            clock=self._clock,
+            filesystem=FileSystem(),
+            machine=this_machine(os.environ),
+            rng=random.Random(),
+            log=log,
+            service_manager=manager,
+            reloads=reloads,
+            exit_within=deadline,
+        )
+        return daemon, reloads
+
+
+def _ship(daemon: "Daemon", loaded: LoadedConfig, log: Log) -> None:
     from shipper.allocator import keep_freed_memory
-    from shipper.output.elasticsearch.aiohttp_import import import_without_authorities
-
-    with _uncollected():
-        import_without_authorities()
-        from shipper.daemon import Daemon
-        from shipper.documents.processors.machine import this_machine
-        from shipper.files.filesystem import FileSystem
 
     keep_freed_memory()
     # Each file that is followed takes a descriptor.
@@ -116,21 +190,21 @@ def _ship(loaded: LoadedConfig, clock: Clock, log: Log) -> None:
     # too few, EMFILE says so.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    daemon = Daemon(
-        loaded.config,
-        clock=clock,
-        filesystem=FileSystem(),
-        machine=this_machine(os.environ),
-        rng=random.Random(),
-        log=log,
-    )
-    asyncio.run(daemon.run())
+
+    async def watched_run() -> None:
+        with watched(loaded.config.watchdog, log):
+            await daemon.run()
+
+    asyncio.run(watched_run())
 
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
     """What is imported meanwhile stays until the end: no garbage collection looks at it, neither
     now nor later. That is a tenth of a start, and most of the last collection at the end."""
+    if gc.get_freeze_count():
+        yield  # All is there since the first configuration.
+        return
     gc.disable()
     try:
         yield

@@ -20,6 +20,9 @@ from shipper.config.load import CONFIG_VARIABLE, SEARCH_PATHS
 from shipper.documentation import page
 from shipper.errors import ConfigError, ShipperError
 
+#: Files are 0600, directories 0700.
+_UMASK = 0o077
+
 _DESCRIPTION = """\
 Ships Cilium Tetragon logs to Elasticsearch and OpenSearch, each line exactly
 once.
@@ -39,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def guarded(command: Callable[[], int], report: Report = print_text) -> int:
-    """Runs a command; an error is reported, and is an exit code."""
+    """Runs a command; an error is reported, and is an exit code.
+
+    What it creates is for this user alone, whatever the umask is.
+    """
+    umask = os.umask(_UMASK)
     try:
         code = command()
     except ShipperError as error:
@@ -49,6 +56,8 @@ def guarded(command: Callable[[], int], report: Report = print_text) -> int:
         return 128 + signal.SIGINT
     except BrokenPipeError:
         return _broken_pipe()
+    finally:
+        os.umask(umask)
     try:
         # Now, and not at exit: a reader that has gone is noticed here.
         sys.stdout.flush()

@@ -65,6 +65,8 @@ class LoadedConfig:
     config: Config
     #: Of options of Filebeat that have no effect here, or another one.
     notices: "tuple[Notice, ...]" = ()
+    #: What it was read from.
+    files: tuple[Path, ...] = ()
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
@@ -84,7 +86,7 @@ def read_config(
     files = _composed(paths)
     if any(is_filebeat(root, name) for name, root in files):
         draft, config = _load_filebeat(files, environ, settings)
-        return LoadedConfig(config, tuple(draft.notices))
+        return LoadedConfig(config, tuple(draft.notices), tuple(paths))
     if len(files) > 1 or settings:
         raise ConfigError(
             "only configurations of Filebeat can have several files, or settings with -E",
@@ -92,7 +94,7 @@ def read_config(
             what_to_do="give one file",
         )
     name, root = files[0]
-    return LoadedConfig(_load_own(root, name, environ))
+    return LoadedConfig(_load_own(root, name, environ), files=tuple(paths))
 
 
 def read_filebeat(

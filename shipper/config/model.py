@@ -9,6 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
+from shipper.config.admin import AdminConfig
 from shipper.config.inputs import InputConfig
 from shipper.config.outputs import OutputConfig
 from shipper.config.processors import Processors
@@ -138,29 +139,17 @@ class RegistryConfig(Section, frozen=True):
         yield from within("forget_after", self.forget_after, Seconds(1), Seconds(10 * 365 * 86400))
 
 
-class AdminConfig(Section, frozen=True):
-    """`/metrics`, `/healthz`, `/readyz` and `/status`, read-only."""
+class FileConfig(Section, frozen=True):
+    """The configuration's own files: [deploy.md](deploy.md#reload)."""
 
-    enabled: Annotated[bool, Meta(description="Whether they are served.")] = True
-    listen: Annotated[
-        str,
+    reload: Annotated[
+        bool,
         Meta(
-            description="HOST:PORT. Use an address that Prometheus reaches to have it scraped; "
-            "nothing secret is shown, and nothing can be changed."
+            description="Whether they are read again when they change, as on SIGHUP. A ConfigMap "
+            "or Secret that is mounted by `subPath` never changes in a running pod: mount the "
+            "directory."
         ),
-    ] = "127.0.0.1:9479"
-
-    def problems(self) -> Iterator[SectionProblem]:
-        host, colon, port = self.listen.rpartition(":")
-        number = int(port) if port.isascii() and port.isdigit() else -1
-        bracketed = host.startswith("[") and host.endswith("]")
-        good = bool(colon) and bool(host) and (bracketed or ":" not in host) and 0 < number < 65536
-        if not good:
-            yield SectionProblem(
-                "listen",
-                f"`{self.listen}` is not an address with a port",
-                "use HOST:PORT, such as 127.0.0.1:9479 or [::1]:9479",
-            )
+    ] = False
 
 
 class LoggingConfig(Section, frozen=True):
@@ -226,10 +215,20 @@ class Config(Section, frozen=True, kw_only=True):
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+    config: FileConfig = field(default_factory=FileConfig)
     shutdown_timeout: Annotated[
         Seconds,
         Meta(description="How long requests under way may take to finish after a SIGTERM."),
     ] = Seconds(10)
+
+    watchdog: Annotated[
+        Seconds,
+        Meta(
+            description="If the event loop does not turn for so long, the stacks are logged and "
+            "the process ends, for its supervisor to start it again. Time in which the process is "
+            "stopped, frozen or has no processor does not count. `0`: never."
+        ),
+    ] = Seconds(60)
 
     #: What the options are called in the dialect that they were written in.
     option_names: Annotated[OptionNames, INTERNAL] = OWN_NAMES
@@ -253,6 +252,8 @@ class Config(Section, frozen=True, kw_only=True):
                 "data_dir", f"`{self.data_dir}` is not an absolute path", "begin it with /"
             )
         yield from within("shutdown_timeout", self.shutdown_timeout, Seconds(0), Seconds(3600))
+        if self.watchdog:
+            yield from within("watchdog", self.watchdog, Seconds(1), Seconds(3600))
 
     @property
     def import_directory(self) -> Path | None:

@@ -3,9 +3,9 @@ handed out to be shipped. All of it on one thread of the registry's own.
 """
 
 import asyncio
-import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
 from shipper.clock import Clock
@@ -14,6 +14,7 @@ from shipper.files.changes import Changes
 from shipper.files.losses import LossId, StoredLoss
 from shipper.files.records import Recorded
 from shipper.files.registry import Registry
+from shipper.internal_errors import InternalErrors, Where
 from shipper.logs import Log
 from shipper.logs.events import REGISTRY_COMMIT_FAILED, REGISTRY_COMMITTED
 from shipper.metrics import Metrics
@@ -32,7 +33,7 @@ class RegistryThread:
 
     async def __call__(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Calls it there, and waits for it."""
-        bound = functools.partial(call, *args, **kwargs)
+        bound = partial(call, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._executor, bound)
 
     def close(self) -> None:
@@ -59,6 +60,7 @@ class Commits:
         clock: Clock,
         metrics: Metrics,
         log: Log,
+        errors: InternalErrors,
         names: OptionNames = OWN_NAMES,
     ) -> None:
         """`unsaved`: set when there is something that the registry does not know yet. `interval`:
@@ -70,6 +72,7 @@ class Commits:
         self._clock = clock
         self._metrics = metrics
         self._log = log
+        self._errors = errors
         self._names = names
         #: In words, while commits fail; None otherwise.
         self.trouble: str | None = None
@@ -93,7 +96,7 @@ class Commits:
             async with self._lock:
                 changes = source.records.changes()
                 if not changes.is_empty and await self._save(source, changes):
-                    on_commit(source, changes)
+                    self._errors.guarded(Where.COMMIT, partial(on_commit, source, changes))
 
     async def _save(self, source: Recorded, changes: Changes) -> bool:
         records = source.records
@@ -117,6 +120,13 @@ class Commits:
             # The thread may or may not succeed: saving the same once more is harmless.
             records.failed(changes)
             raise
+        except Exception as error:
+            records.failed(changes)
+            self._unsaved.set()
+            self.trouble = f"internal error: {type(error).__name__}"
+            self._metrics.count("shipper_registry_commit_failures_total")
+            self._errors.report(Where.COMMIT, error, input=source.input_id)
+            return False
         records.committed(changes)
         for loss in changes.losses:
             self._metrics.count_loss(loss.reason.value, loss.bytes, loss.lines)

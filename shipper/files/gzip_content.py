@@ -181,8 +181,8 @@ class GzipContent:
         stream, version, proof = self._stream, self._version, self._proof
         try:
             piece, same = await self._in_thread(lambda: _next_piece(stream, proof))
-        except asyncio.CancelledError:
-            # What the thread takes from the stream now reaches nobody.
+        except BaseException:
+            # Mostly CancelledError. What the thread takes from the stream now reaches nobody.
             self._begin_again()
             raise
         if not same:
@@ -223,7 +223,13 @@ class GzipContent:
             if self._closed or self._working:
                 raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
             self._working = True
-        return await asyncio.get_running_loop().run_in_executor(None, guarded)
+        try:
+            running = asyncio.get_running_loop().run_in_executor(None, guarded)
+        except BaseException:  # There is no thread for it.
+            with self._lock:
+                self._working = False
+            raise
+        return await running
 
 
 def _next_piece(stream: GzipStream, proof: Proof | None) -> tuple[bytes, bool]:

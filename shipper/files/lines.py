@@ -97,6 +97,7 @@ class LineReader:
     """Reads the lines of one log, one after the other."""
 
     __slots__ = (
+        "_before",
         "_buffer",
         "_content",
         "_line_head",
@@ -135,6 +136,7 @@ class LineReader:
         self.blank_to = 0
         #: The line that waits for its newline, if the last reading met the end in one.
         self.incomplete: IncompleteLine | None = None
+        self._before = self._position
 
     async def read(self, offset: int, *, final: bool) -> Reading:
         """What is at `offset`, where the last reading ended. `final`: the log will not grow.
@@ -142,9 +144,21 @@ class LineReader:
         Raises OSError if the content cannot be read now; the next call does the same again.
         """
         self.incomplete = None
+        self._before = self._position
         if self.skipped_to:
             return await self._skip(offset, final)
         return await self._read_lines(offset, final)
+
+    def undo(self) -> None:
+        """What the last reading gave is not used: the next one, at the same offset, gives it
+        again."""
+        self.guard, self._near_nuls, self._line_start, self.skipped_to, self._line_head = (
+            self._before
+        )
+
+    @property
+    def _position(self) -> tuple[bytes, bool, int, int, bytes]:
+        return self.guard, self._near_nuls, self._line_start, self.skipped_to, self._line_head
 
     async def _read_lines(self, offset: int, final: bool) -> Reading:
         start, guard, limit = offset, self.guard, self._buffer.max_line_bytes

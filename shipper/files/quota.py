@@ -245,7 +245,10 @@ class Quota:
         for source, follower in file.followers:
             source.catalog.records.touched(follower)
         given_up = _GivenUp(file, unread.size, unread.lines, skipped=bool(tail.identity))
-        return await self._lose(given_up, unread.start, unread.end)
+        # With the skip: nothing may come between.
+        self._lose(given_up, unread.start, unread.end)
+        await self._record()
+        return True
 
     async def _give_up_unreadable(self, file: KeptFile, error: OSError) -> bool:
         tail = file.tail
@@ -256,9 +259,12 @@ class Quota:
             *(source.catalog.records.offset_at(tail.inode) for source, _ in file.followers),
         )
         end = max(start, tail.size)
-        return await self._lose(_GivenUp(file, end - start, None, skipped=False), start, end)
+        self._lose(_GivenUp(file, end - start, None, skipped=False), start, end)
+        await self._record()
+        return True
 
-    async def _lose(self, given_up: _GivenUp, start: int, end: int) -> bool:
+    def _lose(self, given_up: _GivenUp, start: int, end: int) -> None:
+        """Notes the loss; `_record` has the registry learn of it."""
         tail = given_up.file.tail
         if given_up.lost_bytes:
             source = next(each for each, other in given_up.file.followers if other is tail)
@@ -272,8 +278,6 @@ class Quota:
             )
             given_up.recorded = source, number
         self._unrecorded.append(given_up)
-        await self._record()
-        return True
 
     async def _is_placed(self, source: QuotaInput, tail: Tail) -> bool:
         """Finds out how far the file is shipped; whether that is known, or it has no line yet that

@@ -330,6 +330,12 @@ class Tail:
         self._note_end()
         return reading
 
+    def undo_read(self) -> None:
+        """What the last reading gave is not used: the next one gives it again."""
+        self._lines.undo()
+        self.state = State.SKIPPING if self._lines.skipped_to else State.READING
+        self._note_end()
+
     async def last_line_end(self) -> tuple[int, Mark] | None:
         """The offset after the last newline, and its mark; None: call again. What was written since
         the first scan found the file does not count."""

@@ -57,6 +57,29 @@ CONFIGURATION_INVALID = LogEvent(
     "`shipper.hint` says. `shipper check` finds it, too.",
     essential=True,
 )
+CONFIGURATION_RELOADING = LogEvent(
+    "configuration-reloading",
+    Level.INFO,
+    "read a new configuration; beginning again with it",
+    "After SIGHUP, or with `config.reload` after a change. The daemon stops in order and starts in "
+    "the same process.",
+    essential=True,
+)
+CONFIGURATION_NOT_RELOADED = LogEvent(
+    "configuration-not-reloaded",
+    Level.ERROR,
+    "new configuration cannot be used; going on with the former one",
+    "After SIGHUP, or with `config.reload` after a change. `shipper.where` is the place; correct "
+    "it as `shipper.hint` says.",
+    essential=True,
+)
+RELOAD_WAITS = LogEvent(
+    "reload-waits",
+    Level.WARNING,
+    "new configuration waits until removed files are shipped",
+    "They have no hard link, and are kept by their descriptors only: a stop would lose what is "
+    "left of them.",
+)
 FATAL = LogEvent(
     "fatal",
     Level.ERROR,
@@ -72,6 +95,21 @@ INTERNAL_ERROR = LogEvent(
     "A bug in shipper. The process ends with exit code 1; started again, it continues where it "
     "was. Please report it with `error.stack_trace`.",
     essential=True,
+)
+SERVICE_MANAGER_UNREACHABLE = LogEvent(
+    "service-manager-unreachable",
+    Level.WARNING,
+    "service manager cannot be told of the daemon's state",
+    "The socket of the variable `NOTIFY_SOCKET`, which systemd sets with `Type=notify`. Shipping "
+    "goes on; systemd may take the start for failed.",
+)
+INTERNAL_ERROR_CONTAINED = LogEvent(
+    "internal-error-contained",
+    Level.ERROR,
+    "internal error; shipping goes on",
+    "A bug in shipper that stopped one request, batch, scan or file, which is tried again. "
+    "`shipper.where` is the part of shipper, as in `shipper_internal_errors_total`. Please report "
+    "it with `error.stack_trace`.",
 )
 UNHANDLED_EXCEPTION = LogEvent(
     "unhandled-exception",
@@ -101,6 +139,25 @@ STOPPED = LogEvent(
     "shipper stopped",
     "The last message of an orderly stop. `shipper.in_flight_events` are sent again by the next "
     "start.",
+    essential=True,
+)
+STOP_TIMED_OUT = LogEvent(
+    "stop-timed-out",
+    Level.ERROR,
+    "stopping took too long; the process ends at once",
+    "After `shutdown_timeout` and 5 seconds more: something hangs in the kernel, such as a disk or "
+    "a mount. `error.stack_trace` shows where. Exit code 1. The next start sends again what was "
+    "not acknowledged; documents are not duplicated.",
+    essential=True,
+)
+EVENT_LOOP_STALLED = LogEvent(
+    "event-loop-stalled",
+    Level.ERROR,
+    "the event loop does not turn; the process ends, to be started again",
+    "For the time of the option `watchdog`. A bug in shipper: please report it with "
+    "`error.stack_trace`. Exit code 1; started again, it continues where it was. Where Python "
+    "itself cannot run, the stacks are written to standard error as text, and the process ends by "
+    "SIGPROF.",
     essential=True,
 )
 REQUESTS_ABANDONED = LogEvent(
@@ -575,6 +632,19 @@ ADMIN_LISTEN_FAILED = LogEvent(
     Level.ERROR,
     "admin server cannot listen; retrying",
     "Shipping goes on. Set `admin.listen` to a free address of this machine.",
+)
+ADMIN_FILES_READ = LogEvent(
+    "admin-files-read",
+    Level.INFO,
+    "read the changed token or certificate of the admin server",
+    "The file of `admin.token_file`, or the files of `admin.tls`, changed.",
+)
+ADMIN_FILES_UNUSABLE = LogEvent(
+    "admin-files-unusable",
+    Level.ERROR,
+    "token or certificate of the admin server cannot be used; retrying",
+    "What was read before stays in use. If nothing was, `/metrics` and `/status` are refused; "
+    "`/healthz` and `/readyz` are served. Mount the file, and let this user read it.",
 )
 
 #: All of them, in the order of this module.

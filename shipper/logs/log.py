@@ -4,7 +4,7 @@ Emitting never blocks on the reader of the log and never raises.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -134,6 +134,8 @@ class Log:
         self._logger.addHandler(handler)
         #: As `LogHandler.dropped`.
         self.dropped = handler.dropped
+        #: Writes the last messages within so many seconds, when the process ends at once.
+        self.finish: Callable[[float], None] = lambda seconds: None
         #: Whether debug messages are logged: asked once where making them costs something.
         self.debug_enabled = handler.level <= logging.DEBUG
 

@@ -32,6 +32,7 @@ def process_log(clock: Clock, level: Level, form: LogFormat) -> Iterator[Log]:
     writer = LogWriter(descriptor, LogQueue(clock, notice=notice))
     handler = LogHandler(clock, level, formatter, writer)
     log = Log(handler)
+    log.finish = writer.close
     writer.start()
     try:
         with _libraries(handler), _unhandled_exceptions(log):

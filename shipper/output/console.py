@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 
 from shipper.clock import Clock
 from shipper.errors import OutputError
-from shipper.output.destination import Condition
+from shipper.output.destination import Condition, DeliveryInterruptedError
 from shipper.output.limiter import Feedback, Limiter, Permit
 from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
@@ -69,7 +69,6 @@ class Console:
         self._budget.hold(size)
         try:
             data = b"".join(body.lines()[1::2])
-            del body
             try:
                 await self._print(data)
             except OSError as error:
@@ -80,6 +79,8 @@ class Console:
             outcomes.end("delivered", events)
             self._budget.release(size)
             feedback = Feedback.ACCEPTED
+        except Exception as error:
+            raise DeliveryInterruptedError([body]) from error
         finally:
             self._budget.release(size)
             permit.release(feedback, events)

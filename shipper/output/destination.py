@@ -2,12 +2,29 @@
 outcome of each. It does not know log files, spans or offsets.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from shipper.output.dead_letter import DeadLetter
 from shipper.output.limiter import Permit
 from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
+
+
+class DeliveryInterruptedError(Exception):
+    """An exception that nobody foresaw ended the delivery of a body; it is the cause of this one.
+
+    What has its outcome was reported; the rest is here. Its bytes are still held in the byte
+    budget. No permit is held.
+    """
+
+    def __init__(self, bodies: Sequence[Body], dead_letters: Sequence[DeadLetter] = ()) -> None:
+        """`bodies`: events without an outcome; `dead_letters`: those that are not written, whose
+        events are in no body any more."""
+        super().__init__("the delivery of a body was interrupted")
+        self.bodies = tuple(bodies)
+        self.dead_letters = tuple(dead_letters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +60,8 @@ class Destination(Protocol):
         `outcomes`. The permit is always released.
 
         Releases the body's bytes of the byte budget as events finish. Retries without limit; if it
-        is cancelled, the next start sends the rest.
+        is cancelled, the next start sends the rest. Any other exception is a bug, and becomes a
+        DeliveryInterruptedError.
         """
 
     def apart(self) -> "Destination":

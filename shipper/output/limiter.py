@@ -60,18 +60,18 @@ class Limiter:
         return self._in_flight
 
     async def acquire(self) -> Permit:
-        """Waits for a permit. If it is cancelled, no permit is used."""
+        """Waits for a permit. If it is cancelled or fails, no permit is used."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._admit()
         try:
             await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
+        except BaseException:
+            # Mostly CancelledError; whatever it is, no permit may be lost.
+            if turn in self._waiting:
                 # `_admit` may have removed it between the cancellation and now.
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
-            else:
+                self._waiting.remove(turn)
+            elif turn.done() and not turn.cancelled():
                 # The permit was granted at the same moment: it goes to the next one.
                 self._in_flight -= 1
                 self._admit()

@@ -18,7 +18,8 @@ from shipper.logs.events import LOSSES_READ_FAILED, LOSSES_REJECTED
 from shipper.metrics import Metrics
 from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.dead_letter import DeadLetter
-from shipper.output.destination import Destination
+from shipper.output.destination import DeliveryInterruptedError, Destination
+from shipper.output.limiter import Feedback
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
 
@@ -125,5 +126,15 @@ class LossShipper:
         answers = _Answers()
         permit = await self._destination.admit()
         self._budget.hold(len(body.payload))
-        await self._destination.deliver(body, permit, answers)
+        try:
+            await self._destination.deliver(body, permit, answers)
+        except DeliveryInterruptedError as interrupted:
+            # They are sent again as a whole.
+            self._budget.release(sum(len(left.payload) for left in interrupted.bodies))
+            raise
+        except Exception:
+            # The destination has not begun: it raises nothing else.
+            self._budget.release(len(body.payload))
+            permit.release(Feedback.FAILED, 0)
+            raise
         return answers.refused

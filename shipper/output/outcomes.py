@@ -34,6 +34,38 @@ class OutcomeSink(Protocol):
         """These events will never be taken: returns once they are safe elsewhere."""
 
 
+class CountedOutcomes:
+    """Outcomes of a step that may still fail: they are reported when all of it is done.
+
+    An `OutcomeSink` but for dead letters, which are no matter of a step.
+    """
+
+    def __init__(self) -> None:
+        self._ended: list[tuple[str, int]] = []
+        self._stored: list[tuple[Sequence[tuple[int, str]], Sequence[int]]] = []
+
+    def end(self, outcome: str, count: int) -> None:
+        """As `OutcomeSink.end`."""
+        self._ended.append((outcome, count))
+
+    def already_stored(
+        self, beginnings: Sequence[tuple[int, str]], conflicts: Sequence[int]
+    ) -> None:
+        """As `OutcomeSink.already_stored`."""
+        self._stored.append((beginnings, conflicts))
+
+    async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Raises RuntimeError: dead letters are written after a step."""
+        raise RuntimeError("dead letters are written after a step")
+
+    def report(self, outcomes: OutcomeSink) -> None:
+        """Reports all of it."""
+        for outcome, count in self._ended:
+            outcomes.end(outcome, count)
+        for beginnings, conflicts in self._stored:
+            outcomes.already_stored(beginnings, conflicts)
+
+
 class Outcomes:
     """Destinations report the outcomes of events here."""
 

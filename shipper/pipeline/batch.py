@@ -146,23 +146,27 @@ class Batcher:
         self._open: _Open | None = None
         # Closed, and not handed on yet: who did that was cancelled, or waits for a slot.
         self._closed: Batch | None = None
+        # Handing it on raised an exception.
+        self._has_failed = False
         self._turn = asyncio.Lock()
         self._begun = asyncio.Event()
 
-    async def add(self, encoded: Encoded, span: Span, *, new_file: str = "") -> None:
-        """Takes a block; returns when there is room for another one. `new_file`: the path, if the
-        block is the first of a new file."""
+    async def add(self, encoded: Encoded, span: Callable[[], Span], *, new_file: str = "") -> None:
+        """Takes a block; returns when there is room for another one. `span` opens its span, when
+        nothing can go wrong with the block any more. `new_file`: the path, if the block is the
+        first of a new file."""
         batch = self._open
         if batch is None:
             batch = self._open = _Open(_packer(self._gzip), self._clock.monotonic())
             self._budget.hold(batch.held)
             self._begun.set()
-        held = 0
-        if encoded.body:
-            chunk = batch.packer.compress(encoded.body)
+        chunk = batch.packer.compress(encoded.body) if encoded.body else b""
+        batch.spans.append(span())
+        if chunk:
             batch.chunks.append(chunk)
-            held = len(chunk)
-        held += sum(len(refused.line) + len(refused.unsent) for refused in encoded.refused)
+        held = len(chunk) + sum(
+            len(refused.line) + len(refused.unsent) for refused in encoded.refused
+        )
         batch.held += held
         self._budget.hold(held)
         batch.raw_bytes += len(encoded.body)
@@ -173,7 +177,6 @@ class Batcher:
         batch.dropped += encoded.dropped
         batch.filtered += sum(encoded.filtered.values())
         batch.refused += encoded.refused
-        batch.spans.append(span)
         if batch.raw_bytes >= self._max_bytes:
             await self.flush("max_bytes")
         elif batch.events >= self._max_events:
@@ -185,14 +188,22 @@ class Batcher:
         Cancelled, it leaves the batch to the next call.
         """
         async with self._turn:
+            try:
+                return await self._flush(reason)
+            except Exception:
+                self._has_failed = True
+                self._begun.set()  # `run` tries again.
+                raise
+
+    async def _flush(self, reason: str) -> bool:
+        handed_on = await self._submit()
+        if self._open is not None:
+            if self._log.debug_enabled:
+                self._log_closed(self._open, reason)
+            self._closed, self._open = self._close(self._open), None
+            self._begun.clear()
             handed_on = await self._submit()
-            if self._open is not None:
-                if self._log.debug_enabled:
-                    self._log_closed(self._open, reason)
-                self._closed, self._open = self._close(self._open), None
-                self._begun.clear()
-                handed_on = await self._submit()
-            return handed_on
+        return handed_on
 
     async def _submit(self) -> bool:
         if self._closed is None:
@@ -228,8 +239,13 @@ class Batcher:
         """Hands on what has become old; until it is cancelled."""
         while True:
             await self._begun.wait()
+            if self._has_failed:
+                self._has_failed = False
+                await self.flush("retry")
             batch = self._open
-            if batch is not None:
+            if batch is None:
+                self._begun.clear()
+            else:
                 age = self._clock.monotonic() - batch.opened_at
                 await self._clock.sleep(max(0.0, self._linger - age))
                 if self._open is batch:

@@ -37,6 +37,8 @@ class Examined:
     ready: Callable[[TrackedInput, Tail], None]
     #: None is left to examine.
     idle: Callable[[], None]
+    #: A file could not be examined, for a reason that nobody foresaw.
+    failed: Callable[[TrackedInput, Tail, Exception], None]
 
 
 class Examiner:
@@ -94,6 +96,8 @@ class Examiner:
                 # The next scan or notification finds it behind and has it tried again.
                 self._faults.report(FILE_READ_FAILED, error, tail.path)
                 tail.read_error = error.strerror or str(error)
+            except Exception as error:
+                self._tell.failed(source, tail, error)
             if self._clock.monotonic() >= turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = self._clock.monotonic() + _TURN_SECONDS

@@ -8,18 +8,20 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakKeyDictionary, WeakSet
 
 from shipper.clock import Clock
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, FileTemplate
+from shipper.files.ack import Span
 from shipper.files.faults import FileErrors
-from shipper.files.identity import Mark
 from shipper.files.lines import Block, CutLine, HalfLine, NoLine, Reading, Rewritten
 from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
+from shipper.internal_errors import InternalErrors, Where
 from shipper.logs import Log
 from shipper.logs.events import (
     FILE_OPENED,
@@ -30,7 +32,9 @@ from shipper.logs.events import (
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
+from shipper.pipeline.encoding import ReadLines, encode, encode_line_by_line
 from shipper.pipeline.examine import Examined, Examiner
+from shipper.pipeline.retries import Retries
 
 #: How long files are read before other tasks have their turn, in seconds: long enough that turns
 #: cost nothing, short enough that answers and notifications do not wait.
@@ -41,6 +45,9 @@ _QUOTA_SECONDS = 0.5
 
 #: How long after the start nothing is given up, in seconds.
 _QUOTA_GRACE = 5.0
+
+#: After so many internal errors in a row with a file, its lines are encoded one by one.
+_TRIES_AS_A_BLOCK = 3
 
 #: So many files are looked through for something to read before others have their turn.
 _ENQUEUED_AT_ONCE = 1000
@@ -72,6 +79,7 @@ class Harvester:
         clock: Clock,
         metrics: Metrics,
         log: Log,
+        errors: InternalErrors,
         first_start: bool = False,
     ) -> None:
         """`first_start`: whether no earlier process can have sent what the files hold."""
@@ -92,11 +100,15 @@ class Harvester:
         self._templates: WeakKeyDictionary[Tail, FileTemplate] = WeakKeyDictionary()
         self._sent_first = False
         self._first_start = first_start
+        # When giving up may begin (monotonic seconds).
+        self._quota_from = clock.monotonic() + _QUOTA_GRACE
+        self._errors = errors
+        self._retries: Retries[Input] = Retries(errors, clock, self._try_again)
         # New files of which no block is read yet.
         self._new_files: WeakSet[Tail] = WeakSet()
         self._by_id = {source.files.input_id: source for source in inputs}
         self._examiner = Examiner(
-            Examined(self._placed, self._ready, self._examined_all),
+            Examined(self._placed, self._ready, self._examined_all, self._examination_failed),
             tracker=tracker,
             faults=faults,
             clock=clock,
@@ -111,14 +123,20 @@ class Harvester:
     async def run(self) -> None:
         """Reads until it is cancelled. Wherever that happens, nothing is lost: what was read and
         not handed on is read again by the next start."""
+        kept = self._errors.kept_running
         async with asyncio.TaskGroup() as tasks:
             for source in self._inputs:
-                tasks.create_task(self._discover(source))
-                tasks.create_task(self._walk(source))
-            tasks.create_task(self._examiner.run())
+                # What a notification said, a scan finds; and a scan that failed is due again.
+                due = self._walk_due[source.files.input_id].set
+                discover, walk = partial(self._discover, source), partial(self._walk, source)
+                tasks.create_task(kept(Where.SCAN, discover, on_error=due))
+                tasks.create_task(kept(Where.SCAN, walk, on_error=due))
+            tasks.create_task(kept(Where.FILE, self._examiner.run))
             if not self._reads_no_more:
-                self._reading = tasks.create_task(self._read_round_robin())
-            tasks.create_task(self._obey_quota())
+                self._reading = tasks.create_task(kept(Where.FILE, self._read_round_robin))
+            due = self._tracker.scanned.set
+            tasks.create_task(kept(Where.QUOTA, self._obey_quota, on_error=due))
+            tasks.create_task(kept(Where.FILE, self._retries.run))
 
     async def stop_reading(self) -> None:
         """Reads nothing more, but goes on finding files and linking them: what is rotated away
@@ -131,7 +149,7 @@ class Harvester:
     async def _obey_quota(self) -> None:
         """Gives up what is too much, beside reading and looking: counting lines takes time."""
         # What an earlier process kept is given the time to be read, and to get through.
-        await self._clock.sleep(_QUOTA_GRACE)
+        await self._clock.sleep(max(0.0, self._quota_from - self._clock.monotonic()))
         while True:
             await self._tracker.scanned.wait()
             self._tracker.scanned.clear()
@@ -191,6 +209,15 @@ class Harvester:
     def _examined_all(self) -> None:
         self._something.set()
 
+    def _examination_failed(self, files: TrackedInput, tail: Tail, error: Exception) -> None:
+        self._retries.failed(self._by_id[files.input_id], tail, error)
+
+    def _try_again(self, source: Input, tail: Tail) -> None:
+        """After an internal error. Whatever it left undone: the file is looked at anew."""
+        if tail.state is not State.DONE:
+            self._examiner.add(source.files, tail)
+            self._enqueue(source, [tail])
+
     async def _read_round_robin(self) -> None:
         turn_ends = self._clock.monotonic() + _TURN_SECONDS
         while True:
@@ -199,14 +226,18 @@ class Harvester:
                 turn_ends = self._clock.monotonic() + _TURN_SECONDS
             source, tail = self._queue.popleft()
             self._queued.discard(tail)
-            await self._budget.room()
             try:
+                await self._budget.room()
                 more = await self._read(source, tail)
                 tail.read_error = ""
+                self._retries.succeeded(tail)
             except OSError as error:
                 # The next scan or notification finds it behind and has it tried again.
                 self._faults.report(FILE_READ_FAILED, error, tail.path)
                 tail.read_error = error.strerror or str(error)
+                more = None
+            except Exception as error:
+                self._retries.failed(source, tail, error)
                 more = None
             if more is not None and more not in self._queued:
                 self._queued.add(more)
@@ -226,33 +257,20 @@ class Harvester:
 
     async def _read(self, source: Input, tail: Tail) -> Tail | None:
         """One step; returns whom to read again soon."""
-        match await self._next(source, tail):
-            case Block(data, end, mark, start):
-                encoded = source.encoder.encode(
-                    self._template(source, tail), start, data, self._clock.now()
-                )
-                await self._submit(source, tail, encoded, start, end, mark)
-                return tail
-            case HalfLine(data, end, mark, start):
-                encoded = source.encoder.encode_half(
-                    self._template(source, tail), start, data, self._clock.now()
-                )
-                await self._submit(source, tail, encoded, start, end, mark)
-                return tail
-            case CutLine(head, length, end, mark, start):
-                encoded = source.encoder.encode_cut(
-                    self._template(source, tail), start, head, length, self._clock.now()
-                )
-                self._log.emit(
-                    LINE_TRUNCATED,
-                    key="too_long",
-                    path=tail.path,
-                    offset=start,
-                    bytes=length,
-                )
-                lost = length - len(head)
-                self._metrics.count("shipper_lost_bytes_total", lost, "line_too_long")
-                await self._submit(source, tail, encoded, start, end, mark)
+        reading = await self._next(source, tail)
+        try:
+            return await self._use(source, tail, reading)
+        except Exception:
+            # What was not handed on has no span: it is read again.
+            if isinstance(reading, Block | HalfLine | CutLine) and tail.offset < reading.end:
+                tail.undo_read()
+            raise
+
+    async def _use(self, source: Input, tail: Tail, reading: Reading) -> Tail | None:
+        """Hands on what was read; returns whom to read again soon."""
+        match reading:
+            case Block() | HalfLine() | CutLine():
+                await self._submit(source, tail, reading)
                 return tail
             case Rewritten() as found:
                 self._examiner.rewritten(source.files, tail, found)
@@ -279,16 +297,41 @@ class Harvester:
             tail.busy = False
             self._examiner.add(source.files, tail)
 
-    async def _submit(
-        self, source: Input, tail: Tail, encoded: Encoded, start: int, end: int, mark: Mark
-    ) -> None:
-        """Hands on what was read from `start` on: between the tail's offset and that are NULs."""
-        if nuls := start - tail.offset:
-            self._metrics.count("shipper_nul_bytes_skipped_total", nuls, source.files.input_id)
-        size = end - start
-        now = self._clock.monotonic()
-        span = tail.acks.open(end, mark, tail.unread_since or now)
-        tail.unread_since = now if tail.unread else None
+    async def _submit(self, source: Input, tail: Tail, reading: ReadLines) -> None:
+        """Hands on what was read: between the tail's offset and its start are NULs."""
+        encoded = self._encode(source, tail, reading)
+        new_file = tail.path if tail in self._new_files else ""
+
+        def span() -> Span:
+            now, nuls = self._clock.monotonic(), reading.start - tail.offset
+            opened = tail.acks.open(reading.end, reading.mark, tail.unread_since or now)
+            tail.unread_since = now if tail.unread else None
+            self._new_files.discard(tail)
+            if nuls:
+                self._metrics.count("shipper_nul_bytes_skipped_total", nuls, source.files.input_id)
+            if isinstance(reading, CutLine):
+                self._report_cut(tail, reading)
+            self._count(source, tail, encoded, reading.end - reading.start)
+            return opened
+
+        await self._batcher.add(encoded, span, new_file=new_file)
+
+    def _encode(self, source: Input, tail: Tail, reading: ReadLines) -> Encoded:
+        template, now = self._template(source, tail), self._clock.now()
+        if self._retries.failures(tail) < _TRIES_AS_A_BLOCK:
+            return encode(source.encoder, template, reading, now)
+        report = partial(self._errors.report, Where.FILE, path=tail.path)
+        return encode_line_by_line(source.encoder, template, reading, now, report)
+
+    def _report_cut(self, tail: Tail, line: CutLine) -> None:
+        self._log.emit(
+            LINE_TRUNCATED, key="too_long", path=tail.path, offset=line.start, bytes=line.length
+        )
+        lost = line.length - len(line.head)
+        self._metrics.count("shipper_lost_bytes_total", lost, "line_too_long")
+
+    def _count(self, source: Input, tail: Tail, encoded: Encoded, size: int) -> None:
+        """Counts a block that is on its way."""
         lines = encoded.lines
         self.in_flight_events += lines
         self._metrics.count("shipper_lines_read_total", lines, source.files.input_id)
@@ -307,9 +350,6 @@ class Harvester:
                 events=failed.count,
                 reason=failed.problem,
             )
-        new_file = tail.path if tail in self._new_files else ""
-        self._new_files.discard(tail)
-        await self._batcher.add(encoded, span, new_file=new_file)
 
     async def _begin(self, source: Input, tail: Tail) -> NoLine | None:
         """Why a gzip cannot be read yet; None: it can."""

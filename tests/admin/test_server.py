@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,21 @@ import aiohttp
 import msgspec
 import pytest
 
+from shipper.admin.connections import Limits
 from shipper.admin.server import AdminServer
-from shipper.admin.status import FileStatus, InputStatus, Status
+from shipper.admin.status import FileStatus, InputStatus, Status, Trouble, TroubleKind
+from shipper.config.admin import AdminConfig
+from shipper.internal_errors import InternalErrors
+from shipper.metrics import Metrics
 from tests.servers.launcher import free_port
 from tests.support.clock import ManualClock, settle
 from tests.support.logs import RecordedLog
 from tests.support.loop import in_a_loop
 
+TROUBLES = (
+    Trouble(TroubleKind.REGISTRY, "registry.db: disk full"),
+    Trouble(TroubleKind.OUTPUT, "http://a: no connection"),
+)
 READY = Status(
     version="1.2.3",
     ready=True,
@@ -49,12 +57,36 @@ class Pages:
     session: aiohttp.ClientSession
     clock: ManualClock
     recorded: RecordedLog
-    status: Status = READY
-    metrics: bytes = b"# HELP x y\nx 1.0\n"
+    counts: Metrics
+    shown: Status = READY
+    reasons: Sequence[Trouble] = ()
+    text: bytes = b"# HELP x y\nx 1.0\n"
+    #: Makes `text` instead, if it is set.
+    make_text: Callable[[], bytes] | None = None
+    #: Raised by all pages that show something.
+    fault: Exception | None = None
 
-    async def get(self, path: str, method: str = "GET") -> tuple[int, str, str]:
+    def status(self) -> Status:
+        if self.fault is not None:
+            raise self.fault
+        return self.shown
+
+    def troubles(self) -> Sequence[Trouble]:
+        if self.fault is not None:
+            raise self.fault
+        return self.reasons
+
+    def metrics(self) -> bytes:
+        return self.make_text() if self.make_text else self.text
+
+    async def get(
+        self, path: str, method: str = "GET", *, token: str = "", url: str = "", **options: Any
+    ) -> tuple[int, str, str]:
         """Return status, content type and body of an answer."""
-        async with self.session.request(method, f"http://{self.address}{path}") as answer:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        async with self.session.request(
+            method, f"{url or f'http://{self.address}'}{path}", headers=headers, **options
+        ) as answer:
             return answer.status, answer.headers["Content-Type"], await answer.text()
 
     async def can_connect(self) -> bool:
@@ -69,22 +101,28 @@ class Pages:
 
 
 @contextlib.asynccontextmanager
-async def admin_pages(address: str = "") -> AsyncIterator[Pages]:
-    """Serve at the address, or at a free one; a server that is to wait for it does so."""
+async def admin_pages(
+    address: str = "", limits: Limits | None = None, **options: Any
+) -> AsyncIterator[Pages]:
+    """Serve at the address, or at a free one; a server that is to wait for it does so.
+    ``options`` are those of the configuration."""
     address = address or f"127.0.0.1:{free_port()}"
     clock = ManualClock()
     recorded = RecordedLog(clock)
     async with aiohttp.ClientSession() as session:
-        pages = Pages(address, session, clock, recorded)
+        pages = Pages(address, session, clock, recorded, Metrics())
         server = AdminServer(
-            address,
-            status=lambda: pages.status,
-            metrics=lambda: pages.metrics,
+            AdminConfig(listen=address, **options),
+            source=pages,
+            metrics=pages.metrics,
             clock=clock,
             log=recorded.log,
+            errors=InternalErrors(pages.counts, recorded.log, clock),
+            limits=limits,
         )
         running = asyncio.create_task(server.run())
         await settle()
+        pages.address = server.address or address
         yield pages
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -103,7 +141,7 @@ async def test_metrics_are_served_for_prometheus() -> None:
 @in_a_loop
 async def test_health_is_that_the_process_answers_whatever_else_is_wrong() -> None:
     async with admin_pages() as pages:
-        pages.status = msgspec.structs.replace(READY, ready=False, reasons=("x",))
+        pages.fault = ValueError("whatever")
         assert (await pages.get("/healthz"))[::2] == (200, "alive\n")
 
 
@@ -111,12 +149,36 @@ async def test_health_is_that_the_process_answers_whatever_else_is_wrong() -> No
 async def test_readiness_says_why_not_a_reason_a_line() -> None:
     async with admin_pages() as pages:
         assert (await pages.get("/readyz"))[::2] == (200, "ready\n")
-        reasons = ("registry.db: disk full", "http://a: no connection")
-        pages.status = msgspec.structs.replace(READY, ready=False, reasons=reasons)
+        pages.reasons = TROUBLES
         status, _, body = await pages.get("/readyz")
         assert (status, body) == (503, "registry.db: disk full\nhttp://a: no connection\n")
-        pages.status = READY
+        pages.reasons = ()
         assert (await pages.get("/readyz"))[0] == 200
+
+
+@in_a_loop
+async def test_a_reason_is_one_line_whatever_a_proxy_or_a_file_name_has_in_it() -> None:
+    async with admin_pages() as pages:
+        words = "http://a: HTTP 502 \udcff\x00\r\nX-Evil: 1\u2028ready"
+        pages.reasons = (Trouble.of(TroubleKind.OUTPUT, words),)
+        status, _, body = await pages.get("/readyz")
+        assert (status, body) == (503, "http://a: HTTP 502 \\udcff   X-Evil: 1 ready\n")
+
+
+@pytest.mark.parametrize("page", ["/readyz", "/status"])
+@in_a_loop
+async def test_a_page_that_fails_is_an_answer_and_is_logged_and_counted(page: str) -> None:
+    async with admin_pages() as pages:
+        pages.fault = UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
+        for _ in range(3):
+            assert (await pages.get(page))[::2] == (500, "internal error; see the log\n")
+        assert pages.counts.value("shipper_internal_errors_total", "admin") == 3
+        (entry,) = (each for each in pages.logged() if each["log.level"] == "error")
+        assert entry["event.action"] == "internal-error-contained"
+        assert (entry["shipper.where"], entry["shipper.page"]) == ("admin", page)
+        assert "UnicodeEncodeError" in entry["error.stack_trace"]
+        pages.fault = None
+        assert (await pages.get(page))[0] == 200
 
 
 @in_a_loop
@@ -181,6 +243,24 @@ def has_ipv6_loopback() -> bool:
             return True
     except OSError:
         return False
+
+
+@in_a_loop
+async def test_port_0_is_a_free_port_which_the_log_names() -> None:
+    async with admin_pages("127.0.0.1:0") as pages:
+        (entry,) = pages.logged()
+        assert entry["event.action"] == "admin-listening"
+        assert entry["shipper.listen"] == pages.address
+        assert not pages.address.endswith(":0")
+        assert await pages.can_connect()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost"])
+@in_a_loop
+async def test_without_a_host_every_address_of_the_machine_is_served(host: str) -> None:
+    async with admin_pages(f":{free_port()}") as pages:
+        pages.address = f"{host}:{pages.address.rpartition(':')[2]}"
+        assert await pages.can_connect()
 
 
 @pytest.mark.skipif(not has_ipv6_loopback(), reason="this machine has no ::1")

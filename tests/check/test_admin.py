@@ -11,8 +11,9 @@ import pytest
 
 from shipper.check.admin import check_admin
 from shipper.check.findings import Finding, Status
+from shipper.config.admin import AdminConfig
 from shipper.config.inputs import InputConfig
-from shipper.config.model import AdminConfig, Config
+from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
 from shipper.config.units import HostList
 from tests.servers.launcher import free_port

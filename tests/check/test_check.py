@@ -27,9 +27,10 @@ from shipper.check.findings import (
     print_text,
 )
 from shipper.clock import SystemClock
+from shipper.config.admin import AdminConfig
 from shipper.config.filebeat.draft import Notice
 from shipper.config.inputs import InputConfig, OnInvalid
-from shipper.config.model import AdminConfig, Config
+from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
 from shipper.config.proxy import ProxyConfig
 from shipper.config.tls import TlsConfig, TlsVerify

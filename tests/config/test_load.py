@@ -612,14 +612,14 @@ WRONG = {
         LEAST + "admin: {listen: '::1'}\n",
         6,
         "admin.listen: `::1` is not an address with a port",
-        "use HOST:PORT, such as 127.0.0.1:9479 or [::1]:9479",
+        "use HOST:PORT, such as 127.0.0.1:9479 or [::1]:9479, or :9479 for every address",
     ),
     "key that is no text": (
         LEAST + "? [a]\n: 1\n",
         6,
         "(a key that is not text): unknown option",
         "known options: name, inputs, processors, data_dir, output, dead_letter, memory, "
-        "retention, losses, registry, admin, logging, shutdown_timeout",
+        "retention, losses, registry, admin, logging, config, shutdown_timeout, watchdog",
     ),
     "processor that is none": (
         LEAST + "processors:\n  - add_tags:\n      tags: [a]\n  - renam: {}\n",
@@ -872,10 +872,15 @@ EVERY_OPTION = {
     "registry.import_fingerprint_length": ("64", 64),
     "admin.enabled": ("false", False),
     "admin.listen": ("'[::1]:80'", "[::1]:80"),
+    "admin.token_file": ("/run/secrets/token", "/run/secrets/token"),
+    "admin.tls.certificate": ("/tls/tls.crt", "/tls/tls.crt"),
+    "admin.tls.key": ("/tls/tls.key", "/tls/tls.key"),
     "logging.level": ("error", Level.ERROR),
     "logging.format": ("text", LogFormat.TEXT),
     "logging.metrics_interval": ("0", 0.0),
+    "config.reload": ("true", True),
     "shutdown_timeout": ("1s", 1.0),
+    "watchdog": ("0", 0.0),
 }
 """What may be written, and what it is then."""
 
@@ -887,6 +892,8 @@ NEEDED = {
     "output.tls.key": {"certificate": "/c"},
     "output.tls.key_passphrase": {"certificate": "/c", "key": "/k"},
     "output.tls.key_passphrase_file": {"certificate": "/c", "key": "/k"},
+    "admin.tls.certificate": {"key": "/k"},
+    "admin.tls.key": {"certificate": "/c"},
     "output.proxy.username": {"url": "http://proxy:3128", "password": "p"},
     "output.proxy.password": {"url": "http://proxy:3128", "username": "u"},
     "output.proxy.password_file": {"url": "http://proxy:3128", "username": "u"},

@@ -39,6 +39,7 @@ def test_there_is_an_alert_for_each_way_to_be_in_trouble(rules: list[Manifest]) 
         "shipper_foreign_links",
         "shipper_gzip_problems_total",
         "shipper_input_files",
+        "shipper_internal_errors_total",
         "shipper_link_directory_changes_total",
         "shipper_link_directory_problems",
         "shipper_logs_removed_under_writer_total",

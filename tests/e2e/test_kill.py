@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -63,3 +64,21 @@ def test_every_line_arrives_once_although_the_daemon_is_killed_500_times(
     shipper: MakeShipper, bulk_server: BulkServer, rotating: LogDirectory, tmp_path: Path
 ) -> None:
     kill_again_and_again(500, shipper, bulk_server, rotating, tmp_path / "daemon")
+
+
+def test_a_daemon_that_is_stopped_and_continued_is_left_alone_by_its_watchdog(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    """Takes twice the watchdog's limit: that is the point."""
+    log_directory.write(5)
+    process = shipper({"watchdog": "1s"})
+    process.start()
+    bulk_server.wait_for_lines(5)
+    process.send(signal.SIGSTOP)
+    time.sleep(2.0)
+    process.send(signal.SIGCONT)
+    log_directory.write(5)
+    bulk_server.wait_for_lines(10)
+    assert process.logged("event-loop-stalled") == []
+    assert process.sigterm() == 0
+    assert process.logged("stop-timed-out") == []

@@ -17,6 +17,7 @@ from tests.conftest import MakeShipper
 from tests.servers.launcher import free_port
 from tests.support.bulk_server import BulkServer
 from tests.support.certificates import Authority
+from tests.support.faults import Items
 from tests.support.forward_proxy import ForwardProxy
 from tests.support.listener import Listener
 from tests.support.logdir import LogDirectory
@@ -278,3 +279,27 @@ def _shown(daemon: ShipperProcess) -> str:
     pages = "".join(daemon.get(page)[1] for page in ("/metrics", "/status", "/readyz", "/healthz"))
     command = Path(f"/proc/{daemon.pid}/cmdline").read_bytes().decode()
     return pages + command + daemon.log_path.read_text()
+
+
+@pytest.mark.parametrize("umask", ["0", "777", "027"])
+def test_all_that_is_created_is_this_users_alone_whatever_the_umask(
+    umask: str, shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    bulk_server.refuse_items = Items(400, lambda document: "refused" in document["message"])
+    log_directory.write(3)
+    log_directory.append(b'{"a":"refused"}\n')
+    process = shipper({"losses": {"ship": False}})
+    process.executed_by = ("sh", "-c", f'umask {umask}; exec "$@"', "sh")
+    process.start()
+    process.wait_until(lambda: process.status()["events"]["dead_letter"] == 1, "it is refused")
+    log_directory.rotate()
+    process.wait_until_idle()
+    data = Path(process.config["data_dir"])
+    made = [data, *data.rglob("*"), *log_directory.path.glob(".shipper")]
+    assert {"registry.db", "registry.db-wal", "shipper.lock", "dead-letter.ndjson"} <= {
+        path.name for path in made
+    }
+    others = {str(path): oct(path.stat().st_mode) for path in made if path.stat().st_mode & 0o077}
+    assert others == {}
+    assert all(path.stat().st_mode & 0o600 == 0o600 for path in made)
+    process.sigterm()

@@ -32,6 +32,8 @@ ADDED = "+"
 CHANGED: dict[str, str] = {
     # Logging has a bounded queue; what does not fit is counted.
     "shipper_log_messages_dropped_total": ADDED,
+    # Bugs that stop nothing are counted.
+    "shipper_internal_errors_total": ADDED,
     # The registry's version 2: 64-bit inodes, how far a file was seen, losses.
     'user_version {"value": 1}': 'user_version {"value": 3}',
     "files.seen_length": ADDED,

@@ -22,6 +22,7 @@ from typing import Any
 from shipper.documents.encoded import RefusedLine
 from shipper.files.ack import AckTracker
 from shipper.files.identity import Mark
+from shipper.internal_errors import InternalErrors
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetterFile
@@ -88,6 +89,8 @@ class ScriptedTransport:
         self.gate.set()
         self._clock = clock
         self._replies: deque[Reply] = deque()
+        self.always: Callable[[Body], Answer] | None = None
+        """Decides on every request, in place of the script."""
 
     def script(self, *replies: Reply) -> None:
         self._replies.extend(replies)
@@ -109,6 +112,8 @@ class ScriptedTransport:
         self.times_refused += 1
 
     def _reply(self, body: Body) -> Answer:
+        if self.always is not None:
+            return self.always(body)
         reply = self._replies.popleft() if self._replies else all_created
         if isinstance(reply, TransportError):
             raise reply
@@ -127,6 +132,7 @@ class World:
     metrics: Metrics
     dead_letters: Path
     log: RecordedLog
+    dead_letter_file: DeadLetterFile
     ended: list[int] = field(default_factory=list)
     """What `on_end` was told."""
 
@@ -199,8 +205,9 @@ async def bulk_world(
         log=recorded.log,
         gzip=True,
     )
+    dead_letter_file = DeadLetterFile(dead_letters, 1 << 20)
     outcomes = Outcomes(
-        dead_letters=DeadLetterFile(dead_letters, 1 << 20),
+        dead_letters=dead_letter_file,
         backoff=BACKOFF,
         clock=clock,
         rng=rng,
@@ -209,9 +216,25 @@ async def bulk_world(
         on_end=ended.append,
     )
     async with asyncio.TaskGroup() as tasks:
-        deliveries = Deliveries(sender, outcomes, budget=budget, clock=clock, tasks=tasks)
+        deliveries = Deliveries(
+            sender,
+            outcomes,
+            budget=budget,
+            clock=clock,
+            errors=InternalErrors(metrics, recorded.log, clock),
+            tasks=tasks,
+        )
         yield World(
-            sender, deliveries, transport, clock, budget, metrics, dead_letters, recorded, ended
+            sender,
+            deliveries,
+            transport,
+            clock,
+            budget,
+            metrics,
+            dead_letters,
+            recorded,
+            dead_letter_file,
+            ended,
         )
         deliveries.abandon()
 

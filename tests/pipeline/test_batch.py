@@ -64,7 +64,7 @@ class World:
 
     async def add(self, block: Encoded) -> Span:
         span = self.acks.open(self.acks.opened + 10, NO_MARK, 0.0)
-        await self.batcher.add(block, span)
+        await self.batcher.add(block, lambda: span)
         return span
 
     def run(self, story: Callable[[], Awaitable[None]]) -> None:

@@ -33,6 +33,7 @@ from shipper.files.schedule import WalkSchedule
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
 from shipper.files.watch import WakeUp
+from shipper.internal_errors import InternalErrors
 from shipper.logs import Log
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batch, Batcher
@@ -107,6 +108,7 @@ class World:
         offload: Offload = at_once,
         first_start: bool = False,
         compressed: bool = False,
+        encoder_type: type[DocumentEncoder] | None = None,
     ) -> None:
         self.directory = directory
         self.log = directory / "a.log"
@@ -131,7 +133,7 @@ class World:
             exclude=exclude,
         )
         self.wake_up = WakeUp()
-        encoder = DocumentEncoder(
+        encoder = (encoder_type or DocumentEncoder)(
             {}, content_ids=True, on_invalid=on_invalid, processing=processing
         )
         self.source = TrackedInput(
@@ -175,6 +177,7 @@ class World:
             metrics=self.metrics,
             log=log,
             first_start=first_start,
+            errors=InternalErrors(self.metrics, log, self.clock),
         )
 
     def _compressed(self, patterns: list[str], log: Log) -> CompressedLogs:

@@ -24,7 +24,7 @@ from shipper.logs.events import EVENTS_RETRIED, HOST_AVAILABLE, REQUEST_FAILED, 
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetter, dead_letters_of_items
-from shipper.output.destination import Condition
+from shipper.output.destination import Condition, DeliveryInterruptedError
 from shipper.output.elasticsearch.answers import (
     OTHER_TYPE,
     ItemResults,
@@ -39,7 +39,7 @@ from shipper.output.elasticsearch.feedback import feedback_of, without_time
 from shipper.output.elasticsearch.hosts import Host, Hosts
 from shipper.output.elasticsearch.rejections import RejectionDetector, RejectionVerdict, SuspectBody
 from shipper.output.limiter import Feedback, Limiter, Permit
-from shipper.output.outcomes import OutcomeSink
+from shipper.output.outcomes import CountedOutcomes, OutcomeSink
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
 
@@ -179,31 +179,40 @@ class BulkSender:
             await self._clock.sleep(self._backoff.delay(failures, self._rng))
 
     async def deliver(self, body: Body, permit: Permit, outcomes: OutcomeSink) -> None:
-        """Returns when every event of the body has its outcome."""
+        """Returns when every event of the body has its outcome.
+
+        Raises DeliveryInterruptedError for a bug.
+        """
         parts = deque([_Part(body)])
+        unwritten: tuple[DeadLetter, ...] = ()
         # Parts replace the body: no reference keeps the whole in memory.
         del body
         held: Permit | None = permit
         try:
             while parts:
                 held = held or await self._limiter.acquire()
-                part = parts.popleft()
+                part = parts[0]
                 events = part.body.events
                 held.restart()
                 host, verdict, retry_after = await self._send(part.body)
-                step = self._decide(part, host, verdict, retry_after, outcomes)
+                step = self._decide_as_a_whole(part, host, verdict, retry_after, outcomes)
                 del part
+                parts.popleft()
+                unwritten = step.dead_letters
                 if step.permit is _PermitAction.RELEASE:
                     held.release(feedback_of(verdict), events)
                     held = None
                 parts.extendleft(reversed(step.parts))
-                if step.dead_letters:
-                    await self._write_dead_letters(step.dead_letters, outcomes)
+                if unwritten:
+                    await self._write_dead_letters(unwritten, outcomes)
+                    unwritten = ()
                 if step.pause:
                     await self._clock.sleep(step.pause)
                 if held and step.permit is _PermitAction.RELEASE_LATER:
                     held.release(without_time(verdict), 0)
                     held = None
+        except Exception as error:
+            raise DeliveryInterruptedError([part.body for part in parts], unwritten) from error
         finally:
             if held:
                 held.release(Feedback.FAILED, 0)
@@ -245,6 +254,20 @@ class BulkSender:
                     bytes=len(body.payload),
                     duration=seconds,
                 )
+
+    def _decide_as_a_whole(
+        self, part: _Part, host: Host, verdict: Verdict, retry_after: float, outcomes: OutcomeSink
+    ) -> _NextStep:
+        """As `_decide`. If it fails, nothing is counted, and the part is as it was."""
+        body, counted = part.body, CountedOutcomes()
+        try:
+            step = self._decide(part, host, verdict, retry_after, counted)
+        except Exception:
+            self._budget.hold(len(body.payload) - len(part.body.payload))
+            part.body = body
+            raise
+        counted.report(outcomes)
+        return step
 
     def _decide(
         self, part: _Part, host: Host, verdict: Verdict, retry_after: float, outcomes: OutcomeSink
@@ -400,8 +423,10 @@ class BulkSender:
     ) -> None:
         held = sum(len(dead_letter.line) for dead_letter in dead_letters)
         self._budget.hold(held)
-        await outcomes.refuse(dead_letters)
-        self._budget.release(held)
+        try:
+            await outcomes.refuse(dead_letters)
+        finally:
+            self._budget.release(held)
 
     def _pause(self, failures: int) -> float:
         return self._backoff.delay(failures, self._rng)

@@ -30,7 +30,7 @@ from shipper.logs.events import (
 from shipper.metrics import Metrics
 from shipper.output.appending import write_failure
 from shipper.output.backoff import Backoff
-from shipper.output.destination import Condition
+from shipper.output.destination import Condition, DeliveryInterruptedError
 from shipper.output.file.append import AppendedFile
 from shipper.output.limiter import Feedback, Limiter, Permit
 from shipper.output.outcomes import OutcomeSink
@@ -109,7 +109,6 @@ class FileSender:
         try:
             await self._with_retries(self._file.open)
             new = await self._in_thread(partial(self._select_new, body))
-            del body
             if new.events:
                 deleted = await self._with_retries(partial(self._file.append, new.data))
                 self._count_deleted(deleted)
@@ -117,6 +116,8 @@ class FileSender:
             outcomes.end("already_delivered", events - new.events)
             self._budget.release(size)
             feedback = Feedback.ACCEPTED
+        except Exception as error:
+            raise DeliveryInterruptedError([body]) from error
         finally:
             self._budget.release(size)
             permit.release(feedback, events)

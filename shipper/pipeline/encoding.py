@@ -1,0 +1,90 @@
+"""What was read of a file, encoded; and line by line, when the encoder failed with it for a reason
+that nobody foresaw: then only the lines that are at fault become dead letters.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from shipper.documents.encode import DocumentEncoder
+from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id
+from shipper.documents.processors.processing import Failed
+from shipper.files.lines import Block, CutLine, HalfLine
+
+#: What has documents, of all that reading a file gives.
+ReadLines = Block | HalfLine | CutLine
+
+
+def encode(
+    encoder: DocumentEncoder,
+    template: FileTemplate,
+    reading: ReadLines,
+    now: float,
+) -> Encoded:
+    """The documents of what was read. `now` (Unix seconds) as in `DocumentEncoder`."""
+    match reading:
+        case Block(data, _, _, start):
+            return encoder.encode(template, start, data, now)
+        case HalfLine(data, _, _, start):
+            return encoder.encode_half(template, start, data, now)
+        case CutLine(head, length, _, _, start):
+            return encoder.encode_cut(template, start, head, length, now)
+
+
+def encode_line_by_line(
+    encoder: DocumentEncoder,
+    template: FileTemplate,
+    reading: ReadLines,
+    now: float,
+    on_error: Callable[[Exception], None],
+) -> Encoded:
+    """As `encode`; a line with which the encoder fails is refused, and `on_error` is told why."""
+
+    def one(part: ReadLines, line: bytes) -> Encoded:
+        try:
+            return encode(encoder, template, part, now)
+        except Exception as error:
+            on_error(error)
+            reason = f"internal error of shipper: {type(error).__name__}"
+            document_id = content_id(template.id_prefix, part.start, line)
+            refused = RefusedLine(template.path, part.start, document_id, reason, line)
+            return Encoded(b"", 0, refused=(refused,))
+
+    match reading:
+        case Block(data, _, mark, start):
+            parts, at = [], start
+            for line in data.split(b"\n")[:-1]:
+                end = at + len(line) + 1
+                parts.append(one(Block(line + b"\n", end, mark, at), line))
+                at = end
+            return _joined(parts)
+        case HalfLine(line):
+            return one(reading, line)
+        case CutLine(head):
+            return one(reading, head)
+
+
+def _joined(parts: Iterable[Encoded]) -> Encoded:
+    """One result of several, in their order."""
+    bodies: list[bytes] = []
+    refused: list[RefusedLine] = []
+    filtered: Counter[str] = Counter()
+    flagged: Counter[str] = Counter()
+    failures: dict[str, Failed] = {}
+    events = blank = dropped = 0
+    for part in parts:
+        bodies.append(part.body)
+        events += part.events
+        blank += part.blank
+        dropped += part.dropped
+        refused += part.refused
+        filtered.update(part.filtered)
+        flagged.update(part.flagged)
+        for name, failed in part.failures.items():
+            before = failures.get(name)
+            failures[name] = Failed(
+                failed.count + (before.count if before else 0),
+                before.problem if before else failed.problem,
+            )
+    return Encoded(
+        b"".join(bodies), events, blank, dropped, filtered, tuple(refused), flagged, failures
+    )
