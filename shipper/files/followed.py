@@ -251,6 +251,7 @@ class FollowedFiles:
             note_copied(self._records, tail)
         tail.close()
         del self.open[tail.inode]
+        self._waiting.pop(tail, None)
         self._leave_path(tail)
         self._versions.forget(tail)
         self._writers.forget(tail)
