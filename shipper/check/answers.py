@@ -7,12 +7,10 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
+from shipper.foreign import decoded, words
 from shipper.output.elasticsearch.exchange import Answer
 
 _T = TypeVar("_T", bound=Struct)
-
-#: How much of a foreign text goes into our own messages, in characters.
-_EXCERPT = 300
 
 
 class Version(Struct):
@@ -135,7 +133,7 @@ class Items(Struct):
         if not self.items:
             return 0, ""
         created = self.items[0].create
-        return created.status, (created.error.reason or "")[:_EXCERPT]
+        return created.status, words(created.error.reason or "")
 
 
 class _Failure(Struct):
@@ -144,10 +142,8 @@ class _Failure(Struct):
 
 def parse(answer: Answer, kind: type[_T]) -> _T:
     """The answer as that kind; one that says nothing if it is not of it."""
-    try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return kind()
+    found = decoded(msgspec.json.Decoder(kind).decode, answer.body)
+    return kind() if found is None else found
 
 
 def has_write_index(answer: Answer, alias: str) -> bool | None:
@@ -158,9 +154,8 @@ def has_write_index(answer: Answer, alias: str) -> bool | None:
     """
     if answer.status != 200:
         return None
-    try:
-        indices = _decode_aliased(answer.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    indices = decoded(_decode_aliased, answer.body)
+    if indices is None:
         return None
     said = [
         found.aliases[alias].is_write_index for found in indices.values() if alias in found.aliases
@@ -171,5 +166,5 @@ def has_write_index(answer: Answer, alias: str) -> bool | None:
 def reason(answer: Answer) -> str:
     """Why a request was refused, to be put after a status; empty if the answer does not say."""
     error = parse(answer, _Failure).error
-    words = error if isinstance(error, str) else error.reason
-    return f": {words[:_EXCERPT]}" if words else ""
+    found = error if isinstance(error, str) else error.reason
+    return f": {words(found)}" if found else ""

@@ -85,11 +85,13 @@ def generalize_reason(reason: str) -> str:
 def format_dead_letter(dead_letter: DeadLetter) -> str:
     """A dead letter as lines of text."""
     status = format_status(dead_letter.status)
+    # Processors may have taken the line out of the document.
+    line = dead_letter.line or bytes(dead_letter.document).decode("utf-8", "replace")
     return (
         f"{format_time(dead_letter.time)}  {status}  "
         f"{printable(dead_letter.path, 4096)}:{dead_letter.offset}\n"
         f"    {printable(dead_letter.reason, 1000)}\n"
-        f"    {printable(dead_letter.line, _LINE_WIDTH)}\n"
+        f"    {printable(line, _LINE_WIDTH)}\n"
     )
 
 

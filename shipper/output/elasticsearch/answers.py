@@ -17,8 +17,11 @@ The names of errors differ between Elasticsearch and OpenSearch (`document_parsi
 import re
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Annotated
 
 import msgspec
+
+from shipper.foreign import decoded, words
 
 #: The label of an error without a type, or with one that is not a plain name.
 OTHER_TYPE = "other"
@@ -89,8 +92,12 @@ class _Error(msgspec.Struct):
     reason: str | None = None
 
 
+#: The statuses of HTTP; another number is no answer.
+_LEAST_STATUS, _LARGEST_STATUS = 100, 599
+
+
 class _Result(msgspec.Struct):
-    status: int
+    status: Annotated[int, msgspec.Meta(ge=_LEAST_STATUS, le=_LARGEST_STATUS)]
     error: _Error | None = None
 
 
@@ -122,14 +129,12 @@ _CLUSTERS_FAULT = re.compile(
 )
 
 #: Indexing pressure (`indexing_pressure.memory.limit`), in bytes: size of this request, and limit.
+#: Java's longs have 19 digits; a number of thousands of digits is more than `int` converts.
 _PRESSURE = re.compile(
-    rb"coordinating_operation_bytes=(\d+), max_coordinating_and_primary_bytes=(\d+)"
+    rb"coordinating_operation_bytes=(\d{1,19}), max_coordinating_and_primary_bytes=(\d{1,19})(?!\d)"
 )
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-
-#: The longest part of a server's text in our own messages, in characters.
-_EXCERPT = 300
 
 
 def outcome_of_status(status: int) -> Outcome:
@@ -145,6 +150,8 @@ def outcome_of_status(status: int) -> Outcome:
 
 def verdict_of(status: int, body: bytes, events: int) -> Verdict:
     """The verdict on the answer to a request with this number of events."""
+    if not _LEAST_STATUS <= status <= _LARGEST_STATUS:
+        return RequestFailed("invalid_answer", f"{status} is not a status of HTTP")
     if status == 413 or (status == 429 and _never_fits(body)):
         return TooLarge(status)
     if status != 200:
@@ -163,7 +170,7 @@ def verdict_of(status: int, body: bytes, events: int) -> Verdict:
 def _items(body: bytes, events: int) -> ItemResults:
     summary = _decode_summary(body)
     listed = bytes(summary.items)
-    if not summary.errors and (not listed or listed.count(b'"status":201') == events):
+    if not summary.errors and listed.count(b'"status":201') == events:
         # `errors: false` means that every item was processed.
         return ItemResults(events, 0, [], {}, "", [])
     results = [item.create for item in _decode_items(listed)]
@@ -222,14 +229,13 @@ def _never_fits(body: bytes) -> bool:
 
 
 def _reason(body: bytes) -> str:
-    try:
-        return _error_text(_decode_failure(body).error)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ""
+    failure = decoded(_decode_failure, body)
+    return _error_text(failure.error) if failure is not None else ""
 
 
 def _error_text(error: _Error | str | None) -> str:
     if error is None:
         return ""
-    text = error if isinstance(error, str) else f"{error.type}: {error.reason or ''}"
-    return f": {text[:_EXCERPT]}"
+    if isinstance(error, str):
+        return f": {words(error)}"
+    return f": {words(f'{error.type}: {error.reason}' if error.reason else error.type)}"

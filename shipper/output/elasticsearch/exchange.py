@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from shipper.foreign import words
 from shipper.option_names import OptionNames
 from shipper.pipeline.batch import Body
+
+#: In characters; a path may be in it.
+_LONGEST_MESSAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +28,10 @@ class TransportError(Exception):
     where that is known."""
 
     def __init__(self, reason: str, message: str, what_to_do: str = "") -> None:
-        super().__init__(message)
+        # It may have words of a server or a proxy in it, such as a reason phrase.
+        self.what = words(message, _LONGEST_MESSAGE)
+        super().__init__(self.what)
         self.reason = reason
-        self.what = message
         self.what_to_do = what_to_do
 
     def in_words_of(self, names: OptionNames) -> Self:

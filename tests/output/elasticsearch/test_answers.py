@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from shipper.output.elasticsearch.answers import (
     outcome_of_status,
     verdict_of,
 )
+from tests.support import odd_documents
 
 CONFLICT = {"type": "version_conflict_engine_exception", "reason": "document already exists"}
 REJECTED = {"type": "es_rejected_execution_exception", "reason": "queue is full"}
@@ -51,10 +53,6 @@ def test_an_items_status_decides_what_becomes_of_it(
 def test_all_items_created() -> None:
     results = verdict_of(200, answer(item(201), item(201), errors=False), 2)
     assert results == ItemResults(2, 0, [], {}, "", [])
-
-
-def test_an_answer_without_errors_needs_no_items() -> None:
-    assert verdict_of(200, b'{"errors":false}', 7) == ItemResults(7, 0, [], {}, "", [])
 
 
 def test_white_space_and_other_fields_change_nothing() -> None:
@@ -127,6 +125,10 @@ GARBAGE = {
     "too few items and no errors": answer(item(201), errors=False),
     "too many items and no errors": answer(item(201), item(201), item(201), errors=False),
     "errors without items": b'{"errors":true}',
+    "no errors and no items": b'{"errors":false}',
+    "a status of an item that HTTP has not": answer(item(1_000_003), item(201)),
+    "another": answer(item(99), item(201)),
+    "a status of an item with 5,000 digits": GOOD.replace(b"400", b"4" * 5000),
     "items that are none": answer(1, 2),
     "items that are null": answer(None, None),
     "items of another action": answer({"index": {"status": 201}}, {"index": {"status": 201}}),
@@ -161,12 +163,12 @@ def test_an_answer_that_is_cut_anywhere_is_no_answer() -> None:
         (503, b'{"error":"no master","status":503}', "HTTP 503: no master"),
         (502, b"<html>Bad Gateway</html>", "HTTP 502"),
         (500, b"", "HTTP 500"),
-        (400, b'{"error":{"type":"x"}}', "HTTP 400: x: "),
+        (400, b'{"error":{"type":"x"}}', "HTTP 400: x"),
         (404, b"null", "HTTP 404"),
         (301, b"", "HTTP 301"),
         (307, b"\xff", "HTTP 307"),
         (204, b"", "HTTP 204"),
-        (999, b"[" * 100_000, "HTTP 999"),
+        (599, b"[" * 100_000, "HTTP 599"),
         (401, b'{"error":{"type":"denied","reason":"no"}}', "HTTP 401: denied: no"),
         (403, b"", "HTTP 403"),
     ],
@@ -179,6 +181,52 @@ def test_a_request_that_was_not_taken_is_sent_again_and_says_why(
     assert verdict.reason == str(status)
     assert verdict.message == why
     assert verdict.unauthorised is (status in (401, 403))
+
+
+@pytest.mark.parametrize("status", [-1, 0, 99, 600, 999, 10**20])
+def test_a_number_that_is_no_status_is_no_answer(status: int) -> None:
+    verdict = verdict_of(status, GOOD, 2)
+    assert isinstance(verdict, RequestFailed)
+    assert verdict.reason == "invalid_answer"
+
+
+def test_a_reason_is_one_line_without_control_characters() -> None:
+    verdict = verdict_of(500, json.dumps({"error": "a\n at \x1b[31m\0b"}).encode(), 1)
+    assert isinstance(verdict, RequestFailed)
+    assert verdict.message == "HTTP 500: a at \ufffd[31m\ufffdb"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_bytes_have_a_verdict(seed: int) -> None:
+    rng = random.Random(seed)
+    pressure = b"coordinating_operation_bytes=541, max_coordinating_and_primary_bytes=540"
+    bodies = (
+        GOOD,
+        answer(item(201), item(500, MAPPER)),
+        b'{"error":{"type":"x","reason":"y"},"status":400}',
+        b'{"error":"' + pressure + b'"}',
+        b"<html><title>no</title>" + b"<" * 50,
+    )
+    for _ in range(1500):
+        body = odd_documents.damaged(rng, rng.choice(bodies))
+        status = rng.choice((200, 200, 200, 400, 413, 429, 503, rng.randrange(-5, 700)))
+        verdict = verdict_of(status, body, rng.randrange(4))
+        match verdict:
+            case ItemResults():
+                reasons = [verdict.retry_reason, *(each.reason for each in verdict.rejected)]
+            case RequestFailed():
+                reasons = [verdict.message]
+            case TooLarge():
+                reasons = []
+        assert all(reason.isprintable() and len(reason) < 400 for reason in reasons)
+
+
+def test_a_429_with_a_number_of_any_length_has_a_verdict() -> None:
+    for digits in (1, 18, 19, 20, 4300, 5000, 100_000):
+        words = f"coordinating_operation_bytes={'9' * digits}, "
+        words += "max_coordinating_and_primary_bytes=1"
+        for text in (words, f"{words}{'9' * digits}"):
+            verdict_of(429, json.dumps({"error": {"type": "x", "reason": text}}).encode(), 3)
 
 
 def test_a_request_that_is_too_large_is_to_be_cut() -> None:
