@@ -17,6 +17,7 @@ The names of errors differ between Elasticsearch and OpenSearch (`document_parsi
 import re
 from dataclasses import dataclass, field
 from enum import Enum
+from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
@@ -25,6 +26,10 @@ from shipper.foreign import decoded, words
 
 #: The label of an error without a type, or with one that is not a plain name.
 OTHER_TYPE = "other"
+
+
+#: Statuses that have a label of their own.
+_KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
 
 
 class Outcome(Enum):
@@ -80,6 +85,8 @@ class RequestFailed:
     reason: str
     #: The error text.
     message: str
+    #: The status; 0 if there is no valid answer.
+    status: int = 0
     #: Whether the credentials were rejected.
     unauthorised: bool = False
 
@@ -148,6 +155,14 @@ def outcome_of_status(status: int) -> Outcome:
     return Outcome.REJECTED
 
 
+def status_label(status: int) -> str:
+    """A metric label for a status, from a closed set."""
+    if status in _KNOWN_STATUSES:
+        return str(status)
+    in_range = _LEAST_STATUS <= status <= _LARGEST_STATUS
+    return f"{status // 100}xx" if in_range else "invalid"
+
+
 def verdict_of(status: int, body: bytes, events: int) -> Verdict:
     """The verdict on the answer to a request with this number of events."""
     if not _LEAST_STATUS <= status <= _LARGEST_STATUS:
@@ -156,8 +171,9 @@ def verdict_of(status: int, body: bytes, events: int) -> Verdict:
         return TooLarge(status)
     if status != 200:
         return RequestFailed(
-            str(status),
+            status_label(status),
             f"HTTP {status}{_reason(body)}",
+            status,
             unauthorised=status in (401, 403),
         )
     try:
@@ -186,7 +202,7 @@ def _items(body: bytes, events: int) -> ItemResults:
         outcome = Outcome.RETRY if _is_clusters_fault(result) else outcome_of_status(result.status)
         counts[outcome] += 1
         if outcome is Outcome.RETRY:
-            label = f"item_{result.status}"
+            label = f"item_{status_label(result.status)}"
             retry_counts[label] = retry_counts.get(label, 0) + 1
             retry_reason = retry_reason or f"item status {result.status}{_error_text(result.error)}"
             retry.append(index)

@@ -26,12 +26,12 @@ from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetter, dead_letters_of_items
 from shipper.output.destination import Condition
 from shipper.output.elasticsearch.answers import (
-    OTHER_TYPE,
     ItemResults,
     Rejection,
     RequestFailed,
     TooLarge,
     Verdict,
+    status_label,
     verdict_of,
 )
 from shipper.output.elasticsearch.exchange import Answer, Transport, TransportError
@@ -45,9 +45,6 @@ from shipper.pipeline.budget import ByteBudget
 
 #: The longest Retry-After that is respected, in seconds: an absurd value must not stop delivery.
 _MAX_RETRY_AFTER = 300.0
-
-#: Limit of error types with their own metric label: servers may send any text.
-_MAX_ERROR_TYPES = 50
 
 #: Statuses of whole requests that the events in them may cause. Without those for authentication,
 #: timeouts, request size and rate.
@@ -122,8 +119,6 @@ class BulkSender:
         self._metrics = metrics
         self._log = log
         self._rejections = RejectionDetector()
-        #: Error types that have their own label.
-        self._types: set[str] = set()
         #: Requests in flight.
         self._requests = 0
 
@@ -222,11 +217,11 @@ class BulkSender:
         self._requests += 1
         self._hosts.began(host)
         began = self._clock.monotonic()
-        status = "error"
+        status: int | None = None
         took = None
         try:
             answer = await self._transport.post(host.url, body)
-            status = str(answer.status)
+            status = answer.status
             took = self._clock.monotonic() - began
             return answer
         finally:
@@ -234,13 +229,14 @@ class BulkSender:
             self._hosts.ended(host, took)
             seconds = self._clock.monotonic() - began
             self._metrics.bulk_seconds.observe(seconds)
-            self._metrics.count("shipper_bulk_requests_total", 1, status)
+            label = "error" if status is None else status_label(status)
+            self._metrics.count("shipper_bulk_requests_total", 1, label)
             self._metrics.count("shipper_bulk_bytes_total", len(body.payload))
             if self._log.debug_enabled:
                 self._log.emit(
                     REQUEST_FINISHED,
                     url=host.url,
-                    status=int(status) if took is not None else None,
+                    status=status,
                     events=body.events,
                     bytes=len(body.payload),
                     duration=seconds,
@@ -347,7 +343,7 @@ class BulkSender:
             self._failed(host, failure.message, retry_after)
         part.failures += 1
         pause = max(self._pause(part.failures), retry_after)
-        status = int(failure.reason) if failure.reason.isdigit() else 0
+        status = failure.status
         if failure.reason == "429":
             return _NextStep((part,), _PermitAction.RELEASE, pause)
         if status not in _CAUSED_BY_EVENTS:
@@ -367,7 +363,7 @@ class BulkSender:
         """Splits a part that a host does not accept; a single event becomes a dead letter."""
         body = part.body
         if body.events == 1:
-            rejection = Rejection(0, status, message, f"http_{status}")
+            rejection = Rejection(0, status, message, f"http_{status_label(status)}")
             dead_letters = self._dead_letters(body, [rejection])
             self._budget.release(len(body.payload))
             return _NextStep((), _PermitAction.RELEASE, dead_letters=dead_letters)
@@ -388,10 +384,7 @@ class BulkSender:
         if not rejections:
             return ()
         for rejection in rejections:
-            if len(self._types) < _MAX_ERROR_TYPES:
-                self._types.add(rejection.type)
-            kind = rejection.type if rejection.type in self._types else OTHER_TYPE
-            self._metrics.count("shipper_refused_events_total", 1, kind)
+            self._metrics.count("shipper_refused_events_total", 1, rejection.type)
         found = [(rejection.index, rejection.status, rejection.reason) for rejection in rejections]
         return tuple(dead_letters_of_items(body, found, self._clock.now()))
 

@@ -15,6 +15,7 @@ from shipper.output.elasticsearch.answers import (
     RequestFailed,
     TooLarge,
     outcome_of_status,
+    status_label,
     verdict_of,
 )
 from tests.support import odd_documents
@@ -48,6 +49,14 @@ def test_an_items_status_decides_what_becomes_of_it(
     statuses: tuple[int, ...], outcome: Outcome
 ) -> None:
     assert {outcome_of_status(status) for status in statuses} == {outcome}
+
+
+@pytest.mark.parametrize(
+    ("status", "label"),
+    [(200, "200"), (429, "429"), (299, "2xx"), (499, "4xx"), (520, "5xx"), (99, "invalid")],
+)
+def test_the_labels_of_statuses_are_a_closed_set(status: int, label: str) -> None:
+    assert status_label(status) == label
 
 
 def test_all_items_created() -> None:
@@ -168,7 +177,7 @@ def test_an_answer_that_is_cut_anywhere_is_no_answer() -> None:
         (301, b"", "HTTP 301"),
         (307, b"\xff", "HTTP 307"),
         (204, b"", "HTTP 204"),
-        (599, b"[" * 100_000, "HTTP 599"),
+        (511, b"[" * 100_000, "HTTP 511"),
         (401, b'{"error":{"type":"denied","reason":"no"}}', "HTTP 401: denied: no"),
         (403, b"", "HTTP 403"),
     ],

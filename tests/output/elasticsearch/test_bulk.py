@@ -828,6 +828,24 @@ async def test_labels_of_errors_have_a_bound_whatever_a_server_calls_them(tmp_pa
         assert world.metrics.value("shipper_refused_events_total", "other") == 50
 
 
+@in_a_loop
+async def test_labels_of_statuses_have_a_bound_whatever_a_server_answers(tmp_path: Path) -> None:
+    async with bulk_world(tmp_path) as world:
+        for status in (*range(100, 600), 0, 600, 999, 10**9):
+            odd = {"errors": True, "items": [{"create": {"status": status * 1_000_003}}]}
+            for reply in (Answer(status, b"x"), Answer(200, json.dumps(odd).encode())):
+                world.transport.script(reply)
+                await world.submit(make_batch("a"))
+                await world.finish()
+            body = {"errors": True, "items": [{"create": {"status": status}}]}
+            world.transport.script(Answer(200, json.dumps(body).encode()))
+        await world.submit(make_batch("a"))
+        await world.finish()
+        series = [name for name, _, _ in world.metrics.samples()]
+        for name in ("shipper_retries_total", "shipper_bulk_requests_total"):
+            assert 50 < series.count(name) <= 101
+
+
 @pytest.mark.parametrize(
     "bad", [lambda body: refuse(body, 500), lambda body: Answer(403, b"<html>blocked</html>")]
 )
