@@ -127,8 +127,8 @@ METRICS = (
     Metric(
         "shipper_bulk_requests_total",
         Kind.COUNTER,
-        "Bulk requests by HTTP status (4xx, 5xx, … for numbers without a name in HTTP); error if there "
-        "was no answer.",
+        "Bulk requests by HTTP status (4xx, 5xx, … for numbers without a name in HTTP); error if "
+        "there was no answer.",
         ("status",),
     ),
     Metric("shipper_bulk_bytes_total", Kind.COUNTER, "Bytes of bulk request bodies, as sent."),
