@@ -108,6 +108,12 @@ METRICS = (
         most_series=50,
     ),
     Metric(
+        "shipper_failure_store_events_total",
+        Kind.COUNTER,
+        "Events that Elasticsearch would have rejected, and put into the failure store of the data "
+        "stream; they are counted as delivered, too.",
+    ),
+    Metric(
         "shipper_in_flight_events",
         Kind.GAUGE,
         "Lines read that have no outcome yet: shipper_lines_read_total minus shipper_events_total.",

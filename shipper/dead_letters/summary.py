@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shipper.output.dead_letter import DeadLetter
+from shipper.output.dead_letter import NO_STATUS, DeadLetter
 
 #: Further reasons are counted together, so that memory is limited.
 _MOST_REASONS = 200
@@ -96,7 +96,9 @@ def format_dead_letter(dead_letter: DeadLetter) -> str:
 
 
 def format_status(status: int) -> str:
-    """The HTTP status, or `unsent`."""
+    """The HTTP status, `unsent`, or `none`: no answer had one."""
+    if status == NO_STATUS:
+        return "none"
     return str(status) if status else "unsent"
 
 

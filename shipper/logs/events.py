@@ -443,6 +443,13 @@ EVENTS_RETRIED = LogEvent(
     "Elasticsearch did not accept some events; retrying them",
     "`event.reason` is its reason: a full queue, a missing index or right.",
 )
+EVENTS_IN_FAILURE_STORE = LogEvent(
+    "events-in-failure-store",
+    Level.WARNING,
+    "Elasticsearch put events into the failure store of the data stream",
+    "It would have rejected them: a mapping does not fit, or the ingest pipeline fails. They are "
+    "in `DATA_STREAM::failures`, each with its error, and not in the data stream.",
+)
 EVENTS_REJECTED = LogEvent(
     "events-rejected",
     Level.ERROR,

@@ -31,7 +31,8 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
 
     #: When it was rejected, in Unix seconds.
     time: float
-    #: The HTTP status of the item; 0 if it was never sent (`on_invalid: dead_letter`).
+    #: The HTTP status of the item; 0 if it was never sent (`on_invalid: dead_letter`), NO_STATUS if
+    #: no answer had one.
     status: int
     reason: str
     #: With `ids: auto` the id of `ids: content`, so that a replay makes no duplicates.
@@ -62,6 +63,9 @@ class _Target(msgspec.Struct, omit_defaults=True):
 class _Action(msgspec.Struct):
     create: _Target
 
+
+#: The status of an event that was sent, and got no answer with one.
+NO_STATUS = -1
 
 #: Below `data_dir`.
 FILE_NAME = "dead-letter.ndjson"
@@ -134,6 +138,11 @@ def _dead_letter_of_item(
         document=kept,
         in_message=origin.in_message,
     )
+
+
+def index_of(action: bytes) -> str:
+    """The index that the action line of an event names; empty if it names none."""
+    return _target_of(action).index
 
 
 def _target_of(action: bytes) -> _Target:

@@ -83,10 +83,13 @@ class Limiter:
 
     def _ended(self, sent_at: float, in_flight: int, feedback: Feedback, events: int) -> None:
         self._in_flight -= 1
-        if self._controller is not None:
-            now = self._clock.monotonic()
-            self._controller.add(Sample(sent_at, now, in_flight, events, feedback))
-        self._admit()
+        try:
+            if self._controller is not None:
+                now = self._clock.monotonic()
+                self._controller.add(Sample(sent_at, now, in_flight, events, feedback))
+        finally:
+            # Whatever becomes of the sample, the place is free.
+            self._admit()
 
     def _admit(self) -> None:
         while self._waiting and self._in_flight < self.limit:

@@ -134,6 +134,12 @@ class World:
         self.budget.hold(batch.held)
         await self.deliveries.submit(batch)
 
+    async def submit_and_pass(self, *messages: str) -> None:
+        """Have lines sent while others wait for a permit, and let some time pass."""
+        submitting = asyncio.create_task(self.submit(make_batch(*messages)))
+        while not submitting.done():
+            await self.pass_seconds(0.5)
+
     async def finish(self) -> None:
         """Return when every batch has ended; time passes as it has to."""
         drain = asyncio.create_task(self.deliveries.drain())

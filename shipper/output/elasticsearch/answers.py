@@ -5,7 +5,7 @@ The names of errors differ between Elasticsearch and OpenSearch (`document_parsi
 
 | item status | outcome |
 |---|---|
-| 200, 201 | delivered |
+| 200, 201 | delivered; 200 (dropped by the pipeline) and `failure_store: used` create no event |
 | 409 | already delivered: the id contains the line's checksum, so it is the same line |
 | 429, 5xx | retry this item; a 500 may be caused by the event (`ItemResults.server_errors`) |
 | 401, 403, 404 | retry: the cluster is at fault (privileges, a block, no such index) |
@@ -68,6 +68,16 @@ class ItemResults:
     server_errors: list[Rejection] = field(default_factory=list)
     #: Indexes of the items that were there already, ascending.
     conflicts: list[int] = field(default_factory=list)
+    #: Indexes of delivered items that created no event: dropped by the pipeline, or in a failure
+    #: store; and how many of them are in one.
+    not_created: list[int] = field(default_factory=list)
+    failure_store: int = 0
+
+    def created(self, events: int) -> list[int]:
+        """Indexes of the items that created an event, of a request with so many."""
+        others = {*self.retry, *self.conflicts, *self.not_created}
+        others.update(rejection.index for rejection in self.rejected)
+        return [index for index in range(events) if index not in others]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,8 @@ _LEAST_STATUS, _LARGEST_STATUS = 100, 599
 class _Result(msgspec.Struct):
     status: Annotated[int, msgspec.Meta(ge=_LEAST_STATUS, le=_LARGEST_STATUS)]
     error: _Error | None = None
+    #: Elasticsearch 8.19 and later; of a stored document `used`, of a rejected one other words.
+    failure_store: str = ""
 
 
 class _Item(msgspec.Struct):
@@ -124,6 +136,8 @@ class _Failure(msgspec.Struct):
 _decode_summary = msgspec.json.Decoder(_Summary).decode
 _decode_items = msgspec.json.Decoder(list[_Item]).decode
 _decode_failure = msgspec.json.Decoder(_Failure).decode
+
+_CREATED = b'{"create":{"status":201}}'
 
 #: Type and reason of an item 400 that the cluster causes, as Elasticsearch 8 and OpenSearch 2
 #: write them. Most of these errors have no type of their own.
@@ -186,8 +200,7 @@ def verdict_of(status: int, body: bytes, events: int) -> Verdict:
 def _items(body: bytes, events: int) -> ItemResults:
     summary = _decode_summary(body)
     listed = bytes(summary.items)
-    if not summary.errors and listed.count(b'"status":201') == events:
-        # `errors: false` means that every item was processed.
+    if listed == b"[%b]" % b",".join([_CREATED] * events):
         return ItemResults(events, 0, [], {}, "", [])
     results = [item.create for item in _decode_items(listed)]
     if len(results) != events:
@@ -198,10 +211,17 @@ def _items(body: bytes, events: int) -> ItemResults:
     retry_reason = ""
     rejected, server_errors = [], []
     conflicts: list[int] = []
+    not_created: list[int] = []
+    failure_store = 0
     for index, result in enumerate(results):
         outcome = Outcome.RETRY if _is_clusters_fault(result) else outcome_of_status(result.status)
         counts[outcome] += 1
-        if outcome is Outcome.RETRY:
+        if outcome is Outcome.DELIVERED:
+            in_failure_store = result.failure_store == "used"
+            failure_store += in_failure_store
+            if in_failure_store or result.status != HTTPStatus.CREATED:
+                not_created.append(index)
+        elif outcome is Outcome.RETRY:
             label = f"item_{status_label(result.status)}"
             retry_counts[label] = retry_counts.get(label, 0) + 1
             retry_reason = retry_reason or f"item status {result.status}{_error_text(result.error)}"
@@ -214,7 +234,16 @@ def _items(body: bytes, events: int) -> ItemResults:
             rejected.append(_rejection(index, result))
     delivered, already = counts[Outcome.DELIVERED], counts[Outcome.ALREADY_DELIVERED]
     return ItemResults(
-        delivered, already, retry, retry_counts, retry_reason, rejected, server_errors, conflicts
+        delivered,
+        already,
+        retry,
+        retry_counts,
+        retry_reason,
+        rejected,
+        server_errors,
+        conflicts,
+        not_created,
+        failure_store,
     )
 
 

@@ -7,6 +7,9 @@ from shipper.foreign import words
 from shipper.option_names import OptionNames
 from shipper.pipeline.batch import Body
 
+#: The reason of an answer that was not read to its end.
+ANSWER_TOO_LONG = "answer_too_long"
+
 #: In characters; a path may be in it.
 _LONGEST_MESSAGE = 1000
 

@@ -68,7 +68,26 @@ def test_white_space_and_other_fields_change_nothing() -> None:
     pretty = json.dumps(
         {"took": 3, "errors": False, "items": [item(201), item(200)], "ingest_took": 1}, indent=2
     )
-    assert verdict_of(200, pretty.encode(), 2) == ItemResults(2, 0, [], {}, "", [])
+    # A 200 is of an event that the pipeline dropped.
+    expected = ItemResults(2, 0, [], {}, "", [], not_created=[1])
+    assert verdict_of(200, pretty.encode(), 2) == expected
+
+
+def test_what_is_in_a_failure_store_is_delivered_and_not_created() -> None:
+    stored = {"create": {"status": 201, "failure_store": "used"}}
+    for items in ([item(201), stored], [stored, stored]):
+        results = verdict_of(200, answer(*items, errors=False), 2)
+        assert isinstance(results, ItemResults)
+        assert (results.delivered, results.failure_store) == (2, items.count(stored))
+        assert results.not_created == [n for n, each in enumerate(items) if each is stored]
+        assert results.created(2) == [n for n, each in enumerate(items) if each is not stored]
+
+
+def test_only_a_created_event_counts_as_created() -> None:
+    body = answer(item(201), item(200), item(409, CONFLICT), item(429, REJECTED), item(400, MAPPER))
+    results = verdict_of(200, body, 5)
+    assert isinstance(results, ItemResults)
+    assert results.created(5) == [0]
 
 
 def test_each_item_has_an_outcome_of_its_own() -> None:

@@ -594,7 +594,7 @@ class TestWall:
             assert world.dead_lettered() == []
             assert world.events("dead_letter") == 0
             assert world.trouble() == (
-                "nearly all events are refused for the same reason: error_400: by the script"
+                "all events are refused, and none is stored: error_400: by the script"
             )
             # Two bodies, each tried about every fifteen seconds at the end.
             assert len(world.transport.posts) < 1000

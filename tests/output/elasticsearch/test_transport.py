@@ -54,7 +54,8 @@ class TestRequests:
         heard = await ask(response())
         assert heard.line == (
             "POST /logs-cilium_tetragon.log-default/_bulk"
-            "?filter_path=errors,items.*.status,items.*.error&timeout=30s"
+            "?filter_path=errors,items.*.status,items.*.failure_store,"
+            "items.*.error.type,items.*.error.reason&timeout=30s"
             "&require_data_stream=true HTTP/1.1"
         )
         assert heard.headers["content-type"] == "application/x-ndjson"
@@ -86,7 +87,8 @@ class TestRequests:
         )
         assert heard.line == (
             "POST /proxy/es/logs-a.b-c/_bulk"
-            "?filter_path=errors,items.*.status,items.*.error&timeout=30s&pipeline=mine"
+            "?filter_path=errors,items.*.status,items.*.failure_store,"
+            "items.*.error.type,items.*.error.reason&timeout=30s&pipeline=mine"
             "&require_data_stream=true HTTP/1.1"
         )
         assert heard.headers["x-tenant"] == "one"
@@ -282,8 +284,18 @@ class TestAnswers:
             answer = response("200 OK", endless)
         async with WireServer(answer).listening() as url:
             error = await failure(output(url))
-        assert error.reason == "invalid_answer"
-        assert "the answer has more than 264192 bytes" in str(error)
+        assert error.reason == "answer_too_long"
+        size = sum(map(len, LINES))
+        assert f"the answer has more than {264192 + 2 * size} bytes" in str(error)
+
+    @in_a_loop
+    async def test_an_error_that_repeats_a_single_large_event_is_read(self) -> None:
+        lines = [b'{"create":{}}\n', b'{"message":"' + b"x" * 300_000 + b'"}\n']
+        said = b"x" * 400_000
+        async with WireServer(response("200 OK", said)).listening() as url:
+            assert (await post(output(url), Body.of(lines, gzip=True))).body == said
+            error = await failure(output(url), Body.of([lines[0], b"{}\n"], gzip=True))
+        assert error.reason == "answer_too_long"
 
 
 @pytest.mark.parametrize(
