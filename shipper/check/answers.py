@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from shipper.foreign import decoded, words
 from shipper.output.elasticsearch.exchange import Answer
+from shipper.output.elasticsearch.said import said
 
 _T = TypeVar("_T", bound=Struct)
 
@@ -136,10 +137,6 @@ class Items(Struct):
         return created.status, words(created.error.reason or "")
 
 
-class _Failure(Struct):
-    error: _Error | str = ""
-
-
 def parse(answer: Answer, kind: type[_T]) -> _T:
     """The answer as that kind; one that says nothing if it is not of it."""
     found = decoded(msgspec.json.Decoder(kind).decode, answer.body)
@@ -165,6 +162,4 @@ def has_write_index(answer: Answer, alias: str) -> bool | None:
 
 def reason(answer: Answer) -> str:
     """Why a request was refused, to be put after a status; empty if the answer does not say."""
-    error = parse(answer, _Failure).error
-    found = error if isinstance(error, str) else error.reason
-    return f": {words(found)}" if found else ""
+    return said(answer.status, answer.body, answer.redact, answer.location)

@@ -22,7 +22,9 @@ from typing import Annotated
 
 import msgspec
 
-from shipper.foreign import decoded, words
+from shipper.foreign import words
+from shipper.output.elasticsearch.redaction import nothing_to_cut
+from shipper.output.elasticsearch.said import Redact, is_html, page_text, said
 
 #: The label of an error without a type, or with one that is not a plain name.
 OTHER_TYPE = "other"
@@ -129,13 +131,8 @@ class _Summary(msgspec.Struct):
     items: msgspec.Raw = msgspec.Raw(b"")
 
 
-class _Failure(msgspec.Struct):
-    error: _Error | str
-
-
 _decode_summary = msgspec.json.Decoder(_Summary).decode
 _decode_items = msgspec.json.Decoder(list[_Item]).decode
-_decode_failure = msgspec.json.Decoder(_Failure).decode
 
 _CREATED = b'{"create":{"status":201}}'
 
@@ -177,8 +174,16 @@ def status_label(status: int) -> str:
     return f"{status // 100}xx" if in_range else "invalid"
 
 
-def verdict_of(status: int, body: bytes, events: int) -> Verdict:
-    """The verdict on the answer to a request with this number of events."""
+def verdict_of(
+    status: int,
+    body: bytes,
+    events: int,
+    *,
+    redact: Redact = nothing_to_cut,
+    location: str = "",
+) -> Verdict:
+    """The verdict on the answer to a request with this number of events. `redact` cuts our secrets
+    out of all texts; `location`: the header of a redirect."""
     if not _LEAST_STATUS <= status <= _LARGEST_STATUS:
         return RequestFailed("invalid_answer", f"{status} is not a status of HTTP")
     if status == 413 or (status == 429 and _never_fits(body)):
@@ -186,18 +191,23 @@ def verdict_of(status: int, body: bytes, events: int) -> Verdict:
     if status != 200:
         return RequestFailed(
             status_label(status),
-            f"HTTP {status}{_reason(body)}",
+            f"HTTP {status}{said(status, body, redact, location)}",
             status,
             unauthorised=status in (401, 403),
         )
     try:
-        return _items(body, events)
+        return _items(body, events, redact)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         # A truncated answer or a proxy's page: the request may have been processed.
-        return RequestFailed("garbage", f"the answer is not that of _bulk: {error}")
+        if is_html(body):
+            return RequestFailed("garbage", f"HTML, not a bulk answer: {page_text(body, redact)}")
+        # The error may have a piece of the answer in it.
+        return RequestFailed(
+            "garbage", f"the answer is not that of _bulk: {words(redact(str(error)))}"
+        )
 
 
-def _items(body: bytes, events: int) -> ItemResults:
+def _items(body: bytes, events: int, redact: Redact) -> ItemResults:
     summary = _decode_summary(body)
     listed = bytes(summary.items)
     if listed == b"[%b]" % b",".join([_CREATED] * events):
@@ -224,14 +234,16 @@ def _items(body: bytes, events: int) -> ItemResults:
         elif outcome is Outcome.RETRY:
             label = f"item_{status_label(result.status)}"
             retry_counts[label] = retry_counts.get(label, 0) + 1
-            retry_reason = retry_reason or f"item status {result.status}{_error_text(result.error)}"
+            retry_reason = (
+                retry_reason or f"item status {result.status}{_error_text(result.error, redact)}"
+            )
             retry.append(index)
             if result.status == 500:
-                server_errors.append(_rejection(index, result))
+                server_errors.append(_rejection(index, result, redact))
         elif outcome is Outcome.ALREADY_DELIVERED:
             conflicts.append(index)
         elif outcome is Outcome.REJECTED:
-            rejected.append(_rejection(index, result))
+            rejected.append(_rejection(index, result, redact))
     delivered, already = counts[Outcome.DELIVERED], counts[Outcome.ALREADY_DELIVERED]
     return ItemResults(
         delivered,
@@ -247,9 +259,9 @@ def _items(body: bytes, events: int) -> ItemResults:
     )
 
 
-def _rejection(index: int, result: _Result) -> Rejection:
-    text = _error_text(result.error).removeprefix(": ")
-    return Rejection(index, result.status, text, _type_of(result.error))
+def _rejection(index: int, result: _Result, redact: Redact) -> Rejection:
+    text = _error_text(result.error, redact).removeprefix(": ")
+    return Rejection(index, result.status, text, _type_of(result.error, redact))
 
 
 def _is_clusters_fault(result: _Result) -> bool:
@@ -262,9 +274,11 @@ def _is_clusters_fault(result: _Result) -> bool:
     )
 
 
-def _type_of(error: _Error | None) -> str:
+def _type_of(error: _Error | None, redact: Redact) -> str:
     """The type of an error as a metric label; OTHER_TYPE if it is not a short name."""
-    return error.type if error is not None and _TYPE.fullmatch(error.type) else OTHER_TYPE
+    if error is None or not _TYPE.fullmatch(error.type) or redact(error.type) != error.type:
+        return OTHER_TYPE
+    return error.type
 
 
 def _never_fits(body: bytes) -> bool:
@@ -273,14 +287,8 @@ def _never_fits(body: bytes) -> bool:
     return found is not None and int(found[1]) > int(found[2])
 
 
-def _reason(body: bytes) -> str:
-    failure = decoded(_decode_failure, body)
-    return _error_text(failure.error) if failure is not None else ""
-
-
-def _error_text(error: _Error | str | None) -> str:
+def _error_text(error: _Error | None, redact: Redact) -> str:
     if error is None:
         return ""
-    if isinstance(error, str):
-        return f": {words(error)}"
-    return f": {words(f'{error.type}: {error.reason}' if error.reason else error.type)}"
+    text = f"{error.type}: {error.reason}" if error.reason else error.type
+    return f": {words(redact(text))}"

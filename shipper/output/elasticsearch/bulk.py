@@ -21,6 +21,7 @@ from shipper.output.elasticsearch.evidence import Evidence
 from shipper.output.elasticsearch.exchange import Transport, TransportError
 from shipper.output.elasticsearch.hosts import Hosts
 from shipper.output.elasticsearch.requests import Requests
+from shipper.output.elasticsearch.said import said
 from shipper.output.limiter import Limiter, Permit
 from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
@@ -119,7 +120,8 @@ class BulkSender:
                 if 200 <= answer.status < 300 or answer.status in (403, 404, 405):
                     tools.requests.note(HostAction.SUCCEEDED, host)
                     return
-                tools.requests.note(HostAction.FAILED, host, f"HTTP {answer.status}")
+                words = said(answer.status, answer.body, answer.redact, answer.location)
+                tools.requests.note(HostAction.FAILED, host, f"HTTP {answer.status}{words}")
                 if answer.status == 401:
                     tools.transport.credentials_refused()
             failures += 1

@@ -67,7 +67,13 @@ class Requests:
             answer = await self._post(host, body)
         except TransportError as error:
             return Answered(host, RequestFailed(error.reason, str(error)), number)
-        verdict = verdict_of(answer.status, answer.body, body.events)
+        verdict = verdict_of(
+            answer.status,
+            answer.body,
+            body.events,
+            redact=answer.redact,
+            location=answer.location,
+        )
         return Answered(host, verdict, number, min(answer.retry_after, _MAX_RETRY_AFTER))
 
     async def _post(self, host: Host, body: Body) -> Answer:

@@ -35,6 +35,7 @@ from shipper.output.elasticsearch.failures import (
     wrong_fingerprint,
 )
 from shipper.output.elasticsearch.proxy import Proxies, Proxy
+from shipper.output.elasticsearch.redaction import Redactor
 from shipper.output.elasticsearch.tls import Tls
 from shipper.pipeline.batch import Body
 
@@ -105,6 +106,9 @@ class HttpTransport:
             "User-Agent": f"shipper/{__version__}",
             **header_values(config.headers),
         }
+        self._redact = Redactor()
+        for value in header_values(config.headers).values():
+            self._redact.add(value)
         self._tls_config = config.tls
         if config.tls.ca_trusted_fingerprint and self._proxies.use_tls:
             raise ConfigError(
@@ -188,6 +192,9 @@ class HttpTransport:
             proxy = self._proxies.to(target)
         except OutputError as error:
             raise TransportError("credentials", str(error.in_words_of(self._names))) from error
+        self._redact.add_header(authorization)
+        if proxy is not None:
+            self._redact.add_header(proxy.authorization)
         headers = {**self._headers, **(headers or {})}
         if authorization:
             headers["Authorization"] = authorization
@@ -215,9 +222,12 @@ class HttpTransport:
                         await _read(response, limit),
                         self._retry_after(response.headers.get("Retry-After", "")),
                         response.headers.get(product.HEADER, ""),
+                        response.headers.get("Location", ""),
+                        self._redact,
                     )
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                raise await self._failure(error, generation, target, proxy) from error
+                failure = await self._failure(error, generation, target, proxy)
+                raise failure.without_secrets(self._redact) from error
         self._answered.add(str(target.origin()))
         return answer
 

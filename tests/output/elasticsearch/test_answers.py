@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from typing import Any
@@ -18,6 +19,7 @@ from shipper.output.elasticsearch.answers import (
     status_label,
     verdict_of,
 )
+from shipper.output.elasticsearch.redaction import Redactor
 from tests.support import odd_documents
 
 CONFLICT = {"type": "version_conflict_engine_exception", "reason": "document already exists"}
@@ -175,7 +177,10 @@ def test_what_is_no_whole_answer_for_these_events_has_the_request_sent_again(bod
     verdict = verdict_of(200, body, 2)
     assert isinstance(verdict, RequestFailed)
     assert verdict.reason == "garbage"
-    assert verdict.message.startswith("the answer is not that of _bulk: ")
+    if body.startswith(b"<"):
+        assert verdict.message == "HTML, not a bulk answer: It works"
+    else:
+        assert verdict.message.startswith("the answer is not that of _bulk: ")
     assert not verdict.unauthorised
 
 
@@ -189,10 +194,10 @@ def test_an_answer_that_is_cut_anywhere_is_no_answer() -> None:
     [
         (429, b'{"error":{"type":"x","reason":"full"},"status":429}', "HTTP 429: x: full"),
         (503, b'{"error":"no master","status":503}', "HTTP 503: no master"),
-        (502, b"<html>Bad Gateway</html>", "HTTP 502"),
+        (502, b"<html>Bad Gateway</html>", "HTTP 502: Bad Gateway"),
         (500, b"", "HTTP 500"),
         (400, b'{"error":{"type":"x"}}', "HTTP 400: x"),
-        (404, b"null", "HTTP 404"),
+        (404, b"null", "HTTP 404: null"),
         (301, b"", "HTTP 301"),
         (307, b"\xff", "HTTP 307"),
         (204, b"", "HTTP 204"),
@@ -222,6 +227,21 @@ def test_a_reason_is_one_line_without_control_characters() -> None:
     verdict = verdict_of(500, json.dumps({"error": "a\n at \x1b[31m\0b"}).encode(), 1)
     assert isinstance(verdict, RequestFailed)
     assert verdict.message == "HTTP 500: a at \ufffd[31m\ufffdb"
+
+
+def test_no_text_of_a_verdict_has_a_secret() -> None:
+    redact = Redactor()
+    redact.add_header("Basic " + base64.b64encode(b"elastic:hunter2").decode())
+    error = {"type": "hunter2", "reason": "who is elastic:hunter2?"}
+    said = json.dumps({"error": error}).encode()
+    verdicts = [verdict_of(status, said, 1, redact=redact) for status in (400, 401, 503)]
+    verdicts.append(verdict_of(302, b"", 1, redact=redact, location="http://a/?p=hunter2"))
+    verdicts.append(verdict_of(200, b"<html>hunter2</html>", 1, redact=redact))
+    verdicts.append(verdict_of(200, b'{"errors":"hunter2"}', 1, redact=redact))
+    items = answer(item(400, error), item(429, error), item(500, error))
+    verdicts.append(verdict_of(200, items, 3, redact=redact))
+    assert "hunter2" not in str(verdicts)
+    assert str(verdicts).count("[secret]") >= 7
 
 
 @pytest.mark.parametrize("seed", range(10))

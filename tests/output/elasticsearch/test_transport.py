@@ -20,6 +20,7 @@ from shipper.config.tls import TlsConfig, TlsVerify
 from shipper.config.units import Seconds, Secret
 from shipper.errors import ConfigError
 from shipper.output.elasticsearch.exchange import Answer, TransportError
+from shipper.output.elasticsearch.said import said
 from shipper.output.elasticsearch.tls import tls_context
 from shipper.output.elasticsearch.transport import HttpTransport
 from shipper.pipeline.batch import Body
@@ -287,6 +288,47 @@ class TestAnswers:
         assert error.reason == "answer_too_long"
         size = sum(map(len, LINES))
         assert f"the answer has more than {264192 + 2 * size} bytes" in str(error)
+
+    @pytest.mark.parametrize(
+        ("settings", "secrets"),
+        [
+            ({"api_key": Secret("c2VjcmV0LWtleQ==")}, ("c2VjcmV0LWtleQ", "secret-key")),
+            ({"api_key": Secret("an-id:hunter2")}, ("hunter2", "YW4taWQ6aHVudGVyMg")),
+            (
+                {"username": "elastic", "password": Secret("hunter2")},
+                ("hunter2", "ZWxhc3RpYzpodW50ZXIy"),
+            ),
+            ({"bearer_token": Secret("hunter2.x")}, ("hunter2.x",)),
+            ({"headers": {"X-Token": Secret("tok-hunter2")}}, ("tok-hunter2",)),
+        ],
+        ids=["encoded key", "plain key", "password", "token", "header"],
+    )
+    @in_a_loop
+    async def test_a_host_that_repeats_our_secret_gives_it_to_nobody(
+        self, settings: dict[str, Any], secrets: tuple[str, ...]
+    ) -> None:
+        def echo(heard: Heard) -> str:
+            sent = heard.headers.get("authorization", "") + heard.headers.get("x-token", "")
+            return f"{sent} {' '.join(secrets)} who are you"
+
+        def page(heard: Heard) -> bytes:
+            return response("401 X", echo(heard).encode(), f"Location: http://a/?{secrets[0]}")
+
+        async with WireServer(page).listening() as url:
+            answer = await post(output(url, **settings))
+        shown = said(answer.status, answer.body, answer.redact, answer.location)
+        shown += said(302, b"", answer.redact, answer.location)
+        assert "[secret]" in shown
+        assert not any(secret in shown for secret in secrets)
+        forms = ("HTTP/1.1 200 OK\r\nbad header %s\r\n\r\n", "HTTP/1.1 abc %s\r\n\r\n")
+        for form in forms:
+
+            def broken(heard: Heard, form: str = form) -> bytes:
+                return (form % echo(heard)).encode()
+
+            async with WireServer(broken).listening() as url:
+                error = await failure(output(url, **settings))
+            assert not any(secret in str(error) for secret in secrets)
 
     @in_a_loop
     async def test_an_error_that_repeats_a_single_large_event_is_read(self) -> None:
