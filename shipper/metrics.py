@@ -108,6 +108,16 @@ METRICS = (
         most_series=50,
     ),
     Metric(
+        "shipper_dead_letter_bytes",
+        Kind.GAUGE,
+        "Bytes of the dead letter file and its predecessor.",
+    ),
+    Metric(
+        "shipper_dead_letter_limit_bytes",
+        Kind.GAUGE,
+        "Bytes that the dead letter file and its predecessor may have: dead_letter.max_bytes.",
+    ),
+    Metric(
         "shipper_failure_store_events_total",
         Kind.COUNTER,
         "Events that Elasticsearch would have rejected, and put into the failure store of the data "

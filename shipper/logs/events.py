@@ -477,6 +477,15 @@ DEAD_LETTER_WRITE_FAILED = LogEvent(
     "Its events wait; `event.reason` is why the first was rejected. Check space and permissions "
     "of `data_dir`.",
 )
+DEAD_LETTER_FILE_FULL = LogEvent(
+    "dead-letter-file-full",
+    Level.ERROR,
+    "dead letter file is full; rejected events wait",
+    "Within a day so many events were rejected that the file is full, mostly after a bad update of "
+    "a template or pipeline. Earlier dead letters are kept for an hour, and the events wait. Fix "
+    "the cause and run `shipper deadletter replay`, or raise `dead_letter.max_bytes`. After that "
+    "hour the oldest dead letters are deleted.",
+)
 NEW_FILE_ALREADY_STORED = LogEvent(
     "new-file-already-stored",
     Level.WARNING,

@@ -230,15 +230,29 @@ class DeadLetterFile:
         #: Bytes deleted by a `write` that then failed: the next one reports them.
         self._lost = 0
 
-    async def write(self, dead_letters: Sequence[DeadLetter]) -> WriteResult:
-        """Returns once the dead letters are on the disk.
+    @property
+    def size(self) -> int:
+        """Bytes of the file and its predecessor."""
+        return _size_of(self.path) + _size_of(predecessor(self.path))
 
-        Raises OSError if they could not be written. Some may have been written then; the caller
-        writes all of them again: a duplicate is better than a loss.
+    @property
+    def limit(self) -> int:
+        """The most bytes of both."""
+        return 2 * self._limit
+
+    async def write(
+        self, dead_letters: Sequence[DeadLetter], *, keep_since: float | None = None
+    ) -> WriteResult:
+        """Returns once the dead letters are on the disk. `keep_since`: dead letters since that Unix
+        time are not deleted to make room.
+
+        Raises OSError if they could not be written, and DeadLettersFullError if there is no room.
+        Some may have been written then; the caller writes all of them again: a duplicate is better
+        than a loss.
         """
         async with self._turn:
             for data in _pieces(dead_letters, self._limit):
-                await asyncio.to_thread(self._append, data)
+                await asyncio.to_thread(self._append, data, keep_since)
             lost, self._lost = self._lost, 0
         return WriteResult(lost)
 
@@ -251,12 +265,17 @@ class DeadLetterFile:
         async with self._turn:
             await asyncio.to_thread(self._append_without_loss, lines)
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes, keep_since: float | None) -> None:
         with locked(self._lock):
             size = cut_incomplete_line(self.path)
             if size and size + len(data) > self._limit:
                 older = predecessor(self.path)
-                self._lost += older.stat().st_size if older.exists() else 0
+                if older.exists():
+                    found = older.stat()
+                    # Its time is that of its last dead letter.
+                    if keep_since is not None and found.st_mtime >= keep_since:
+                        raise DeadLettersFullError("they exceed dead_letter.max_bytes")
+                    self._lost += found.st_size
                 self.path.replace(older)
             append_synced(self.path, data)
 
@@ -281,6 +300,13 @@ class DeadLetterFile:
                 else:
                     self.path.replace(older)
                     size = 0
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def predecessor(path: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import Protocol
 from shipper.clock import Clock
 from shipper.logs import Log
 from shipper.logs.events import (
+    DEAD_LETTER_FILE_FULL,
     DEAD_LETTER_WRITE_FAILED,
     EVENTS_REJECTED,
     NEW_FILE_ALREADY_STORED,
@@ -16,7 +17,14 @@ from shipper.logs.events import (
 from shipper.metrics import Metrics
 from shipper.output.appending import write_failure
 from shipper.output.backoff import Backoff
-from shipper.output.dead_letter import DeadLetter, DeadLetterFile
+from shipper.output.dead_letter import DeadLetter, DeadLetterFile, DeadLettersFullError
+
+#: Seconds in which a file that is filled is filled by a flood: a bad update of a template, say.
+FLOOD_SECONDS = 24 * 3600.0
+
+#: For so many seconds a flood deletes no dead letters: rejected events wait, so that somebody can
+#: fix the cause, or replay. Not for ever: a stranger who writes such lines would stop shipping.
+HOLD_SECONDS = 3600.0
 
 
 class OutcomeSink(Protocol):
@@ -61,6 +69,11 @@ class Outcomes:
         self._already_stored_hint = already_stored_hint
         #: For messages, while dead letters cannot be written; None otherwise.
         self.trouble: str | None = None
+        #: When a flood was first held back; and until when the oldest may go. Monotonic seconds.
+        self._held_since: float | None = None
+        self._may_delete_until = float("-inf")
+        metrics.gauge("shipper_dead_letter_bytes", lambda: dead_letters.size)
+        metrics.gauge("shipper_dead_letter_limit_bytes", lambda: dead_letters.limit)
 
     def end(self, outcome: str, count: int) -> None:
         """Counts events with an outcome of `metrics.OUTCOMES`."""
@@ -95,11 +108,17 @@ class Outcomes:
 
     async def write_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Returns once the dead letters are on the disk and counted. Retries while the disk is full
-        or fails."""
+        or fails, and, for HOLD_SECONDS, while a flood would delete earlier ones."""
         failures = 0
         while dead_letters:
             try:
-                written = await self._dead_letters.write(dead_letters)
+                written = await self._dead_letters.write(
+                    dead_letters, keep_since=self._keep_since()
+                )
+            except DeadLettersFullError:
+                failures += 1
+                self._hold(dead_letters)
+                await self._clock.sleep(self._backoff.delay(failures, self._rng))
             except OSError as error:
                 failures += 1
                 problem = write_failure(self._dead_letters.path, error)
@@ -115,6 +134,33 @@ class Outcomes:
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))
             else:
                 self.trouble = None
+                self._held_since = None
                 self._metrics.count("shipper_lost_bytes_total", written.lost, "dead_letter_full")
                 self.end("dead_letter", len(dead_letters))
                 return
+
+    def _keep_since(self) -> float | None:
+        """The time since which no dead letter is deleted; None while any may be."""
+        now = self._clock.monotonic()
+        if self._held_since is not None and now - self._held_since >= HOLD_SECONDS:
+            self._may_delete_until = now + FLOOD_SECONDS
+        if now < self._may_delete_until:
+            return None
+        return self._clock.now() - FLOOD_SECONDS
+
+    def _hold(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Notes that dead letters wait, as they would delete recent ones."""
+        if self._held_since is None:
+            self._held_since = self._clock.monotonic()
+        path = self._dead_letters.path
+        self.trouble = (
+            f"so many events are rejected that {path} is full; more of them wait: "
+            f"{dead_letters[0].reason}"
+        )
+        self._log.emit(
+            DEAD_LETTER_FILE_FULL,
+            key="dead_letter_full",
+            path=str(path),
+            events=len(dead_letters),
+            reason=dead_letters[0].reason,
+        )

@@ -60,6 +60,9 @@ CHANGED: dict[str, str] = {
     'shipper_kept_files{by="descriptor"} 0.0': ADDED,
     "shipper_logs_removed_under_writer_total": ADDED,
     "shipper_foreign_links": ADDED,
+    # How full the dead letter file is.
+    "shipper_dead_letter_bytes": ADDED,
+    "shipper_dead_letter_limit_bytes": ADDED,
     # Documents in a failure store are counted apart.
     "shipper_failure_store_events_total": ADDED,
     # What an operator has to know of last lines and of `.shipper`.
