@@ -16,12 +16,13 @@ from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.backoff import Backoff
 from shipper.output.destination import Condition
 from shipper.output.elasticsearch.decisions import HostAction
-from shipper.output.elasticsearch.delivery import Delivery, Tools
+from shipper.output.elasticsearch.delivery import Delivery
 from shipper.output.elasticsearch.evidence import Evidence
 from shipper.output.elasticsearch.exchange import Transport, TransportError
 from shipper.output.elasticsearch.hosts import Hosts
 from shipper.output.elasticsearch.requests import Requests
 from shipper.output.elasticsearch.said import said
+from shipper.output.elasticsearch.weighing import Tools
 from shipper.output.limiter import Limiter, Permit
 from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
