@@ -164,6 +164,8 @@ class Daemon:
             log=self._log,
             on_end=lambda count: harvest.ended(count),
             already_stored_hint=_already_stored_hint(config),
+            # The other half is for lines that can be delivered.
+            most_waiting=config.memory.max_bytes // 2,
         )
         deliveries = Deliveries(
             output_destination, outcomes, budget=self._budget, clock=self._clock, tasks=tasks

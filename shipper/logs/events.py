@@ -484,7 +484,7 @@ DEAD_LETTER_FILE_FULL = LogEvent(
     "Within a day so many events were rejected that the file is full, mostly after a bad update of "
     "a template or pipeline. Earlier dead letters are kept for an hour, and the events wait. Fix "
     "the cause and run `shipper deadletter replay`, or raise `dead_letter.max_bytes`. After that "
-    "hour the oldest dead letters are deleted.",
+    "hour, or once they take half of `memory.max_bytes`, the oldest dead letters are deleted.",
 )
 NEW_FILE_ALREADY_STORED = LogEvent(
     "new-file-already-stored",

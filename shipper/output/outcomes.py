@@ -3,6 +3,7 @@ are counted.
 """
 
 import random
+import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -23,7 +24,8 @@ from shipper.output.dead_letter import DeadLetter, DeadLetterFile, DeadLettersFu
 FLOOD_SECONDS = 24 * 3600.0
 
 #: For so many seconds a flood deletes no dead letters: rejected events wait, so that somebody can
-#: fix the cause, or replay. Not for ever: a stranger who writes such lines would stop shipping.
+#: fix the cause, or replay. Not for ever, and not in all of the memory: a stranger who writes such
+#: lines would stop shipping.
 HOLD_SECONDS = 3600.0
 
 
@@ -56,8 +58,10 @@ class Outcomes:
         log: Log,
         on_end: Callable[[int], None],
         already_stored_hint: str = "",
+        most_waiting: int = sys.maxsize,
     ) -> None:
-        """`on_end` is called with the number of lines that have got their outcome.
+        """`on_end` is called with the number of lines that have got their outcome. `most_waiting`:
+        bytes of rejected events that wait at the most before earlier ones are deleted.
         `already_stored_hint`: what to do if a new file is stored already; may be empty."""
         self._dead_letters = dead_letters
         self._backoff = backoff
@@ -71,6 +75,8 @@ class Outcomes:
         self.trouble: str | None = None
         #: When a flood was first held back; and until when the oldest may go. Monotonic seconds.
         self._held_since: float | None = None
+        self._most_waiting = most_waiting
+        self._waiting = 0
         self._may_delete_until = float("-inf")
         metrics.gauge("shipper_dead_letter_bytes", lambda: dead_letters.size)
         metrics.gauge("shipper_dead_letter_limit_bytes", lambda: dead_letters.limit)
@@ -109,8 +115,18 @@ class Outcomes:
     async def write_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Returns once the dead letters are on the disk and counted. Retries while the disk is full
         or fails, and, for HOLD_SECONDS, while a flood would delete earlier ones."""
+        if not dead_letters:
+            return
+        size = sum(len(dead_letter.line) for dead_letter in dead_letters)
+        self._waiting += size
+        try:
+            await self._write_until_written(dead_letters)
+        finally:
+            self._waiting -= size
+
+    async def _write_until_written(self, dead_letters: Sequence[DeadLetter]) -> None:
         failures = 0
-        while dead_letters:
+        while True:
             try:
                 written = await self._dead_letters.write(
                     dead_letters, keep_since=self._keep_since()
@@ -142,7 +158,9 @@ class Outcomes:
     def _keep_since(self) -> float | None:
         """The time since which no dead letter is deleted; None while any may be."""
         now = self._clock.monotonic()
-        if self._held_since is not None and now - self._held_since >= HOLD_SECONDS:
+        if self._held_since is not None and (
+            now - self._held_since >= HOLD_SECONDS or self._waiting > self._most_waiting
+        ):
             self._may_delete_until = now + FLOOD_SECONDS
         if now < self._may_delete_until:
             return None

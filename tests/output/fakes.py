@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import random
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -185,7 +186,11 @@ class World:
 
 @contextlib.asynccontextmanager
 async def bulk_world(
-    directory: Path, *hosts: str, seed: int = 1, max_in_flight: int = 4
+    directory: Path,
+    *hosts: str,
+    seed: int = 1,
+    max_in_flight: int = 4,
+    most_waiting: int = sys.maxsize,
 ) -> AsyncIterator[World]:
     """`directory` gets the dead letter file; one host, if none is named."""
     clock, rng, metrics = ManualClock(), random.Random(seed), Metrics()
@@ -213,6 +218,7 @@ async def bulk_world(
         metrics=metrics,
         log=recorded.log,
         on_end=ended.append,
+        most_waiting=most_waiting,
     )
     async with asyncio.TaskGroup() as tasks:
         deliveries = Deliveries(sender, outcomes, budget=budget, clock=clock, tasks=tasks)

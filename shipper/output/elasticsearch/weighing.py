@@ -110,10 +110,13 @@ class Weighing:
             systemic=evidence.systemic is not None,
             is_remainder=part.is_remainder,
         )
-        # Denied again and again, or the requests before were of no effect.
-        suspicion = part.request if kind is Kind.DENIED else Suspicion()
-        suspicion.again("denied", host.url, evidence.mark, now)
-        others = evidence.others(host.url, suspicion)
+        others = False
+        if kind is Kind.DENIED:
+            part.request.again("denied", host.url, evidence.mark, now)
+            others = evidence.others(host.url, part.request)
+        else:
+            # Whatever failed before has ended: the request got through.
+            part.request = Suspicion()
         able = tools.hosts.others_able(host)
         decision = decide(Situation(kind, events == 1, others, able=able))
         if results.retry_counts.keys() & {"item_401", "item_403"}:
@@ -123,19 +126,12 @@ class Weighing:
         dead_letters = self._dead_letters(part.body, found.final)
         if kind is Kind.FINISHED:
             return Step(decision, rejected=found.final, dead_letters=dead_letters)
-        left = _left(results, found)
-        tools.log.emit(EVENTS_RETRIED, key="again", url=host.url, events=len(left), reason=reason)
-        next_part = Part(
-            part.body.only(left) if len(left) < events else part.body,
-            1 if kind is Kind.PROGRESS else part.failures + 1,
-            suspicion,
-            part.rejected,
-            part.failing,
-            is_remainder=part.is_remainder or results.delivered + results.already_delivered > 0,
-        )
-        pause = self._pause(decision, next_part, answered.retry_after)
+        parts = _parts_left(part, results, found, 1 if kind is Kind.PROGRESS else part.failures + 1)
+        left = sum(each.body.events for each in parts)
+        tools.log.emit(EVENTS_RETRIED, key="again", url=host.url, events=left, reason=reason)
+        pause = self._pause(decision, parts[0], answered.retry_after)
         why = f"{host.url}: {reason}"
-        return Step(decision, (next_part,), pause, why, found.final, dead_letters)
+        return Step(decision, parts, pause, why, found.final, dead_letters)
 
     def _weigh_failure(
         self, part: Part, answered: Answered, failure: RequestFailed | TooLarge
@@ -228,10 +224,21 @@ class Weighing:
         return tuple(dead_letters_of_items(body, found, self._tools.clock.now()))
 
 
-def _left(results: ItemResults, found: Sorted) -> list[int]:
-    """Indexes of the events without an outcome."""
+def _parts_left(part: Part, results: ItemResults, found: Sorted, failures: int) -> tuple[Part, ...]:
+    """The events without an outcome. The rejected ones among them are a part of their own: what is
+    created from now on says something of them, and nothing of those that are rejected later."""
     final = {rejection.index for rejection in found.final}
-    return sorted({*results.retry, *(each.index for each in found.waiting)} - final)
+    rejected = [rejection.index for rejection in found.waiting]
+    others = sorted({*results.retry} - final)
+    accepted = part.is_remainder or results.delivered + results.already_delivered > 0
+    made = []
+    if rejected:
+        body = part.body.only(rejected) if len(rejected) < part.body.events else part.body
+        made.append(Part(body, failures, rejected=part.rejected, is_remainder=accepted))
+    if others:
+        body = part.body.only(others) if len(others) < part.body.events else part.body
+        made.append(Part(body, failures, part.request, failing=part.failing, is_remainder=accepted))
+    return tuple(made)
 
 
 def _way(failure: RequestFailed | TooLarge) -> str:

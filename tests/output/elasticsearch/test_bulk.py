@@ -525,6 +525,17 @@ class TestAFloodOfRejections:
             assert world.events("dead_letter") == 6
 
     @in_a_loop
+    async def test_what_waits_takes_a_part_of_the_memory_only(self, tmp_path: Path) -> None:
+        async with bulk_world(tmp_path, most_waiting=1_000_000) as world:
+            await self.fill(world, 4)
+            assert world.trouble() is not None
+            assert world.metrics.value("shipper_lost_bytes_total", "dead_letter_full") == 0
+            await self.fill(world, 1)
+            await world.finish()
+            assert world.events("dead_letter") == 5
+            assert world.metrics.value("shipper_lost_bytes_total", "dead_letter_full") > 400_000
+
+    @in_a_loop
     async def test_what_filled_the_file_in_more_than_a_day_is_no_flood(
         self, tmp_path: Path
     ) -> None:

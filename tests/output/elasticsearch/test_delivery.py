@@ -318,6 +318,43 @@ class TestRejections:
             assert world.trouble() is None
 
     @in_a_loop
+    async def test_what_is_rejected_later_is_not_judged_by_what_was_created_before(
+        self, tmp_path: Path
+    ) -> None:
+        """A body has an event that is rejected, and one that is only put off; then a template
+        breaks."""
+        broken = False
+
+        def cluster(body: Body) -> Answer:
+            lines = body.lines()[1::2]
+            full = 400 if broken else 429
+            kinds = {b'"bad"': 400, b'"later"': full}
+            return answer(
+                *(
+                    next((status for text, status in kinds.items() if text in line), 201)
+                    for line in lines
+                )
+            )
+
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(*[cluster] * 10_000)
+            await world.submit(make_batch("bad", *["later"] * 20))
+            await settle()
+            await world.submit(make_batch("good"))
+            await settle()
+            assert world.events("delivered") == 1
+            broken = True
+            await world.clock.advance(600)
+            await world.wait_for(lambda: world.events("dead_letter") == 1)
+            await settle()
+            await world.clock.advance(600)
+            assert [each["line"] for each in world.dead_lettered()] == ["bad"]
+            assert world.trouble() is not None
+            world.transport.heal()
+            await world.finish()
+            assert world.events("delivered") == 21
+
+    @in_a_loop
     async def test_what_is_in_a_failure_store_is_counted_apart_and_no_evidence(
         self, tmp_path: Path
     ) -> None:
