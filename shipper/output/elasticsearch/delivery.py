@@ -49,6 +49,13 @@ class Delivery:
         """What has no outcome yet."""
         return [part.body for part in self._parts]
 
+    def take_unwritten(self) -> tuple[DeadLetter, ...]:
+        """The events that were rejected for good, and are not written: an exception came between.
+        They are the caller's from now on, and hold no bytes of the budget."""
+        unwritten, self._unwritten = self._unwritten, ()
+        self._tools.budget.release(_size(unwritten))
+        return unwritten
+
     async def run(self, permit: Permit) -> None:
         """Returns when every event has its outcome. The permit is always released."""
         self._held = permit
@@ -140,8 +147,7 @@ class Delivery:
         if not self._unwritten:
             return
         await self._outcomes.refuse(self._unwritten)
-        self._tools.budget.release(_size(self._unwritten))
-        self._unwritten = ()
+        self.take_unwritten()
 
 
 def _size(dead_letters: tuple[DeadLetter, ...]) -> int:

@@ -471,6 +471,24 @@ class TestInterruptedDeliveries:
             assert len(world.dead_lettered()) == 1
 
     @in_a_loop
+    async def test_what_is_left_of_it_can_be_taken_over(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with bulk_world(tmp_path, max_in_flight=1) as world:
+            world.transport.script(*[full_at_first] * 100)
+            monkeypatch.setattr(Outcomes, "refuse", break_once([], Outcomes.refuse))
+            batch = make_batch("a", "b", "bad", "d")
+            world.budget.hold(len(batch.body.payload))
+            delivery = world.sender.delivery(batch.take_body(), _outcomes(world))
+            with pytest.raises(_BrokenError):
+                await _run(world, delivery)
+            assert [each.line for each in delivery.take_unwritten()] == ["bad"]
+            assert delivery.take_unwritten() == ()
+            (left,) = delivery.left
+            assert b'"b"' in left.lines()[1]
+            assert world.budget.held == len(left.payload)
+
+    @in_a_loop
     async def test_a_release_that_fails_is_not_made_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
