@@ -44,7 +44,8 @@ class Limiter:
     def __init__(self, clock: Clock, *, most: int, adaptive: bool) -> None:
         """`most`: the upper bound of an adaptive limit, or the fixed limit."""
         self._clock = clock
-        self._most = most
+        #: The upper bound.
+        self.most = most
         self._controller = Controller(most) if adaptive else None
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -52,7 +53,7 @@ class Limiter:
     @property
     def limit(self) -> int:
         """How many requests may be in flight now."""
-        return self._controller.limit if self._controller is not None else self._most
+        return self._controller.limit if self._controller is not None else self.most
 
     @property
     def in_flight(self) -> int:

@@ -28,6 +28,9 @@ from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
 
+#: One request of so many may be with a part that failed while others got through.
+_SUSPECTS = 4
+
 
 class BulkSender:
     """Sends bodies to `_bulk`; a `Destination`."""
@@ -65,6 +68,7 @@ class BulkSender:
             evidence,
             backoff,
             limiter,
+            Limiter(clock, most=max(1, limiter.most // _SUSPECTS), adaptive=False),
             budget,
             clock,
             rng,

@@ -11,6 +11,8 @@ Pure: `delivery` carries it out. What is known beside the answer is the evidence
   size got through, as it may have been stored. `TOO_LARGE`: others got through, or it is larger
   than any that did; several events, unless a single one was too large while nothing got through.
 - *able*: another host can take requests now.
+- *stuck*: it failed five times more, and nothing else gets through: perhaps because every body has
+  an event that makes it fail. A few times in the life of a part.
 """
 
 from dataclasses import dataclass
@@ -61,6 +63,8 @@ class Fate(Enum):
     AGAIN = "again"
     #: Its halves are sent.
     HALVE = "halve"
+    #: One of its events is sent first: it shows whether the host takes anything.
+    PROBE = "probe"
     #: A single event: dead letter.
     DEAD_LETTER = "dead letter"
 
@@ -70,8 +74,6 @@ class PermitAction(Enum):
 
     #: Released at once: other requests continue while this part waits.
     RELEASE = "release"
-    #: The same, and the limit of requests shrinks: a slow cluster is not to get more of them.
-    RELEASE_AND_SHRINK = "release and shrink"
     #: Kept: no event is accepted, so nothing new is read.
     KEEP = "keep"
     #: Kept while this part waits, then released: another request shows which side is at fault.
@@ -109,6 +111,7 @@ class Situation:
     others: bool = False
     proven: bool = False
     able: bool = False
+    stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +134,25 @@ class Row:
     others: bool | None = None
     proven: bool | None = None
     able: bool | None = None
+    stuck: bool | None = None
 
     def matches(self, situation: Situation) -> bool:
-        wanted = (self.single, self.others, self.proven, self.able)
-        found = (situation.single, situation.others, situation.proven, situation.able)
+        wanted = (self.single, self.others, self.proven, self.able, self.stuck)
+        found = (
+            situation.single,
+            situation.others,
+            situation.proven,
+            situation.able,
+            situation.stuck,
+        )
         return situation.kind is self.kind and all(
             want is None or want is have for want, have in zip(wanted, found, strict=True)
         )
 
 
-_DONE, _AGAIN, _HALVE, _LETTER = Fate.DONE, Fate.AGAIN, Fate.HALVE, Fate.DEAD_LETTER
+_DONE, _AGAIN, _PROBE = Fate.DONE, Fate.AGAIN, Fate.PROBE
+_HALVE, _LETTER = Fate.HALVE, Fate.DEAD_LETTER
 _RELEASE, _KEEP, _LATER = PermitAction.RELEASE, PermitAction.KEEP, PermitAction.RELEASE_LATER
-_SHRINK = PermitAction.RELEASE_AND_SHRINK
 _NONE, _BACKOFF, _ASKED = Pause.NONE, Pause.BACKOFF, Pause.ASKED
 _GOOD, _BUSY = HostAction.SUCCEEDED, HostAction.BUSY
 _FAILED, _SAME = HostAction.FAILED, HostAction.UNCHANGED
@@ -167,6 +177,8 @@ TABLE: tuple[Row, ...] = (
     Row(Kind.UNREACHABLE, Decision(_AGAIN, _KEEP, _BACKOFF, _FAILED), able=True),
     Row(Kind.UNREACHABLE, Decision(_AGAIN, _KEEP, _ASKED, _FAILED)),
     # While nothing else gets through, the host is at fault, and each body has its turn.
+    Row(Kind.NOT_TAKEN, Decision(_PROBE, _LATER, _BACKOFF, _FAILED), False, False, stuck=True),
+    Row(Kind.UNUSABLE, Decision(_PROBE, _LATER, _BACKOFF, _FAILED), False, False, stuck=True),
     Row(Kind.NOT_TAKEN, Decision(_AGAIN, _LATER, _BACKOFF, _FAILED), others=False, able=True),
     Row(Kind.NOT_TAKEN, Decision(_AGAIN, _LATER, _ASKED, _FAILED), others=False),
     Row(Kind.NOT_TAKEN, Decision(_AGAIN, _RELEASE, _BACKOFF, _SAME), proven=False),
@@ -175,7 +187,7 @@ TABLE: tuple[Row, ...] = (
     Row(Kind.UNUSABLE, Decision(_AGAIN, _LATER, _BACKOFF, _FAILED), others=False, able=True),
     Row(Kind.UNUSABLE, Decision(_AGAIN, _LATER, _ASKED, _FAILED), others=False),
     Row(Kind.UNUSABLE, Decision(_AGAIN, _RELEASE, _BACKOFF, _SAME), proven=False),
-    Row(Kind.UNUSABLE, Decision(_HALVE, _SHRINK, _NONE, _GOOD), single=False),
+    Row(Kind.UNUSABLE, Decision(_HALVE, _RELEASE, _NONE, _GOOD), single=False),
     Row(Kind.UNUSABLE, Decision(_LETTER, _RELEASE, _NONE, _GOOD)),
     # The host answers. With fewer events the answer is shorter.
     Row(Kind.TOO_LONG, Decision(_HALVE, _KEEP, _NONE, _GOOD), single=False),

@@ -39,6 +39,8 @@ class Delivery:
         self._tools = tools
         self._weighing = Weighing(tools)
         self._held: Permit | None = None
+        #: Whether it is one of `Tools.suspects`.
+        self._is_suspect = False
         #: Rejected for good, and not on the disk yet.
         self._unwritten: tuple[DeadLetter, ...] = ()
         #: What it waits for, in words.
@@ -58,7 +60,7 @@ class Delivery:
 
     async def run(self, permit: Permit) -> None:
         """Returns when every event has its outcome. The permit is always released."""
-        self._held = permit
+        self._held, self._is_suspect = permit, False
         try:
             await self._write_dead_letters()
             while self._parts:
@@ -69,10 +71,13 @@ class Delivery:
     async def _send(self) -> None:
         """Sends the first part, and carries out what follows."""
         tools = self._tools
-        if self._held is None:
-            self._held = await tools.limiter.acquire()
-        self._held.restart()
         part = self._parts[0]
+        if self._held is not None and self._is_suspect is not part.is_suspect:
+            self._release(Feedback.FAILED, 0)
+        if self._held is None:
+            self._is_suspect = part.is_suspect
+            self._held = await (tools.suspects if part.is_suspect else tools.limiter).acquire()
+        self._held.restart()
         answered = await tools.requests.send(part.body, part.request)
         step = self._weighing.weigh(part, answered)
         self.reason = step.reason
@@ -80,8 +85,6 @@ class Delivery:
         verdict, permit = answered.verdict, step.decision.permit
         if permit is PermitAction.RELEASE:
             self._release(feedback_of(verdict), part.body.events)
-        elif permit is PermitAction.RELEASE_AND_SHRINK:
-            self._release(Feedback.REJECTED, 0)
         # No reference keeps in memory what has its outcome.
         del part, answered
         await self._write_dead_letters()

@@ -20,6 +20,10 @@ class Part:
     request: Suspicion = field(default_factory=Suspicion)
     rejected: Suspicion = field(default_factory=Suspicion)
     failing: Suspicion = field(default_factory=Suspicion)
+    #: Whether others got through where it failed: it is sent beside them, in a lane of its own.
+    is_suspect: bool = False
+    #: How many of its events were sent by themselves while nothing got through.
+    probes: int = 0
     #: Whether other events of its request were accepted: then its failures say nothing of the host.
     is_remainder: bool = False
 
@@ -29,8 +33,15 @@ class Part:
         events, half = self.body.events, self.body.events // 2
         return self._with(range(half), same_way), self._with(range(half, events), same_way)
 
+    def probe(self, index: int) -> tuple["Part", "Part"]:
+        """One of its events, and the others, of which all that is known stays known."""
+        events = self.body.events
+        others = [each for each in range(events) if each != index]
+        rest = replace(self, body=self.body.only(others), probes=self.probes + 1)
+        return Part(self.body.only([index])), rest
+
     def _with(self, indexes: range, same_way: bool) -> "Part":
-        part = Part(self.body.only(list(indexes)))
+        part = Part(self.body.only(list(indexes)), is_suspect=self.is_suspect)
         if same_way:
             part.request = replace(self.request, hosts=set(self.request.hosts))
         return part

@@ -45,6 +45,9 @@ from shipper.output.limiter import Limiter
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
 
+#: How many events of a part are sent by themselves at the most.
+_MOST_PROBES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
@@ -56,6 +59,9 @@ class Tools:
     evidence: Evidence
     backoff: Backoff
     limiter: Limiter
+    #: Of the requests with parts that failed while others got through: they may take long to fail
+    #: again, and must neither hold the permits of the others nor count as overload.
+    suspects: Limiter
     budget: ByteBudget
     clock: Clock
     rng: random.Random
@@ -158,7 +164,11 @@ class Weighing:
                     dead_letters=self._dead_letters(part.body, (rejection,)),
                 )
         part.failures += 1
+        part.is_suspect = situation.others and kind not in (Kind.OVERLOADED, Kind.UNREACHABLE)
         pause = self._pause(decision, part, answered.retry_after)
+        if decision.fate is Fate.PROBE:
+            probe = part.probe(tools.rng.randrange(part.body.events))
+            return Step(decision, probe, pause, f"{host.url}: {why}")
         return Step(decision, (part,), pause, f"{host.url}: {why}", others_first=part.failures > 1)
 
     def _situation(
@@ -190,7 +200,12 @@ class Weighing:
                 and now - suspicion.since >= ENOUGH_SECONDS
                 and evidence.others(host.url, suspicion, least=size)
             )
-        return Situation(kind, single, others, proven, tools.hosts.others_able(host))
+        stuck = (
+            part.probes < _MOST_PROBES
+            and suspicion.tries > 0
+            and suspicion.tries % ENOUGH_TRIES == 0
+        )
+        return Situation(kind, single, others, proven, tools.hosts.others_able(host), stuck)
 
     def _why(self, part: Part, failure: RequestFailed | TooLarge, kind: Kind) -> str:
         """What is wrong, in words."""

@@ -23,7 +23,7 @@ from shipper.output.elasticsearch.decisions import (
 SITUATIONS = [
     Situation(kind, *known)
     for kind in Kind
-    for known in itertools.product((False, True), repeat=4)
+    for known in itertools.product((False, True), repeat=5)
     # Nothing is proven of a part while nothing else gets through, but of one that is too large.
     if not known[2] or known[1] or kind is Kind.TOO_LARGE
 ]
@@ -43,7 +43,11 @@ def test_what_holds_for_every_decision(situation: Situation) -> None:
     if decision.fate is Fate.HALVE:
         assert not situation.single
         assert situation.proven or situation.kind is Kind.TOO_LONG
-    if decision.fate is not Fate.AGAIN:
+    if decision.fate is Fate.PROBE:
+        assert situation.stuck
+        assert not situation.others
+        assert not situation.single
+    elif decision.fate is not Fate.AGAIN:
         assert decision.pause is Pause.NONE
     else:
         assert decision.pause is not Pause.NONE
@@ -70,7 +74,7 @@ def test_what_holds_for_every_decision(situation: Situation) -> None:
         (
             Situation(Kind.UNUSABLE, others=True, proven=True),
             Fate.HALVE,
-            PermitAction.RELEASE_AND_SHRINK,
+            PermitAction.RELEASE,
             Pause.NONE,
         ),
         (
