@@ -44,6 +44,10 @@ class OutcomeSink(Protocol):
         """These events will never be taken: returns once they are safe elsewhere."""
 
 
+class _Held:
+    """Stands for dead letters that a flood holds back."""
+
+
 class Outcomes:
     """Destinations report the outcomes of events here."""
 
@@ -74,6 +78,7 @@ class Outcomes:
         #: For messages, while dead letters cannot be written; None otherwise.
         self.trouble: str | None = None
         #: When a flood was first held back; and until when the oldest may go. Monotonic seconds.
+        self._held: set[_Held] = set()
         self._held_since: float | None = None
         self._most_waiting = most_waiting
         self._waiting = 0
@@ -118,13 +123,17 @@ class Outcomes:
         if not dead_letters:
             return
         size = sum(len(dead_letter.line) for dead_letter in dead_letters)
+        held = _Held()
         self._waiting += size
         try:
-            await self._write_until_written(dead_letters)
+            await self._write_until_written(dead_letters, held)
         finally:
             self._waiting -= size
+            self._held.discard(held)
+            if not self._held:
+                self._held_since = None
 
-    async def _write_until_written(self, dead_letters: Sequence[DeadLetter]) -> None:
+    async def _write_until_written(self, dead_letters: Sequence[DeadLetter], held: _Held) -> None:
         failures = 0
         while True:
             try:
@@ -133,7 +142,7 @@ class Outcomes:
                 )
             except DeadLettersFullError:
                 failures += 1
-                self._hold(dead_letters)
+                self._hold(dead_letters, held)
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))
             except OSError as error:
                 failures += 1
@@ -149,8 +158,10 @@ class Outcomes:
                 )
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))
             else:
-                self.trouble = None
-                self._held_since = None
+                self._held.discard(held)
+                if not self._held:
+                    # Others may still wait for room, and this one was small enough.
+                    self.trouble = None
                 self._metrics.count("shipper_lost_bytes_total", written.lost, "dead_letter_full")
                 self.end("dead_letter", len(dead_letters))
                 return
@@ -166,8 +177,9 @@ class Outcomes:
             return None
         return self._clock.now() - FLOOD_SECONDS
 
-    def _hold(self, dead_letters: Sequence[DeadLetter]) -> None:
+    def _hold(self, dead_letters: Sequence[DeadLetter], held: _Held) -> None:
         """Notes that dead letters wait, as they would delete recent ones."""
+        self._held.add(held)
         if self._held_since is None:
             self._held_since = self._clock.monotonic()
         path = self._dead_letters.path
