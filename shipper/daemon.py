@@ -194,6 +194,8 @@ class Daemon:
             log=self._log,
             on_end=lambda count: harvest.ended(count),
             already_stored_hint=_already_stored_hint(config),
+            # The other half is for lines that can be delivered.
+            most_waiting=config.memory.max_bytes // 2,
         )
         deliveries = Deliveries(
             output_destination,
@@ -369,7 +371,10 @@ class Daemon:
             if reloads is None or reloads.accepted is None:
                 self._service_manager.stopping()
             self._log.emit(STOPPING)
-            await harvest.stop_reading()
+            try:
+                await harvest.stop_reading()
+            except Exception as error:  # It is cancelled with the rest.
+                self._errors.report(Where.FILE, error)
             await _cancel(batching)
             await self._drain(batcher, deliveries)
             await _cancel([*finding, *serving])

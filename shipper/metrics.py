@@ -23,6 +23,13 @@ LINK_DIRECTORY_CHANGES = ("replaced", "exposed", "links_removed")
 LOSS_REASONS = ("rewritten", "retention", "vanished", "damaged", "too_large")
 
 
+#: Labels whose values are the user's own.
+CONFIGURED_LABELS = frozenset({"input", "rule", "processor"})
+
+#: The last label of what is beyond the bound of a counter.
+OTHER = "other"
+
+
 class Kind(Enum):
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -38,6 +45,9 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    #: So many series at the most, besides OTHER, of a counter without CONFIGURED_LABELS: servers,
+    #: proxies and kernels may say anything.
+    most_series: int = 100
 
 
 #: The outcomes of lines.
@@ -93,8 +103,25 @@ METRICS = (
         "shipper_refused_events_total",
         Kind.COUNTER,
         "Events that were rejected for good and became dead letters, by error type; http_… if the "
-        "whole request was rejected.",
+        "whole request was rejected. Of 50 types; the others are counted as other.",
         ("type",),
+        most_series=50,
+    ),
+    Metric(
+        "shipper_dead_letter_bytes",
+        Kind.GAUGE,
+        "Bytes of the dead letter file and its predecessor.",
+    ),
+    Metric(
+        "shipper_dead_letter_limit_bytes",
+        Kind.GAUGE,
+        "Bytes that the dead letter file and its predecessor may have: dead_letter.max_bytes.",
+    ),
+    Metric(
+        "shipper_failure_store_events_total",
+        Kind.COUNTER,
+        "Events that Elasticsearch would have rejected, and put into the failure store of the data "
+        "stream; they are counted as delivered, too.",
     ),
     Metric(
         "shipper_in_flight_events",
@@ -116,7 +143,8 @@ METRICS = (
     Metric(
         "shipper_bulk_requests_total",
         Kind.COUNTER,
-        "Bulk requests by HTTP status; error if there was no valid answer.",
+        "Bulk requests by HTTP status (4xx, 5xx, … for numbers without a name in HTTP); error if "
+        "there was no answer.",
         ("status",),
     ),
     Metric("shipper_bulk_bytes_total", Kind.COUNTER, "Bytes of bulk request bodies, as sent."),
@@ -309,12 +337,16 @@ class Metrics:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
+        #: The labels so far of counters with a bound, and the bound.
+        self._series: dict[str, tuple[set[tuple[str, ...]], int]] = {}
         for row in METRICS:
             match row.kind:
                 case Kind.COUNTER:
                     self._counters[row.name] = Counter(
                         row.name, row.help, row.labels, registry=self._registry
                     )
+                    if row.labels and CONFIGURED_LABELS.isdisjoint(row.labels):
+                        self._series[row.name] = set(), row.most_series
                 case Kind.GAUGE:
                     self._gauges[row.name] = Gauge(
                         row.name, row.help, row.labels, registry=self._registry
@@ -335,9 +367,21 @@ class Metrics:
             self.count("shipper_lost_bytes_total", 0, reason)
 
     def count(self, name: str, amount: float = 1, *labels: str) -> None:
-        """Adds to a counter. Raises KeyError for a name that is not in the table."""
+        """Adds to a counter; beyond the bound of its series, to the one with OTHER. Raises KeyError
+        for a name that is not in the table."""
         counter = self._counters[name]
-        (counter.labels(*labels) if labels else counter).inc(amount)
+        (counter.labels(*self._bounded(name, labels)) if labels else counter).inc(amount)
+
+    def _bounded(self, name: str, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if name not in self._series:
+            return labels
+        known, most = self._series[name]
+        if labels in known:
+            return labels
+        if len(known) >= most:
+            return (*labels[:-1], OTHER)
+        known.add(labels)
+        return labels
 
     def count_loss(self, reason: str, size: int, lines: int | None) -> None:
         """Counts what the registry has recorded as lost; `lines` is None where nobody knows."""

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shipper import __version__
-from shipper.metrics import METRICS, Kind, Metric, Metrics
+from shipper.metrics import CONFIGURED_LABELS, METRICS, OTHER, Kind, Metric, Metrics
 
 BY_NAME = pytest.mark.parametrize("metric", METRICS, ids=[metric.name for metric in METRICS])
 
@@ -157,3 +157,29 @@ def test_samples_have_names_labels_and_values() -> None:
     metrics = Metrics()
     metrics.count("shipper_events_total", 2, "blank")
     assert ("shipper_events_total", {"outcome": "blank"}, 2.0) in list(metrics.samples())
+
+
+COUNTERS = [m for m in METRICS if m.kind is Kind.COUNTER and m.labels]
+
+
+@pytest.mark.parametrize("metric", COUNTERS, ids=[metric.name for metric in COUNTERS])
+def test_labels_of_a_counter_are_the_users_or_have_a_bound(metric: Metric) -> None:
+    metrics = Metrics()
+    for number in range(1000):
+        metrics.count(metric.name, 1, *[f"{label}-{number}" for label in metric.labels])
+    series = [found for found in metrics.samples() if found[0] == metric.name]
+    assert metrics.value(metric.name) == 1000
+    if CONFIGURED_LABELS.isdisjoint(metric.labels):
+        assert len(series) == metric.most_series + 1
+        assert OTHER in {labels[metric.labels[-1]] for _, labels, _ in series}
+    else:
+        assert len(series) == 1000
+
+
+def test_a_label_that_is_known_stays_itself_when_the_bound_is_met() -> None:
+    metrics = Metrics()
+    metrics.count("shipper_retries_total", 1, "429")
+    for number in range(1000):
+        metrics.count("shipper_retries_total", 1, f"odd_{number}")
+    metrics.count("shipper_retries_total", 1, "429")
+    assert metrics.value("shipper_retries_total", "429") == 2

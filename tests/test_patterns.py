@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 
 from shipper.documents.filters import _compiled
-from shipper.output.elasticsearch.answers import _EXCERPT
 
 SOURCE = Path(__file__).parent.parent / "shipper"
 
@@ -33,8 +32,6 @@ MADE = {
 
 #: Patterns that are not linear, and how long their texts can be.
 BOUNDED = {
-    # Reasons of servers are cut before.
-    ("shipper/output/elasticsearch/rejections.py", "_PARTICULARS"): _EXCERPT,
     # Values of options: nothing foreign.
     ("shipper/config/document.py", "_REFERENCE"): 1000,
     ("shipper/config/units.py", "_NUMBER_AND_UNIT"): 1000,

@@ -1,7 +1,6 @@
 """The daemon's state as it looks from outside: the gauges, readiness, and /status."""
 
 import functools
-import os
 import platform
 from collections.abc import Callable, Sequence
 
@@ -18,6 +17,7 @@ from shipper.clock import Clock
 from shipper.files.link_problems import LinkProblem
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
+from shipper.foreign import path_text
 from shipper.metrics import OUTCOMES, Metrics
 from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.deliveries import Deliveries
@@ -113,7 +113,7 @@ class StatusReporter:
             return None
         (path, error), others = summary.unreadable[0], summary.unreadable_count - 1
         more = f" (and {others} more)" if others else ""
-        words = f"input {source.input_id}: {_text(path)} cannot be read: {error}{more}"
+        words = f"input {source.input_id}: {path_text(path)} cannot be read: {error}{more}"
         return Trouble.of(TroubleKind.UNREADABLE, words)
 
     def _without_files(self, source: TrackedInput) -> Trouble | None:
@@ -124,7 +124,7 @@ class StatusReporter:
         if not summary.scanned:
             words = f"input {source.input_id}: its directories are not scanned yet"
             return Trouble.of(TroubleKind.NOT_SCANNED, words)
-        patterns = ", ".join(map(_text, source.patterns))
+        patterns = ", ".join(map(path_text, source.patterns))
         option = self._names("inputs[].require_files")
         words = f"input {source.input_id}: no file matches {patterns} ({option} is true)"
         return Trouble.of(TroubleKind.NO_FILES, words)
@@ -137,7 +137,7 @@ class StatusReporter:
             paths_without_files=summary.without_files,
             missing_directories=summary.missing,
             unreadable=tuple(
-                UnreadablePath(_text(path), error) for path, error in summary.unreadable
+                UnreadablePath(path_text(path), error) for path, error in summary.unreadable
             ),
             unreadable_count=summary.unreadable_count,
             symlinks_skipped=summary.skipped,
@@ -173,7 +173,7 @@ class StatusReporter:
             files=tuple(
                 FileStatus(
                     input=source.input_id,
-                    path=_text(tail.path),
+                    path=path_text(tail.path),
                     identity=tail.identity,
                     state=tail.state.value,
                     size=tail.size,
@@ -196,8 +196,3 @@ class StatusReporter:
 
 def _incomplete(source: TrackedInput) -> int:
     return sum(tail.incomplete_line for tail in source.catalog.tails)
-
-
-def _text(path: str) -> str:
-    """The path as text, which the name of a file need not be."""
-    return os.fsencode(path).decode("utf-8", "replace")

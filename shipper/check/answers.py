@@ -7,12 +7,11 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
+from shipper.foreign import decoded, words
 from shipper.output.elasticsearch.exchange import Answer
+from shipper.output.elasticsearch.said import said
 
 _T = TypeVar("_T", bound=Struct)
-
-#: How much of a foreign text goes into our own messages, in characters.
-_EXCERPT = 300
 
 
 class Version(Struct):
@@ -135,19 +134,13 @@ class Items(Struct):
         if not self.items:
             return 0, ""
         created = self.items[0].create
-        return created.status, (created.error.reason or "")[:_EXCERPT]
-
-
-class _Failure(Struct):
-    error: _Error | str = ""
+        return created.status, words(created.error.reason or "")
 
 
 def parse(answer: Answer, kind: type[_T]) -> _T:
     """The answer as that kind; one that says nothing if it is not of it."""
-    try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return kind()
+    found = decoded(msgspec.json.Decoder(kind).decode, answer.body)
+    return kind() if found is None else found
 
 
 def has_write_index(answer: Answer, alias: str) -> bool | None:
@@ -158,9 +151,8 @@ def has_write_index(answer: Answer, alias: str) -> bool | None:
     """
     if answer.status != 200:
         return None
-    try:
-        indices = _decode_aliased(answer.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    indices = decoded(_decode_aliased, answer.body)
+    if indices is None:
         return None
     said = [
         found.aliases[alias].is_write_index for found in indices.values() if alias in found.aliases
@@ -170,6 +162,4 @@ def has_write_index(answer: Answer, alias: str) -> bool | None:
 
 def reason(answer: Answer) -> str:
     """Why a request was refused, to be put after a status; empty if the answer does not say."""
-    error = parse(answer, _Failure).error
-    words = error if isinstance(error, str) else error.reason
-    return f": {words[:_EXCERPT]}" if words else ""
+    return said(answer.status, answer.body, answer.redact, answer.location)

@@ -24,9 +24,11 @@ from shipper.check.answers import (
 from shipper.check.findings import Finding, Status
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
+from shipper.foreign import words
 from shipper.option_names import OptionNames, option
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.elasticsearch.product import is_known
+from shipper.output.elasticsearch.said import is_html, page_text
 from shipper.output.elasticsearch.transport import HttpTransport
 
 _AUTO_CONFIGURE = "auto_configure"
@@ -103,9 +105,21 @@ class HostCheck:
             self.failed("reachable", f"HTTP {answer.status}{reason(answer)}", "check the cluster")
             return False
         if 300 <= answer.status < 400:
-            self.failed("reachable", f"HTTP {answer.status}", "use the URL that it redirects to")
+            self.failed(
+                "reachable",
+                f"HTTP {answer.status}{reason(answer)}",
+                "use the URL that it redirects to",
+            )
             return False
-        self._ok("reachable", parse(answer, Root).product)
+        if is_html(answer.body):
+            self.failed(
+                "reachable",
+                f"HTTP {answer.status}: a page, not Elasticsearch: "
+                f"{page_text(answer.body, answer.redact)}",
+                "check the URL: a login page, a proxy or another server answers",
+            )
+            return False
+        self._ok("reachable", answer.redact(words(parse(answer, Root).product)))
         if not is_known(answer.product, answer.body):
             self._unknown(
                 "product", "the host does not identify itself as Elasticsearch or OpenSearch"
@@ -260,11 +274,14 @@ class HostCheck:
         """Sends a document that nobody takes: 400 is a yes."""
         path = f"/{quote(name, safe='')}/_bulk"
         answer = await self._ask("POST", path, b'{"create":{}}\n%b\n' % untaken)
-        status, words = parse(answer, Items).only
+        status, refusal = parse(answer, Items).only
+        refusal = answer.redact(refusal)
         if status in (401, 403) or answer.status in (401, 403):
             self.failed(
                 "write permission",
-                f"status {status}: {words}" if words else f"HTTP {answer.status}{reason(answer)}",
+                f"status {status}: {refusal}"
+                if refusal
+                else f"HTTP {answer.status}{reason(answer)}",
                 "grant the privilege create_doc; a write block of the index has the same effect",
             )
         elif status == 400:

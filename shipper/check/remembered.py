@@ -3,7 +3,6 @@ shipped to their end, of inputs that are not configured any more, or do not matc
 links in `.shipper` that are nobody's.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from shipper.files.database import FILE_NAME
 from shipper.files.filesystem import FileSystem
 from shipper.files.identity import Identity
 from shipper.files.registry import FileRecord, read_records
+from shipper.foreign import path_text
 from shipper.pipeline.links import configured_links, matcher_of
 
 
@@ -85,5 +85,5 @@ def _foreign_links(config: Config) -> list[Finding]:
 
 
 def _shown(paths: Iterable[str]) -> str:
-    first, *others = sorted(os.fsencode(path).decode("utf-8", "replace") for path in paths)
+    first, *others = sorted(path_text(path) for path in paths)
     return f"{first} and {len(others)} more" if others else first

@@ -22,6 +22,7 @@ from shipper.cli.common import add_config, add_json, errors_of, load, warn
 from shipper.cli.parsers import Commands, add_command
 from shipper.clock import SystemClock
 from shipper.errors import ConfigError, RegistryError, reason_of
+from shipper.foreign import path_text
 from shipper.option_names import OptionNames, option
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def _reason(link: "ListedLink") -> str:
 
 def _utf8(text: str) -> str:
     """What is no UTF-8 in a path has replacement characters, as JSON has to be UTF-8."""
-    return os.fsencode(text).decode("utf-8", "replace")
+    return path_text(text)
 
 
 def _time(nanoseconds: int) -> str:

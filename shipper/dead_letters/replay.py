@@ -92,6 +92,7 @@ async def replay(
                 timeout=options.timeout,
                 gzip=config.output.compression is Compression.GZIP,
                 on_wait=_once(lambda why: report.warn(f"waiting before sending again: {why}")),
+                names=config.option_names,
             )
             replayer = Replayer(
                 DeadLetterFile(path, config.dead_letter.max_bytes),

@@ -1,22 +1,28 @@
-"""Sends dead letters until each has a result, or there was no progress for some time."""
+"""Sends dead letters until each has a result, or there was no progress for some time.
+
+They go through the daemon's own sender, with one difference: whatever is rejected again is a dead
+letter already, so nothing has to show that it is its own fault.
+"""
 
 import random
+import sys
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shipper.clock import Clock
+from shipper.logs.nowhere import log_to_nowhere
+from shipper.metrics import Metrics
+from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import DeadLetter, rejected_again
-from shipper.output.elasticsearch.answers import (
-    ItemResults,
-    RequestFailed,
-    TooLarge,
-    Verdict,
-    verdict_of,
-)
-from shipper.output.elasticsearch.exchange import Transport, TransportError
-from shipper.output.elasticsearch.hosts import Host, Hosts
+from shipper.output.elasticsearch.bulk import BulkSender
+from shipper.output.elasticsearch.delivery import Delivery
+from shipper.output.elasticsearch.exchange import Transport
+from shipper.output.elasticsearch.hosts import Hosts
+from shipper.output.limiter import Limiter
 from shipper.pipeline.batch import Body
+from shipper.pipeline.budget import ByteBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,85 @@ class SendResult:
     reason: str = ""
 
 
+class _NoProgressError(Exception):
+    """The time is over."""
+
+
+class _Patience:
+    """The clock of a replay, on which all waiting ends once there was no progress for some time;
+    a `Clock`."""
+
+    def __init__(self, clock: Clock, timeout: float, on_wait: Callable[[], None]) -> None:
+        self.monotonic = clock.monotonic
+        self.now = clock.now
+        self._clock = clock
+        self._timeout = timeout
+        self._on_wait = on_wait
+        self.progress()
+
+    def progress(self) -> None:
+        """Begins the time anew."""
+        self._until = self._clock.monotonic() + self._timeout
+        self._is_last_try = False
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits, but no longer than there is time. At its end there is one more try.
+
+        Raises _NoProgressError after that.
+        """
+        left = self._until - self._clock.monotonic()
+        if left > 0:
+            self._on_wait()
+            await self._clock.sleep(min(seconds, left))
+        elif self._is_last_try:
+            raise _NoProgressError
+        else:
+            self._is_last_try = True
+
+
+class _Results:
+    """Takes the results of one body; an `OutcomeSink`."""
+
+    def __init__(self, items: Sequence[ReplayItem], patience: _Patience) -> None:
+        self.sent = SendResult()
+        self._patience = patience
+        #: By what is known of a rejected one; some may be there twice.
+        self._by_id: dict[str, list[ReplayItem]] = defaultdict(list)
+        self._by_place: dict[tuple[str, int, str], list[ReplayItem]] = defaultdict(list)
+        for item in items:
+            self._by_id[item.dead_letter.id].append(item)
+            self._by_place[_place(item.dead_letter)].append(item)
+
+    def end(self, outcome: str, count: int) -> None:
+        """Counts results."""
+        if count:
+            self._patience.progress()
+        if outcome == "delivered":
+            self.sent.delivered += count
+        else:
+            self.sent.already_there += count
+
+    def already_stored(
+        self, beginnings: Sequence[tuple[int, str]], conflicts: Sequence[int]
+    ) -> None:
+        """An earlier replay may have stored it."""
+
+    async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """They stay dead letters, as they were, with the new status and reason."""
+        self._patience.progress()
+        for found in dead_letters:
+            # One without an id was given one on its way.
+            items = self._by_id.get(found.id) or self._by_place.get(_place(found))
+            before = items.pop(0).dead_letter if items else found
+            self.sent.rejected.append(
+                rejected_again(before, found.status, found.reason, found.time)
+            )
+
+
+def _place(dead_letter: DeadLetter) -> tuple[str, int, str]:
+    return dead_letter.path, dead_letter.offset, dead_letter.line
+
+
 class DeadLetterSender:
     """Sends one request after the other."""
 
@@ -56,91 +141,56 @@ class DeadLetterSender:
         timeout: float,
         gzip: bool,
         on_wait: Callable[[str], None],
+        names: OptionNames = OWN_NAMES,
     ) -> None:
         """`timeout`: seconds without any progress; `on_wait` is called with the reason of a
-        wait."""
-        self._transport = transport
-        self._hosts = hosts
-        self._backoff = backoff
-        self._clock = clock
-        self._rng = rng
-        self._timeout = timeout
-        self._gzip = gzip
+        wait; `names`: what messages call the options."""
         self._on_wait = on_wait
+        self._patience = _Patience(clock, timeout, self._waits)
+        self._delivery: Delivery | None = None
+        self._sender = BulkSender(
+            transport=transport,
+            hosts=hosts,
+            backoff=backoff,
+            limiter=Limiter(clock, most=1, adaptive=False),
+            budget=ByteBudget(sys.maxsize),
+            clock=self._patience,
+            rng=rng,
+            metrics=Metrics(),
+            log=log_to_nowhere(clock),
+            gzip=gzip,
+            names=names,
+            rejections_are_final=True,
+        )
 
     async def send(self, dead_letters: Sequence[ReplayItem]) -> SendResult:
         """Returns when every dead letter has a result, or after `timeout` without progress."""
-        sent = SendResult()
-        #: A stack: the next part is the last one. Parts that are too large are split.
-        parts = [list(dead_letters)]
-        failures = 0
-        progress_at = self._clock.monotonic()
-        while parts:
-            part = parts.pop()
-            host = self._hosts.pick()
-            verdict, retry_after = await self._post(host, part)
-            match verdict:
-                case ItemResults():
-                    reason = f"{host.url}: {verdict.retry_reason}"
-                    retry = self._count(sent, part, verdict)
-                case TooLarge(status):
-                    reason, retry = "", []
-                    if len(part) == 1:
-                        sent.rejected.append(self._too_large(part[0], status))
-                    else:
-                        half = len(part) // 2
-                        parts += [part[half:], part[:half]]
-                case RequestFailed():
-                    reason, retry = f"{host.url}: {verdict.message}", part
-            if len(retry) < len(part):
-                self._hosts.succeeded(host)
-                failures, progress_at = 0, self._clock.monotonic()
-            else:
-                self._hosts.failed(host, reason)
-            if not retry:
-                continue
-            parts.append(retry)
-            failures += 1
-            left = progress_at + self._timeout - self._clock.monotonic()
-            if left <= 0:
-                sent.unanswered = [each.dead_letter for waiting in parts for each in waiting]
-                sent.reason = reason
-                break
-            self._on_wait(reason)
-            delay = max(self._backoff.delay(failures, self._rng), retry_after)
-            await self._clock.sleep(min(delay, left))
-        return sent
-
-    async def _post(self, host: Host, part: Sequence[ReplayItem]) -> tuple[Verdict, float]:
-        body = Body.of([line for each in part for line in each.lines], gzip=self._gzip)
+        body = Body.of(
+            [line for each in dead_letters for line in each.lines], gzip=self._sender.gzip
+        )
+        self._patience.progress()
+        results = _Results(dead_letters, self._patience)
+        self._delivery = delivery = self._sender.delivery(body, results)
         try:
-            answer = await self._transport.post(host.url, body)
-        except TransportError as error:
-            return RequestFailed(error.reason, str(error)), 0.0
-        verdict = verdict_of(answer.status, answer.body, body.events)
-        match verdict:
-            case RequestFailed(unauthorised=True):
-                self._transport.credentials_refused()
-            case ItemResults() if verdict.retry_counts.keys() & {"item_401", "item_403"}:
-                self._transport.credentials_refused()
-        return verdict, answer.retry_after
+            await delivery.run(await self._sender.admit())
+        except _NoProgressError:
+            results.sent.unanswered = _of_lines(dead_letters, delivery.left)
+            results.sent.reason = delivery.reason
+        return results.sent
 
-    def _count(
-        self, sent: SendResult, part: Sequence[ReplayItem], results: ItemResults
-    ) -> list[ReplayItem]:
-        """Counts the results; returns the items to send again."""
-        sent.delivered += results.delivered
-        sent.already_there += results.already_delivered
-        now = self._clock.now()
-        sent.rejected += [
-            rejected_again(
-                part[rejection.index].dead_letter, rejection.status, rejection.reason, now
-            )
-            for rejection in results.rejected
-        ]
-        return [part[index] for index in results.retry]
+    def _waits(self) -> None:
+        if self._delivery is not None:
+            self._on_wait(self._delivery.reason)
 
-    def _too_large(self, item: ReplayItem, status: int) -> DeadLetter:
-        size = sum(map(len, item.lines))
-        reason = f"HTTP {status}: the request is too large with this event alone ({size} bytes)"
-        return rejected_again(item.dead_letter, status, reason, self._clock.now())
+
+def _of_lines(items: Sequence[ReplayItem], bodies: Sequence[Body]) -> list[DeadLetter]:
+    """The dead letters of the lines of these bodies, in their order."""
+    by_lines: dict[tuple[bytes, bytes], list[ReplayItem]] = defaultdict(list)
+    for item in items:
+        by_lines[item.lines].append(item)
+    found = []
+    for body in bodies:
+        lines = body.lines()
+        for action, document in zip(lines[::2], lines[1::2], strict=True):
+            found.append(by_lines[action, document].pop(0).dead_letter)
+    return found

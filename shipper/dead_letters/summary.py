@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shipper.output.dead_letter import DeadLetter
+from shipper.output.dead_letter import NO_STATUS, DeadLetter
 
 #: Further reasons are counted together, so that memory is limited.
 _MOST_REASONS = 200
@@ -85,16 +85,20 @@ def generalize_reason(reason: str) -> str:
 def format_dead_letter(dead_letter: DeadLetter) -> str:
     """A dead letter as lines of text."""
     status = format_status(dead_letter.status)
+    # Processors may have taken the line out of the document.
+    line = dead_letter.line or bytes(dead_letter.document).decode("utf-8", "replace")
     return (
         f"{format_time(dead_letter.time)}  {status}  "
         f"{printable(dead_letter.path, 4096)}:{dead_letter.offset}\n"
         f"    {printable(dead_letter.reason, 1000)}\n"
-        f"    {printable(dead_letter.line, _LINE_WIDTH)}\n"
+        f"    {printable(line, _LINE_WIDTH)}\n"
     )
 
 
 def format_status(status: int) -> str:
-    """The HTTP status, or `unsent`."""
+    """The HTTP status, `unsent`, or `none`: no answer had one."""
+    if status == NO_STATUS:
+        return "none"
     return str(status) if status else "unsent"
 
 

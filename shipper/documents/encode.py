@@ -13,7 +13,6 @@ them with a slow reference implementation of the documentation.
 
 import codecs
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -42,6 +41,7 @@ from shipper.documents.processors.chain import DROPPED
 from shipper.documents.processors.processing import Processing
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
+from shipper.foreign import path_text
 
 #: `"2026-11-24T04:32:37.123456789Z"` with quotes: the longest time that the fast loop accepts.
 _LONGEST_TIME = 32
@@ -101,7 +101,7 @@ class DocumentEncoder:
         """The template of a file for `encode`; a new one is needed when its path changes."""
         file = orjson.dumps(
             {
-                "path": os.fsencode(path).decode("utf-8", "replace"),
+                "path": path_text(path),
                 # Strings, as Filebeat has them (the index template maps keywords).
                 "inode": str(inode.number),
                 "device_id": str(inode.device),

@@ -10,7 +10,6 @@ pipeline of Elastic's integration takes it as it takes lines: the numbers are th
 filter is applied.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -25,6 +24,7 @@ from shipper.config.outputs import Ids
 from shipper.documents.constants import document_constants, index_name, processing_of
 from shipper.documents.processors.metadata import Machine
 from shipper.files.losses import Loss, LossReason
+from shipper.foreign import path_text
 
 #: `event.action` of every loss.
 ACTION = "log-lines-lost"
@@ -74,7 +74,7 @@ class LossDocuments:
         return orjson.dumps({"create": action}) + b"\n"
 
     def _document(self, source: "_Input", loss: Loss, time: str) -> bytes:
-        path = os.fsencode(loss.path).decode("utf-8", "replace")
+        path = path_text(loss.path)
         facts = {
             "input": loss.input_id,
             "path": path,
@@ -152,7 +152,7 @@ def in_words(loss: Loss) -> str:
     """How much of what was lost, and why: a sentence for people."""
     size = f"{loss.bytes} bytes"
     much = size if loss.lines is None else f"{loss.lines} lines ({size})"
-    what = os.fsencode(loss.path).decode("utf-8", "replace") or f"{loss.merged} ranges of logs"
+    what = path_text(loss.path) or f"{loss.merged} ranges of logs"
     return f"{much} of {what} were lost: {_WHY[loss.reason]}"
 
 

@@ -24,6 +24,7 @@ from shipper.files.found import Found
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of, mark_of
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.records import SUFFIX
+from shipper.foreign import path_text
 
 #: Bytes before an offset in which to search the beginning of the last line; the larger window is
 #: for long lines.
@@ -201,7 +202,7 @@ def _facts(content: _Content, file: DiskFile, entry: Entry) -> FileFacts:
     whole_lines = before[:cut]
     return FileFacts(
         born=file.born,
-        same_path=os.fsencode(file.path).decode("utf-8", "replace") == entry.source,
+        same_path=path_text(file.path) == entry.source,
         reaches=len(before) == offset - begin,
         # Without a beginning of a line in the window, nothing is known.
         line_end=begin + cut if cut or not begin else 0,

@@ -24,6 +24,7 @@ from shipper.filebeat_registry.matching import (
 )
 from shipper.filebeat_registry.store import Store
 from shipper.files.filesystem import FileSystem
+from shipper.foreign import path_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ class _Matching:
                 for entry in at_inode.get(file.inode.number, ())
                 if entry.device in (None, file.inode.device)
             ]
-            name = os.fsencode(file.path).decode("utf-8", "replace")
+            name = path_text(file.path)
             fitting += at_path.get(name, ())
             digested = by_digest.get(file.digest, [])
             fitting += digested

@@ -507,6 +507,13 @@ EVENTS_RETRIED = LogEvent(
     "Elasticsearch did not accept some events; retrying them",
     "`event.reason` is its reason: a full queue, a missing index or right.",
 )
+EVENTS_IN_FAILURE_STORE = LogEvent(
+    "events-in-failure-store",
+    Level.WARNING,
+    "Elasticsearch put events into the failure store of the data stream",
+    "It would have rejected them: a mapping does not fit, or the ingest pipeline fails. They are "
+    "in `DATA_STREAM::failures`, each with its error, and not in the data stream.",
+)
 EVENTS_REJECTED = LogEvent(
     "events-rejected",
     Level.ERROR,
@@ -533,6 +540,15 @@ DEAD_LETTER_WRITE_FAILED = LogEvent(
     "dead letter file cannot be written; retrying",
     "Its events wait; `event.reason` is why the first was rejected. Check space and permissions "
     "of `data_dir`.",
+)
+DEAD_LETTER_FILE_FULL = LogEvent(
+    "dead-letter-file-full",
+    Level.ERROR,
+    "dead letter file is full; rejected events wait",
+    "Within a day so many events were rejected that the file is full, mostly after a bad update of "
+    "a template or pipeline. Earlier dead letters are kept for an hour, and the events wait. Fix "
+    "the cause and run `shipper deadletter replay`, or raise `dead_letter.max_bytes`. After that "
+    "hour, or once they take half of `memory.max_bytes`, the oldest dead letters are deleted.",
 )
 NEW_FILE_ALREADY_STORED = LogEvent(
     "new-file-already-stored",

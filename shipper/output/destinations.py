@@ -75,6 +75,7 @@ async def _elasticsearch(context: OutputContext) -> AsyncIterator[Destination]:
             metrics=context.metrics,
             log=context.log,
             gzip=output.compression is Compression.GZIP,
+            names=context.names,
         )
 
 

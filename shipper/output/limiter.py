@@ -44,7 +44,8 @@ class Limiter:
     def __init__(self, clock: Clock, *, most: int, adaptive: bool) -> None:
         """`most`: the upper bound of an adaptive limit, or the fixed limit."""
         self._clock = clock
-        self._most = most
+        #: The upper bound.
+        self.most = most
         self._controller = Controller(most) if adaptive else None
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -52,7 +53,7 @@ class Limiter:
     @property
     def limit(self) -> int:
         """How many requests may be in flight now."""
-        return self._controller.limit if self._controller is not None else self._most
+        return self._controller.limit if self._controller is not None else self.most
 
     @property
     def in_flight(self) -> int:
@@ -83,10 +84,13 @@ class Limiter:
 
     def _ended(self, sent_at: float, in_flight: int, feedback: Feedback, events: int) -> None:
         self._in_flight -= 1
-        if self._controller is not None:
-            now = self._clock.monotonic()
-            self._controller.add(Sample(sent_at, now, in_flight, events, feedback))
-        self._admit()
+        try:
+            if self._controller is not None:
+                now = self._clock.monotonic()
+                self._controller.add(Sample(sent_at, now, in_flight, events, feedback))
+        finally:
+            # Whatever becomes of the sample, the place is free.
+            self._admit()
 
     def _admit(self) -> None:
         while self._waiting and self._in_flight < self.limit:

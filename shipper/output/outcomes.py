@@ -3,12 +3,14 @@ are counted.
 """
 
 import random
+import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from shipper.clock import Clock
 from shipper.logs import Log
 from shipper.logs.events import (
+    DEAD_LETTER_FILE_FULL,
     DEAD_LETTER_WRITE_FAILED,
     EVENTS_REJECTED,
     NEW_FILE_ALREADY_STORED,
@@ -16,7 +18,15 @@ from shipper.logs.events import (
 from shipper.metrics import Metrics
 from shipper.output.appending import write_failure
 from shipper.output.backoff import Backoff
-from shipper.output.dead_letter import DeadLetter, DeadLetterFile
+from shipper.output.dead_letter import DeadLetter, DeadLetterFile, DeadLettersFullError
+
+#: Seconds in which a file that is filled is filled by a flood: a bad update of a template, say.
+FLOOD_SECONDS = 24 * 3600.0
+
+#: For so many seconds a flood deletes no dead letters: rejected events wait, so that somebody can
+#: fix the cause, or replay. Not for ever, and not in all of the memory: a stranger who writes such
+#: lines would stop shipping.
+HOLD_SECONDS = 3600.0
 
 
 class OutcomeSink(Protocol):
@@ -34,36 +44,8 @@ class OutcomeSink(Protocol):
         """These events will never be taken: returns once they are safe elsewhere."""
 
 
-class CountedOutcomes:
-    """Outcomes of a step that may still fail: they are reported when all of it is done.
-
-    An `OutcomeSink` but for dead letters, which are no matter of a step.
-    """
-
-    def __init__(self) -> None:
-        self._ended: list[tuple[str, int]] = []
-        self._stored: list[tuple[Sequence[tuple[int, str]], Sequence[int]]] = []
-
-    def end(self, outcome: str, count: int) -> None:
-        """As `OutcomeSink.end`."""
-        self._ended.append((outcome, count))
-
-    def already_stored(
-        self, beginnings: Sequence[tuple[int, str]], conflicts: Sequence[int]
-    ) -> None:
-        """As `OutcomeSink.already_stored`."""
-        self._stored.append((beginnings, conflicts))
-
-    async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
-        """Raises RuntimeError: dead letters are written after a step."""
-        raise RuntimeError("dead letters are written after a step")
-
-    def report(self, outcomes: OutcomeSink) -> None:
-        """Reports all of it."""
-        for outcome, count in self._ended:
-            outcomes.end(outcome, count)
-        for beginnings, conflicts in self._stored:
-            outcomes.already_stored(beginnings, conflicts)
+class _Held:
+    """Stands for dead letters that a flood holds back."""
 
 
 class Outcomes:
@@ -80,8 +62,10 @@ class Outcomes:
         log: Log,
         on_end: Callable[[int], None],
         already_stored_hint: str = "",
+        most_waiting: int = sys.maxsize,
     ) -> None:
-        """`on_end` is called with the number of lines that have got their outcome.
+        """`on_end` is called with the number of lines that have got their outcome. `most_waiting`:
+        bytes of rejected events that wait at the most before earlier ones are deleted.
         `already_stored_hint`: what to do if a new file is stored already; may be empty."""
         self._dead_letters = dead_letters
         self._backoff = backoff
@@ -93,6 +77,14 @@ class Outcomes:
         self._already_stored_hint = already_stored_hint
         #: For messages, while dead letters cannot be written; None otherwise.
         self.trouble: str | None = None
+        #: When a flood was first held back; and until when the oldest may go. Monotonic seconds.
+        self._held: set[_Held] = set()
+        self._held_since: float | None = None
+        self._most_waiting = most_waiting
+        self._waiting = 0
+        self._may_delete_until = float("-inf")
+        metrics.gauge("shipper_dead_letter_bytes", lambda: dead_letters.size)
+        metrics.gauge("shipper_dead_letter_limit_bytes", lambda: dead_letters.limit)
 
     def end(self, outcome: str, count: int) -> None:
         """Counts events with an outcome of `metrics.OUTCOMES`."""
@@ -127,11 +119,31 @@ class Outcomes:
 
     async def write_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         """Returns once the dead letters are on the disk and counted. Retries while the disk is full
-        or fails."""
+        or fails, and, for HOLD_SECONDS, while a flood would delete earlier ones."""
+        if not dead_letters:
+            return
+        size = sum(len(dead_letter.line) for dead_letter in dead_letters)
+        held = _Held()
+        self._waiting += size
+        try:
+            await self._write_until_written(dead_letters, held)
+        finally:
+            self._waiting -= size
+            self._held.discard(held)
+            if not self._held:
+                self._held_since = None
+
+    async def _write_until_written(self, dead_letters: Sequence[DeadLetter], held: _Held) -> None:
         failures = 0
-        while dead_letters:
+        while True:
             try:
-                written = await self._dead_letters.write(dead_letters)
+                written = await self._dead_letters.write(
+                    dead_letters, keep_since=self._keep_since()
+                )
+            except DeadLettersFullError:
+                failures += 1
+                self._hold(dead_letters, held)
+                await self._clock.sleep(self._backoff.delay(failures, self._rng))
             except OSError as error:
                 failures += 1
                 problem = write_failure(self._dead_letters.path, error)
@@ -146,7 +158,39 @@ class Outcomes:
                 )
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))
             else:
-                self.trouble = None
+                self._held.discard(held)
+                if not self._held:
+                    # Others may still wait for room, and this one was small enough.
+                    self.trouble = None
                 self._metrics.count("shipper_lost_bytes_total", written.lost, "dead_letter_full")
                 self.end("dead_letter", len(dead_letters))
                 return
+
+    def _keep_since(self) -> float | None:
+        """The time since which no dead letter is deleted; None while any may be."""
+        now = self._clock.monotonic()
+        if self._held_since is not None and (
+            now - self._held_since >= HOLD_SECONDS or self._waiting > self._most_waiting
+        ):
+            self._may_delete_until = now + FLOOD_SECONDS
+        if now < self._may_delete_until:
+            return None
+        return self._clock.now() - FLOOD_SECONDS
+
+    def _hold(self, dead_letters: Sequence[DeadLetter], held: _Held) -> None:
+        """Notes that dead letters wait, as they would delete recent ones."""
+        self._held.add(held)
+        if self._held_since is None:
+            self._held_since = self._clock.monotonic()
+        path = self._dead_letters.path
+        self.trouble = (
+            f"so many events are rejected that {path} is full; more of them wait: "
+            f"{dead_letters[0].reason}"
+        )
+        self._log.emit(
+            DEAD_LETTER_FILE_FULL,
+            key="dead_letter_full",
+            path=str(path),
+            events=len(dead_letters),
+            reason=dead_letters[0].reason,
+        )

@@ -179,6 +179,17 @@ class TestReaching:
         assert found["reachable"].what_to_do == "use the URL that it redirects to"
         assert len(bulk_server.other_requests) == 1
 
+    @pytest.mark.parametrize("status", [200, 403, 404])
+    def test_a_page_is_no_cluster(
+        self, config: Config, bulk_server: BulkServer, status: int
+    ) -> None:
+        page = b"<html><style>a{}</style><body><h1>Sign in</h1>to Example</body></html>"
+        bulk_server.pages[ROOT] = (status, page)
+        found = findings(config)["reachable"]
+        assert found.status is Status.FAILED
+        assert found.detail == f"HTTP {status}: a page, not Elasticsearch: Sign in to Example"
+        assert "a login page" in found.what_to_do
+
     @pytest.mark.parametrize("status", [429, 500, 503])
     def test_a_cluster_that_is_not_well_is_wrong(
         self, config: Config, bulk_server: BulkServer, status: int
@@ -385,7 +396,7 @@ class TestDataStream:
         [
             (401, "no permission to read templates"),
             (403, "no permission to read templates"),
-            (405, "HTTP 405: action is unauthorized"),
+            (405, "HTTP 405: security_exception: action is unauthorized"),
         ],
     )
     def test_a_template_that_we_may_not_see_is_unknown_and_no_failure(
@@ -549,7 +560,7 @@ class TestPlainIndex:
         found = findings(config)["index"]
         assert (found.status, found.detail) == (
             Status.UNKNOWN,
-            "HTTP 403: action is unauthorized",
+            "HTTP 403: security_exception: action is unauthorized",
         )
         assert shown(config)[0] == 0
 
@@ -651,7 +662,7 @@ class TestWriting:
     [
         (200, Status.OK, "mine"),
         (404, Status.FAILED, "mine does not exist"),
-        (403, Status.UNKNOWN, "HTTP 403: action is unauthorized"),
+        (403, Status.UNKNOWN, "HTTP 403: security_exception: action is unauthorized"),
     ],
 )
 def test_the_pipeline_has_to_be_there(

@@ -35,6 +35,9 @@ def test_there_is_an_alert_for_each_way_to_be_in_trouble(rules: list[Manifest]) 
     assert watched == {
         "shipper_kept_bytes",
         "shipper_events_total",
+        "shipper_dead_letter_bytes",
+        "shipper_dead_letter_limit_bytes",
+        "shipper_failure_store_events_total",
         "shipper_file_errors_total",
         "shipper_foreign_links",
         "shipper_gzip_problems_total",

@@ -34,7 +34,7 @@ from tests.support.faults import (
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
 
-WITNESS = '{"time":"2026-01-01T00:00:00Z","this":"is known"}'
+WITNESS = '{"time":"2026-01-01T00:00:00Z","this":"is created"}'
 
 
 def command(daemon: ShipperProcess, *arguments: str) -> list[str]:
@@ -99,8 +99,8 @@ def dead_letters(daemon: ShipperProcess) -> float:
     return daemon.metrics().value("shipper_events_total", outcome="dead_letter")
 
 
-def already_delivered(daemon: ShipperProcess) -> int:
-    return int(daemon.status()["events"]["already_delivered"])
+def delivered(daemon: ShipperProcess) -> int:
+    return int(daemon.status()["events"]["delivered"])
 
 
 def write_dead_letters(
@@ -108,21 +108,18 @@ def write_dead_letters(
 ) -> Refusing:
     """Have a running daemon write that many dead letters; the server refuses all of them.
 
-    A line of another log is known already, or it would be a wall, which is waited for.
+    A line of another log is created, or it would be a wall, which is waited for.
     """
     refusing = Refusing(server, lambda document: document["message"] != WITNESS)
-    before, known = dead_letters(daemon), already_delivered(daemon)
+    before, known = dead_letters(daemon), delivered(daemon)
     directory.write(lines)
     server.wait_for(lambda: len(refusing.documents) == lines)
-    refuses = server.refuse_items
-    server.next(*[Items(409, lambda document: document["message"] == WITNESS)] * 100)
+    server.witness = WITNESS
     with (directory.path / "witness.log").open("a") as file:
         file.write(f"{WITNESS}\n")
     daemon.wait_until(lambda: dead_letters(daemon) == before + lines, "they are refused")
     # A few lone events are dead letters without a witness, too: it may not be answered yet.
-    daemon.wait_until(lambda: already_delivered(daemon) > known, "the other line is known")
-    server.heal()
-    server.refuse_items = refuses
+    daemon.wait_until(lambda: delivered(daemon) > known, "the other line is created")
     return refusing
 
 

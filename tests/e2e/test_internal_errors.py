@@ -32,6 +32,7 @@ AFTER_THE_LAST_COMMIT = [
     "shipper.output.elasticsearch.transport:__aexit__:",
     "shipper.output.elasticsearch.connections:close:",
     "shipper.output.elasticsearch.connections:_end:",
+    "shipper.output.elasticsearch.resolver:close:",
 ]
 """The beginnings of places that close connections: the exit code says that this failed."""
 

@@ -167,7 +167,7 @@ def ended_or_stopped(process: ShipperProcess, lines: int) -> bool:
     status = process.status()
     dead_lettered = status["events"]["dead_letter"] == lines
     return status["lines_read"] == lines and (
-        dead_lettered or "same reason" in process.why_not_ready()
+        dead_lettered or "none is stored" in process.why_not_ready()
     )
 
 
@@ -183,7 +183,7 @@ def test_a_systemic_rejection_is_waited_for_and_said_and_then_everything_is_deli
     bulk_server.refuse_items = Items(400, reason=REASON)
     log_directory.write(400)
     process.wait_until(lambda: REASON in process.why_not_ready(), "the systemic rejection is said")
-    assert process.why_not_ready().startswith("nearly all events are refused for the same reason")
+    assert process.why_not_ready().startswith("all events are refused, and none is stored")
     # Meanwhile it is tried again and again, files rotate away, and it is killed.
     process.wait_until(
         lambda: process.metrics().value("shipper_retries_total", reason="item_400") > 1000,

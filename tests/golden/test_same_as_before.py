@@ -18,9 +18,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.golden.changed import ADDED, CHANGED, REMOVED, as_recorded_now, without_added
+from tests.golden.changed import (
+    ADDED,
+    CHANGED,
+    REMOVED,
+    as_recorded_now,
+    requests_now,
+    without_added,
+)
 from tests.golden.record import RECORDED
-from tests.golden.results import FILES, METRICS, REGISTRY, play, read
+from tests.golden.results import FILES, METRICS, REGISTRY, REQUESTS, play, read
 from tests.golden.scenarios import SCENARIOS
 
 MOST_LINES = 60
@@ -45,6 +52,8 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
         old, new = before.get(name, ""), now.get(name, "")
         if name in (FILES, METRICS, REGISTRY):
             old, new = as_recorded_now(old), without_added(new)
+        if name == REQUESTS:
+            old = requests_now(old)
         if old != new:
             found.append(_difference(name, old.splitlines(), new.splitlines()))
     return "\n".join(found)

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import random
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -140,6 +141,12 @@ class World:
         self.budget.hold(batch.held)
         await self.deliveries.submit(batch)
 
+    async def submit_and_pass(self, *messages: str) -> None:
+        """Have lines sent while others wait for a permit, and let some time pass."""
+        submitting = asyncio.create_task(self.submit(make_batch(*messages)))
+        while not submitting.done():
+            await self.pass_seconds(0.5)
+
     async def finish(self) -> None:
         """Return when every batch has ended; time passes as it has to."""
         drain = asyncio.create_task(self.deliveries.drain())
@@ -185,7 +192,11 @@ class World:
 
 @contextlib.asynccontextmanager
 async def bulk_world(
-    directory: Path, *hosts: str, seed: int = 1, max_in_flight: int = 4
+    directory: Path,
+    *hosts: str,
+    seed: int = 1,
+    max_in_flight: int = 4,
+    most_waiting: int = sys.maxsize,
 ) -> AsyncIterator[World]:
     """`directory` gets the dead letter file; one host, if none is named."""
     clock, rng, metrics = ManualClock(), random.Random(seed), Metrics()
@@ -214,6 +225,7 @@ async def bulk_world(
         metrics=metrics,
         log=recorded.log,
         on_end=ended.append,
+        most_waiting=most_waiting,
     )
     async with asyncio.TaskGroup() as tasks:
         deliveries = Deliveries(

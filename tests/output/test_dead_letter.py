@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import random
 import stat
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import msgspec
 import pytest
 
 from shipper.config.inputs import OnInvalid
+from shipper.dead_letters.summary import format_dead_letter
 from shipper.documents.ecs import EcsDocuments
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, RefusedLine
@@ -35,6 +37,7 @@ from shipper.output.dead_letter import (
     rejected_again,
 )
 from shipper.pipeline.batch import Body
+from tests.support import odd_documents
 
 MIB = 1024**2
 
@@ -216,7 +219,17 @@ def test_the_letters_of_refused_items_hold_the_lines_that_were_read(gzip: bool) 
     )
     assert dead_letters_of_items(body, [(1, 400, "no"), (2, 413, "large")], 7.0) == [
         DeadLetter(7.0, 400, "no", "a-9", "/a", 9, "\r\0\ufffd", document=document_at(9)),
-        DeadLetter(7.0, 413, "large", "", "/a", 14, "c", document=document_at(14)),
+        DeadLetter(
+            7.0,
+            413,
+            "large",
+            # Sent without an id, and of an unknown file: one that belongs to the whole document.
+            "11d906ba3351b9ca-000000000e-8c40219a46b9f81b",
+            "/a",
+            14,
+            "c",
+            document=document_at(14),
+        ),
     ]
 
 
@@ -334,6 +347,88 @@ def test_why_a_file_cannot_be_written_names_the_file_or_the_disk(
     error: OSError, words: str
 ) -> None:
     assert write_failure(Path("/data/a"), error) == words
+
+
+RESHAPED: dict[str, tuple[dict[str, object], str, int]] = {
+    "event is text": ({"event": "audit", "message": "m", "log": {"offset": 3}}, "m", 3),
+    "log is text": ({"log": "x", "message": "m"}, "m", 0),
+    "offset is text": ({"log": {"offset": "3"}, "message": "m"}, "m", 3),
+    "offset is no number": ({"log": {"offset": "far"}, "message": "m"}, "m", 0),
+    "offset is too large": ({"log": {"offset": 10**30}, "message": "m"}, "m", 0),
+    "offset is negative": ({"log": {"offset": -3}, "message": "m"}, "m", 0),
+    "path is a list": ({"log": {"offset": 3, "file": {"path": ["/a"]}}, "message": "m"}, "m", 3),
+    "message is an object": ({"message": {"a": 1}, "log": {"offset": 3}}, "", 3),
+    "message is gone": ({"log": {"offset": 3}}, "", 3),
+    "message is empty": ({"message": "", "log": {"offset": 3}}, "", 3),
+    "message is an object, and the line is elsewhere": (
+        {"message": {"a": 1}, "event": {"original": "m"}},
+        "m",
+        0,
+    ),
+    "all is gone": ({}, "", 0),
+}
+
+
+@pytest.mark.parametrize(("document", "line", "offset"), RESHAPED.values(), ids=RESHAPED)
+@pytest.mark.parametrize("action", [b'{"create":{"_id":"a-3"}}\n', b'{"create":{}}\n'])
+def test_a_letter_is_made_of_a_document_of_any_shape_and_can_be_sent_again(
+    document: dict[str, object], line: str, offset: int, action: bytes
+) -> None:
+    sent = [action, json.dumps(document).encode() + b"\n"]
+    (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
+    found = through_the_file(dead_letter)
+    assert (found.reason, found.line, found.offset) == ("no", line, offset)
+    assert found.id == "a-3" if b"_id" in action else found.id
+    again = bulk_lines(found)
+    assert again is not None
+    assert json.loads(again[1]) == document
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_letter_is_made_of_any_bytes(seed: int) -> None:
+    for document in odd_documents.documents(seed, 400):
+        sent = [b'{"create":{"_id":"a-3"}}\n', document + b"\n"]
+        (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=True), [(0, 400, "no")], 7.0)
+        data = encode_dead_letter(dead_letter)
+        found = read_dead_letter(data)
+        assert found is not None
+        assert (found.id, found.reason, data.count(b"\n")) == ("a-3", "no", 1)
+        data.decode()
+        assert found.document or found.line_base64 == document + b"\n"
+        if again := bulk_lines(found):
+            assert again[1].count(b"\n") == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_letter_is_made_of_any_line_that_was_not_sent(seed: int) -> None:
+    rng = random.Random(seed)
+    for unsent in (b"", *odd_documents.documents(seed, 200)):
+        line = rng.randbytes(rng.randrange(40))
+        name = "/logs/" + rng.randbytes(6).decode("utf-8", "surrogateescape")
+        refused = RefusedLine(name, 5, "a-5", "not JSON", line, unsent and b"{}\n" + unsent)
+        data = encode_dead_letter(dead_letter_of_line(refused, 7.0))
+        found = read_dead_letter(data)
+        assert found is not None
+        assert (found.line_base64 or found.line.encode()) == line
+        bulk_lines(found)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_damage_of_the_file_leaves_a_letter_or_none(seed: int) -> None:
+    rng = random.Random(seed)
+    whole = encode_dead_letter(
+        DeadLetter(7.0, 400, "no", "a-3", "/a", 3, "m", document=document_at(3))
+    )
+    for _ in range(500):
+        found = read_dead_letter(odd_documents.damaged(rng, whole))
+        if found is not None:
+            bulk_lines(found)
+            format_dead_letter(found)
+
+
+def test_a_letter_names_a_file_whose_name_is_not_utf8() -> None:
+    refused = RefusedLine("/logs/t-\udcff.log", 0, "a-0", "not JSON", b"m")
+    assert through_the_file(dead_letter_of_line(refused, 7.0)).path == "/logs/t-\ufffd.log"
 
 
 def test_a_letter_goes_where_its_action_said() -> None:

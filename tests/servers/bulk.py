@@ -12,7 +12,10 @@ from tests.servers.client import Answer, request
 TIME = "2026-01-01T00:00:00.123456789Z"
 """The @timestamp of documents that are given none."""
 
-FILTER = "filter_path=errors,items.*.status,items.*.error"
+FILTER = (
+    "filter_path=errors,items.*.status,items.*.failure_store,"
+    "items.*.error.type,items.*.error.reason"
+)
 """The query that leaves out of an answer what the shipper does not look at."""
 
 

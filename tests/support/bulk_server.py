@@ -101,9 +101,11 @@ class BulkServer(Closing):
         """A larger body, as sent, is refused with 413."""
         self.refuse_bodies: tuple[bytes, int] | None = None
         """Bodies that hold these bytes are answered that status, as by a firewall in between."""
+        self.witness: str | None = None
+        """A line that is no numbered one: it is created, and not kept."""
         self.pages: dict[str, tuple[int, object]] = {}
-        """Status and JSON for paths other than ``_bulk``, by ``GET /path``; else as Elasticsearch.
-        """
+        """Status and JSON (or bytes) for paths other than ``_bulk``, by ``GET /path``; else as
+        Elasticsearch."""
         self.ca_pem = b""
         self._scripted: deque[Fault] = deque()
         self._rng = random.Random(seed)
@@ -221,7 +223,8 @@ class BulkServer(Closing):
         if not self._authorized(request):
             status, body = 401, bulk_api.failure(401, "unable to authenticate")
         elif found is not None:
-            status, body = found[0], orjson.dumps(found[1])
+            status, page = found
+            body = page if isinstance(page, bytes) else orjson.dumps(page)
         else:
             status, body = bulk_api.other_page(request.method, request.path)
         self._log(request, self.other_requests, status)
@@ -311,6 +314,8 @@ class BulkServer(Closing):
         if "@timestamp" not in document:
             return bulk_api.no_timestamp(action.id)
         document_id = action.id or uuid.uuid4().hex
+        if self.witness is not None and document.get("message") == self.witness:
+            return ItemResult(document_id, 201)
         if document_id in self.documents:
             return ItemResult(document_id, 409, "version conflict, document already exists")
         self.documents[document_id] = document

@@ -28,7 +28,7 @@ from tests.support.faults import (
 )
 
 PATH = "/logs-cilium_tetragon.log-default/_bulk"
-FILTER = "?filter_path=errors,items.*.status,items.*.error"
+FILTER = "?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ The names of errors differ between Elasticsearch and OpenSearch (`document_parsi
 
 | item status | outcome |
 |---|---|
-| 200, 201 | delivered |
+| 200, 201 | delivered; 200 (dropped by the pipeline) and `failure_store: used` create no event |
 | 409 | already delivered: the id contains the line's checksum, so it is the same line |
 | 429, 5xx | retry this item; a 500 may be caused by the event (`ItemResults.server_errors`) |
 | 401, 403, 404 | retry: the cluster is at fault (privileges, a block, no such index) |
@@ -17,11 +17,21 @@ The names of errors differ between Elasticsearch and OpenSearch (`document_parsi
 import re
 from dataclasses import dataclass, field
 from enum import Enum
+from http import HTTPStatus
+from typing import Annotated
 
 import msgspec
 
+from shipper.foreign import words
+from shipper.output.elasticsearch.redaction import nothing_to_cut
+from shipper.output.elasticsearch.said import Redact, is_html, page_text, said
+
 #: The label of an error without a type, or with one that is not a plain name.
 OTHER_TYPE = "other"
+
+
+#: Statuses that have a label of their own.
+_KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
 
 
 class Outcome(Enum):
@@ -60,6 +70,16 @@ class ItemResults:
     server_errors: list[Rejection] = field(default_factory=list)
     #: Indexes of the items that were there already, ascending.
     conflicts: list[int] = field(default_factory=list)
+    #: Indexes of delivered items that created no event: dropped by the pipeline, or in a failure
+    #: store; and how many of them are in one.
+    not_created: list[int] = field(default_factory=list)
+    failure_store: int = 0
+
+    def created(self, events: int) -> list[int]:
+        """Indexes of the items that created an event, of a request with so many."""
+        others = {*self.retry, *self.conflicts, *self.not_created}
+        others.update(rejection.index for rejection in self.rejected)
+        return [index for index in range(events) if index not in others]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +97,8 @@ class RequestFailed:
     reason: str
     #: The error text.
     message: str
+    #: The status; 0 if there is no valid answer.
+    status: int = 0
     #: Whether the credentials were rejected.
     unauthorised: bool = False
 
@@ -89,9 +111,15 @@ class _Error(msgspec.Struct):
     reason: str | None = None
 
 
+#: The statuses of HTTP; another number is no answer.
+_LEAST_STATUS, _LARGEST_STATUS = 100, 599
+
+
 class _Result(msgspec.Struct):
-    status: int
+    status: Annotated[int, msgspec.Meta(ge=_LEAST_STATUS, le=_LARGEST_STATUS)]
     error: _Error | None = None
+    #: Elasticsearch 8.19 and later; of a stored document `used`, of a rejected one other words.
+    failure_store: str = ""
 
 
 class _Item(msgspec.Struct):
@@ -103,13 +131,10 @@ class _Summary(msgspec.Struct):
     items: msgspec.Raw = msgspec.Raw(b"")
 
 
-class _Failure(msgspec.Struct):
-    error: _Error | str
-
-
 _decode_summary = msgspec.json.Decoder(_Summary).decode
 _decode_items = msgspec.json.Decoder(list[_Item]).decode
-_decode_failure = msgspec.json.Decoder(_Failure).decode
+
+_CREATED = b'{"create":{"status":201}}'
 
 #: Type and reason of an item 400 that the cluster causes, as Elasticsearch 8 and OpenSearch 2
 #: write them. Most of these errors have no type of their own.
@@ -122,14 +147,12 @@ _CLUSTERS_FAULT = re.compile(
 )
 
 #: Indexing pressure (`indexing_pressure.memory.limit`), in bytes: size of this request, and limit.
+#: Java's longs have 19 digits; a number of thousands of digits is more than `int` converts.
 _PRESSURE = re.compile(
-    rb"coordinating_operation_bytes=(\d+), max_coordinating_and_primary_bytes=(\d+)"
+    rb"coordinating_operation_bytes=(\d{1,19}), max_coordinating_and_primary_bytes=(\d{1,19})(?!\d)"
 )
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-
-#: The longest part of a server's text in our own messages, in characters.
-_EXCERPT = 300
 
 
 def outcome_of_status(status: int) -> Outcome:
@@ -143,28 +166,51 @@ def outcome_of_status(status: int) -> Outcome:
     return Outcome.REJECTED
 
 
-def verdict_of(status: int, body: bytes, events: int) -> Verdict:
-    """The verdict on the answer to a request with this number of events."""
+def status_label(status: int) -> str:
+    """A metric label for a status, from a closed set."""
+    if status in _KNOWN_STATUSES:
+        return str(status)
+    in_range = _LEAST_STATUS <= status <= _LARGEST_STATUS
+    return f"{status // 100}xx" if in_range else "invalid"
+
+
+def verdict_of(
+    status: int,
+    body: bytes,
+    events: int,
+    *,
+    redact: Redact = nothing_to_cut,
+    location: str = "",
+) -> Verdict:
+    """The verdict on the answer to a request with this number of events. `redact` cuts our secrets
+    out of all texts; `location`: the header of a redirect."""
+    if not _LEAST_STATUS <= status <= _LARGEST_STATUS:
+        return RequestFailed("invalid_answer", f"{status} is not a status of HTTP")
     if status == 413 or (status == 429 and _never_fits(body)):
         return TooLarge(status)
     if status != 200:
         return RequestFailed(
-            str(status),
-            f"HTTP {status}{_reason(body)}",
+            status_label(status),
+            f"HTTP {status}{said(status, body, redact, location)}",
+            status,
             unauthorised=status in (401, 403),
         )
     try:
-        return _items(body, events)
+        return _items(body, events, redact)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         # A truncated answer or a proxy's page: the request may have been processed.
-        return RequestFailed("garbage", f"the answer is not that of _bulk: {error}")
+        if is_html(body):
+            return RequestFailed("garbage", f"HTML, not a bulk answer: {page_text(body, redact)}")
+        # The error may have a piece of the answer in it.
+        return RequestFailed(
+            "garbage", f"the answer is not that of _bulk: {words(redact(str(error)))}"
+        )
 
 
-def _items(body: bytes, events: int) -> ItemResults:
+def _items(body: bytes, events: int, redact: Redact) -> ItemResults:
     summary = _decode_summary(body)
     listed = bytes(summary.items)
-    if not summary.errors and (not listed or listed.count(b'"status":201') == events):
-        # `errors: false` means that every item was processed.
+    if listed == b"[%b]" % b",".join([_CREATED] * events):
         return ItemResults(events, 0, [], {}, "", [])
     results = [item.create for item in _decode_items(listed)]
     if len(results) != events:
@@ -175,29 +221,47 @@ def _items(body: bytes, events: int) -> ItemResults:
     retry_reason = ""
     rejected, server_errors = [], []
     conflicts: list[int] = []
+    not_created: list[int] = []
+    failure_store = 0
     for index, result in enumerate(results):
         outcome = Outcome.RETRY if _is_clusters_fault(result) else outcome_of_status(result.status)
         counts[outcome] += 1
-        if outcome is Outcome.RETRY:
-            label = f"item_{result.status}"
+        if outcome is Outcome.DELIVERED:
+            in_failure_store = result.failure_store == "used"
+            failure_store += in_failure_store
+            if in_failure_store or result.status != HTTPStatus.CREATED:
+                not_created.append(index)
+        elif outcome is Outcome.RETRY:
+            label = f"item_{status_label(result.status)}"
             retry_counts[label] = retry_counts.get(label, 0) + 1
-            retry_reason = retry_reason or f"item status {result.status}{_error_text(result.error)}"
+            retry_reason = (
+                retry_reason or f"item status {result.status}{_error_text(result.error, redact)}"
+            )
             retry.append(index)
             if result.status == 500:
-                server_errors.append(_rejection(index, result))
+                server_errors.append(_rejection(index, result, redact))
         elif outcome is Outcome.ALREADY_DELIVERED:
             conflicts.append(index)
         elif outcome is Outcome.REJECTED:
-            rejected.append(_rejection(index, result))
+            rejected.append(_rejection(index, result, redact))
     delivered, already = counts[Outcome.DELIVERED], counts[Outcome.ALREADY_DELIVERED]
     return ItemResults(
-        delivered, already, retry, retry_counts, retry_reason, rejected, server_errors, conflicts
+        delivered,
+        already,
+        retry,
+        retry_counts,
+        retry_reason,
+        rejected,
+        server_errors,
+        conflicts,
+        not_created,
+        failure_store,
     )
 
 
-def _rejection(index: int, result: _Result) -> Rejection:
-    text = _error_text(result.error).removeprefix(": ")
-    return Rejection(index, result.status, text, _type_of(result.error))
+def _rejection(index: int, result: _Result, redact: Redact) -> Rejection:
+    text = _error_text(result.error, redact).removeprefix(": ")
+    return Rejection(index, result.status, text, _type_of(result.error, redact))
 
 
 def _is_clusters_fault(result: _Result) -> bool:
@@ -210,9 +274,11 @@ def _is_clusters_fault(result: _Result) -> bool:
     )
 
 
-def _type_of(error: _Error | None) -> str:
+def _type_of(error: _Error | None, redact: Redact) -> str:
     """The type of an error as a metric label; OTHER_TYPE if it is not a short name."""
-    return error.type if error is not None and _TYPE.fullmatch(error.type) else OTHER_TYPE
+    if error is None or not _TYPE.fullmatch(error.type) or redact(error.type) != error.type:
+        return OTHER_TYPE
+    return error.type
 
 
 def _never_fits(body: bytes) -> bool:
@@ -221,15 +287,8 @@ def _never_fits(body: bytes) -> bool:
     return found is not None and int(found[1]) > int(found[2])
 
 
-def _reason(body: bytes) -> str:
-    try:
-        return _error_text(_decode_failure(body).error)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ""
-
-
-def _error_text(error: _Error | str | None) -> str:
+def _error_text(error: _Error | None, redact: Redact) -> str:
     if error is None:
         return ""
-    text = error if isinstance(error, str) else f"{error.type}: {error.reason or ''}"
-    return f": {text[:_EXCERPT]}"
+    text = f"{error.type}: {error.reason}" if error.reason else error.type
+    return f": {words(redact(text))}"

@@ -1,10 +1,19 @@
 """Requests and answers of a host: the interface between bulk requests and HTTP."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
+from shipper.foreign import words
 from shipper.option_names import OptionNames
+from shipper.output.elasticsearch.redaction import nothing_to_cut
+from shipper.output.elasticsearch.said import Redact
 from shipper.pipeline.batch import Body
+
+#: The reason of an answer that was not read to its end.
+ANSWER_TOO_LONG = "answer_too_long"
+
+#: In characters; a path may be in it.
+_LONGEST_MESSAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +26,10 @@ class Answer:
     retry_after: float = 0.0
     #: The header `X-Elastic-Product`; OpenSearch and others do not send it.
     product: str = ""
+    #: The header `Location` of a redirect.
+    location: str = ""
+    #: Cuts our secrets out of a text: before any of it is shown.
+    redact: Redact = field(default=nothing_to_cut, compare=False)
 
 
 class TransportError(Exception):
@@ -24,10 +37,17 @@ class TransportError(Exception):
     where that is known."""
 
     def __init__(self, reason: str, message: str, what_to_do: str = "") -> None:
-        super().__init__(message)
+        # It may have words of a server or a proxy in it, such as a reason phrase.
+        # No secret is cut in two before `without_secrets`.
+        self.what = words(message, 4 * _LONGEST_MESSAGE)
+        super().__init__(self.what)
         self.reason = reason
-        self.what = message
         self.what_to_do = what_to_do
+
+    def without_secrets(self, redact: Redact) -> Self:
+        """The same error, with our secrets cut out of its words."""
+        self.what = words(redact(self.what), _LONGEST_MESSAGE)
+        return self
 
     def in_words_of(self, names: OptionNames) -> Self:
         """The same error, with the option names of a dialect."""

@@ -6,7 +6,8 @@
 | `connect` | connection refused, or no route |
 | `timeout` | no answer in time |
 | `disconnected`, `cut_answer` | the connection was closed before the answer, or during it |
-| `invalid_answer` | not HTTP, or too long |
+| `invalid_answer` | not HTTP |
+| `answer_too_long` | longer than is read; the request was executed |
 | `tls_issuer`, `tls_hostname`, `tls_expired` | the server certificate is not valid |
 | `tls_fingerprint` | no CA of the chain has the fingerprint |
 | `tls_client_certificate` | the server requires a client certificate, or another one |

@@ -7,7 +7,7 @@ slower than the fastest gets a request now and then, to notice when it is fast a
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from shipper.clock import Clock
@@ -33,6 +33,8 @@ class Host:
     failures: int = 0
     #: Monotonic seconds.
     paused_until: float = 0.0
+    #: Until then it asked us to send nothing (`Retry-After`); monotonic seconds.
+    asked_until: float = 0.0
     in_flight: int = 0
     #: Average of its last requests in seconds, and when it was updated; None before the first.
     round_trip: float | None = None
@@ -65,8 +67,9 @@ class Hosts:
         urls = [host.url for host in self._hosts]
         return Hosts(urls, self._backoff, self._clock, self._rng)
 
-    def pick(self) -> Host:
+    def pick(self, avoid: Collection[str] = ()) -> Host:
         """The host for the next request; if all are paused, the one whose pause ends first.
+        `avoid`: URLs of hosts that are taken only if there is no other.
 
         Does not wait: requests have their own backoff.
         """
@@ -79,6 +82,7 @@ class Hosts:
         ]
         if not able:
             return min(self._hosts, key=lambda host: host.paused_until)
+        able = [host for host in able if host.url not in avoid] or able
         expected = {host.url: host.expected(now) for host in able}
         known = [seconds for seconds in expected.values() if seconds is not None]
         slowest = _SLOW * min(known, default=0.0)
@@ -90,6 +94,20 @@ class Hosts:
     def _in_turn(self) -> list[Host]:
         turn = self._turn % len(self._hosts)
         return self._hosts[turn:] + self._hosts[:turn]
+
+    def asked_to_wait(self) -> float:
+        """Seconds until a host can be asked; 0 unless every host asked us to send nothing."""
+        until = min(host.asked_until for host in self._hosts)
+        return max(0.0, until - self._clock.monotonic())
+
+    def others_able(self, host: Host) -> bool:
+        """Whether another host can take requests now."""
+        now = self._clock.monotonic()
+        return any(other.paused_until <= now for other in self._hosts if other is not host)
+
+    def healthy(self, host: Host) -> int:
+        """The number of hosts without trouble, and this one."""
+        return sum(other is host or other.trouble is None for other in self._hosts)
 
     def began(self, host: Host) -> None:
         """Notes that a request was sent to a host."""
@@ -109,7 +127,8 @@ class Hosts:
         """Notes that a host accepted events: it is healthy."""
         host.trouble = None
         host.failures = 0
-        host.paused_until = 0.0
+        # What it asked for holds, whatever comes to an end meanwhile.
+        host.paused_until = host.asked_until
 
     def failed(self, host: Host, why: str) -> None:
         """Notes a failure: the host is paused."""
@@ -119,9 +138,13 @@ class Hosts:
         host.paused_until = self._clock.monotonic() + rest
 
     def busy(self, host: Host, why: str, seconds: float = 0.0) -> None:
-        """Notes that a host answers but accepts nothing; pauses it for these seconds."""
+        """Notes that a host answers but accepts nothing; pauses it for these seconds, as it asked
+        for."""
         host.trouble = self._last_trouble = why
-        host.paused_until = max(host.paused_until, self._clock.monotonic() + seconds)
+        until = self._clock.monotonic() + seconds
+        if seconds:
+            host.asked_until = max(host.asked_until, until)
+        host.paused_until = max(host.paused_until, until)
 
     @property
     def trouble(self) -> str | None:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from shipper.foreign import decoded
+
 #: Elasticsearch sends its name in this header of every answer, from 7.14 on.
 HEADER = "X-Elastic-Product"
 
@@ -14,11 +16,12 @@ class _Root(msgspec.Struct):
     version: _Version = msgspec.field(default_factory=_Version)
 
 
+_decode_root = msgspec.json.Decoder(_Root).decode
+
+
 def is_known(product: str, root: bytes) -> bool:
     """Whether the header or the root page (`GET /`) is that of Elasticsearch or OpenSearch."""
     if product == "Elasticsearch":
         return True
-    try:
-        return msgspec.json.decode(root, type=_Root).version.distribution == "opensearch"
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
+    found = decoded(_decode_root, root)
+    return found is not None and found.version.distribution == "opensearch"

@@ -28,7 +28,7 @@ from shipper.output.elasticsearch.authorization import Authorization
 from shipper.output.elasticsearch.chain import fetch_chain, find, is_ca
 from shipper.output.elasticsearch.connections import Connections, Generation
 from shipper.output.elasticsearch.credentials import Credentials
-from shipper.output.elasticsearch.exchange import Answer, TransportError
+from shipper.output.elasticsearch.exchange import ANSWER_TOO_LONG, Answer, TransportError
 from shipper.output.elasticsearch.failures import (
     explain,
     needs_tls,
@@ -36,18 +36,31 @@ from shipper.output.elasticsearch.failures import (
     wrong_fingerprint,
 )
 from shipper.output.elasticsearch.proxy import Proxies, Proxy
+from shipper.output.elasticsearch.redaction import Redactor
 from shipper.output.elasticsearch.tls import Tls
 from shipper.pipeline.batch import Body
 
-#: Limits the answer to the statuses of all items, and the errors of those that failed.
-_FILTER = "errors,items.*.status,items.*.error"
+#: Limits the answer to the statuses of all items, and the errors of those that failed. It does not
+#: apply to a request that is refused as a whole.
+_FILTER = ",".join(
+    (
+        "errors",
+        "items.*.status",
+        "items.*.failure_store",
+        # Not the causes and the stack: servers repeat the value in each.
+        "items.*.error.type",
+        "items.*.error.reason",
+    )
+)
 
 #: With it Elasticsearch (8.13 and later) creates no plain index if the template is missing.
 _REQUIRE_DATA_STREAM = "require_data_stream"
 
-#: The largest answer, in bytes: per event, and a constant part.
+#: The largest answer, in bytes: per event, and a constant part. For a single event also twice the
+#: event, as an error may repeat it: it cannot be halved.
 _ANSWER_PER_EVENT = 2048
 _ANSWER_BASE = 256 * 1024
+_ANSWER_FOR_SINGLE = 2
 
 _CONNECT_SECONDS = 10.0
 #: For files of secrets and certificates: a mount that works takes milliseconds.
@@ -99,6 +112,9 @@ class HttpTransport:
             "User-Agent": f"shipper/{__version__}",
             **header_values(config.headers),
         }
+        self._redact = Redactor()
+        for value in header_values(config.headers).values():
+            self._redact.add(value)
         self._tls_config = config.tls
         if config.tls.ca_trusted_fingerprint and self._proxies.use_tls:
             raise ConfigError(
@@ -148,6 +164,8 @@ class HttpTransport:
     async def _post(self, url: str, body: Body) -> Answer:
         headers = {"Content-Encoding": "gzip"} if body.gzip else {}
         limit = _ANSWER_BASE + body.events * _ANSWER_PER_EVENT
+        if body.events == 1:
+            limit += _ANSWER_FOR_SINGLE * sum(map(len, body.lines()))
         return await self.request("POST", url, limit, headers, _BulkPayload(body.payload))
 
     async def probe(self, host: str) -> Answer:
@@ -181,6 +199,9 @@ class HttpTransport:
         except OutputError as error:
             raise TransportError("credentials", str(error.in_words_of(self._names))) from error
         proxy = authorized.proxy
+        self._redact.add_header(authorized.header)
+        if proxy is not None:
+            self._redact.add_header(proxy.authorization)
         headers = {**self._headers, **(headers or {})}
         if authorized.header:
             headers["Authorization"] = authorized.header
@@ -208,9 +229,12 @@ class HttpTransport:
                         await _read(response, limit),
                         self._retry_after(response.headers.get("Retry-After", "")),
                         response.headers.get(product.HEADER, ""),
+                        response.headers.get("Location", ""),
+                        self._redact,
                     )
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                raise await self._failure(error, generation, target, proxy) from error
+                failure = await self._failure(error, generation, target, proxy)
+                raise failure.without_secrets(self._redact) from error
         self._answered.add(str(target.origin()))
         return answer
 
@@ -337,6 +361,6 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     async for chunk in response.content.iter_any():
         size += len(chunk)
         if size > limit:
-            raise ValueError(f"the answer has more than {limit} bytes")
+            raise TransportError(ANSWER_TOO_LONG, f"the answer has more than {limit} bytes")
         chunks.append(chunk)
     return b"".join(chunks)

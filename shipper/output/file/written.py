@@ -8,36 +8,14 @@ line, as an `_id` of Elasticsearch is.
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
 import xxhash
+
+from shipper.documents.origin import fields_of, origin_of
 
 #: Bytes that are read, from the end of the files. They must cover the output between two commits of
 #: the registry (`registry.commit_interval`): 130 MB a second were measured. Costs about 75 bytes of
 #: memory a document.
 READ_BACK_BYTES = 256 * 1024**2
-
-
-class _File(msgspec.Struct):
-    fingerprint: str = ""
-
-
-class _Log(msgspec.Struct):
-    offset: int = 0
-    file: _File = msgspec.field(default_factory=_File)
-
-
-class _Event(msgspec.Struct):
-    original: str = ""
-
-
-class _Document(msgspec.Struct):
-    log: _Log = msgspec.field(default_factory=_Log)
-    message: str = ""
-    #: `event.original` has the line with `format: ecs`.
-    event: _Event = msgspec.field(default_factory=_Event)
-
-
-_decode = msgspec.json.Decoder(_Document).decode
 
 
 class WrittenDocuments:
@@ -55,12 +33,10 @@ class WrittenDocuments:
 
     def add(self, line: bytes) -> None:
         """Adds a line of the output file; a line without a log file (an action) is skipped."""
-        try:
-            fingerprint, offset, mark = _place(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            self.invalid_lines += 1
-            return
-        if fingerprint:
+        fingerprint, offset, mark = _place(line)
+        if not fingerprint:
+            self.invalid_lines += fields_of(line) is None
+        else:
             self._known.setdefault(fingerprint, set()).add(mark)
             self._newest[fingerprint] = max(offset, self._newest.get(fingerprint, 0))
 
@@ -112,8 +88,8 @@ def _read_end(path: Path, found: WrittenDocuments, most: int) -> int:
 
 
 def _place(document: bytes) -> tuple[str, int, int]:
-    found = _decode(document)
-    offset = found.log.offset
-    line = found.message or found.event.original
-    mark = offset << 64 | xxhash.xxh3_64_intdigest(line.encode())
-    return found.log.file.fingerprint, offset, mark
+    """Log file, offset, and both and the line in one number; the first is empty for a document that
+    does not say where it comes from."""
+    found = origin_of(document)
+    mark = found.offset << 64 | xxhash.xxh3_64_intdigest(found.line.encode())
+    return found.fingerprint, found.offset, mark

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import random
 from typing import Any
 
 import pytest
@@ -14,8 +16,11 @@ from shipper.output.elasticsearch.answers import (
     RequestFailed,
     TooLarge,
     outcome_of_status,
+    status_label,
     verdict_of,
 )
+from shipper.output.elasticsearch.redaction import Redactor
+from tests.support import odd_documents
 
 CONFLICT = {"type": "version_conflict_engine_exception", "reason": "document already exists"}
 REJECTED = {"type": "es_rejected_execution_exception", "reason": "queue is full"}
@@ -48,20 +53,43 @@ def test_an_items_status_decides_what_becomes_of_it(
     assert {outcome_of_status(status) for status in statuses} == {outcome}
 
 
+@pytest.mark.parametrize(
+    ("status", "label"),
+    [(200, "200"), (429, "429"), (299, "2xx"), (499, "4xx"), (520, "5xx"), (99, "invalid")],
+)
+def test_the_labels_of_statuses_are_a_closed_set(status: int, label: str) -> None:
+    assert status_label(status) == label
+
+
 def test_all_items_created() -> None:
     results = verdict_of(200, answer(item(201), item(201), errors=False), 2)
     assert results == ItemResults(2, 0, [], {}, "", [])
-
-
-def test_an_answer_without_errors_needs_no_items() -> None:
-    assert verdict_of(200, b'{"errors":false}', 7) == ItemResults(7, 0, [], {}, "", [])
 
 
 def test_white_space_and_other_fields_change_nothing() -> None:
     pretty = json.dumps(
         {"took": 3, "errors": False, "items": [item(201), item(200)], "ingest_took": 1}, indent=2
     )
-    assert verdict_of(200, pretty.encode(), 2) == ItemResults(2, 0, [], {}, "", [])
+    # A 200 is of an event that the pipeline dropped.
+    expected = ItemResults(2, 0, [], {}, "", [], not_created=[1])
+    assert verdict_of(200, pretty.encode(), 2) == expected
+
+
+def test_what_is_in_a_failure_store_is_delivered_and_not_created() -> None:
+    stored = {"create": {"status": 201, "failure_store": "used"}}
+    for items in ([item(201), stored], [stored, stored]):
+        results = verdict_of(200, answer(*items, errors=False), 2)
+        assert isinstance(results, ItemResults)
+        assert (results.delivered, results.failure_store) == (2, items.count(stored))
+        assert results.not_created == [n for n, each in enumerate(items) if each is stored]
+        assert results.created(2) == [n for n, each in enumerate(items) if each is not stored]
+
+
+def test_only_a_created_event_counts_as_created() -> None:
+    body = answer(item(201), item(200), item(409, CONFLICT), item(429, REJECTED), item(400, MAPPER))
+    results = verdict_of(200, body, 5)
+    assert isinstance(results, ItemResults)
+    assert results.created(5) == [0]
 
 
 def test_each_item_has_an_outcome_of_its_own() -> None:
@@ -127,6 +155,10 @@ GARBAGE = {
     "too few items and no errors": answer(item(201), errors=False),
     "too many items and no errors": answer(item(201), item(201), item(201), errors=False),
     "errors without items": b'{"errors":true}',
+    "no errors and no items": b'{"errors":false}',
+    "a status of an item that HTTP has not": answer(item(1_000_003), item(201)),
+    "another": answer(item(99), item(201)),
+    "a status of an item with 5,000 digits": GOOD.replace(b"400", b"4" * 5000),
     "items that are none": answer(1, 2),
     "items that are null": answer(None, None),
     "items of another action": answer({"index": {"status": 201}}, {"index": {"status": 201}}),
@@ -145,7 +177,10 @@ def test_what_is_no_whole_answer_for_these_events_has_the_request_sent_again(bod
     verdict = verdict_of(200, body, 2)
     assert isinstance(verdict, RequestFailed)
     assert verdict.reason == "garbage"
-    assert verdict.message.startswith("the answer is not that of _bulk: ")
+    if body.startswith(b"<"):
+        assert verdict.message == "HTML, not a bulk answer: It works"
+    else:
+        assert verdict.message.startswith("the answer is not that of _bulk: ")
     assert not verdict.unauthorised
 
 
@@ -159,14 +194,14 @@ def test_an_answer_that_is_cut_anywhere_is_no_answer() -> None:
     [
         (429, b'{"error":{"type":"x","reason":"full"},"status":429}', "HTTP 429: x: full"),
         (503, b'{"error":"no master","status":503}', "HTTP 503: no master"),
-        (502, b"<html>Bad Gateway</html>", "HTTP 502"),
+        (502, b"<html>Bad Gateway</html>", "HTTP 502: Bad Gateway"),
         (500, b"", "HTTP 500"),
-        (400, b'{"error":{"type":"x"}}', "HTTP 400: x: "),
-        (404, b"null", "HTTP 404"),
+        (400, b'{"error":{"type":"x"}}', "HTTP 400: x"),
+        (404, b"null", "HTTP 404: null"),
         (301, b"", "HTTP 301"),
         (307, b"\xff", "HTTP 307"),
         (204, b"", "HTTP 204"),
-        (999, b"[" * 100_000, "HTTP 999"),
+        (511, b"[" * 100_000, "HTTP 511"),
         (401, b'{"error":{"type":"denied","reason":"no"}}', "HTTP 401: denied: no"),
         (403, b"", "HTTP 403"),
     ],
@@ -179,6 +214,67 @@ def test_a_request_that_was_not_taken_is_sent_again_and_says_why(
     assert verdict.reason == str(status)
     assert verdict.message == why
     assert verdict.unauthorised is (status in (401, 403))
+
+
+@pytest.mark.parametrize("status", [-1, 0, 99, 600, 999, 10**20])
+def test_a_number_that_is_no_status_is_no_answer(status: int) -> None:
+    verdict = verdict_of(status, GOOD, 2)
+    assert isinstance(verdict, RequestFailed)
+    assert verdict.reason == "invalid_answer"
+
+
+def test_a_reason_is_one_line_without_control_characters() -> None:
+    verdict = verdict_of(500, json.dumps({"error": "a\n at \x1b[31m\0b"}).encode(), 1)
+    assert isinstance(verdict, RequestFailed)
+    assert verdict.message == "HTTP 500: a at \ufffd[31m\ufffdb"
+
+
+def test_no_text_of_a_verdict_has_a_secret() -> None:
+    redact = Redactor()
+    redact.add_header("Basic " + base64.b64encode(b"elastic:hunter2").decode())
+    error = {"type": "hunter2", "reason": "who is elastic:hunter2?"}
+    said = json.dumps({"error": error}).encode()
+    verdicts = [verdict_of(status, said, 1, redact=redact) for status in (400, 401, 503)]
+    verdicts.append(verdict_of(302, b"", 1, redact=redact, location="http://a/?p=hunter2"))
+    verdicts.append(verdict_of(200, b"<html>hunter2</html>", 1, redact=redact))
+    verdicts.append(verdict_of(200, b'{"errors":"hunter2"}', 1, redact=redact))
+    items = answer(item(400, error), item(429, error), item(500, error))
+    verdicts.append(verdict_of(200, items, 3, redact=redact))
+    assert "hunter2" not in str(verdicts)
+    assert str(verdicts).count("[secret]") >= 7
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_bytes_have_a_verdict(seed: int) -> None:
+    rng = random.Random(seed)
+    pressure = b"coordinating_operation_bytes=541, max_coordinating_and_primary_bytes=540"
+    bodies = (
+        GOOD,
+        answer(item(201), item(500, MAPPER)),
+        b'{"error":{"type":"x","reason":"y"},"status":400}',
+        b'{"error":"' + pressure + b'"}',
+        b"<html><title>no</title>" + b"<" * 50,
+    )
+    for _ in range(1500):
+        body = odd_documents.damaged(rng, rng.choice(bodies))
+        status = rng.choice((200, 200, 200, 400, 413, 429, 503, rng.randrange(-5, 700)))
+        verdict = verdict_of(status, body, rng.randrange(4))
+        match verdict:
+            case ItemResults():
+                reasons = [verdict.retry_reason, *(each.reason for each in verdict.rejected)]
+            case RequestFailed():
+                reasons = [verdict.message]
+            case TooLarge():
+                reasons = []
+        assert all(reason.isprintable() and len(reason) < 400 for reason in reasons)
+
+
+def test_a_429_with_a_number_of_any_length_has_a_verdict() -> None:
+    for digits in (1, 18, 19, 20, 4300, 5000, 100_000):
+        words = f"coordinating_operation_bytes={'9' * digits}, "
+        words += "max_coordinating_and_primary_bytes=1"
+        for text in (words, f"{words}{'9' * digits}"):
+            verdict_of(429, json.dumps({"error": {"type": "x", "reason": text}}).encode(), 3)
 
 
 def test_a_request_that_is_too_large_is_to_be_cut() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from shipper.output.elasticsearch.exchange import Answer, TransportError
+from shipper.output.outcomes import FLOOD_SECONDS, HOLD_SECONDS
 from shipper.pipeline.batch import Batch, Body
 from tests.output.fakes import (
     BACKOFF,
@@ -458,12 +460,95 @@ class TestDeadLetters:
     @in_a_loop
     async def test_letters_that_made_room_are_counted_as_lost(self, tmp_path: Path) -> None:
         async with bulk_world(tmp_path) as world:
-            for _ in range(3):
+            for number in range(1, 4):
                 world.transport.script(answer(201, 400))
                 await world.submit(make_batch("good", "x" * 400_000))
+                # The last one is held back for an hour: it may be of a flood.
+                while world.events("dead_letter") < number:
+                    await world.pass_seconds(BACKOFF.max)
                 await world.finish()
             lost = world.metrics.value("shipper_lost_bytes_total", "dead_letter_full")
             assert 400_000 < lost < 401_000
+
+
+class TestAFloodOfRejections:
+    """The dead letters of a bad update do not delete each other before somebody could look."""
+
+    @staticmethod
+    async def fill(world: World, letters: int) -> None:
+        """Have large events be dead letters, as of now by the test's clock."""
+        for _ in range(letters):
+            world.transport.script(answer(201, 400))
+            await world.submit(make_batch("good", "x" * 400_000))
+            await world.pass_seconds(0.5)
+            await world.wait_for(
+                lambda: (
+                    len(list(world.dead_letters.parent.glob("*.ndjson*"))) > 0
+                    and (world.trouble() is not None or not world.deliveries._in_flight)
+                )
+            )
+            for path in world.dead_letters.parent.glob("*.ndjson*"):
+                os.utime(path, (world.clock.now(), world.clock.now()))
+
+    @in_a_loop
+    async def test_it_is_held_back_and_said_and_others_go_on(self, tmp_path: Path) -> None:
+        async with bulk_world(tmp_path, max_in_flight=1) as world:
+            await self.fill(world, 3)
+            trouble = world.trouble()
+            assert trouble is not None
+            assert trouble.endswith("is full; more of them wait: error_400: by the script")
+            assert "dead-letter-file-full" in world.actions()
+            assert world.events("dead_letter") == 2
+            lost = "shipper_lost_bytes_total", "dead_letter_full"
+            assert world.metrics.value(*lost) == 0
+            limit = world.metrics.value("shipper_dead_letter_limit_bytes")
+            assert world.metrics.value("shipper_dead_letter_bytes") > 0.75 * limit
+            await asyncio.wait_for(world.submit(make_batch("another")), PATIENCE)
+            await world.wait_for(lambda: world.events("delivered") == 4)
+            # A replay takes the files away.
+            world.dead_letters.with_name("dead-letter.ndjson.1").unlink()
+            await world.finish()
+            assert world.events("dead_letter") == 3
+            assert world.metrics.value(*lost) == 0
+            assert world.trouble() is None
+
+    @in_a_loop
+    async def test_not_for_ever(self, tmp_path: Path) -> None:
+        async with bulk_world(tmp_path) as world:
+            await self.fill(world, 3)
+            assert world.trouble() is not None
+            for _ in range(int(HOLD_SECONDS / BACKOFF.max) + 2):
+                await world.pass_seconds(BACKOFF.max)
+            await world.finish()
+            assert world.events("dead_letter") == 3
+            assert world.metrics.value("shipper_lost_bytes_total", "dead_letter_full") > 400_000
+            assert world.trouble() is None
+            # Of this flood nothing more is held back.
+            await self.fill(world, 3)
+            assert world.events("dead_letter") == 6
+
+    @in_a_loop
+    async def test_what_waits_takes_a_part_of_the_memory_only(self, tmp_path: Path) -> None:
+        async with bulk_world(tmp_path, most_waiting=1_000_000) as world:
+            await self.fill(world, 4)
+            assert world.trouble() is not None
+            assert world.metrics.value("shipper_lost_bytes_total", "dead_letter_full") == 0
+            await self.fill(world, 1)
+            await world.finish()
+            assert world.events("dead_letter") == 5
+            assert world.metrics.value("shipper_lost_bytes_total", "dead_letter_full") > 400_000
+
+    @in_a_loop
+    async def test_what_filled_the_file_in_more_than_a_day_is_no_flood(
+        self, tmp_path: Path
+    ) -> None:
+        async with bulk_world(tmp_path) as world:
+            await self.fill(world, 2)
+            world.clock.pass_time(FLOOD_SECONDS + 60)
+            await self.fill(world, 1)
+            await world.finish()
+            assert world.events("dead_letter") == 3
+            assert world.metrics.value("shipper_lost_bytes_total", "dead_letter_full") > 400_000
 
 
 class TestManyAtOnce:
@@ -594,7 +679,7 @@ class TestWall:
             assert world.dead_lettered() == []
             assert world.events("dead_letter") == 0
             assert world.trouble() == (
-                "nearly all events are refused for the same reason: error_400: by the script"
+                "all events are refused, and none is stored: error_400: by the script"
             )
             # Two bodies, each tried about every fifteen seconds at the end.
             assert len(world.transport.posts) < 1000
@@ -826,6 +911,24 @@ async def test_labels_of_errors_have_a_bound_whatever_a_server_calls_them(tmp_pa
         assert world.metrics.value("shipper_refused_events_total") == 100
         assert world.metrics.value("shipper_refused_events_total", "error_no_0") == 1
         assert world.metrics.value("shipper_refused_events_total", "other") == 50
+
+
+@in_a_loop
+async def test_labels_of_statuses_have_a_bound_whatever_a_server_answers(tmp_path: Path) -> None:
+    async with bulk_world(tmp_path) as world:
+        for status in (*range(100, 600), 0, 600, 999, 10**9):
+            odd = {"errors": True, "items": [{"create": {"status": status * 1_000_003}}]}
+            for reply in (Answer(status, b"x"), Answer(200, json.dumps(odd).encode())):
+                world.transport.script(reply)
+                await world.submit(make_batch("a"))
+                await world.finish()
+            body = {"errors": True, "items": [{"create": {"status": status}}]}
+            world.transport.script(Answer(200, json.dumps(body).encode()))
+        await world.submit(make_batch("a"))
+        await world.finish()
+        series = [name for name, _, _ in world.metrics.samples()]
+        for name in ("shipper_retries_total", "shipper_bulk_requests_total"):
+            assert 50 < series.count(name) <= 101
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from shipper.config.tls import TlsConfig, TlsVerify
 from shipper.config.units import Seconds, Secret
 from shipper.errors import ConfigError
 from shipper.output.elasticsearch.exchange import Answer, TransportError
+from shipper.output.elasticsearch.said import said
 from shipper.output.elasticsearch.tls import tls_context
 from shipper.output.elasticsearch.transport import HttpTransport
 from shipper.pipeline.batch import Body
@@ -55,7 +56,8 @@ class TestRequests:
         heard = await ask(response())
         assert heard.line == (
             "POST /logs-cilium_tetragon.log-default/_bulk"
-            "?filter_path=errors,items.*.status,items.*.error&timeout=30s"
+            "?filter_path=errors,items.*.status,items.*.failure_store,"
+            "items.*.error.type,items.*.error.reason&timeout=30s"
             "&require_data_stream=true HTTP/1.1"
         )
         assert heard.headers["content-type"] == "application/x-ndjson"
@@ -87,7 +89,8 @@ class TestRequests:
         )
         assert heard.line == (
             "POST /proxy/es/logs-a.b-c/_bulk"
-            "?filter_path=errors,items.*.status,items.*.error&timeout=30s&pipeline=mine"
+            "?filter_path=errors,items.*.status,items.*.failure_store,"
+            "items.*.error.type,items.*.error.reason&timeout=30s&pipeline=mine"
             "&require_data_stream=true HTTP/1.1"
         )
         assert heard.headers["x-tenant"] == "one"
@@ -297,8 +300,59 @@ class TestAnswers:
             answer = response("200 OK", endless)
         async with WireServer(answer).listening() as url:
             error = await failure(output(url))
-        assert error.reason == "invalid_answer"
-        assert "the answer has more than 264192 bytes" in str(error)
+        assert error.reason == "answer_too_long"
+        size = sum(map(len, LINES))
+        assert f"the answer has more than {264192 + 2 * size} bytes" in str(error)
+
+    @pytest.mark.parametrize(
+        ("settings", "secrets"),
+        [
+            ({"api_key": Secret("c2VjcmV0LWtleQ==")}, ("c2VjcmV0LWtleQ", "secret-key")),
+            ({"api_key": Secret("an-id:hunter2")}, ("hunter2", "YW4taWQ6aHVudGVyMg")),
+            (
+                {"username": "elastic", "password": Secret("hunter2")},
+                ("hunter2", "ZWxhc3RpYzpodW50ZXIy"),
+            ),
+            ({"bearer_token": Secret("hunter2.x")}, ("hunter2.x",)),
+            ({"headers": {"X-Token": Secret("tok-hunter2")}}, ("tok-hunter2",)),
+        ],
+        ids=["encoded key", "plain key", "password", "token", "header"],
+    )
+    @in_a_loop
+    async def test_a_host_that_repeats_our_secret_gives_it_to_nobody(
+        self, settings: dict[str, Any], secrets: tuple[str, ...]
+    ) -> None:
+        def echo(heard: Heard) -> str:
+            sent = heard.headers.get("authorization", "") + heard.headers.get("x-token", "")
+            return f"{sent} {' '.join(secrets)} who are you"
+
+        def page(heard: Heard) -> bytes:
+            return response("401 X", echo(heard).encode(), f"Location: http://a/?{secrets[0]}")
+
+        async with WireServer(page).listening() as url:
+            answer = await post(output(url, **settings))
+        shown = said(answer.status, answer.body, answer.redact, answer.location)
+        shown += said(302, b"", answer.redact, answer.location)
+        assert "[secret]" in shown
+        assert not any(secret in shown for secret in secrets)
+        forms = ("HTTP/1.1 200 OK\r\nbad header %s\r\n\r\n", "HTTP/1.1 abc %s\r\n\r\n")
+        for form in forms:
+
+            def broken(heard: Heard, form: str = form) -> bytes:
+                return (form % echo(heard)).encode()
+
+            async with WireServer(broken).listening() as url:
+                error = await failure(output(url, **settings))
+            assert not any(secret in str(error) for secret in secrets)
+
+    @in_a_loop
+    async def test_an_error_that_repeats_a_single_large_event_is_read(self) -> None:
+        lines = [b'{"create":{}}\n', b'{"message":"' + b"x" * 300_000 + b'"}\n']
+        said = b"x" * 400_000
+        async with WireServer(response("200 OK", said)).listening() as url:
+            assert (await post(output(url), Body.of(lines, gzip=True))).body == said
+            error = await failure(output(url), Body.of([lines[0], b"{}\n"], gzip=True))
+        assert error.reason == "answer_too_long"
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ async def post(config: OutputConfig, body: Body = BODY) -> Answer:
         return await transport.post(config.hosts[0], body)
 
 
-async def failure(config: OutputConfig) -> TransportError:
+async def failure(config: OutputConfig, body: Body = BODY) -> TransportError:
     with pytest.raises(TransportError) as raised:
-        await post(config)
+        await post(config, body)
     return raised.value

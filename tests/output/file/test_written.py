@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shipper.output.file.written import WrittenDocuments, read_written
+from tests.support.odd_documents import documents
 
 
 def document(file: str, offset: int, message: str) -> bytes:
@@ -119,3 +120,31 @@ def test_older_files_are_read_as_far_as_the_newer_ones_leave_room(path: Path) ->
 def test_nothing_is_known_of_nothing() -> None:
     assert not WrittenDocuments()
     assert not WrittenDocuments().contains(A0)
+
+
+def test_a_document_that_was_reshaped_is_told_by_what_is_left_of_it(path: Path) -> None:
+    """As `decode_json_fields` to the root does with a line that has an `event`."""
+    made = json.loads(A9)
+    reshaped = json.dumps({**made, "event": "abc", "x": 1}).encode() + b"\n"
+    path.write_bytes(reshaped + A20)
+    found = read_written([path])
+    assert found.invalid_lines == 0
+    assert found.contains(reshaped)
+    assert not found.contains(json.dumps({**made, "message": {"y": 1}}).encode() + b"\n")
+
+
+def test_a_document_without_its_place_is_new(path: Path) -> None:
+    path.write_bytes(A9 + json.dumps({"log": "x", "message": "y"}).encode() + b"\n")
+    found = read_written([path])
+    assert (len(found), found.invalid_lines) == (1, 0)
+    assert not found.contains(b'{"log":"x","message":"y"}\n')
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_bytes_are_a_document_or_counted(path: Path, seed: int) -> None:
+    lines = documents(seed, 400)
+    path.write_bytes(b"\n".join(lines) + b"\n[\n")
+    found = read_written([path])
+    assert 0 < found.invalid_lines < 401
+    for line in lines:
+        found.contains(line)

@@ -1,0 +1,108 @@
+"""What a host or something on the way to it says of a request that it does not process, in a few
+words: the error of Elasticsearch, the message of a gateway, the text of a page, the place that a
+redirect leads to. Total: any bytes may come.
+"""
+
+import html
+from collections.abc import Callable
+
+import msgspec
+
+from shipper.foreign import decoded, words
+
+#: Cuts secrets out of a text.
+Redact = Callable[[str], str]
+
+#: Of a page or text, in characters; and how much of it is looked at, in bytes.
+_PAGE = 200
+_LOOKED_AT = 16 * 1024
+
+#: Elements whose content is not text.
+_HIDDEN = ("script", "style", "head")
+
+
+class _Error(msgspec.Struct):
+    type: str = ""
+    reason: str | None = None
+
+
+class _Failure(msgspec.Struct):
+    error: _Error | str
+
+
+class _Message(msgspec.Struct):
+    """Of AWS and of API gateways."""
+
+    message: str | None = None
+    capital: str | None = msgspec.field(default=None, name="Message")
+
+
+_decode_failure = msgspec.json.Decoder(_Failure).decode
+_decode_message = msgspec.json.Decoder(_Message).decode
+
+#: Jackson's words for the first byte of gzip.
+_GZIP_AS_TEXT = "CTRL-CHAR, code 31"
+
+
+def said(status: int, body: bytes, redact: Redact, location: str = "") -> str:
+    """What an answer without items says, to be put behind its status, with a colon and a space in
+    front; empty if it says nothing. `location`: the header of a redirect."""
+    if 300 <= status < 400 and location:
+        return f": it redirects to {_cut(location, redact)}"
+    if failure := decoded(_decode_failure, body):
+        found = _of_error(failure.error)
+        if status == 400 and _GZIP_AS_TEXT in found:
+            return (
+                f": {_cut(found, redact)} (something on the way removes Content-Encoding: set "
+                "compression to none, in a filebeat.yml compression_level to 0)"
+            )
+        return f": {_cut(found, redact)}" if found else ""
+    message = decoded(_decode_message, body)
+    if message is not None and (told := message.message or message.capital):
+        return f": {_cut(told, redact)}"
+    text = page_text(body, redact)
+    return f": {text}" if text else ""
+
+
+def page_text(body: bytes, redact: Redact) -> str:
+    """The first words of a page or text; empty if there are none."""
+    text = body[:_LOOKED_AT].decode("utf-8", "replace")
+    if is_html(body):
+        text = html.unescape(_without_tags(text))
+    text = words(redact(text), _PAGE)
+    return text if any(map(str.isalnum, text)) else ""
+
+
+def is_html(body: bytes) -> bool:
+    """Whether a body looks like a page."""
+    return body[:_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def _of_error(error: _Error | str) -> str:
+    if isinstance(error, str):
+        return error
+    return ": ".join(each for each in (error.type, error.reason) if each)
+
+
+def _cut(text: str, redact: Redact) -> str:
+    return words(redact(text[:_LOOKED_AT]))
+
+
+def _without_tags(page: str) -> str:
+    """The text between the tags, in one pass."""
+    found = []
+    lower = page.lower()
+    at = 0
+    while (begin := page.find("<", at)) >= 0:
+        found += [page[at:begin], " "]
+        end = begin
+        for name in _HIDDEN:
+            if lower.startswith(name, begin + 1):
+                end = lower.find(f"</{name}", begin)
+                break
+        if lower.startswith("<!--", begin):
+            end = lower.find("-->", begin)
+        at = page.find(">", end) + 1 if end >= 0 else 0
+        if not at:
+            return "".join(found)
+    return "".join([*found, page[at:]])

@@ -1,0 +1,88 @@
+"""No secret comes back in words, in whatever form it was sent."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import random
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from shipper.output.elasticsearch.redaction import CUT, Redactor
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+ID, KEY = "VuaCfGcBCdbkQm-e5aOx", "ui2lp2axTNmsyakw9tvNnw/+x"
+PASSWORD = 'hunter2 <"é&\\%+/='
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "base64": b64,
+    "base64 without padding": lambda text: b64(text).rstrip("="),
+    "in a URL": lambda text: quote(text, safe=""),
+    "in a URL, small digits": lambda text: (
+        quote(text, safe="").lower() if text.islower() else quote(text, safe="")
+    ),
+    "in a form": quote_plus,
+    "in HTML": html.escape,
+    "in JSON": lambda text: json.dumps(text)[1:-1],
+    "in JSON with its own letters": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize(
+    ("header", "secrets"),
+    [
+        (f"ApiKey {b64(f'{ID}:{KEY}')}", (b64(f"{ID}:{KEY}"), f"{ID}:{KEY}", KEY)),
+        (f"Basic {b64(f'elastic:{PASSWORD}')}", (f"elastic:{PASSWORD}", PASSWORD)),
+        ("Bearer eyJhbGciOi.J9.c2ln", ("eyJhbGciOi.J9.c2ln",)),
+        ("ApiKey not-base64!", ("not-base64!",)),
+    ],
+    ids=["API key", "basic", "bearer", "a key that is not base64"],
+)
+def test_a_secret_is_cut_out_in_every_form(
+    header: str, secrets: tuple[str, ...], form: Callable[[str], str]
+) -> None:
+    redact = Redactor()
+    redact.add_header(header)
+    for secret in secrets:
+        shown = form(secret)
+        assert redact(f"who is [{shown}]?") == f"who is [{CUT}]?"
+        assert redact(f"{shown}{shown}") == f"{CUT}{CUT}"
+    assert header.split()[1] not in redact(f"unable to authenticate with [{header}]")
+
+
+def test_other_words_stay() -> None:
+    redact = Redactor()
+    redact.add_header(f"Basic {b64('elastic:abc')}")
+    redact.add("")
+    # Three letters are in too many words.
+    text = "elastic: an abc of errors"
+    assert redact(text) == text
+
+
+def test_an_old_secret_is_still_cut_out_and_there_is_a_bound() -> None:
+    redact = Redactor()
+    for number in range(5):
+        redact.add_header(f"Bearer token-{number}-of-many")
+    assert redact("token-0-of-many token-4-of-many") == f"{CUT} {CUT}"
+    for number in range(1000):
+        redact.add(f"secret-{number:05}")
+    assert len(redact._forms) <= 400
+    assert redact("secret-00999") == CUT
+
+
+def test_any_header_and_text_is_taken() -> None:
+    rng = random.Random(1)
+    for _ in range(500):
+        redact = Redactor()
+        redact.add_header(rng.randbytes(rng.randrange(20)).decode("utf-8", "surrogateescape"))
+        redact.add(rng.randbytes(rng.randrange(20)).decode("latin-1"))
+        redact(rng.randbytes(40).decode("utf-8", "surrogateescape"))
