@@ -14,10 +14,15 @@ from shipper.files.ack import AckTracker
 from shipper.files.archive import Ending
 from shipper.files.identity import NO_MARK, Identity, Mark
 from shipper.files.lines import NoLine
+from shipper.files.prefix import Prefix, PrefixComparison
 from shipper.files.records import FileRecords
 from shipper.files.registry import FileRecord, RowId
 from shipper.files.seen import Seen
 from shipper.files.tail import Tail
+
+#: With so many files that begin alike one is compared; it is no copy of more, and is read: what is
+#: stored already is not stored again.
+_MOST_COMPARED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,13 @@ class Placement:
         self._start_at_end = start_at_end and not any(records.paths)
         # Where files begin that have to be read on before that.
         self._decided: dict[Tail, _Decision] = {}
+        # How they compare with files of which they may be copies.
+        self._comparisons: dict[Tail, dict[RowId, PrefixComparison]] = {}
 
     def forget(self, tail: Tail) -> None:
         """The file is closed."""
         self._decided.pop(tail, None)
+        self._comparisons.pop(tail, None)
 
     async def place(self, tail: Tail) -> Start | NoLine | None:
         """Decides where a waiting file begins; None while it has no complete first line; MORE if
@@ -87,6 +95,7 @@ class Placement:
             return NoLine.MORE
         acks = AckTracker(start.offset, mark, on_advance=lambda: self._records.changed(row))
         await tail.begin(identity, acks, seen)
+        self._comparisons.pop(tail, None)
         # Only now: where the file could not be read, it is placed another time.
         self._records.hold(row, tail)
         return start
@@ -146,7 +155,15 @@ class Placement:
                     self._records.leave_inode(record.row)
                 continue
             settled = record.seen <= record.offset
-            if self._is_anothers(record, tail) or await _goes_on_differently(tail, record):
+            is_anothers = self._is_anothers(record, tail)
+            if is_anothers:
+                is_same = await self._has_the_same(tail, record)
+                if is_same is None:
+                    return None
+                if not is_same:
+                    why = f"it begins and goes on like {record.path}, and has other lines between"
+                    continue
+            if is_anothers or await _goes_on_differently(tail, record):
                 reason = f"it is a copy of {record.path}"
                 start = Start(record.offset, reason, settled=settled)
                 return self._new_row(), start, record.mark, record.identity, None
@@ -170,6 +187,25 @@ class Placement:
     def skips_tail(self, tail: Tail) -> bool:
         """The same of one that is open, if it is new."""
         return bool(self._why_skipped(tail))
+
+    async def _has_the_same(self, tail: Tail, record: FileRecord) -> bool | None:
+        """Whether a file has all that is acknowledged of another one that is followed, as far as
+        both can be read; None: call again. Its first line and the bytes before the offset, which
+        it has, may be those of other content: of events that end alike."""
+        other = self._records.holder(record.row)
+        if other is None or other.descriptor < 0 or tail.compressed or other.compressed:
+            return True
+        comparisons = self._comparisons.setdefault(tail, {})
+        comparison = comparisons.get(record.row)
+        if comparison is None:
+            if len(comparisons) >= _MOST_COMPARED:
+                return False
+            comparison = PrefixComparison(tail.content, other.content, record.offset)
+            comparisons[record.row] = comparison
+        found = await comparison.go_on()
+        if found is Prefix.DIFFERENT and not await other.has_mark(record.offset, record.mark):
+            return True  # The other one was written over meanwhile: this is what was copied of it.
+        return None if found is Prefix.MORE else found is not Prefix.DIFFERENT
 
     def _is_anothers(self, record: FileRecord, tail: Tail) -> bool:
         """Whether another file, which is followed, has that row."""
