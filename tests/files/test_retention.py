@@ -27,6 +27,7 @@ from shipper.logs.events import (
     LogEvent,
 )
 from tests.support.clock import ManualClock
+from tests.support.steps import at_once
 
 
 class Refusing(FileSystem):
@@ -135,12 +136,14 @@ class World:
 
     def adopt(self, retention: Retention, *, matches: bool = True, is_known: bool = True) -> Found:
         followed: list[KeptFile] = []
-        adopted = retention.adopt(
-            str(self.log.parent),
-            matches=lambda path: matches,
-            is_known=lambda inode: is_known,
-            is_followed=lambda inode: False,
-            follow=followed.append,
+        adopted = at_once(
+            retention.adopting(
+                str(self.log.parent),
+                matches=lambda path: matches,
+                is_known=lambda inode: is_known,
+                is_followed=lambda inode: False,
+                follow=followed.append,
+            )
         )
         found = Found(adopted.foreign, adopted.of_inputs, followed)
         for kept in found.kept:
