@@ -23,7 +23,7 @@ import orjson
 import yaml
 from watchfiles import Change
 
-from shipper import daemon as daemon_module
+from shipper import stages
 from shipper.config.load import read_config
 from shipper.config.model import Config
 from shipper.daemon import Daemon
@@ -346,7 +346,7 @@ class Lives:
             for target, name, new in (
                 (Registry, "save", save_unless_dead),
                 (inputs, "Watch", self._watch),
-                (daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
+                (stages, "FileTracker", partial(FileTracker, offload=_at_once)),
                 (destinations, "HttpTransport", self.cluster.transport),
             ):
                 patches.enter_context(mock.patch.object(target, name, new))
