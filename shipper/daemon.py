@@ -32,6 +32,7 @@ from shipper.files.former_inputs import FormerFiles, former_inputs, unmatched_fi
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.records import Recorded
 from shipper.files.registry import Registry
+from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
 from shipper.internal_errors import InternalErrors, Where
 from shipper.logs import Log
@@ -46,7 +47,8 @@ from shipper.logs.events import (
 )
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
-from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
+from shipper.output.dead_letter_file import FILE_NAME, DeadLetterFile
+from shipper.output.dead_letter_losses import DeadLetterLosses
 from shipper.output.deliveries import Deliveries
 from shipper.output.destination import Destination
 from shipper.output.destinations import OutputContext, destination
@@ -184,9 +186,21 @@ class Daemon:
                 verify=output.tls.verify.value,
                 hint=f"set {config.option_names('output.tls.verify')} to full",
             )
-        dead_letters = Path(config.data_dir, FILE_NAME)
+        dead_letters = DeadLetterFile(
+            Path(config.data_dir, FILE_NAME),
+            config.dead_letter.max_bytes,
+            DeadLetterLosses(
+                RecordedLosses(registry, self._on_disk),
+                input_of=lambda path: _input_of(path, tracked),
+                on_recorded=lambda: losses.wake() if losses is not None else None,
+                clock=self._clock,
+                metrics=self._metrics,
+                log=self._log,
+                names=config.option_names,
+            ),
+        )
         outcomes = Outcomes(
-            dead_letters=DeadLetterFile(dead_letters, config.dead_letter.max_bytes),
+            dead_letters=dead_letters,
             backoff=context.backoff,
             clock=self._clock,
             rng=self._rng,
@@ -344,6 +358,8 @@ class Daemon:
         ]
         if losses is not None:
             serving.append(keep(Where.LOSSES, losses.run, on_error=losses.wake))
+        serving.append(keep(Where.LOSSES, outcomes.finish_deletions))
+        serving.append(keep(Where.UPKEEP, partial(dead_letters.keep_size_known, self._clock)))
         if config.logging.metrics_interval:
             metrics_log = MetricsLog(
                 self._metrics,
@@ -439,6 +455,11 @@ def _already_stored_hint(config: Config) -> str:
     if config.output.ids is Ids.NODE:
         return f"give each node its own {config.option_names('name')}"
     return f"if another node has an identical file, set {config.option_names('output.ids')} to node"
+
+
+def _input_of(path: str, inputs: Iterable[TrackedInput]) -> str:
+    """The id of an input with files at that path; empty if there is none."""
+    return next((each.input_id for each in inputs if each.matches(path)), "")
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
