@@ -246,6 +246,9 @@ class Daemon:
         ]
         if (losses := stages.losses) is not None:
             serving.append(keep(Where.LOSSES, losses.run, on_error=losses.wake))
+        dead_letters = stages.dead_letters
+        serving.append(keep(Where.LOSSES, stages.outcomes.finish_deletions))
+        serving.append(keep(Where.UPKEEP, partial(dead_letters.keep_size_known, self._clock)))
         if config.logging.metrics_interval:
             metrics_log = MetricsLog(
                 metrics,

@@ -19,8 +19,22 @@ from prometheus_client.registry import Collector
 #: What somebody else did to a `.shipper`.
 LINK_DIRECTORY_CHANGES = ("replaced", "exposed", "links_removed")
 
+#: What is lost without a record in the registry: the rest of a line whose beginning is shipped.
+_CUT = "line_too_long"
+
+#: Why bytes are lost.
+_REASONS = (
+    "rewritten",
+    "retention",
+    "vanished",
+    "damaged",
+    "too_large",
+    _CUT,
+    "dead_letter_full",
+)
+
 #: Why lines are lost, as the registry records it (`files.losses.LossReason`).
-LOSS_REASONS = ("rewritten", "retention", "vanished", "damaged", "too_large")
+LOSS_REASONS = tuple(reason for reason in _REASONS if reason != _CUT)
 
 
 #: Labels whose values are the user's own.
@@ -222,16 +236,16 @@ METRICS = (
         "(a file was deleted while nothing held it), damaged (the rest of a gzip cannot be "
         "decompressed; how much that is, nobody knows), too_large (a gzip holds more than is "
         "read), "
-        "line_too_long (the part of a line beyond max_line_bytes), dead_letter_full (the oldest"
-        " dead letters were deleted). All but the last two are counted when the registry has "
-        "recorded them.",
+        "dead_letter_full (dead letters exceeded dead_letter.max_bytes, and the oldest were "
+        "deleted; bytes of their lines), line_too_long (the part of a line beyond "
+        "max_line_bytes). All but the last are counted when the registry has recorded them.",
         ("reason",),
     ),
     Metric(
         "shipper_lost_lines_total",
         Kind.COUNTER,
         "Lines that were lost, if they can be counted, by reason as in shipper_lost_bytes_total: "
-        "those of retention can, if the files can be read.",
+        "those of retention can, if the files can be read, and those of dead_letter_full.",
         ("reason",),
     ),
     Metric(
@@ -359,12 +373,12 @@ class Metrics:
         # Series with alerts exist from the start, with the value 0.
         for outcome in OUTCOMES:
             self.count("shipper_events_total", 0, outcome)
+        for reason in _REASONS:
+            self.count("shipper_lost_bytes_total", 0, reason)
         for reason in LOSS_REASONS:
-            self.count_loss(reason, 0, 0)
+            self.count("shipper_lost_lines_total", 0, reason)
         for change in LINK_DIRECTORY_CHANGES:
             self.count("shipper_link_directory_changes_total", 0, change)
-        for reason in ("line_too_long", "dead_letter_full"):
-            self.count("shipper_lost_bytes_total", 0, reason)
 
     def count(self, name: str, amount: float = 1, *labels: str) -> None:
         """Adds to a counter; beyond the bound of its series, to the one with OTHER. Raises KeyError

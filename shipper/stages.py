@@ -8,6 +8,7 @@ of them, and `commits` saves in the registry what was acknowledged.
 import asyncio
 import os
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +27,14 @@ from shipper.files.link_directory import LinkDirectories
 from shipper.files.records import Recorded
 from shipper.files.registry import Registry
 from shipper.files.rows import LoadedRecords
+from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
 from shipper.internal_errors import InternalErrors
 from shipper.logs import Log
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
-from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
+from shipper.output.dead_letter_file import FILE_NAME, DeadLetterFile
+from shipper.output.dead_letter_losses import DeadLetterLosses
 from shipper.output.deliveries import Deliveries
 from shipper.output.destination import Destination
 from shipper.output.loss_shipper import LossShipper
@@ -81,10 +84,22 @@ class Stages:
         config, clock, log = shared.config, shared.clock, shared.log
         metrics, errors, budget = shared.metrics, shared.errors, shared.budget
         self.destination = destination
-        outcomes = Outcomes(
-            dead_letters=DeadLetterFile(
-                Path(config.data_dir, FILE_NAME), config.dead_letter.max_bytes
+        recorded_losses = RecordedLosses(registry, shared.on_disk)
+        self.dead_letters = DeadLetterFile(
+            Path(config.data_dir, FILE_NAME),
+            config.dead_letter.max_bytes,
+            DeadLetterLosses(
+                recorded_losses,
+                input_of=lambda path: _input_of(path, tracked),
+                on_recorded=self._wake_losses,
+                clock=clock,
+                metrics=metrics,
+                log=log,
+                names=config.option_names,
             ),
+        )
+        self.outcomes = Outcomes(
+            dead_letters=self.dead_letters,
             backoff=backoff,
             clock=clock,
             rng=shared.rng,
@@ -96,7 +111,7 @@ class Stages:
             most_waiting=config.memory.max_bytes // 2,
         )
         self.deliveries = Deliveries(
-            destination, outcomes, budget=budget, clock=clock, errors=errors, tasks=tasks
+            destination, self.outcomes, budget=budget, clock=clock, errors=errors, tasks=tasks
         )
         self.batcher = Batcher(
             clock,
@@ -144,7 +159,9 @@ class Stages:
             names=config.option_names,
         )
         #: None: losses are not shipped.
-        self.losses = _loss_shipper(shared, registry, making.ephemeral_id, destination)
+        self.losses = _loss_shipper(
+            shared, recorded_losses, registry.agent_id, making.ephemeral_id, destination
+        )
         self.tracker = FileTracker(
             tracked,
             filesystem=shared.filesystem,
@@ -196,26 +213,34 @@ class Stages:
     def committed(self, source: Recorded, changes: Changes) -> None:
         """The registry has the `changes` of `source`."""
         self.tracker.committed(source)
-        if changes.losses and self.losses is not None:
+        if changes.losses:
+            self._wake_losses()
+
+    def _wake_losses(self) -> None:
+        if self.losses is not None:
             self.losses.wake()
 
 
 def _loss_shipper(
-    shared: Shared, registry: Registry, ephemeral_id: str, destination: Destination
+    shared: Shared,
+    recorded: RecordedLosses,
+    agent_id: str,
+    ephemeral_id: str,
+    destination: Destination,
 ) -> LossShipper | None:
-    """What ships the losses that the registry has; None if that is not wanted."""
+    """What ships the losses that are `recorded`; None if that is not wanted."""
     config = shared.config
     if not config.losses.ship:
         return None
     documents = LossDocuments(
         config,
-        agent_id=registry.agent_id,
+        agent_id=agent_id,
         ephemeral_id=ephemeral_id,
         machine=shared.machine,
         now=shared.clock.now(),
     )
     return LossShipper(
-        RecordedLosses(registry, shared.on_disk),
+        recorded,
         documents,
         destination.apart(),
         budget=shared.budget,
@@ -224,6 +249,11 @@ def _loss_shipper(
         log=shared.log,
         names=config.option_names,
     )
+
+
+def _input_of(path: str, inputs: Iterable[TrackedInput]) -> str:
+    """The id of an input with files at that path; empty if there is none."""
+    return next((each.input_id for each in inputs if each.matches(path)), "")
 
 
 def _already_stored_hint(config: Config) -> str:

@@ -160,12 +160,12 @@ def _show_losses(options: argparse.Namespace) -> int:
     if not losses:
         sys.stdout.write("No losses are recorded.\n")
         return 0
-    sys.stdout.write(f"{'TIME':<20}  {'REASON':<9}  {'BYTES':>14}  {'LINES':>10}  PATH\n")
+    sys.stdout.write(f"{'TIME':<20}  {'REASON':<16}  {'BYTES':>14}  {'LINES':>10}  PATH\n")
     for loss in (stored.loss for stored in losses):
         lines = "unknown" if loss.lines is None else loss.lines
         path = adopt.printable(loss.path) if loss.path else f"({loss.merged} older losses)"
         sys.stdout.write(
-            f"{_time(loss.time):<20}  {loss.reason.value:<9}  {loss.bytes:>14}  {lines:>10}  "
+            f"{_time(loss.time):<20}  {loss.reason.value:<16}  {loss.bytes:>14}  {lines:>10}  "
             f"{path}\n"
         )
     known = sum(stored.loss.lines or 0 for stored in losses)

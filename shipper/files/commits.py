@@ -11,7 +11,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from shipper.clock import Clock
 from shipper.errors import RegistryError
 from shipper.files.changes import Changes
-from shipper.files.losses import LossId, StoredLoss
+from shipper.files.losses import Loss, LossId, StoredLoss
 from shipper.files.records import Recorded
 from shipper.files.registry import Registry
 from shipper.internal_errors import InternalErrors, Where
@@ -144,7 +144,8 @@ class Commits:
 
 
 class RecordedLosses:
-    """The losses in the registry, for who ships them (`output.loss_shipper.LossStore`)."""
+    """The losses in the registry, for who ships them (`output.loss_shipper.LossStore`), and for who
+    records those of dead letters (`output.dead_letter_losses.LossesOnce`)."""
 
     def __init__(self, registry: Registry, thread: RegistryThread) -> None:
         self._registry = registry
@@ -153,6 +154,10 @@ class RecordedLosses:
     async def unshipped(self, limit: int) -> Sequence[StoredLoss]:
         """As `Registry.unshipped`."""
         return await self._thread(self._registry.unshipped, limit)
+
+    async def record_once(self, name: str, losses: Sequence[Loss]) -> bool:
+        """As `Registry.save_losses_once`."""
+        return await self._thread(self._registry.save_losses_once, name, losses)
 
     async def losses_shipped(self, ids: Sequence[LossId]) -> None:
         """As `Registry.losses_shipped`."""

@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from watchfiles import Change, awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError
@@ -192,18 +193,22 @@ class Watch:
         """Watches one directory of a glob, also one that does not exist yet, or is replaced by
         another, and those below it that were walked."""
         while True:
-            watched, is_disturbed = _inode_of(directory), False
+            self._moved[directory].clear()
+            watched, is_disturbed = await _standing_at(directory), False
             if watched is not None:
-                places, completely = self._places(directory)
+                places, completely = await self._places(directory)
+                if self._moved[directory].is_set():
+                    continue  # Another one may stand there by now.
                 running = self._running[directory] = _Running(places, watched, asyncio.Event())
-                self._moved[directory].clear()
                 try:
                     await self._watch(directory, running, watched, completely=completely)
                 except* (OSError, WatchfilesRustInternalError) as errors:
                     # The number of inotify watches is limited, or the directory may just have
                     # gone. The periodic scan serves until it can be watched. (From the watching
                     # itself errors come in groups.)
-                    is_disturbed = _is_disturbed(errors.exceptions[0], places)
+                    is_disturbed = await in_a_thread(
+                        partial(_is_disturbed, errors.exceptions[0], places)
+                    )
                     if not is_disturbed:
                         self._report(directory, watch_error(errors.exceptions[0]))
                         if len(places) > 1:
@@ -216,7 +221,7 @@ class Watch:
                     # is found by the scan with which the watch begins.
                     await self._clock.sleep(_AGAIN_AFTER)
                     continue
-                if running.stop.is_set() or _inode_of(directory) != watched:
+                if running.stop.is_set() or await _standing_at(directory) != watched:
                     continue
             await self._until_moved(directory)
 
@@ -251,11 +256,11 @@ class Watch:
             if not running.stop.is_set():
                 self._schedule.watched(directory, completely=completely)
             self._tell(changes)
-            if _inode_of(directory) != watched:
+            if await _standing_at(directory) != watched:
                 self._wake_up.wake(scan=True)
                 return
 
-    def _places(self, directory: str) -> tuple[tuple[str, ...], bool]:
+    async def _places(self, directory: str) -> tuple[tuple[str, ...], bool]:
         """The directories to watch, and whether they are all that matter."""
         if not self._directories[directory]:
             return (directory,), True
@@ -263,7 +268,8 @@ class Watch:
         below = [path for path in self._schedule.directories if path.startswith(start)]
         if directory in self._alone:
             return (directory,), not below
-        there = [path for path in sorted(below) if _is_text(path) and os.path.isdir(path)]
+        named = [path for path in sorted(below) if _is_text(path)]
+        there = await in_a_thread(lambda: [path for path in named if os.path.isdir(path)])
         chosen = there[: MAX_WATCHED - 1]
         return (directory, *chosen), len(chosen) == len(below)
 
@@ -317,6 +323,11 @@ def watch_error(error: Exception) -> OSError:
 def _is_text(path: str) -> bool:
     """Whether the path is UTF-8: watchfiles knows no other."""
     return path.isascii() or not any("\udc80" <= character <= "\udcff" for character in path)
+
+
+async def _standing_at(path: str) -> Inode | None:
+    """As `_inode_of`, however long the file system takes."""
+    return await in_a_thread(partial(_inode_of, path))
 
 
 def _inode_of(path: str) -> Inode | None:

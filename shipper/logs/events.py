@@ -550,6 +550,13 @@ DEAD_LETTER_FILE_FULL = LogEvent(
     "the cause and run `shipper deadletter replay`, or raise `dead_letter.max_bytes`. After that "
     "hour, or once they take half of `memory.max_bytes`, the oldest dead letters are deleted.",
 )
+DEAD_LETTERS_DELETED = LogEvent(
+    "dead-letters-deleted",
+    Level.ERROR,
+    "the oldest dead letters were deleted, and are recorded as losses",
+    "Dead letters took more than `dead_letter.max_bytes`. `shipper registry losses` shows of which "
+    "logs they were. Fix the cause of the rejections, or raise `dead_letter.max_bytes`.",
+)
 NEW_FILE_ALREADY_STORED = LogEvent(
     "new-file-already-stored",
     Level.WARNING,

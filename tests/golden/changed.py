@@ -79,6 +79,7 @@ CHANGED: dict[str, str] = {
     'shipper_lost_lines_total{reason="vanished"} 0.0': ADDED,
     'shipper_lost_lines_total{reason="damaged"} 0.0': ADDED,
     'shipper_lost_lines_total{reason="too_large"} 0.0': ADDED,
+    'shipper_lost_lines_total{reason="dead_letter_full"} 0.0': ADDED,
     # What each input finds.
     "shipper_input_files": ADDED,
 }

@@ -10,6 +10,7 @@ import random
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,6 @@ from shipper.files.identity import Identity
 from shipper.output.appending import write_failure
 from shipper.output.dead_letter import (
     DeadLetter,
-    DeadLetterFile,
-    DeadLettersFullError,
-    WriteResult,
     bulk_lines,
     dead_letter_of_line,
     dead_letters_of_items,
@@ -36,6 +34,7 @@ from shipper.output.dead_letter import (
     read_dead_letter,
     rejected_again,
 )
+from shipper.output.dead_letter_file import DeadLetterFile, DeadLettersFullError
 from shipper.pipeline.batch import Body
 from tests.support import odd_documents
 
@@ -51,8 +50,18 @@ def dead_letter(line: str) -> DeadLetter:
     return DeadLetter(1.5, 400, "a: b", "id-1", "/logs/a.log", 10, line)
 
 
-def write(file: DeadLetterFile, *lines: str) -> WriteResult:
-    return asyncio.run(file.write([dead_letter(line) for line in lines]))
+def write(file: DeadLetterFile, *lines: str) -> None:
+    asyncio.run(file.write([dead_letter(line) for line in lines]))
+
+
+class Recorded:
+    """Takes what is deleted as recorded."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    async def __call__(self, deleted: Path, others: Sequence[Path]) -> None:
+        self.bytes += os.stat(deleted).st_size
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -65,7 +74,7 @@ def lines(*paths: Path) -> list[str]:
 
 
 def test_a_letter_says_what_was_refused_where_it_stands_and_why(path: Path) -> None:
-    assert write(DeadLetterFile(path, MIB), '{"a":"é\\n"}') == WriteResult(lost=0)
+    write(DeadLetterFile(path, MIB), '{"a":"é\\n"}')
     assert read(path) == [
         {
             "time": 1.5,
@@ -116,23 +125,33 @@ def test_a_write_returns_once_the_letters_are_synced(
 def test_the_file_and_its_predecessor_stay_within_the_bound_and_what_goes_is_counted(
     path: Path,
 ) -> None:
-    file = DeadLetterFile(path, MIB)
+    recorded = Recorded()
+    file = DeadLetterFile(path, MIB, recorded)
     older = path.with_name("dead-letter.ndjson.1")
     size = len(b'{"time":1.5,"status":400,"reason":"a: b","id":"id-1","path":"/logs/a.log",')
-    lost = 0
     for number in range(10):
-        lost += write(file, f"{number:03}" + "x" * 200_000).lost
+        write(file, f"{number:03}" + "x" * 200_000)
         kept = path.stat().st_size + (older.stat().st_size if older.exists() else 0)
         assert kept <= MIB
     # Two fit into half of the bound: the file has the last two, its predecessor those before.
     assert lines(older, path) == ["006", "007", "008", "009"]
-    assert 6 * (200_000 + size) < lost < 6 * (200_000 + 2 * size)
+    assert 6 * (200_000 + size) < recorded.bytes < 6 * (200_000 + 2 * size)
+    assert file.size == path.stat().st_size + older.stat().st_size
+
+
+def test_without_a_record_nothing_is_deleted(path: Path) -> None:
+    file = DeadLetterFile(path, MIB)
+    with pytest.raises(DeadLettersFullError):
+        write(file, *(f"{n:03}" + "x" * 200_000 for n in range(10)))
+    assert lines(path.with_name("dead-letter.ndjson.1"), path) == ["000", "001", "002", "003"]
 
 
 def test_many_letters_at_once_stay_within_the_bound_too(path: Path) -> None:
-    written = write(DeadLetterFile(path, MIB), *(f"{n:03}" + "x" * 200_000 for n in range(10)))
+    recorded = Recorded()
+    file = DeadLetterFile(path, MIB, recorded)
+    write(file, *(f"{n:03}" + "x" * 200_000 for n in range(10)))
     assert lines(path.with_name("dead-letter.ndjson.1"), path) == ["006", "007", "008", "009"]
-    assert written.lost > 6 * 200_000
+    assert recorded.bytes > 6 * 200_000
 
 
 def test_a_letter_larger_than_the_bound_is_kept_whole(path: Path) -> None:
@@ -165,14 +184,21 @@ def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 FULL_DISK = """
 import asyncio, resource, signal, sys
 from pathlib import Path
-from shipper.output.dead_letter import DeadLetter, DeadLetterFile
+from shipper.output.dead_letter import DeadLetter
+from shipper.output.dead_letter_file import DeadLetterFile
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-file = DeadLetterFile(Path(sys.argv[1]), 400_000)
+lost = []
+
+async def record(deleted, others):
+    lost.append(deleted.stat().st_size)
+
+file = DeadLetterFile(Path(sys.argv[1]), 400_000, record)
 letters = [DeadLetter(1.5, 400, "", "", "", 0, name + "x" * 90_000) for name in ("one", "two")]
 
 def write():
-    return asyncio.run(file.write(letters)).lost
+    asyncio.run(file.write(letters))
+    return sum(lost)
 
 print(write(), write(), flush=True)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
@@ -550,7 +576,7 @@ def test_who_writes_waits_for_another_process_that_has_the_lock(path: Path) -> N
         assert not done
         holder.kill()
         await holder.wait()
-        assert await writing == WriteResult(0)
+        await writing
 
     asyncio.run(story())
     assert lines(path) == ["one"]
