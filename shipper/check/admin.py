@@ -1,6 +1,7 @@
 """What `shipper check` says of the address of the admin pages: it is tried."""
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
@@ -165,7 +166,10 @@ async def _is_alive(host: str, port: int, tls: ssl.SSLContext | None = None) -> 
                 writer.write(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
                 answer = await reader.read(4096)
             finally:
-                writer.close()
+                # At once: a peer may never answer the end of TLS.
+                writer.transport.abort()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
     except (OSError, TimeoutError):
         return False
     return answer.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200"))
