@@ -24,6 +24,7 @@ from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
 from shipper.documents.loss import LossDocuments
 from shipper.documents.processors.machine import Machine
+from shipper.errors import reason_of
 from shipper.files.changes import Changes
 from shipper.files.commits import Commits, RecordedLosses, RegistryThread
 from shipper.files.faults import FileErrors
@@ -33,6 +34,7 @@ from shipper.files.link_directory import LinkDirectories
 from shipper.files.records import Recorded
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker
+from shipper.files.write_probe import why_not_writable
 from shipper.internal_errors import InternalErrors, Where
 from shipper.logs import Log
 from shipper.logs.events import (
@@ -45,6 +47,7 @@ from shipper.logs.events import (
     TLS_NOT_VERIFIED,
 )
 from shipper.metrics import Metrics
+from shipper.offload import in_a_thread
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
 from shipper.output.deliveries import Deliveries
@@ -357,12 +360,18 @@ class Daemon:
         serving.append(keep(Where.UPKEEP, self._service_manager.run))
         if (reloads := self._reloads) is not None:
 
-            def may_stop() -> bool:
-                return not tracker.kept_by(link=False)
+            async def why_not_stop() -> str:
+                if tracker.kept_by(link=False):
+                    return "removed files that have no hard link are not shipped yet"
+                if commits.trouble is not None:
+                    return commits.trouble
+                refused = await in_a_thread(lambda: why_not_writable(Path(config.data_dir)))
+                return f"{config.data_dir}: {reason_of(refused)}" if refused else ""
 
-            serving.append(keep(Where.UPKEEP, partial(reloads.run, may_stop, self._stop.set)))
+            serving.append(keep(Where.UPKEEP, partial(reloads.run, why_not_stop, self._stop.set)))
             serving.append(keep(Where.UPKEEP, reloads.watch))
-        with handled_signals(self._stop_for_good, reloads.want if reloads else None):
+        on_hangup = reloads.on_hangup() if reloads else contextlib.nullcontext()
+        with handled_signals(self._stop_for_good), on_hangup:
             self.has_started = True
             self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
             self._service_manager.ready()
