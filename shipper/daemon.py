@@ -22,10 +22,12 @@ from shipper.config.outputs import OutputKind, uses_tls
 from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
 from shipper.documents.processors.machine import Machine
+from shipper.errors import reason_of
 from shipper.files.commits import RegistryThread
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.registry import Registry
+from shipper.files.write_probe import why_not_writable
 from shipper.internal_errors import InternalErrors, Where
 from shipper.logs import Log
 from shipper.logs.events import (
@@ -38,6 +40,7 @@ from shipper.logs.events import (
     TLS_NOT_VERIFIED,
 )
 from shipper.metrics import Metrics
+from shipper.offload import in_a_thread
 from shipper.output.backoff import Backoff
 from shipper.output.destination import Destination
 from shipper.output.destinations import OutputContext, destination
@@ -198,7 +201,8 @@ class Daemon:
         stages.status.publish()
         running = await self._start(stages, tasks)
         reloads = self._reloads
-        with handled_signals(self._stop_for_good, reloads.want if reloads else None):
+        on_hangup = reloads.on_hangup() if reloads else contextlib.nullcontext()
+        with handled_signals(self._stop_for_good), on_hangup:
             self.has_started = True
             self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
             self._service_manager.ready()
@@ -261,13 +265,20 @@ class Daemon:
         serving.append(keep(Where.UPKEEP, trimming.run))
         serving.append(keep(Where.UPKEEP, self._service_manager.run))
         if (reloads := self._reloads) is not None:
-
-            def may_stop() -> bool:
-                return not stages.tracker.kept_by(link=False)
-
-            serving.append(keep(Where.UPKEEP, partial(reloads.run, may_stop, self._stop.set)))
+            why_not_stop = partial(self._why_not_stop, stages)
+            serving.append(keep(Where.UPKEEP, partial(reloads.run, why_not_stop, self._stop.set)))
             serving.append(keep(Where.UPKEEP, reloads.watch))
         return _Running(batching, [*finding, *serving])
+
+    async def _why_not_stop(self, stages: Stages) -> str:
+        """As `reloading.WhyNotStop`."""
+        if stages.tracker.kept_by(link=False):
+            return "removed files that have no hard link are not shipped yet"
+        if stages.commits.trouble is not None:
+            return stages.commits.trouble
+        directory = Path(self._config.data_dir)
+        refused = await in_a_thread(lambda: why_not_writable(directory))
+        return f"{directory}: {reason_of(refused)}" if refused else ""
 
     async def _shut_down(self, stages: Stages, running: _Running) -> None:
         """Reading stops, what is read is sent, and what is acknowledged is committed."""

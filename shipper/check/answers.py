@@ -124,8 +124,10 @@ class _Item(Struct):
 
 
 class Items(Struct):
-    """Of `POST /_bulk` with one document."""
+    """Of `POST /_bulk` with one document, or with none."""
 
+    #: None: it is no answer of `_bulk`.
+    errors: bool | None = None
     items: list[_Item] = field(default_factory=list)
 
     @property
@@ -135,6 +137,21 @@ class Items(Struct):
             return 0, ""
         created = self.items[0].create
         return created.status, words(created.error.reason or "")
+
+
+class _FailureError(Struct):
+    type: str = ""
+
+
+class Failure(Struct):
+    """Of a request that was refused as a whole."""
+
+    error: _FailureError = field(default_factory=_FailureError)
+
+    @property
+    def kind(self) -> str:
+        """The `error.type`; empty if it is no error of Elasticsearch or OpenSearch."""
+        return self.error.type
 
 
 def parse(answer: Answer, kind: type[_T]) -> _T:

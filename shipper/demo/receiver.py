@@ -83,9 +83,12 @@ class EmbeddedReceiver:
         try:
             actions = bulk_api.parse_actions(body)
         except BulkSyntaxError as error:
-            return _respond(400, bulk_api.failure(400, str(error)))
-        with self._lock:
-            results = [self._create(action.id, action.document) for action in actions]
+            return _respond(400, bulk_api.failure(400, str(error), error.kind))
+        if (copies := bulk_api.active_copies_wanted(request.query)) > 1:
+            results = [bulk_api.too_few_copies(action.id, copies) for action in actions]
+        else:
+            with self._lock:
+                results = [self._create(action.id, action.document) for action in actions]
         self._requests += 1
         if self._lose_every and self._requests % self._lose_every == 0:
             self.answers_lost += 1

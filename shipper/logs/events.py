@@ -76,9 +76,10 @@ CONFIGURATION_NOT_RELOADED = LogEvent(
 RELOAD_WAITS = LogEvent(
     "reload-waits",
     Level.WARNING,
-    "new configuration waits until removed files are shipped",
-    "They have no hard link, and are kept by their descriptors only: a stop would lose what is "
-    "left of them.",
+    "new configuration waits until the daemon can stop and begin again",
+    "`event.reason`: removed files that have no hard link are kept by their descriptors only, and "
+    "a stop would lose what is left of them; or the data directory cannot be written, and a start "
+    "would fail.",
 )
 FATAL = LogEvent(
     "fatal",

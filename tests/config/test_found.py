@@ -124,6 +124,13 @@ OUTCOMES: dict[str, Outcome] = {
     ),
     "mixed-input": refused((1, "input: unknown option")),
     "mixed-inputs": refused((0, "`output.elasticsearch` is an option of Filebeat's")),
+    "own-section": ACCEPTED,
+    "own-section-wrong": refused(
+        (5, "filebeat.inputs[0].shipper.paths: Filebeat has an option for that"),
+        (10, "shipper.watchdogg: unknown option"),
+        (11, "shipper.admin.listen: Filebeat has an option for that"),
+        (12, "shipper.memory.max_bytes: 1B is out of range"),
+    ),
     "own-names": refused((5, _OWN), (9, _OWN), (10, _OWN)),
 }
 
@@ -224,8 +231,8 @@ def test_a_mixed_file_is_told_which_option_was_meant() -> None:
 def test_the_options_of_shipper_are_named_as_in_filebeat() -> None:
     with pytest.raises(ConfigError) as raised:
         read(FOUND / "own-names.yml")
-    convert, ca, kept = (problem.what_to_do for problem in raised.value.problems)
-    assert "shipper convert" in convert
+    ecs, ca, kept = (problem.what_to_do for problem in raised.value.problems)
+    assert ecs == "write filebeat.inputs[].shipper.format"
     assert ca == "write output.elasticsearch.ssl.certificate_authorities"
     assert kept == "write queue.disk.max_size"
 

@@ -243,7 +243,8 @@ class BulkServer(Closing):
         try:
             actions = bulk_api.parse_actions(body)
         except BulkSyntaxError as error:
-            return self._refuse(request, 400, str(error))
+            return self._refuse(request, 400, str(error), error.kind)
+        copies = bulk_api.active_copies_wanted(request.query)
         ids = tuple(action.id for action in actions)
         match fault:
             case Status():
@@ -255,7 +256,7 @@ class BulkServer(Closing):
                 self._log(request, self.requests, None, ids, fault)
                 return _cut(request)
         with self._changed:
-            results = [self._apply(action, fault) for action in actions]
+            results = [self._apply(action, fault, copies) for action in actions]
             # The answer may be held or slow: who waits for a document has it now.
             self._changed.notify_all()
         answer = bulk_api.answer(
@@ -296,7 +297,7 @@ class BulkServer(Closing):
                     return fault
             return None
 
-    def _apply(self, action: Action, fault: Fault | None) -> ItemResult:
+    def _apply(self, action: Action, fault: Fault | None, copies: int) -> ItemResult:
         try:
             document, is_json = orjson.loads(action.document), True
         except orjson.JSONDecodeError:
@@ -309,6 +310,8 @@ class BulkServer(Closing):
             if self._rng.random() < rate:
                 self.refused_items[status] += 1
                 return ItemResult(action.id, status, "injected by the test")
+        if copies > 1:
+            return bulk_api.too_few_copies(action.id, copies)
         if not is_json:
             return ItemResult(action.id, 400, "failed to parse")
         if "@timestamp" not in document:
@@ -323,9 +326,11 @@ class BulkServer(Closing):
             self._counts.take(document_id, action.document)
         return ItemResult(document_id, 201)
 
-    def _refuse(self, request: web.Request, status: int, reason: str) -> web.Response:
+    def _refuse(
+        self, request: web.Request, status: int, reason: str, kind: str = ""
+    ) -> web.Response:
         self._log(request, self.requests, status)
-        return _json(status, bulk_api.failure(status, reason))
+        return _json(status, bulk_api.failure(status, reason, kind))
 
     def _log(
         self,

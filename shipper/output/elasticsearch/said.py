@@ -40,8 +40,9 @@ class _Message(msgspec.Struct):
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 _decode_message = msgspec.json.Decoder(_Message).decode
 
-#: Jackson's words for the first byte of gzip.
-_GZIP_AS_TEXT = "CTRL-CHAR, code 31"
+#: What a server says of gzip that it takes for text: Jackson's words for its first byte, and of a
+#: body that is so short that there is no newline in it (ours end with one).
+_GZIP_AS_TEXT = ("CTRL-CHAR, code 31", "must be terminated by a newline")
 
 
 def said(status: int, body: bytes, redact: Redact, location: str = "") -> str:
@@ -51,7 +52,7 @@ def said(status: int, body: bytes, redact: Redact, location: str = "") -> str:
         return f": it redirects to {_cut(location, redact)}"
     if failure := decoded(_decode_failure, body):
         found = _of_error(failure.error)
-        if status == 400 and _GZIP_AS_TEXT in found:
+        if status == 400 and any(each in found for each in _GZIP_AS_TEXT):
             return (
                 f": {_cut(found, redact)} (something on the way removes Content-Encoding: set "
                 "compression to none, in a filebeat.yml compression_level to 0)"

@@ -53,6 +53,12 @@ _FILTER = ",".join(
     )
 )
 
+#: With these no document is stored, whatever it is and whatever a pipeline makes of it: no shard
+#: has so many active copies. The copies are counted after privileges, pipelines and blocks were
+#: looked at, and before anything is indexed (Elasticsearch from 5.0 on, and OpenSearch).
+COPIES_THAT_NO_SHARD_HAS = 1_000_000
+_DRY_RUN = f"&wait_for_active_shards={COPIES_THAT_NO_SHARD_HAS}&timeout=1ms"
+
 #: With it Elasticsearch (8.13 and later) creates no plain index if the template is missing.
 _REQUIRE_DATA_STREAM = "require_data_stream"
 
@@ -100,12 +106,10 @@ class HttpTransport:
             raise error.in_words_of(names) from None
         self._authorization = Authorization(credentials, self._proxies, calls, log)
         # The server's timeout for a shard must end before our timeout for the server.
-        shard_timeout = max(1, int(config.timeout / 2))
-        query = f"?filter_path={_FILTER}&timeout={shard_timeout}s"
-        if config.pipeline:
-            query += f"&pipeline={config.pipeline}"
+        self._shard_timeout = f"&timeout={max(1, int(config.timeout / 2))}s"
+        self._pipeline = f"&pipeline={config.pipeline}" if config.pipeline else ""
         target = f"/{quote(config.target, safe='')}" if config.target else ""
-        self._bulk_path = f"{target}/_bulk{query}"
+        self._bulk_path = f"{target}/_bulk?filter_path={_FILTER}"
         self._is_data_stream = config.is_data_stream
         self._headers = {
             "Content-Type": "application/x-ndjson",
@@ -151,15 +155,21 @@ class HttpTransport:
     ) -> None:
         await self._connections.close()
 
-    async def post(self, host: str, body: Body) -> Answer:
-        """Sends a bulk request. Raises TransportError if there is no complete answer."""
+    async def post(self, host: str, body: Body, *, dry_run: bool = False) -> Answer:
+        """Sends a bulk request. Raises TransportError if there is no complete answer.
+
+        `dry_run`: each item fails where it would be stored. An index or data stream that is not
+        there yet is created all the same.
+        """
+        shards = _DRY_RUN if dry_run else self._shard_timeout
+        url = f"{host}{self._bulk_path}{shards}{self._pipeline}"
         if self._is_data_stream and host not in self._without_data_stream_check:
-            answer = await self._post(f"{host}{self._bulk_path}&{_REQUIRE_DATA_STREAM}=true", body)
+            answer = await self._post(f"{url}&{_REQUIRE_DATA_STREAM}=true", body)
             if not _does_not_know_the_check(answer):
                 return answer
             # An older Elasticsearch, or OpenSearch. It has processed none of the events.
             self._without_data_stream_check.add(host)
-        return await self._post(host + self._bulk_path, body)
+        return await self._post(url, body)
 
     async def _post(self, url: str, body: Body) -> Answer:
         headers = {"Content-Encoding": "gzip"} if body.gzip else {}

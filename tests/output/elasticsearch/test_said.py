@@ -57,6 +57,15 @@ def test_a_body_whose_encoding_was_taken_off_on_the_way_is_recognised() -> None:
     found = said(400, json.dumps(GZIP).encode(), nothing_to_cut)
     assert "CTRL-CHAR, code 31" in found
     assert "something on the way removes Content-Encoding: set compression to none" in found
+    # Of a body that is so short that there is no newline in it.
+    short = {
+        "type": "illegal_argument_exception",
+        "reason": "The bulk request must be terminated by",
+    }
+    short["reason"] += " a newline [\\n]"
+    assert "removes Content-Encoding" in said(
+        400, json.dumps({"error": short}).encode(), nothing_to_cut
+    )
     assert "Content-Encoding" not in said(500, json.dumps(GZIP).encode(), nothing_to_cut)
 
 
