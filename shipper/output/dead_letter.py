@@ -20,7 +20,12 @@ import xxhash
 from shipper.documents.encoded import RefusedLine, content_id
 from shipper.documents.origin import Origin, fields_of, origin_of
 from shipper.foreign import decoded, path_text
-from shipper.output.appending import append_synced, cut_incomplete_line, locked
+from shipper.output.appending import (
+    append_synced,
+    cut_incomplete_line,
+    locked,
+    sync_directory,
+)
 from shipper.pipeline.batch import Body
 
 _EMPTY = msgspec.Raw()
@@ -227,6 +232,8 @@ class DeadLetterFile:
         self._lock = lock_of(path)
         self._limit = max_bytes // 2
         self._turn = asyncio.Lock()
+        #: Device and inode of the file whose name in the directory is on the disk.
+        self._named: tuple[int, int] | None = None
         #: Bytes deleted by a `write` that then failed: the next one reports them.
         self._lost = 0
 
@@ -277,7 +284,16 @@ class DeadLetterFile:
                         raise DeadLettersFullError("they exceed dead_letter.max_bytes")
                     self._lost += found.st_size
                 self.path.replace(older)
-            append_synced(self.path, data)
+            self._append_synced(data)
+
+    def _append_synced(self, data: bytes) -> None:
+        """Appends data; it is on the disk then, and the file's name as well."""
+        found = _file_at(self.path)
+        if found is not None and found != self._named:
+            # Who created the file may have been killed before its name was synced.
+            sync_directory(self.path.parent)
+        append_synced(self.path, data)
+        self._named = _file_at(self.path)
 
     def _append_without_loss(self, lines: Sequence[bytes]) -> None:
         """Fills the file line by line: the lines of two files fit into two files."""
@@ -291,7 +307,7 @@ class DeadLetterFile:
                     size += len(lines[end])
                     end += 1
                 if end > begin:
-                    append_synced(self.path, b"".join(lines[begin:end]))
+                    self._append_synced(b"".join(lines[begin:end]))
                     begin = end
                 elif older.exists():
                     raise DeadLettersFullError(
@@ -300,6 +316,15 @@ class DeadLetterFile:
                 else:
                     self.path.replace(older)
                     size = 0
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Device and inode; None if there is no file."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _size_of(path: Path) -> int:

@@ -90,9 +90,17 @@ def explain(
             return TransportError(
                 "cut_answer", "the connection was closed in the middle of the answer"
             )
+        case aiohttp.ClientResponseError(message=why):
+            # Its text has our URL, and a status that is not the host's.
+            return _invalid(why.rstrip("^ \n"))
         case _:
-            message = f"the answer is not valid HTTP: {error}"
-            return TransportError("invalid_answer", message)
+            return _invalid(str(error))
+
+
+def _invalid(why: str) -> TransportError:
+    return TransportError(
+        "invalid_answer", ": ".join(filter(None, ("the answer is not valid HTTP", why)))
+    )
 
 
 def proxy_refuses(status: int, message: str = "") -> TransportError:
