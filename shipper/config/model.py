@@ -93,7 +93,8 @@ class RegistryConfig(Section, frozen=True):
         Seconds,
         Meta(
             description="How often acknowledged offsets are saved. What was acknowledged since is "
-            "sent again after a crash, and not stored twice."
+            "sent again after a crash, and not stored twice, unless the data stream rolled over "
+            "in between."
         ),
     ] = Seconds(1)
     forget_after: Annotated[

@@ -60,6 +60,8 @@ class DeadLetterFile:
         self._limit = max_bytes // 2
         self._record = record
         self._turn = asyncio.Lock()
+        #: Device and inode of the file whose name in the directory is on the disk.
+        self._named: tuple[int, int] | None = None
         self._size = 0
         self._look = TimedCalls("dead-letter-size", _SIZE_LIMIT)
 
@@ -136,9 +138,18 @@ class DeadLetterFile:
                         sync_directory(self.path.parent)
                     return False
                 self.path.replace(older)
-            append_synced(self.path, data)
+            self._append_synced(data)
             self._measure()
         return True
+
+    def _append_synced(self, data: bytes) -> None:
+        """Appends data; it is on the disk then, and the file's name as well."""
+        found = _file_at(self.path)
+        if found is not None and found != self._named:
+            # Who created the file may have been killed before its name was synced.
+            sync_directory(self.path.parent)
+        append_synced(self.path, data)
+        self._named = _file_at(self.path)
 
     def _append_without_loss(self, lines: Sequence[bytes]) -> None:
         """Fills the file line by line: the lines of two files fit into two files."""
@@ -152,7 +163,7 @@ class DeadLetterFile:
                     size += len(lines[end])
                     end += 1
                 if end > begin:
-                    append_synced(self.path, b"".join(lines[begin:end]))
+                    self._append_synced(b"".join(lines[begin:end]))
                     begin = end
                 elif older.exists():
                     raise DeadLettersFullError(
@@ -168,6 +179,15 @@ class DeadLetterFile:
 
     def _measure(self) -> None:
         self._size = _size_of(self.path) + _size_of(predecessor(self.path))
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Device and inode; None if there is no file."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _size_of(path: Path) -> int:

@@ -10,7 +10,7 @@ import random
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +113,85 @@ def test_a_write_returns_once_the_letters_are_synced(
         synced.append((found.st_ino, found.st_size))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    write(DeadLetterFile(path, MIB), "one")
+    file = DeadLetterFile(path, MIB)
+    write(file, "one")
     size = path.stat().st_size
     # A file that is new needs its name in the directory too.
     directory = path.parent.stat()
     assert synced == [(path.stat().st_ino, size), (directory.st_ino, directory.st_size)]
-    write(DeadLetterFile(path, MIB), "one")
+    write(file, "one")
     assert synced[2:] == [(path.stat().st_ino, 2 * size)]
+
+
+class Syncs:
+    """What is synced, by name; `.` is the directory."""
+
+    def __init__(self, directory: Path, patched: pytest.MonkeyPatch) -> None:
+        self._directory = directory
+        self._names: list[str] = []
+        patched.setattr(os, "fsync", self._fsync)
+
+    def take(self) -> list[str]:
+        """Return what was synced since the last call."""
+        taken, self._names = self._names, []
+        return taken
+
+    def _fsync(self, descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        self._names.append("." if path == self._directory else path.name)
+
+
+def _killed_after_the_first_sync(path: Path) -> None:
+    path.write_text('{"of":"a process that was killed"}\n')
+
+
+def _killed_between_rename_and_sync(path: Path) -> None:
+    write(DeadLetterFile(path, MIB), "older")
+    path.replace(path.with_name(f"{path.name}.1"))
+    path.write_text('{"of":"a process that was killed"}\n')
+
+
+def _killed_before_it_wrote(path: Path) -> None:
+    path.touch()
+
+
+@pytest.mark.parametrize(
+    "killed",
+    [_killed_after_the_first_sync, _killed_between_rename_and_sync, _killed_before_it_wrote],
+)
+@pytest.mark.parametrize("puts_back", [False, True])
+def test_the_name_of_a_file_that_another_process_made_is_synced_before_a_letter_counts(
+    path: Path, monkeypatch: pytest.MonkeyPatch, killed: Callable[[Path], None], puts_back: bool
+) -> None:
+    """Who made it was killed before it synced the directory."""
+    killed(path)
+    syncs = Syncs(path.parent, monkeypatch)
+    file = DeadLetterFile(path, MIB)
+
+    def again() -> None:
+        if puts_back:
+            asyncio.run(file.put_back([encode_dead_letter(dead_letter("back"))]))
+        else:
+            write(file, "one")
+
+    again()
+    assert sorted({*syncs.take()}) == [".", path.name]
+    again()
+    assert syncs.take() == [path.name]
+
+
+def test_the_name_of_a_file_that_came_in_place_of_ours_is_synced(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay moves the file aside, puts a letter back, and is killed."""
+    syncs = Syncs(path.parent, monkeypatch)
+    file = DeadLetterFile(path, MIB)
+    write(file, "one")
+    path.rename(path.with_name("dead-letter.replay-0001.ndjson"))
+    path.write_text('{"of":"a replay that was killed"}\n')
+    syncs.take()
+    write(file, "two")
+    assert sorted(syncs.take()) == [".", path.name]
 
 
 def test_the_file_and_its_predecessor_stay_within_the_bound_and_what_goes_is_counted(

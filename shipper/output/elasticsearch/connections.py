@@ -15,9 +15,14 @@ import contextlib
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 from shipper.clock import Clock
 from shipper.errors import ConfigError
@@ -33,6 +38,32 @@ GENERATION_SECONDS = 300.0
 
 # Less than the idle timeout of proxies and load balancers (60 s and more).
 _KEEPALIVE_SECONDS = 30.0
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Uses no connection again on which a host said something that nobody asked for, such as an
+    answer twice, or a 408 before it closes: that would count as the answer to the next request."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._seen: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
+    ) -> Connection:
+        """As its base class."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None or protocol not in self._seen or not protocol.should_close:
+                break
+            connection.close()
+        if protocol is not None:
+            self._seen.add(protocol)
+        return connection
 
 
 class Generation:
@@ -139,7 +170,7 @@ class Connections:
 
     def _begin(self) -> Generation:
         context = self._tls.context if self._tls is not None else None
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             limit=self._limit,
             ssl=context or True,
             keepalive_timeout=_KEEPALIVE_SECONDS,

@@ -234,6 +234,8 @@ class HttpTransport:
                     if response.status == 407 and proxy is not None:
                         self._authorization.refused_by_proxy()
                         raise proxy_refuses(response.status).in_words_of(self._names)
+                    if response.status == 200 and isinstance(data, _BulkPayload):
+                        data.check_sent()
                     answer = Answer(
                         response.status,
                         await _read(response, limit),
@@ -350,6 +352,13 @@ class _BulkPayload(aiohttp.payload.Payload):
     def __init__(self, value: bytes) -> None:
         super().__init__(value)
         self._size = len(value)
+        self._is_sent = False
+
+    def check_sent(self) -> None:
+        """Raises TransportError if an answer cannot be that to this body: the rest of it was not
+        sent when the answer came. It would be the answer to another request, or to none."""
+        if not self._is_sent:
+            raise TransportError("invalid_answer", "the host answered before the body was sent")
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("a bulk body is not text")
@@ -357,6 +366,8 @@ class _BulkPayload(aiohttp.payload.Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         with memoryview(self._value) as view:
             for start in range(0, len(view), _WRITE_BYTES):
+                # Before it is written: the answer may come while it is.
+                self._is_sent = start + _WRITE_BYTES >= len(view)
                 await writer.write(bytes(view[start : start + _WRITE_BYTES]))
 
     async def write_with_length(

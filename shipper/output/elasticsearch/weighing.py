@@ -14,6 +14,7 @@ from shipper.metrics import Metrics
 from shipper.option_names import OptionNames
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import NO_STATUS, DeadLetter, dead_letters_of_items
+from shipper.output.elasticsearch import feedback
 from shipper.output.elasticsearch.answers import (
     ItemResults,
     Rejection,
@@ -154,8 +155,7 @@ class Weighing:
             tools.evidence.too_large(host.url)
         match decision.fate:
             case Fate.HALVE:
-                # What is smaller shows whether a half is too large, too.
-                return Step(decision, part.halves(same_way=kind is Kind.TOO_LARGE))
+                return Step(decision, part.halves(same_way=_holds_for_halves(part, failure, kind)))
             case Fate.DEAD_LETTER:
                 rejection = _rejection(part, failure, kind, why)
                 return Step(
@@ -254,6 +254,16 @@ def _parts_left(part: Part, results: ItemResults, found: Sorted, failures: int) 
         body = part.body.only(others) if len(others) < part.body.events else part.body
         made.append(Part(body, failures, part.request, failing=part.failing, is_remainder=accepted))
     return tuple(made)
+
+
+def _holds_for_halves(part: Part, failure: RequestFailed | TooLarge, kind: Kind) -> bool:
+    """Whether a half that fails as its whole did needs no more tries to be halved in turn."""
+    if kind is Kind.TOO_LARGE:
+        # What is smaller shows whether a half is too large, too.
+        return True
+    # Single events have their own tries, as they become dead letters. A cluster that is slow is not
+    # asked for more and more requests.
+    return part.body.events > 3 and not feedback.says_overload(_way(failure))
 
 
 def _way(failure: RequestFailed | TooLarge) -> str:

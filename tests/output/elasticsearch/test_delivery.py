@@ -120,6 +120,48 @@ class TestUnusableAnswers:
             await world.finish()
             assert world.dead_lettered() == []
 
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            TransportError("disconnected", "the connection was closed"),
+            CUT,
+            TransportError("invalid_answer", "the answer is not valid HTTP"),
+            Answer(200, b"<html>It works</html>"),
+            Answer(403, b"<html>blocked</html>"),
+            Answer(502, b""),
+        ],
+        ids=["disconnected", "cut", "not HTTP", "page", "403", "502"],
+    )
+    @in_a_loop
+    async def test_what_is_large_is_cut_to_what_passes_in_one_go(
+        self, tmp_path: Path, bad: Reply
+    ) -> None:
+        """Something on the way takes no large bodies, and says so in its own way."""
+        async with bulk_world(tmp_path, max_in_flight=1) as world:
+            world.transport.script(*[host(bad, lambda body: body.events > 4)] * 10_000)
+            began = world.clock.monotonic()
+            await world.submit(make_batch(*map(str, range(256))))
+            while world.events("delivered") < 256:
+                await world.pass_seconds(1)
+                assert world.clock.monotonic() - began < 120
+            assert world.dead_lettered() == []
+            # Five tries of the whole, a probe, a tree of halves: none of these is tried again.
+            assert len(world.transport.posts) < 5 + 2 + 2 * 64 + 10
+
+    @pytest.mark.parametrize("bad", [TIMEOUT, Answer(503, b""), Answer(504, b"")])
+    @in_a_loop
+    async def test_a_slow_cluster_is_not_asked_more_and_more(
+        self, tmp_path: Path, bad: Reply
+    ) -> None:
+        async with bulk_world(tmp_path, max_in_flight=1) as world:
+            world.transport.script(*[host(bad, lambda body: body.events > 4)] * 10_000)
+            await world.submit(make_batch(*map(str, range(256))))
+            await world.clock.advance(60)
+            # Each part has its pauses: one request a second or so.
+            assert len(world.transport.posts) < 100
+            assert world.events("delivered") < 50
+            assert world.dead_lettered() == []
+
     @pytest.mark.parametrize("bad", [TIMEOUT, Answer(502, b""), Answer(403, b""), TOO_LONG])
     @in_a_loop
     async def test_while_nothing_gets_through_nothing_is_given_up(
