@@ -39,6 +39,16 @@ def words(text: str, most: int = EXCERPT) -> str:
     return "".join(each if each.isprintable() else "\ufffd" for each in line)
 
 
+def escaped(text: str) -> str:
+    """All of the text for a terminal: with escapes for control characters, for line breaks, and for
+    bytes of a file's name that are not UTF-8."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 def decoded(decode: Callable[[bytes], _T], data: bytes) -> _T | None:
     """What a decoder of msgspec makes of the data; None if it is not that, or not JSON at all."""
     try:

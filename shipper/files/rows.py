@@ -51,6 +51,8 @@ _SIGN = 2**63
 _LARGEST = _SIGN - 1
 
 _IDENTITY = re.compile(r"([0-9a-f]{16})?")
+# Whole bytes: one that is written in another way is not the same after it was packed.
+_DIGEST = re.compile(r"([0-9a-f]{2})*")
 # How much of an unusable row a message may be.
 _SHOWN = 300
 
@@ -189,13 +191,10 @@ def _read(
     unusable = []
     for values in connection.execute(f"SELECT {columns} FROM files ORDER BY row"):
         record = _record(values)
-        try:
-            if record is not None:
-                add(record)
-                continue
-        except ValueError:
-            pass  # It cannot be packed: a mark of ours can.
-        unusable.append(UnusableRow(values[0], ascii(values)[:_SHOWN]))
+        if record is not None:
+            add(record)
+        else:
+            unusable.append(UnusableRow(values[0], ascii(values)[:_SHOWN]))
     return unusable
 
 
@@ -276,6 +275,8 @@ def _record(values: tuple[object, ...]) -> FileRecord | None:
             and offset >= 0
             and 0 <= length <= MARK_BYTES
             and 0 <= seen_length <= MARK_BYTES
+            and _DIGEST.fullmatch(digest)
+            and _DIGEST.fullmatch(seen_digest)
             and (device is None) == (number is None)
             and math.isfinite(updated)
             and (removed is None or math.isfinite(removed))

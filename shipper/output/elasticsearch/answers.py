@@ -22,13 +22,15 @@ from typing import Annotated
 
 import msgspec
 
-from shipper.foreign import words
 from shipper.output.elasticsearch.redaction import nothing_to_cut
-from shipper.output.elasticsearch.said import Redact, is_html, page_text, said
+from shipper.output.elasticsearch.said import Redact, is_html, page_text, said, shown
 
 #: The label of an error without a type, or with one that is not a plain name.
 OTHER_TYPE = "other"
 
+
+#: Of the text of an error, in characters.
+_LOOKED_AT = 16 * 1024
 
 #: Statuses that have a label of their own.
 _KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
@@ -203,7 +205,7 @@ def verdict_of(
             return RequestFailed("garbage", f"HTML, not a bulk answer: {page_text(body, redact)}")
         # The error may have a piece of the answer in it.
         return RequestFailed(
-            "garbage", f"the answer is not that of _bulk: {words(redact(str(error)))}"
+            "garbage", f"the answer is not that of _bulk: {shown(str(error), redact)}"
         )
 
 
@@ -291,4 +293,4 @@ def _error_text(error: _Error | None, redact: Redact) -> str:
     if error is None:
         return ""
     text = f"{error.type}: {error.reason}" if error.reason else error.type
-    return f": {words(redact(text))}"
+    return f": {shown(text[:_LOOKED_AT], redact)}"
