@@ -28,6 +28,15 @@ def path_text(path: str) -> str:
         return path.encode("utf-8", "replace").decode()
 
 
+def is_encodable(text: str) -> bool:
+    """Whether a text has no byte that is not UTF-8, nor half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def words(text: str, most: int = EXCERPT) -> str:
     """The beginning of a foreign text on one line: no control characters, nothing that cannot be
     encoded, at most `most` characters."""

@@ -17,6 +17,7 @@ import msgspec
 
 from shipper.files.filesystem import Inode
 from shipper.files.identity import MARK_BYTES, NO_MARK, Identity, Mark
+from shipper.foreign import is_encodable
 
 #: The key of a file's row; given out by the registry, never used twice.
 RowId = NewType("RowId", int)
@@ -237,7 +238,7 @@ def _values(record: FileRecord) -> tuple[object, ...]:
         _signed(record.inode.device) if record.inode else None,
         _signed(record.inode.number) if record.inode else None,
         # A file system may say anything.
-        record.born if record.born is not None and abs(record.born) <= _LARGEST else None,
+        _born(record.born),
         record.offset,
         record.seen,
         record.seen_mark.length,
@@ -270,6 +271,7 @@ def _record(values: tuple[object, ...]) -> FileRecord | None:
             float() | None as removed,
         ) if (
             0 < row < LAST_ROW
+            and is_encodable(input_id)
             and "\0" not in path
             and _IDENTITY.fullmatch(identity)
             and offset >= 0
@@ -289,15 +291,22 @@ def _record(values: tuple[object, ...]) -> FileRecord | None:
                 inode=None
                 if device is None or number is None
                 else Inode(device % _UNSIGNED, number % _UNSIGNED),
-                born=born,
+                born=_born(born),
                 offset=offset,
                 seen=max(seen, offset),
                 mark=Mark(length, digest),
                 updated=updated,
                 removed=removed,
-                seen_mark=Mark(seen_length, seen_digest) if seen >= offset else NO_MARK,
+                seen_mark=Mark(seen_length, seen_digest)
+                if seen_length and seen >= offset
+                else NO_MARK,
             )
     return None
+
+
+def _born(found: int | None) -> int | None:
+    """A time of birth that the table can hold; None if it is no such time."""
+    return found if found is not None and abs(found) <= _LARGEST else None
 
 
 def _signed(number: int) -> int:

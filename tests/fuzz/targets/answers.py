@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
+from types import SimpleNamespace
+from typing import cast
+
+import aiohttp
 
 from shipper.check import answers as checked
 from shipper.output.elasticsearch.answers import (
@@ -23,6 +27,7 @@ from shipper.output.elasticsearch.decisions import (
     kind_of_items,
 )
 from shipper.output.elasticsearch.exchange import Answer
+from shipper.output.elasticsearch.failures import explain
 from shipper.output.elasticsearch.product import is_known
 from shipper.output.elasticsearch.redaction import nothing_to_cut
 from shipper.output.elasticsearch.said import page_text, said
@@ -39,7 +44,7 @@ _MOST = 500
 def verdict_of_input(data: bytes) -> tuple[Verdict, int]:
     """The verdict on an input, and for how many events."""
     choices = Choices(data)
-    status = choices.one_of((*_STATUSES, -1, 99, 600, 10**20))
+    status = choices.one_of((*_STATUSES, 418, 451, 529, 599, 100, 299, -1, 0, 99, 600, 10**20))
     events = choices.number(8)
     body = choices.rest
     return verdict_of(status, body, events, location=body[:50].decode("latin-1")), events
@@ -106,6 +111,16 @@ def check_said(data: bytes) -> None:
     location = body.decode("utf-8", "surrogateescape") if choices.number() & 1 else ""
     assert is_text(said(status, body, nothing_to_cut, location), _MOST + 200)
     assert is_text(page_text(body, nothing_to_cut), 200)
+    text = body.decode("utf-8", "surrogateescape")
+    for error in (of_proxy(text), ValueError(text), aiohttp.InvalidURL(text)):
+        assert is_text(str(explain(error)), 5000)
+        assert is_text(explain(error).without_secrets(nothing_to_cut).what, 1000)
+
+
+def of_proxy(reason: str) -> aiohttp.ClientHttpProxyError:
+    """What aiohttp makes of a proxy's answer with this reason phrase."""
+    request = cast(aiohttp.RequestInfo, SimpleNamespace(real_url="http://a"))
+    return aiohttp.ClientHttpProxyError(request, (), status=502, message=reason)
 
 
 def check_retry_after(data: bytes) -> None:

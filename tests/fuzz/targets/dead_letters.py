@@ -31,6 +31,7 @@ from shipper.output.dead_letter import (
 from shipper.output.file.written import WrittenDocuments
 from shipper.pipeline.batch import Body
 from tests.fuzz.target import Choices, Target
+from tests.support.odd_documents import documents
 
 _PATH = "/logs/t-\udcff.log"
 
@@ -61,7 +62,7 @@ def check_item(data: bytes) -> None:
     reason = choices.one_of(("no", "a_b: no", "x: \ufffd\n" * 100))
     document = choices.rest.replace(b"\n", b" ")
     action = b'{"create":{"_id":"a-3"}}\n' if with_id else b'{"create":{}}\n'
-    body = Body.of([action, document + b"\n"], gzip=False)
+    body = Body.of([action, document + b"\n"], gzip=with_id)
     (made,) = dead_letters_of_items(body, [(0, 400, reason)], 7.0)
     found = through_the_file(made)
     assert (found.reason, found.status) == (reason, 400)
@@ -192,7 +193,10 @@ TARGETS = (
         "dead_letter_of_document",
         "a dead letter can be made of any document, and it can be sent again as it was",
         check_item,
-        tuple(head + each for each in _DOCUMENTS for head in (b"\0\0", b"\1\1")),
+        (
+            *(head + each for each in _DOCUMENTS for head in (b"\0\0", b"\1\1")),
+            *(b"\1\0" + each for each in documents(1, 30)),
+        ),
         _KEYS,
     ),
     Target(
@@ -231,7 +235,7 @@ TARGETS = (
         "recall",
         "a document is in the output file or not, whatever its other lines are",
         check_recall,
-        tuple(each + b"\n" + _DOCUMENT % 78 for each in _DOCUMENTS),
+        tuple(each + b"\n" + _DOCUMENT % 78 for each in (*_DOCUMENTS, *documents(2, 20))),
         (b"\n", *_KEYS),
     ),
 )

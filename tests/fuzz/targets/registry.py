@@ -143,7 +143,7 @@ def _insert(connection: sqlite3.Connection, table: str, columns: int, values: li
         return False  # SQLite does not take it.
     # A text may be of any bytes.
     for name in ("path", "input", "identity"):
-        if isinstance(values[1], bytes):
+        if any(isinstance(value, bytes) for value in values[:3]):
             try:
                 connection.execute(f"UPDATE {table} SET {name} = CAST({name} AS TEXT)")
             except sqlite3.Error:

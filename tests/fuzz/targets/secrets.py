@@ -7,17 +7,14 @@ import html
 import json
 import re
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import cast
 from urllib.parse import quote, quote_plus
-
-import aiohttp
 
 from shipper.output.elasticsearch.answers import ItemResults, RequestFailed, verdict_of
 from shipper.output.elasticsearch.failures import explain, proxy_refuses
-from shipper.output.elasticsearch.redaction import Redactor
+from shipper.output.elasticsearch.redaction import CUT, Redactor
 from shipper.output.elasticsearch.said import page_text, said
 from tests.fuzz.target import Choices, Target
+from tests.fuzz.targets.answers import of_proxy
 
 ID, KEY = "VuaCfGcBCdbkQm", "ui2lp2axTNmsyakw9tvNnw-_Zq"
 PASSWORD = "Tr0ub4dor=&3<'\"/+ é>Zwölf\\Kq9"
@@ -78,7 +75,7 @@ def check_secrets(data: bytes) -> None:
         said(301, b"", REDACT, text),
         page_text(body, REDACT),
         str(proxy_refuses(502, text).without_secrets(REDACT)),
-        str(explain(_of_proxy(text)).without_secrets(REDACT)),
+        str(explain(of_proxy(text)).without_secrets(REDACT)),
         str(explain(ValueError(text)).without_secrets(REDACT)),
     ]
     for events in (1, 2):
@@ -96,9 +93,16 @@ def check_secrets(data: bytes) -> None:
             assert words[at : at + _WINDOW] not in _WINDOWS, f"a part of a secret in {words!r}"
 
 
-def _of_proxy(message: str) -> aiohttp.ClientHttpProxyError:
-    request = cast(aiohttp.RequestInfo, SimpleNamespace(real_url="http://a"))
-    return aiohttp.ClientHttpProxyError(request, (), status=502, message=message)
+def check_redaction(data: bytes) -> None:
+    """Any header that we send, and any text: what is after its scheme is not in the result."""
+    value, _, text = data.decode("utf-8", "surrogateescape").partition("\x01")
+    redact = Redactor()
+    redact.add_header(value)
+    credentials = value.partition(" ")[2]
+    found = redact(f"{text}{credentials}{text}{value}")
+    assert len(credentials) < 4 or credentials in CUT or credentials not in found
+    redact.add(text)
+    assert len(text) < 4 or text in CUT or text not in redact(f"a {text} b")
 
 
 _ALL = b" ".join(b"\x01" + bytes([n]) for n in range(len(FORMS)))
@@ -124,5 +128,18 @@ TARGETS = (
             b"\x05" + b" " * 780 + b"\x01\x00",
         ),
         (b"\x01\x00", b"\x01\x02", b"\x01\x20", b"\x01\x07", _ALL[:60], b"<b>" * 300, b" " * 700),
+    ),
+    Target(
+        "redaction",
+        "whatever a secret consists of, it is cut out of a text",
+        check_redaction,
+        (
+            f"ApiKey {_base64(PLAIN[1])}\x01who is".encode(),
+            f"Basic {_base64(PLAIN[3])}\x01".encode() + FORMS[2].encode(),
+            b"Bearer a.b-c_d\x01%61.b-c\\u005fd",
+            b"Bearer \xff\xfe\xfd\xfc\x01&amp;",
+            b"x",
+        ),
+        (b"%", b"%25", b"\\u0061", b"&#97;", b"+", b"[secret]", b"Basic ", b"\x01"),
     ),
 )
