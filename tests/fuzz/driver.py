@@ -88,7 +88,8 @@ def note(report: Report, data: bytes, error: BaseException, say: Callable[[str],
     place = place_of(error)
     known = report.findings.get(place)
     if known is None:
-        trace = "".join(traceback.format_exception(error))
+        # Of a recursion the beginning and the end.
+        trace = "".join(traceback.format_exception(error, limit=-8))
         report.findings[place] = Finding(data, trace)
         say(f"{report.target}: {place}: {str(error)[:200]}")
         return

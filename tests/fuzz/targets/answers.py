@@ -184,6 +184,7 @@ _BODIES = (
     b'{"message":"forbidden"}',
     b'{"error":{"reason":"Illegal character ((CTRL-CHAR, code 31)): x"}}',
     _PRESSURE,
+    _PRESSURE.replace(b"541", b"9" * 5000),
     _PAGE,
     b"default backend - 404",
     b"",

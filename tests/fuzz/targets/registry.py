@@ -103,7 +103,9 @@ def check_rows(data: bytes) -> None:
 
 
 def check_record(connection: sqlite3.Connection, record: FileRecord) -> None:
-    """It is the same after it was packed, and after it was saved."""
+    """Its numbers are in their ranges, and it is the same after it was packed and saved."""
+    assert record.inode is None or min(record.inode.device, record.inode.number) >= 0
+    assert 0 <= record.offset <= record.seen
     assert unpack(record.row, record.input_id, pack(record)) == record
     connection.execute("DELETE FROM files")
     save(connection, [record])

@@ -93,6 +93,14 @@ def check_secrets(data: bytes) -> None:
             assert words[at : at + _WINDOW] not in _WINDOWS, f"a part of a secret in {words!r}"
 
 
+def decoded_base64(text: str) -> str:
+    """What a text is the base64 of; empty if of none."""
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return ""
+
+
 def check_redaction(data: bytes) -> None:
     """Any header that we send, and any text: what is after its scheme is not in the result."""
     value, _, text = data.decode("utf-8", "surrogateescape").partition("\x01")
@@ -101,6 +109,9 @@ def check_redaction(data: bytes) -> None:
     credentials = value.partition(" ")[2]
     found = redact(f"{text}{credentials}{text}{value}")
     assert len(credentials) < 4 or credentials in CUT or credentials not in found
+    for secret in (credentials, decoded_base64(credentials)):
+        # All of it, not only its parts.
+        assert len(secret) < 4 or secret in CUT or redact(secret) == CUT
     redact.add(text)
     assert len(text) < 4 or text in CUT or text not in redact(f"a {text} b")
 
