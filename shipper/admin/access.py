@@ -23,7 +23,7 @@ from shipper.option_names import OWN_NAMES, OptionNames
 #: How often the files are looked at, in seconds.
 INTERVAL = 10.0
 
-#: A token has at most so many bytes.
+#: The file of a token has at most so many bytes.
 _MOST_TOKEN = 4096
 
 #: What is compared to find out whether a file changed: inode, time of change, size.
@@ -136,8 +136,9 @@ class Access:
 def read_token(path: str) -> bytes:
     """The token in a file. Raises OSError, and ValueError if it holds none."""
     with Path(path).open("rb") as file:
-        token = file.read(_MOST_TOKEN + 1).strip()
-    if not token or len(token) > _MOST_TOKEN or not all(0x21 <= byte < 0x7F for byte in token):
+        content = file.read(_MOST_TOKEN + 1)
+    token = content.strip()
+    if not token or len(content) > _MOST_TOKEN or not all(0x21 <= byte < 0x7F for byte in token):
         raise ValueError("it has to hold a token: one word of printable ASCII characters")
     return token
 

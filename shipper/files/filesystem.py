@@ -12,7 +12,7 @@ import fcntl
 import os
 import stat
 import struct
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import islice
@@ -367,11 +367,21 @@ def _file_system_of(device: int) -> str:
     listed."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
-            for line in mounts:
-                before, _, after = line.partition(" - ")
-                if before.split(" ")[2] == wanted:
-                    return after.split(" ")[0]
+        # A carriage return in the name of a mount point ends no line.
+        with open(
+            "/proc/self/mountinfo", encoding="utf-8", errors="replace", newline="\n"
+        ) as table:
+            return type_in_mounts(table, wanted)
     except OSError:
-        pass
+        return ""
+
+
+def type_in_mounts(table: Iterable[str], device: str) -> str:
+    """The type of the file system of a device (`8:1`) in the lines of such a table; empty if it is
+    not listed. What a line has that is no mount is passed over."""
+    for line in table:
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        if len(fields) > 2 and fields[2] == device:
+            return after.split(" ")[0]
     return ""

@@ -23,6 +23,7 @@ from shipper.files.losses import (
     fold,
     together,
 )
+from shipper.foreign import is_encodable
 
 #: How many rows are kept one by one.
 MAX_ROWS = 10_000
@@ -242,6 +243,8 @@ def _row(values: tuple[object, ...]) -> StoredLoss | None:
                 return None
             numbers = (key, start, lost, merged, 0 if lines is None else lines)
             if min(numbers) < 0 or end < start or not 0 <= time < _LATEST:
+                return None
+            if not is_encodable(input_id + identity):
                 return None
             loss = Loss(
                 input_id, path, Identity(identity), start, end, lost, lines, why, time, merged

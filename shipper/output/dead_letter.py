@@ -75,7 +75,8 @@ def dead_letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
     except UnicodeDecodeError:
         line, raw = refused.line.decode("utf-8", "replace"), refused.line
     action, _, unsent = refused.unsent.partition(b"\n")
-    fields = fields_of(unsent) or {}
+    unsent = unsent.partition(b"\n")[0]  # One line, as the dead letter.
+    fields = (fields_of(unsent) if _is_utf8(unsent) else None) or {}
     return DeadLetter(
         now,
         0,
@@ -174,7 +175,8 @@ def encode_dead_letter(dead_letter: DeadLetter) -> bytes:
 
 def read_dead_letter(line: bytes) -> DeadLetter | None:
     """The dead letter in a line of the file; None if the line is damaged."""
-    return decoded(_decode_letter, line)
+    # The decoder does not look into `document`.
+    return decoded(_decode_letter, line) if _is_utf8(line) else None
 
 
 def _without_message(fields: dict[str, msgspec.Raw]) -> msgspec.Raw:

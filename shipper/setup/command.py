@@ -316,7 +316,7 @@ def _unknown_type(answer: Answer) -> set[str]:
 def _pipeline_in(answer: Answer) -> dict[str, Any]:
     try:
         return msgspec.json.decode(answer.body, type=dict[str, dict[str, Any]])[PIPELINE_NAME]
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError):
         # Not an answer of the cluster, or not a valid pipeline: it is not changed.
         return {}
 

@@ -133,7 +133,7 @@ def twin(raw: dict[str, Any]) -> dict[str, Any]:
     set_at(document, "event.original", line)
     event = event_in(document, line)
     if event is not None and (levels(event) > 16 or not numbers_fit(event)):
-        set_at(document, "error.message", NOT_MAPPED)
+        document.setdefault("error", {}).setdefault("message", NOT_MAPPED)
     elif event is not None:
         kinds = [kind for kind in LIFTED if event.get(f"process_{kind}") is not None]
         kind = kinds[0] if kinds else ""

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import os
-import random
 import stat
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import msgspec
 import pytest
 
 from shipper.config.inputs import OnInvalid
-from shipper.dead_letters.summary import format_dead_letter
 from shipper.documents.ecs import EcsDocuments
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, RefusedLine
@@ -36,7 +34,6 @@ from shipper.output.dead_letter import (
 )
 from shipper.output.dead_letter_file import DeadLetterFile, DeadLettersFullError
 from shipper.pipeline.batch import Body
-from tests.support import odd_documents
 
 MIB = 1024**2
 
@@ -480,48 +477,6 @@ def test_a_letter_is_made_of_a_document_of_any_shape_and_can_be_sent_again(
     again = bulk_lines(found)
     assert again is not None
     assert json.loads(again[1]) == document
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_a_letter_is_made_of_any_bytes(seed: int) -> None:
-    for document in odd_documents.documents(seed, 400):
-        sent = [b'{"create":{"_id":"a-3"}}\n', document + b"\n"]
-        (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=True), [(0, 400, "no")], 7.0)
-        data = encode_dead_letter(dead_letter)
-        found = read_dead_letter(data)
-        assert found is not None
-        assert (found.id, found.reason, data.count(b"\n")) == ("a-3", "no", 1)
-        data.decode()
-        assert found.document or found.line_base64 == document + b"\n"
-        if again := bulk_lines(found):
-            assert again[1].count(b"\n") == 1
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_letter_is_made_of_any_line_that_was_not_sent(seed: int) -> None:
-    rng = random.Random(seed)
-    for unsent in (b"", *odd_documents.documents(seed, 200)):
-        line = rng.randbytes(rng.randrange(40))
-        name = "/logs/" + rng.randbytes(6).decode("utf-8", "surrogateescape")
-        refused = RefusedLine(name, 5, "a-5", "not JSON", line, unsent and b"{}\n" + unsent)
-        data = encode_dead_letter(dead_letter_of_line(refused, 7.0))
-        found = read_dead_letter(data)
-        assert found is not None
-        assert (found.line_base64 or found.line.encode()) == line
-        bulk_lines(found)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_any_damage_of_the_file_leaves_a_letter_or_none(seed: int) -> None:
-    rng = random.Random(seed)
-    whole = encode_dead_letter(
-        DeadLetter(7.0, 400, "no", "a-3", "/a", 3, "m", document=document_at(3))
-    )
-    for _ in range(500):
-        found = read_dead_letter(odd_documents.damaged(rng, whole))
-        if found is not None:
-            bulk_lines(found)
-            format_dead_letter(found)
 
 
 def test_a_letter_names_a_file_whose_name_is_not_utf8() -> None:

@@ -21,7 +21,6 @@ from http import HTTPStatus
 
 import msgspec
 
-from shipper.foreign import words
 from shipper.output.elasticsearch.items import (
     LARGEST_STATUS,
     LEAST_STATUS,
@@ -31,11 +30,14 @@ from shipper.output.elasticsearch.items import (
     items_of,
 )
 from shipper.output.elasticsearch.redaction import nothing_to_cut
-from shipper.output.elasticsearch.said import Redact, is_html, page_text, said
+from shipper.output.elasticsearch.said import Redact, is_html, page_text, said, shown
 
 #: The label of an error without a type, or with one that is not a plain name.
 OTHER_TYPE = "other"
 
+
+#: Of the text of an error, in characters.
+_LOOKED_AT = 16 * 1024
 
 #: Statuses that have a label of their own.
 _KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
@@ -180,7 +182,7 @@ def verdict_of(
             return RequestFailed("garbage", f"HTML, not a bulk answer: {page_text(body, redact)}")
         # The error may have a piece of the answer in it.
         return RequestFailed(
-            "garbage", f"the answer is not that of _bulk: {words(redact(str(error)))}"
+            "garbage", f"the answer is not that of _bulk: {shown(str(error), redact)}"
         )
 
 
@@ -267,4 +269,4 @@ def _error_text(error: ItemError | None, redact: Redact) -> str:
     if error is None:
         return ""
     text = ": ".join(each for each in (error.type, error.reason) if each)
-    return f": {words(redact(text))}"
+    return f": {shown(text[:_LOOKED_AT], redact)}"

@@ -6,7 +6,7 @@ from typing import Protocol, Self
 from shipper.foreign import words
 from shipper.option_names import OptionNames
 from shipper.output.elasticsearch.redaction import nothing_to_cut
-from shipper.output.elasticsearch.said import Redact
+from shipper.output.elasticsearch.said import Redact, shown
 from shipper.pipeline.batch import Body
 
 #: The reason of an answer that was not read to its end.
@@ -14,6 +14,9 @@ ANSWER_TOO_LONG = "answer_too_long"
 
 #: In characters; a path may be in it.
 _LONGEST_MESSAGE = 1000
+
+#: Of a message, in characters.
+_LOOKED_AT = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,16 @@ class TransportError(Exception):
 
     def __init__(self, reason: str, message: str, what_to_do: str = "") -> None:
         # It may have words of a server or a proxy in it, such as a reason phrase.
-        # No secret is cut in two before `without_secrets`.
         self.what = words(message, 4 * _LONGEST_MESSAGE)
+        # For `without_secrets`: here no secret is cut in two. A head has half as much at the most.
+        self._message = message[:_LOOKED_AT]
         super().__init__(self.what)
         self.reason = reason
         self.what_to_do = what_to_do
 
     def without_secrets(self, redact: Redact) -> Self:
         """The same error, with our secrets cut out of its words."""
-        self.what = words(redact(self.what), _LONGEST_MESSAGE)
+        self.what = shown(self._message, redact, _LONGEST_MESSAGE)
         return self
 
     def in_words_of(self, names: OptionNames) -> Self:

@@ -6,14 +6,18 @@ import base64
 import binascii
 import html
 import json
-from collections.abc import Iterator
-from urllib.parse import quote, quote_plus
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
 
 #: In place of a secret.
 CUT = "[secret]"
 
 #: Shorter texts are in too many words.
 _SHORTEST = 4
+
+#: Without any of these a text has no character that is escaped.
+_ESCAPES = frozenset("\\%&+")
 
 #: Forms that are remembered. Secrets are renewed; an answer may still have the one before.
 _MOST_FORMS = 400
@@ -23,8 +27,8 @@ class Redactor:
     """Knows the secrets that we send, in every form in which they may come back."""
 
     def __init__(self) -> None:
-        #: The newest last.
-        self._forms: dict[str, None] = {}
+        #: With a space for each plus. The newest last.
+        self._forms: dict[str, str] = {}
         self._known: set[str] = set()
 
     def add_header(self, value: str) -> None:
@@ -52,17 +56,33 @@ class Redactor:
         for form in _forms_of(secret):
             if len(form) >= _SHORTEST:
                 self._forms.pop(form, None)
-                self._forms[form] = None
+                self._forms[form] = form.replace("+", " ")
         while len(self._forms) > _MOST_FORMS:
             del self._forms[next(iter(self._forms))]
 
     def __call__(self, text: str) -> str:
         """The text without secrets."""
+        if not _ESCAPES.isdisjoint(text):
+            text = self._without_escaped(text)
         # The longest first: a part of it would leave the rest.
         found = [form for form in self._forms if form in text]
         for form in sorted(found, key=len, reverse=True):
             text = text.replace(form, CUT)
         return text
+
+    def _without_escaped(self, text: str) -> str:
+        """The text without secrets of which any characters may be escaped."""
+        plain = _ESCAPED.sub(_unescaped, text)
+        found = [form for form in self._forms.values() if form in plain]
+        if not found:
+            return text
+        places = _places(text)
+        kept: list[str] = []
+        end = 0
+        for first, last in _spans(plain, found):
+            kept += (text[end : places[first]], CUT)
+            end = places[last]
+        return "".join([*kept, text[end:]])
 
 
 def nothing_to_cut(text: str) -> str:
@@ -76,18 +96,61 @@ def _forms_of(secret: str) -> Iterator[str]:
         in_base64 = base64.b64encode(encoded).decode()
         in_url = base64.urlsafe_b64encode(encoded).decode()
         yield from (plain, in_base64, in_base64.rstrip("="), in_url, in_url.rstrip("="))
-        for quoted in (quote(encoded, safe=""), quote_plus(encoded), quote(encoded)):
-            yield quoted
-            yield _with_small_digits(quoted)
-        yield html.escape(plain)
-        for ascii_only in (True, False):
-            yield json.dumps(plain, ensure_ascii=ascii_only)[1:-1]
-        # The padding of base64, in a URL.
-        yield in_base64.replace("=", "%3D")
-        yield in_base64.replace("=", "%3d")
 
 
-def _with_small_digits(quoted: str) -> str:
-    """A text in a URL, with the other hexadecimal digits."""
-    parts = quoted.split("%")
-    return "%".join([parts[0], *(part[:2].lower() + part[2:] for part in parts[1:])])
+#: A character as URLs, JSON and HTML have it. Which ones are escaped is each writer's own choice.
+_ESCAPED = re.compile(
+    r"(?P<space>\+)"
+    r"|(?P<url>%[0-7][0-9a-f]|%[cd][0-9a-f]%[89ab][0-9a-f]"
+    r"|%e[0-9a-f](?:%[89ab][0-9a-f]){2}|%f[0-7](?:%[89ab][0-9a-f]){3})"
+    r"|(?P<json>\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|u[0-9a-f]{4}|[\"\\/bfnrt]))"
+    r"|(?P<html>&(?:#[0-9]{1,9}|#x[0-9a-f]{1,8}|[a-z0-9]{2,8});)",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """The one character that is escaped; the text itself if none is."""
+    text = found[0]
+    match found.lastgroup:
+        case "space":
+            plain = " "
+        case "url":
+            plain = unquote(text)
+        case "html":
+            plain = html.unescape(text)
+        case _:
+            try:
+                plain = json.loads(f'"{text}"')
+            except ValueError:
+                return text
+    # A space may be a plus, or be one: in both texts that are compared it is a space.
+    return plain.replace("+", " ")
+
+
+def _places(text: str) -> list[int]:
+    """Where each character of the unescaped text begins in the text, and at last its length."""
+    places: list[int] = []
+    end = 0
+    for found in _ESCAPED.finditer(text):
+        places += range(end, found.start())
+        places += [found.start()] * len(_unescaped(found))
+        end = found.end()
+    return [*places, *range(end, len(text) + 1)]
+
+
+def _spans(text: str, forms: Iterable[str]) -> list[tuple[int, int]]:
+    """Where any of the forms are in the text, those that overlap together, in their order."""
+    found = []
+    for form in forms:
+        at = text.find(form)
+        while at >= 0:
+            found.append((at, at + len(form)))
+            at = text.find(form, at + len(form))
+    spans: list[tuple[int, int]] = []
+    for first, last in sorted(found):
+        if spans and first < spans[-1][1]:
+            spans[-1] = spans[-1][0], max(last, spans[-1][1])
+        else:
+            spans.append((first, last))
+    return spans

@@ -4,11 +4,12 @@ redirect leads to. Total: any bytes may come.
 """
 
 import html
+import string
 from collections.abc import Callable
 
 import msgspec
 
-from shipper.foreign import decoded, words
+from shipper.foreign import EXCERPT, decoded, words
 
 #: Cuts secrets out of a text.
 Redact = Callable[[str], str]
@@ -16,6 +17,8 @@ Redact = Callable[[str], str]
 #: Of a page or text, in characters; and how much of it is looked at, in bytes.
 _PAGE = 200
 _LOOKED_AT = 16 * 1024
+
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 #: Elements whose content is not text.
 _HIDDEN = ("script", "style", "head")
@@ -65,12 +68,19 @@ def said(status: int, body: bytes, redact: Redact, location: str = "") -> str:
     return f": {text}" if text else ""
 
 
+def shown(text: str, redact: Redact, most: int = EXCERPT) -> str:
+    """The beginning of a foreign text without our secrets, on one line."""
+    # Again, as white space between their words may have been another one.
+    return words(redact(words(redact(text), 4 * most)), most)
+
+
 def page_text(body: bytes, redact: Redact) -> str:
     """The first words of a page or text; empty if there are none."""
     text = body[:_LOOKED_AT].decode("utf-8", "replace")
     if is_html(body):
-        text = html.unescape(_without_tags(text))
-    text = words(redact(text), _PAGE)
+        # First: a secret may have what looks like a tag in it.
+        text = html.unescape(_without_tags(redact(text), is_cut=len(body) > _LOOKED_AT))
+    text = shown(text, redact, _PAGE)
     return text if any(map(str.isalnum, text)) else ""
 
 
@@ -86,13 +96,15 @@ def _of_error(error: _Error | str) -> str:
 
 
 def _cut(text: str, redact: Redact) -> str:
-    return words(redact(text[:_LOOKED_AT]))
+    return shown(text[:_LOOKED_AT], redact)
 
 
-def _without_tags(page: str) -> str:
-    """The text between the tags, in one pass."""
+def _without_tags(page: str, *, is_cut: bool) -> str:
+    """The text between the tags, in one pass. `is_cut`: the page goes on; its last text, which may
+    end in half of a secret, is left out."""
     found = []
-    lower = page.lower()
+    # Of ASCII alone: other letters may become two.
+    lower = page.translate(_LOWER)
     at = 0
     while (begin := page.find("<", at)) >= 0:
         found += [page[at:begin], " "]
@@ -106,4 +118,4 @@ def _without_tags(page: str) -> str:
         at = page.find(">", end) + 1 if end >= 0 else 0
         if not at:
             return "".join(found)
-    return "".join([*found, page[at:]])
+    return "".join(found if is_cut and found else [*found, page[at:]])

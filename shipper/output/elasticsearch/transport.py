@@ -239,7 +239,9 @@ class HttpTransport:
                     answer = Answer(
                         response.status,
                         await _read(response, limit),
-                        self._retry_after(response.headers.get("Retry-After", "")),
+                        seconds_of_retry_after(
+                            response.headers.get("Retry-After", ""), self._clock.now()
+                        ),
                         response.headers.get(product.HEADER, ""),
                         response.headers.get("Location", ""),
                         self._redact,
@@ -306,15 +308,17 @@ class HttpTransport:
             return needs_tls().in_words_of(self._names)
         return failure
 
-    def _retry_after(self, value: str) -> float:
-        """Seconds, from either form of the header (RFC 9110, 10.2.3); 0 if it is not valid."""
-        if value.isascii() and value.isdigit():
-            return float(value)
-        try:
-            until = email.utils.parsedate_to_datetime(value).timestamp()
-        except (ValueError, OverflowError):
-            return 0.0
-        return max(0.0, until - self._clock.now())
+
+def seconds_of_retry_after(value: str, now: float) -> float:
+    """Seconds, from either form of the header (RFC 9110, 10.2.3); 0 if it is not valid. `now`: Unix
+    seconds."""
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        until = email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+    return max(0.0, until - now)
 
 
 def _tls(config: OutputConfig, names: OptionNames, seconds: float) -> Tls:

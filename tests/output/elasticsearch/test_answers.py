@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import random
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from shipper.output.elasticsearch.answers import (
     verdict_of,
 )
 from shipper.output.elasticsearch.redaction import Redactor
-from tests.support import odd_documents
 
 CONFLICT = {"type": "version_conflict_engine_exception", "reason": "document already exists"}
 REJECTED = {"type": "es_rejected_execution_exception", "reason": "queue is full"}
@@ -300,31 +298,6 @@ def test_no_text_of_a_verdict_has_a_secret() -> None:
     verdicts.append(verdict_of(200, items, 3, redact=redact))
     assert "hunter2" not in str(verdicts)
     assert str(verdicts).count("[secret]") >= 7
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_any_bytes_have_a_verdict(seed: int) -> None:
-    rng = random.Random(seed)
-    pressure = b"coordinating_operation_bytes=541, max_coordinating_and_primary_bytes=540"
-    bodies = (
-        GOOD,
-        answer(item(201), item(500, MAPPER)),
-        b'{"error":{"type":"x","reason":"y"},"status":400}',
-        b'{"error":"' + pressure + b'"}',
-        b"<html><title>no</title>" + b"<" * 50,
-    )
-    for _ in range(1500):
-        body = odd_documents.damaged(rng, rng.choice(bodies))
-        status = rng.choice((200, 200, 200, 400, 413, 429, 503, rng.randrange(-5, 700)))
-        verdict = verdict_of(status, body, rng.randrange(4))
-        match verdict:
-            case ItemResults():
-                reasons = [verdict.retry_reason, *(each.reason for each in verdict.rejected)]
-            case RequestFailed():
-                reasons = [verdict.message]
-            case TooLarge():
-                reasons = []
-        assert all(reason.isprintable() and len(reason) < 400 for reason in reasons)
 
 
 def test_a_429_with_a_number_of_any_length_has_a_verdict() -> None:
