@@ -148,13 +148,19 @@ class HostCheck:
     async def _has_template(self) -> bool:
         name = self._output.data_stream
         answer = await self._ask("POST", f"/_index_template/_simulate_index/{name}")
+        is_there: bool | None
         if answer.status in (401, 403):
-            self._unknown("template", "no permission to read templates")
-            return True
-        if answer.status != 200:
+            # Templates can be read with less than that takes (`monitor`).
+            is_there = await self._is_matched(name)
+            if is_there is None:
+                self._unknown("template", "no permission to read templates")
+                return True
+        elif answer.status != 200:
             self._unknown("template", f"HTTP {answer.status}{reason(answer)}")
             return True
-        if parse(answer, Simulated).template is not UNSET:
+        else:
+            is_there = parse(answer, Simulated).template is not UNSET
+        if is_there:
             if not await self._makes_data_stream():
                 self.failed(
                     "template",
@@ -180,9 +186,17 @@ class HostCheck:
         winner = await self._template_of(self._output.data_stream)
         return winner is None or winner.data_stream is not UNSET
 
+    async def _is_matched(self, name: str) -> bool | None:
+        """Whether a template matches a name; None if templates are not shown."""
+        answer = await self._ask("GET", "/_index_template")
+        return self._winner(answer, name) is not None if answer.status == 200 else None
+
     async def _template_of(self, name: str) -> Template | None:
         """The template that wins for a name; None if there is none or it is not shown."""
-        answer = await self._ask("GET", "/_index_template")
+        return self._winner(await self._ask("GET", "/_index_template"), name)
+
+    @staticmethod
+    def _winner(answer: Answer, name: str) -> Template | None:
         templates = [
             found.index_template
             for found in parse(answer, Templates).index_templates

@@ -414,6 +414,23 @@ class TestDataStream:
         assert (found["template"].status, found["template"].detail) == (Status.UNKNOWN, detail)
         assert shown(config)[0] == 0
 
+    @pytest.mark.parametrize(
+        ("template", "status"),
+        [
+            ({"index_patterns": ["logs-*-*"], "data_stream": {}}, Status.OK),
+            ({"index_patterns": ["logs-*-*"]}, Status.FAILED),
+            ({"index_patterns": ["metrics-*-*"], "data_stream": {}}, Status.FAILED),
+        ],
+    )
+    def test_who_may_only_read_templates_is_told_by_them(
+        self, config: Config, bulk_server: BulkServer, template: object, status: Status
+    ) -> None:
+        # As with the cluster privilege `monitor`.
+        bulk_server.pages[SIMULATE] = (403, DENIED)
+        templates = [{"name": "x", "index_template": template}]
+        bulk_server.pages["GET /_index_template"] = (200, {"index_templates": templates})
+        assert findings(config)["template"].status is status
+
     def test_data_streams_that_we_may_not_see_are_no_failure(
         self, config: Config, bulk_server: BulkServer
     ) -> None:
