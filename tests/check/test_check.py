@@ -336,6 +336,7 @@ class TestCredentials:
 class TestDataStream:
     @pytest.fixture(autouse=True)
     def no_data_stream_yet(self, bulk_server: BulkServer) -> None:
+        bulk_server.is_there = False
         bulk_server.pages[RESOLVE] = (200, NOTHING_THERE)
 
     def test_a_template_will_make_it(self, config: Config, bulk_server: BulkServer) -> None:
@@ -467,6 +468,7 @@ class TestPlainIndex:
 
     @pytest.fixture(autouse=True)
     def nothing_there(self, bulk_server: BulkServer) -> None:
+        bulk_server.is_there = False
         bulk_server.pages[self.RESOLVE] = (200, NOTHING_THERE)
 
     def template(self, bulk_server: BulkServer, **more: object) -> None:
