@@ -120,7 +120,8 @@ class _Created(Struct):
 
 
 class _Item(Struct):
-    create: _Created = field(default_factory=_Created)
+    create: _Created | None = None
+    delete: _Created | None = None
 
 
 class Items(Struct):
@@ -133,10 +134,8 @@ class Items(Struct):
     @property
     def only(self) -> tuple[int, str]:
         """Status and reason of the first item; 0 and nothing if there is none."""
-        if not self.items:
-            return 0, ""
-        created = self.items[0].create
-        return created.status, words(created.error.reason or "")
+        found = (self.items[0].create or self.items[0].delete) if self.items else None
+        return (found.status, words(found.error.reason or "")) if found is not None else (0, "")
 
 
 class _FailureError(Struct):

@@ -7,7 +7,8 @@ size, a proxy that removes headers), and whether the host would take a document.
 2. One document, with `wait_for_active_shards`, shows privileges, the pipeline, and blocks of the
    index: no shard has so many active copies, which is seen last.
 
-The second would create an index or data stream that is not there; who sends it looks first.
+The second would create an index or data stream that is not there; who sends it looks first, and
+may do so with `is_there`.
 """
 
 import os
@@ -38,6 +39,12 @@ _NO_DOCUMENTS = "action_request_validation_exception"
 #: Item 400: of a request whose pipeline does not exist.
 _NO_PIPELINE = "pipeline with id ["
 
+_GRANT = (
+    "grant create_doc, or in OpenSearch indices:data/write/bulk on the cluster and "
+    "indices:data/write/bulk* and indices:data/write/index on it; a write block of the index has "
+    "the same effect"
+)
+
 _BY_STATUS = {
     401: f"check the credentials, and the credentials of a gateway ({option('output.headers')})",
     403: "something in front of the cluster (a gateway, a firewall, an access policy), or the "
@@ -59,6 +66,16 @@ class Tried:
     goes_on: bool = True
     #: Whether the host has the `_bulk` of Elasticsearch or OpenSearch.
     is_known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Whether an index or data stream is there."""
+
+    #: None: nobody knows.
+    is_there: bool | None
+    #: What is wrong, if we may send no `_bulk` at all.
+    refused: Tried | None = None
 
 
 async def try_body(
@@ -106,14 +123,37 @@ async def try_document(
         detail = (
             f"status {status}: {refusal}" if refusal else f"HTTP {answer.status}{reason(answer)}"
         )
-        advice = "grant the privilege create_doc; a write block of the index has the same effect"
-        return Tried(Status.FAILED, detail, advice)
+        return Tried(Status.FAILED, detail, _GRANT)
     if status == 400 and refusal.startswith(_NO_PIPELINE):
         return Tried(Status.FAILED, refusal, "create the pipeline, or correct its name")
     if status == 400 or (status == 503 and f"[{COPIES_THAT_NO_SHARD_HAS}]" in refusal):
         return Tried(Status.OK)
     said = f", status {status}: {refusal}" if status else reason(answer)
     return Tried(Status.UNKNOWN, f"HTTP {answer.status}{said}")
+
+
+async def is_there(
+    transport: HttpTransport, host: str, output: OutputConfig, index: str
+) -> Presence:
+    """Whether an index or data stream is there, of which we may not ask in another way. Raises
+    TransportError.
+
+    The deletion of a document creates nothing: where there is nothing, the answer is 404. A data
+    stream takes none, and in an index there is none of that id.
+    """
+    target = {"_id": f"shipper-check-{os.urandom(8).hex()}"}
+    if not output.target:
+        target["_index"] = index
+    body = Body.of([msgspec.json.encode({"delete": target}) + b"\n"], gzip=False)
+    answer = await transport.post(host, body, dry_run=True)
+    if answer.status in (401, 403):
+        detail = f"HTTP {answer.status}{reason(answer)}"
+        return Presence(None, Tried(Status.FAILED, detail, _GRANT))
+    status, _ = parse(answer, Items).only
+    if status == 404:
+        return Presence(False)
+    # 503: no shard has so many copies; 403: it is there, and nothing may be deleted.
+    return Presence(True if status in (400, 403, 503) else None)
 
 
 def _size(output: OutputConfig) -> int:

@@ -20,7 +20,7 @@ from shipper.check.answers import (
     parse,
     reason,
 )
-from shipper.check.bulk import Tried, try_body, try_document
+from shipper.check.bulk import Tried, is_there, try_body, try_document
 from shipper.check.findings import Finding, Status
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
@@ -66,6 +66,8 @@ class HostCheck:
         self._host = host
         #: Whether its `_bulk` is that of Elasticsearch or OpenSearch.
         self._speaks_bulk = False
+        #: That we may send it nothing, if that showed.
+        self._refused: Tried | None = None
         self.findings: list[Finding] = []
 
     def failed(self, what: str, detail: str, what_to_do: str) -> None:
@@ -133,7 +135,7 @@ class HostCheck:
         name = self._output.data_stream
         answer = await self._ask("GET", f"/_resolve/index/{name}*")
         found = parse(answer, Resolved) if answer.status == 200 else Resolved()
-        if found.has_data_stream(name):
+        if found.has_data_stream(name) or await self._is_there(answer, name):
             self._ok("data stream", name)
             return True
         if found.has_index(name):
@@ -145,16 +147,30 @@ class HostCheck:
             return False
         return None if await self._has_template() else False
 
+    async def _is_there(self, answer: Answer, name: str) -> bool | None:
+        """Whether an index or data stream is there, where `answer` did not let us see it."""
+        if answer.status not in (401, 403) or not self._speaks_bulk:
+            return None
+        found = await is_there(self._transport, self._host, self._output, name)
+        self._refused = found.refused
+        return found.is_there
+
     async def _has_template(self) -> bool:
         name = self._output.data_stream
         answer = await self._ask("POST", f"/_index_template/_simulate_index/{name}")
+        is_there: bool | None
         if answer.status in (401, 403):
-            self._unknown("template", "no permission to read templates")
-            return True
-        if answer.status != 200:
+            # Templates can be read with less than that takes (`monitor`).
+            is_there = await self._is_matched(name)
+            if is_there is None:
+                self._unknown("template", "no permission to read templates")
+                return True
+        elif answer.status != 200:
             self._unknown("template", f"HTTP {answer.status}{reason(answer)}")
             return True
-        if parse(answer, Simulated).template is not UNSET:
+        else:
+            is_there = parse(answer, Simulated).template is not UNSET
+        if is_there:
             if not await self._makes_data_stream():
                 self.failed(
                     "template",
@@ -180,9 +196,17 @@ class HostCheck:
         winner = await self._template_of(self._output.data_stream)
         return winner is None or winner.data_stream is not UNSET
 
+    async def _is_matched(self, name: str) -> bool | None:
+        """Whether a template matches a name; None if templates are not shown."""
+        answer = await self._ask("GET", "/_index_template")
+        return self._winner(answer, name) is not None if answer.status == 200 else None
+
     async def _template_of(self, name: str) -> Template | None:
         """The template that wins for a name; None if there is none or it is not shown."""
-        answer = await self._ask("GET", "/_index_template")
+        return self._winner(await self._ask("GET", "/_index_template"), name)
+
+    @staticmethod
+    def _winner(answer: Answer, name: str) -> Template | None:
         templates = [
             found.index_template
             for found in parse(answer, Templates).index_templates
@@ -195,6 +219,9 @@ class HostCheck:
         path = f"/_resolve/index/{quote(name, safe='')}*?expand_wildcards=all"
         answer = await self._ask("GET", path)
         if answer.status != 200:
+            if await self._is_there(answer, name):
+                self._ok("index", name)
+                return True
             self._unknown("index", f"HTTP {answer.status}{reason(answer)}")
             return None
         found = parse(answer, Resolved)
@@ -253,6 +280,8 @@ class HostCheck:
             self._tried("write permission", tried)
         elif answer.status == 200:
             self._ok("write permission")
+        elif self._refused is not None:
+            self._tried("write permission", self._refused)
         elif is_there:
             self._unknown("write permission", "it is not tried where `_bulk` is not known")
         else:

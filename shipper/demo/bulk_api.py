@@ -56,12 +56,13 @@ class BulkSyntaxError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A document to create."""
+    """A document to create, or one to delete, which no data stream does."""
 
     #: Empty if the server chooses it.
     id: str
     #: The document as it was sent.
     document: bytes
+    deletes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,19 @@ class ItemResult:
     status: int
     #: The reason of an error.
     reason: str = ""
+    deletes: bool = False
 
 
 def no_timestamp(document_id: str) -> ItemResult:
     """The result for a document without `@timestamp`, which data streams reject."""
     reason = "data stream timestamp field [@timestamp] is missing"
     return ItemResult(document_id, 400, reason)
+
+
+def not_deleted(document_id: str) -> ItemResult:
+    """The result of a deletion: data streams reject it."""
+    reason = "only write ops with an op_type of create are allowed in data streams"
+    return ItemResult(document_id, 400, reason, deletes=True)
 
 
 def active_copies_wanted(query: Mapping[str, str]) -> int:
@@ -100,7 +108,8 @@ class _Target(msgspec.Struct):
 
 
 class _ActionLine(msgspec.Struct):
-    create: _Target
+    create: _Target | None = None
+    delete: _Target | None = None
 
 
 _decode_action = msgspec.json.Decoder(_ActionLine).decode
@@ -113,20 +122,24 @@ def parse_actions(body: bytes) -> list[Action]:
         raise BulkSyntaxError("request body is required", "parse_exception")
     if not body.endswith(b"\n"):
         raise BulkSyntaxError("The bulk request must be terminated by a newline [\\n]")
-    lines = body.split(b"\n")
-    lines.pop()
+    lines = iter(body.split(b"\n")[:-1])
+    actions = []
     try:
-        targets = [_decode_action(line).create for line in lines[::2]]
+        for line in lines:
+            found = _decode_action(line)
+            if found.delete is not None:
+                actions.append(Action(found.delete.id, b"", deletes=True))
+            elif found.create is None:
+                raise BulkSyntaxError("Malformed action/metadata line: neither create nor delete")
+            elif (document := next(lines, None)) is not None:
+                actions.append(Action(found.create.id, document))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BulkSyntaxError(f"Malformed action/metadata line: {error}") from error
-    if len(lines) < 2:
+    if not actions:
         raise BulkSyntaxError(
             "Validation Failed: 1: no requests added;", "action_request_validation_exception"
         )
-    # Not strict: the last one may have no document.
-    return [
-        Action(target.id, document) for target, document in zip(targets, lines[1::2], strict=False)
-    ]
+    return actions
 
 
 def answer(results: Sequence[ItemResult], index: str, filter_path: str = "") -> bytes:
@@ -134,7 +147,9 @@ def answer(results: Sequence[ItemResult], index: str, filter_path: str = "") -> 
     whole = {
         "errors": any(result.status >= 400 for result in results),
         "took": 1,
-        "items": [{"create": _item(result, index)} for result in results],
+        "items": [
+            {"delete" if result.deletes else "create": _item(result, index)} for result in results
+        ],
     }
     if filter_path:
         filtered = _only(whole, [path.split(".") for path in filter_path.split(",")])

@@ -244,7 +244,7 @@ def test_to_another_product_no_document_is_sent(config: Config, bulk_server: Bul
 def test_what_becomes_of_the_document_says_whether_one_would_be_stored(
     config: Config, bulk_server: BulkServer, fault: Fault, status: Status, detail: str
 ) -> None:
-    # The body without documents is answered before there is a fault.
+    # The first one is for the body without documents.
     bulk_server.next(Items(599, lambda document: False), fault)
     found = of_host(config)["write permission"]
     assert found.status is status
@@ -256,3 +256,70 @@ def test_a_secret_that_is_repeated_is_not_shown(config: Config) -> None:
     with ReverseProxy(config.output.hosts[0], pages={"/_bulk": page}) as proxy:
         found = of_host(with_output(behind(config, proxy), api_key=Secret("se:cret-key")))
     assert found["bulk request"].detail == "HTTP 403: who is [secret]?"
+
+
+DENIED = {"error": {"type": "security_exception", "reason": "no permissions"}}
+
+
+@pytest.fixture
+def sees_nothing(bulk_server: BulkServer) -> None:
+    """We may write at the most: as with the security of OpenSearch."""
+    bulk_server.pages |= {
+        "GET /": (403, DENIED),
+        RESOLVE: (403, DENIED),
+        f"POST /_index_template/_simulate_index/{STREAM}": (403, DENIED),
+        "GET /_index_template": (403, DENIED),
+        "POST /_security/user/_has_privileges": (405, DENIED),
+    }
+
+
+@pytest.mark.usefixtures("sees_nothing")
+def test_who_may_only_write_is_told_whether_that_works(
+    config: Config, bulk_server: BulkServer
+) -> None:
+    found = of_host(config)
+    assert (found["data stream"].status, found["write permission"].status) == (
+        Status.OK,
+        Status.OK,
+    )
+    bulk_server.refuse_items = Items(403, reason="no permissions for [indices:data/write/index]")
+    refused = of_host(config)["write permission"]
+    assert (refused.status, refused.detail) == (
+        Status.FAILED,
+        "status 403: no permissions for [indices:data/write/index]",
+    )
+    assert "indices:data/write/bulk" in refused.what_to_do
+    assert bulk_server.documents == {}
+
+
+@pytest.mark.usefixtures("sees_nothing")
+def test_where_nothing_is_there_or_nobody_says_no_document_is_sent(
+    config: Config, bulk_server: BulkServer
+) -> None:
+    bulk_server.is_there = False
+    found = of_host(config)
+    assert "data stream" not in found
+    assert found["write permission"].detail.startswith("unknown until the first event")
+    # An action without a document, and a deletion.
+    assert [len(request.ids) for request in bulk_server.requests] == [0, 1]
+    assert all(request.ids[0].startswith("shipper-check-") for request in bulk_server.requests[1:])
+
+
+@pytest.mark.usefixtures("sees_nothing")
+def test_who_may_not_even_send_bulk_requests_is_told_so(
+    config: Config, bulk_server: BulkServer
+) -> None:
+    # The first one is for the body without documents.
+    bulk_server.next(Items(599, lambda document: False), HttpStatus(403))
+    found = of_host(config)["write permission"]
+    assert found.status is Status.FAILED
+    assert found.detail == "HTTP 403: security_exception: injected by the test"
+
+
+@pytest.mark.usefixtures("sees_nothing")
+def test_the_same_of_a_plain_index(config: Config, bulk_server: BulkServer) -> None:
+    bulk_server.pages["GET /_resolve/index/tetragon*"] = (403, DENIED)
+    found = of_host(with_output(config, index="tetragon"))
+    assert found["index"].detail == "tetragon"
+    assert found["write permission"].status is Status.OK
+    assert bulk_server.documents == {}

@@ -336,6 +336,7 @@ class TestCredentials:
 class TestDataStream:
     @pytest.fixture(autouse=True)
     def no_data_stream_yet(self, bulk_server: BulkServer) -> None:
+        bulk_server.is_there = False
         bulk_server.pages[RESOLVE] = (200, NOTHING_THERE)
 
     def test_a_template_will_make_it(self, config: Config, bulk_server: BulkServer) -> None:
@@ -414,6 +415,23 @@ class TestDataStream:
         assert (found["template"].status, found["template"].detail) == (Status.UNKNOWN, detail)
         assert shown(config)[0] == 0
 
+    @pytest.mark.parametrize(
+        ("template", "status"),
+        [
+            ({"index_patterns": ["logs-*-*"], "data_stream": {}}, Status.OK),
+            ({"index_patterns": ["logs-*-*"]}, Status.FAILED),
+            ({"index_patterns": ["metrics-*-*"], "data_stream": {}}, Status.FAILED),
+        ],
+    )
+    def test_who_may_only_read_templates_is_told_by_them(
+        self, config: Config, bulk_server: BulkServer, template: object, status: Status
+    ) -> None:
+        # As with the cluster privilege `monitor`.
+        bulk_server.pages[SIMULATE] = (403, DENIED)
+        templates = [{"name": "x", "index_template": template}]
+        bulk_server.pages["GET /_index_template"] = (200, {"index_templates": templates})
+        assert findings(config)["template"].status is status
+
     def test_data_streams_that_we_may_not_see_are_no_failure(
         self, config: Config, bulk_server: BulkServer
     ) -> None:
@@ -450,6 +468,7 @@ class TestPlainIndex:
 
     @pytest.fixture(autouse=True)
     def nothing_there(self, bulk_server: BulkServer) -> None:
+        bulk_server.is_there = False
         bulk_server.pages[self.RESOLVE] = (200, NOTHING_THERE)
 
     def template(self, bulk_server: BulkServer, **more: object) -> None:

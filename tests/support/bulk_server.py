@@ -95,6 +95,8 @@ class BulkServer(Closing):
         self.refused_items: Counter[int] = Counter()
         """How many items were refused as the test had it, by status."""
         self.refuse_items: Items | None = None
+        self.is_there = True
+        """Whether the data stream is there, as a deletion is told."""
         self.authorization: str | None = None
         """The header that every request must carry; 401 without it."""
         self.max_body_bytes: int | None = None
@@ -298,6 +300,10 @@ class BulkServer(Closing):
             return None
 
     def _apply(self, action: Action, fault: Fault | None, copies: int) -> ItemResult:
+        if action.deletes:
+            if self.is_there:
+                return bulk_api.not_deleted(action.id)
+            return ItemResult(action.id, 404, "no such index", deletes=True)
         try:
             document, is_json = orjson.loads(action.document), True
         except orjson.JSONDecodeError:
