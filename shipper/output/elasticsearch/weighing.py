@@ -16,6 +16,7 @@ from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import NO_STATUS, DeadLetter, dead_letters_of_items
 from shipper.output.elasticsearch import feedback
 from shipper.output.elasticsearch.answers import (
+    NOT_BULK,
     ItemResults,
     Rejection,
     RequestFailed,
@@ -216,7 +217,12 @@ class Weighing:
         if kind not in (Kind.UNUSABLE, Kind.TOO_LONG) or part.request.tries < ENOUGH_TRIES:
             return failure.message
         names = self._tools.names
-        advice = f"set {names('output.bulk.max_bytes')} lower, or {names('output.timeout')} higher"
+        if isinstance(failure, RequestFailed) and failure.reason == NOT_BULK:
+            advice = f"check that {names('output.hosts')} has the URL of the cluster"
+        else:
+            advice = (
+                f"set {names('output.bulk.max_bytes')} lower, or {names('output.timeout')} higher"
+            )
         return f"{failure.message} (a body of {size} bytes, {events} events; {advice})"
 
     def _pause(self, decision: Decision, part: Part, retry_after: float) -> float:

@@ -251,6 +251,17 @@ class TestUnusableAnswers:
             )
 
     @in_a_loop
+    async def test_another_product_is_no_matter_of_sizes(self, tmp_path: Path) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(*[Answer(200, b'{"status":"ok"}')] * 1000)
+            await world.submit(make_batch("a"))
+            await world.clock.advance(300)
+            trouble = world.trouble()
+            assert trouble is not None
+            assert '`errors`: {"status":"ok"} (a body of ' in trouble
+            assert trouble.endswith("check that output.hosts has the URL of the cluster)")
+
+    @in_a_loop
     async def test_an_answer_that_is_too_long_halves_at_once(self, tmp_path: Path) -> None:
         async with bulk_world(tmp_path, max_in_flight=1) as world:
             long = host(TOO_LONG, lambda body: body.events > 2)
