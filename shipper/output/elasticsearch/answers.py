@@ -185,7 +185,8 @@ def verdict_of(
         if is_html(body):
             return RequestFailed(NOT_BULK, f"HTML, not a bulk answer: {page_text(body, redact)}")
         # The error may have a piece of the answer in it.
-        why = words(redact(str(error)), _LONGEST_WHY)
+        why = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        why = words(redact(why), _LONGEST_WHY)
         shown = words(page_text(body, redact), _LONGEST_SHOWN)
         return RequestFailed(
             NOT_BULK, ": ".join(filter(None, ("the answer is not that of _bulk", why, shown)))

@@ -246,6 +246,8 @@ def test_only_one_word_says_that_an_event_is_in_a_failure_store(said: bytes) -> 
     ("body", "shown"),
     [
         (b'{"status":"ok"}', 'required field `errors`: {"status":"ok"}'),
+        (b'{"errors":false}', 'it has no items: {"errors":false}'),
+        (b'{"errors":true,"items":' + b"[" * 100_000, "of _bulk: nested too deep: {"),
         (b"upstream says no", ": upstream says no"),
         (b'{"acknowledged":true,"x":"' + b"y" * 1000, "y" * 70),
         (b"\0" * 100, "(byte 0)"),
