@@ -833,10 +833,12 @@ class TestRegistry:
         done = run("registry", "losses", "-c", remembered)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
-            "TIME                  REASON              BYTES       LINES  PATH\n"
-            "2025-11-24T16:00:00Z  retention            1500          12  /l/a\\x1b[2J\ufffd.log\n"
-            "2025-11-24T16:00:01Z  vanished               70     unknown  /l/b\n"
-            "2025-11-24T16:00:02Z  rewritten               9           1  (40 older losses)\n"
+            "TIME                  REASON                     BYTES       LINES  PATH\n"
+            "2025-11-24T16:00:00Z  retention                   1500          12  "
+            "/l/a\\x1b[2J\ufffd.log\n"
+            "2025-11-24T16:00:01Z  vanished                      70     unknown  /l/b\n"
+            "2025-11-24T16:00:02Z  rewritten                      9           1  "
+            "(40 older losses)\n"
             "\n"
             "Total: 1579 bytes, 13 lines, and an unknown number of lines in 70 of the bytes\n"
         )

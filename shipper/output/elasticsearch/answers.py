@@ -21,6 +21,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from shipper.foreign import words
 from shipper.output.elasticsearch.items import (
     LARGEST_STATUS,
     LEAST_STATUS,
@@ -31,6 +32,12 @@ from shipper.output.elasticsearch.items import (
 )
 from shipper.output.elasticsearch.redaction import nothing_to_cut
 from shipper.output.elasticsearch.said import Redact, is_html, page_text, said, shown
+
+#: The reason of an answer that is not one of `_bulk`.
+NOT_BULK = "garbage"
+
+#: Of what is said of such an answer, and of its beginning, in characters.
+_LONGEST_WHY, _LONGEST_SHOWN = 150, 100
 
 #: The label of an error without a type, or with one that is not a plain name.
 OTHER_TYPE = "other"
@@ -179,10 +186,13 @@ def verdict_of(
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         # A truncated answer or a proxy's page: the request may have been processed.
         if is_html(body):
-            return RequestFailed("garbage", f"HTML, not a bulk answer: {page_text(body, redact)}")
+            return RequestFailed(NOT_BULK, f"HTML, not a bulk answer: {page_text(body, redact)}")
         # The error may have a piece of the answer in it.
+        why = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        why = shown(why[:_LOOKED_AT], redact, _LONGEST_WHY)
+        beginning = words(page_text(body, redact), _LONGEST_SHOWN)
         return RequestFailed(
-            "garbage", f"the answer is not that of _bulk: {shown(str(error), redact)}"
+            NOT_BULK, ": ".join(filter(None, ("the answer is not that of _bulk", why, beginning)))
         )
 
 

@@ -13,14 +13,9 @@ def feedback_of(verdict: Verdict) -> Feedback:
         case ItemResults():
             return Feedback.REJECTED if "item_429" in verdict.retry_counts else Feedback.ACCEPTED
         case RequestFailed():
-            return Feedback.REJECTED if says_overload(verdict.reason) else Feedback.FAILED
+            return Feedback.REJECTED if verdict.reason in _OVERLOAD else Feedback.FAILED
         case TooLarge():
             return Feedback.FAILED
-
-
-def says_overload(reason: str) -> bool:
-    """Whether a failed request with this reason may mean that the cluster is overloaded."""
-    return reason in _OVERLOAD
 
 
 def without_time(verdict: Verdict) -> Feedback:

@@ -91,6 +91,8 @@ def items_of(body: bytes, events: int) -> list[Item] | None:
 
 def _items(body: bytes, events: int) -> list[Item] | None:
     listed = bytes(_decode_summary(body).items)
+    if not listed:
+        raise ValueError("it has no items")
     if listed == b"[%b]" % b",".join([_CREATED] * events):
         return None
     found = [item.create for item in _decode_items(listed)]

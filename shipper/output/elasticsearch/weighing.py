@@ -14,8 +14,8 @@ from shipper.metrics import Metrics
 from shipper.option_names import OptionNames
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import NO_STATUS, DeadLetter, dead_letters_of_items
-from shipper.output.elasticsearch import feedback
 from shipper.output.elasticsearch.answers import (
+    NOT_BULK,
     ItemResults,
     Rejection,
     RequestFailed,
@@ -45,6 +45,9 @@ from shipper.output.elasticsearch.requests import Answered, Requests
 from shipper.output.limiter import Limiter
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
+
+#: The reasons of answers that say that the cluster, or what is before it, is overloaded.
+_SAID_OVERLOAD = frozenset({"503", "504"})
 
 #: How many events of a part are sent by themselves at the most.
 _MOST_PROBES = 4
@@ -216,7 +219,12 @@ class Weighing:
         if kind not in (Kind.UNUSABLE, Kind.TOO_LONG) or part.request.tries < ENOUGH_TRIES:
             return failure.message
         names = self._tools.names
-        advice = f"set {names('output.bulk.max_bytes')} lower, or {names('output.timeout')} higher"
+        if isinstance(failure, RequestFailed) and failure.reason == NOT_BULK:
+            advice = f"check that {names('output.hosts')} has the URL of the cluster"
+        else:
+            advice = (
+                f"set {names('output.bulk.max_bytes')} lower, or {names('output.timeout')} higher"
+            )
         return f"{failure.message} (a body of {size} bytes, {events} events; {advice})"
 
     def _pause(self, decision: Decision, part: Part, retry_after: float) -> float:
@@ -261,9 +269,9 @@ def _holds_for_halves(part: Part, failure: RequestFailed | TooLarge, kind: Kind)
     if kind is Kind.TOO_LARGE:
         # What is smaller shows whether a half is too large, too.
         return True
-    # Single events have their own tries, as they become dead letters. A cluster that is slow is not
-    # asked for more and more requests.
-    return part.body.events > 3 and not feedback.says_overload(_way(failure))
+    # Single events have their own tries, as they become dead letters. A cluster that says that it
+    # is overloaded is not sent more and more requests; without an answer, the timeouts see to it.
+    return part.body.events > 3 and _way(failure) not in _SAID_OVERLOAD
 
 
 def _way(failure: RequestFailed | TooLarge) -> str:

@@ -240,6 +240,25 @@ def test_only_one_word_says_that_an_event_is_in_a_failure_store(said: bytes) -> 
     assert verdict.failure_store == (said == b'"used"')
 
 
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'{"status":"ok"}', 'required field `errors`: {"status":"ok"}'),
+        (b'{"errors":false}', 'it has no items: {"errors":false}'),
+        (b'{"errors":true,"items":' + b"[" * 100_000, "of _bulk: nested too deep: {"),
+        (b"upstream says no", ": upstream says no"),
+        (b'{"acknowledged":true,"x":"' + b"y" * 1000, "y" * 70),
+        (b"\0" * 100, "(byte 0)"),
+        (b"", "truncated"),
+    ],
+)
+def test_what_is_no_bulk_answer_is_shown_at_its_beginning(body: bytes, shown: str) -> None:
+    verdict = verdict_of(200, body, 1)
+    assert isinstance(verdict, RequestFailed)
+    assert verdict.message.endswith(shown) or shown in verdict.message
+    assert len(verdict.message) < 300
+
+
 def test_an_answer_that_is_cut_anywhere_is_no_answer() -> None:
     for end in range(len(GOOD)):
         assert isinstance(verdict_of(200, GOOD[:end], 2), RequestFailed), GOOD[:end]

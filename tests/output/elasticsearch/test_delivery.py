@@ -123,6 +123,7 @@ class TestUnusableAnswers:
     @pytest.mark.parametrize(
         "bad",
         [
+            TIMEOUT,
             TransportError("disconnected", "the connection was closed"),
             CUT,
             TransportError("invalid_answer", "the answer is not valid HTTP"),
@@ -130,7 +131,7 @@ class TestUnusableAnswers:
             Answer(403, b"<html>blocked</html>"),
             Answer(502, b""),
         ],
-        ids=["disconnected", "cut", "not HTTP", "page", "403", "502"],
+        ids=["timeout", "disconnected", "cut", "not HTTP", "page", "403", "502"],
     )
     @in_a_loop
     async def test_what_is_large_is_cut_to_what_passes_in_one_go(
@@ -148,9 +149,9 @@ class TestUnusableAnswers:
             # Five tries of the whole, a probe, a tree of halves: none of these is tried again.
             assert len(world.transport.posts) < 5 + 2 + 2 * 64 + 10
 
-    @pytest.mark.parametrize("bad", [TIMEOUT, Answer(503, b""), Answer(504, b"")])
+    @pytest.mark.parametrize("bad", [Answer(503, b""), Answer(504, b"")])
     @in_a_loop
-    async def test_a_slow_cluster_is_not_asked_more_and_more(
+    async def test_a_cluster_that_says_that_it_is_overloaded_is_not_asked_more_and_more(
         self, tmp_path: Path, bad: Reply
     ) -> None:
         async with bulk_world(tmp_path, max_in_flight=1) as world:
@@ -249,6 +250,17 @@ class TestUnusableAnswers:
                 f"http://es: no answer within the timeout (a body of {size} bytes, 1 events; set "
                 "output.bulk.max_bytes lower, or output.timeout higher)"
             )
+
+    @in_a_loop
+    async def test_another_product_is_no_matter_of_sizes(self, tmp_path: Path) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(*[Answer(200, b'{"status":"ok"}')] * 1000)
+            await world.submit(make_batch("a"))
+            await world.clock.advance(300)
+            trouble = world.trouble()
+            assert trouble is not None
+            assert '`errors`: {"status":"ok"} (a body of ' in trouble
+            assert trouble.endswith("check that output.hosts has the URL of the cluster)")
 
     @in_a_loop
     async def test_an_answer_that_is_too_long_halves_at_once(self, tmp_path: Path) -> None:
