@@ -29,9 +29,6 @@ from shipper.output.elasticsearch.said import Redact, is_html, page_text, said, 
 OTHER_TYPE = "other"
 
 
-#: Of the text of an error, in characters.
-_LOOKED_AT = 16 * 1024
-
 #: Statuses that have a label of their own.
 _KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
 
@@ -293,4 +290,4 @@ def _error_text(error: _Error | None, redact: Redact) -> str:
     if error is None:
         return ""
     text = f"{error.type}: {error.reason}" if error.reason else error.type
-    return f": {shown(text[:_LOOKED_AT], redact)}"
+    return f": {shown(text, redact)}"

@@ -8,6 +8,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from urllib.parse import unquote
 
 #: In place of a secret.
@@ -100,30 +101,33 @@ def _forms_of(secret: str) -> Iterator[str]:
 
 #: A character as URLs, JSON and HTML have it. Which ones are escaped is each writer's own choice.
 _ESCAPED = re.compile(
-    r"(?P<space>\+)"
-    r"|(?P<url>%[0-7][0-9a-f]|%[cd][0-9a-f]%[89ab][0-9a-f]"
-    r"|%e[0-9a-f](?:%[89ab][0-9a-f]){2}|%f[0-7](?:%[89ab][0-9a-f]){3})"
-    r"|(?P<json>\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|u[0-9a-f]{4}|[\"\\/bfnrt]))"
-    r"|(?P<html>&(?:#[0-9]{1,9}|#x[0-9a-f]{1,8}|[a-z0-9]{2,8});)",
+    r"\+"
+    r"|%[0-7][0-9a-f]|%[cd][0-9a-f]%[89ab][0-9a-f]"
+    r"|%e[0-9a-f](?:%[89ab][0-9a-f]){2}|%f[0-7](?:%[89ab][0-9a-f]){3}"
+    r"|\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|u[0-9a-f]{4}|[\"\\/bfnrt])"
+    r"|&(?:#[0-9]{1,9}|#x[0-9a-f]{1,8}|[a-z0-9]{2,8});",
     re.IGNORECASE | re.ASCII,
 )
 
 
 def _unescaped(found: re.Match[str]) -> str:
+    return _plain(found[0])
+
+
+@lru_cache(4096)  # Others may send a text that consists of escaped characters.
+def _plain(text: str) -> str:
     """The one character that is escaped; the text itself if none is."""
-    text = found[0]
-    match found.lastgroup:
-        case "space":
-            plain = " "
-        case "url":
-            plain = unquote(text)
-        case "html":
-            plain = html.unescape(text)
-        case _:
-            try:
-                plain = json.loads(f'"{text}"')
-            except ValueError:
-                return text
+    if text[0] == "%":
+        plain = unquote(text)
+    elif text[0] == "&":
+        plain = html.unescape(text)
+    elif text[0] == "\\":
+        try:
+            plain = json.loads(f'"{text}"')
+        except ValueError:
+            return text
+    else:
+        plain = text
     # A space may be a plus, or be one: in both texts that are compared it is a space.
     return plain.replace("+", " ")
 
