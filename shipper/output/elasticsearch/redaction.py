@@ -63,27 +63,24 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """The text without secrets."""
+        spans = _spans(text, [form for form in self._forms if form in text])
         if not _ESCAPES.isdisjoint(text):
-            text = self._without_escaped(text)
-        # The longest first: a part of it would leave the rest.
-        found = [form for form in self._forms if form in text]
-        for form in sorted(found, key=len, reverse=True):
-            text = text.replace(form, CUT)
-        return text
+            spans += self._escaped(text)
+        kept: list[str] = []
+        end = 0
+        for first, last in _joined(spans):
+            kept += (text[end:first], CUT)
+            end = last
+        return "".join([*kept, text[end:]]) if kept else text
 
-    def _without_escaped(self, text: str) -> str:
-        """The text without secrets of which any characters may be escaped."""
+    def _escaped(self, text: str) -> list[tuple[int, int]]:
+        """Where secrets are of which any characters may be escaped."""
         plain = _ESCAPED.sub(_unescaped, text)
         found = [form for form in self._forms.values() if form in plain]
         if not found:
-            return text
+            return []
         places = _places(text)
-        kept: list[str] = []
-        end = 0
-        for first, last in _spans(plain, found):
-            kept += (text[end : places[first]], CUT)
-            end = places[last]
-        return "".join([*kept, text[end:]])
+        return [(places[first], places[last]) for first, last in _spans(plain, found)]
 
 
 def nothing_to_cut(text: str) -> str:
@@ -144,17 +141,22 @@ def _places(text: str) -> list[int]:
 
 
 def _spans(text: str, forms: Iterable[str]) -> list[tuple[int, int]]:
-    """Where any of the forms are in the text, those that overlap together, in their order."""
-    found = []
+    """Where the forms are in the text."""
+    spans = []
     for form in forms:
         at = text.find(form)
         while at >= 0:
-            found.append((at, at + len(form)))
+            spans.append((at, at + len(form)))
             at = text.find(form, at + len(form))
-    spans: list[tuple[int, int]] = []
-    for first, last in sorted(found):
-        if spans and first < spans[-1][1]:
-            spans[-1] = spans[-1][0], max(last, spans[-1][1])
-        else:
-            spans.append((first, last))
     return spans
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In their order, those that overlap as one: a part of a secret would leave the rest."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if joined and first < joined[-1][1]:
+            joined[-1] = joined[-1][0], max(last, joined[-1][1])
+        else:
+            joined.append((first, last))
+    return joined
