@@ -84,7 +84,8 @@ def events_of(body: bytes) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 _REAL_TIME = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]+)?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    # The offsets that Elasticsearch knows.
+    r"([Zz]|[+-](?:0[0-9]|1[0-7]):[0-5][0-9])"
 )
 
 
