@@ -43,9 +43,6 @@ _LONGEST_WHY, _LONGEST_SHOWN = 150, 100
 OTHER_TYPE = "other"
 
 
-#: Of the text of an error, in characters.
-_LOOKED_AT = 16 * 1024
-
 #: Statuses that have a label of their own.
 _KNOWN_STATUSES = frozenset(status.value for status in HTTPStatus)
 
@@ -189,7 +186,7 @@ def verdict_of(
             return RequestFailed(NOT_BULK, f"HTML, not a bulk answer: {page_text(body, redact)}")
         # The error may have a piece of the answer in it.
         why = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        why = shown(why[:_LOOKED_AT], redact, _LONGEST_WHY)
+        why = shown(why, redact, _LONGEST_WHY)
         beginning = words(page_text(body, redact), _LONGEST_SHOWN)
         return RequestFailed(
             NOT_BULK, ": ".join(filter(None, ("the answer is not that of _bulk", why, beginning)))
@@ -279,4 +276,4 @@ def _error_text(error: ItemError | None, redact: Redact) -> str:
     if error is None:
         return ""
     text = ": ".join(each for each in (error.type, error.reason) if each)
-    return f": {shown(text[:_LOOKED_AT], redact)}"
+    return f": {shown(text, redact)}"

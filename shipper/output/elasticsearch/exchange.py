@@ -15,9 +15,6 @@ ANSWER_TOO_LONG = "answer_too_long"
 #: In characters; a path may be in it.
 _LONGEST_MESSAGE = 1000
 
-#: Of a message, in characters.
-_LOOKED_AT = 16 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -42,8 +39,8 @@ class TransportError(Exception):
     def __init__(self, reason: str, message: str, what_to_do: str = "") -> None:
         # It may have words of a server or a proxy in it, such as a reason phrase.
         self.what = words(message, 4 * _LONGEST_MESSAGE)
-        # For `without_secrets`: here no secret is cut in two. A head has half as much at the most.
-        self._message = message[:_LOOKED_AT]
+        # For `without_secrets`: here no secret is cut in two.
+        self._message = message
         super().__init__(self.what)
         self.reason = reason
         self.what_to_do = what_to_do

@@ -8,6 +8,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from urllib.parse import unquote
 
 #: In place of a secret.
@@ -62,27 +63,24 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """The text without secrets."""
+        spans = _spans(text, [form for form in self._forms if form in text])
         if not _ESCAPES.isdisjoint(text):
-            text = self._without_escaped(text)
-        # The longest first: a part of it would leave the rest.
-        found = [form for form in self._forms if form in text]
-        for form in sorted(found, key=len, reverse=True):
-            text = text.replace(form, CUT)
-        return text
+            spans += self._escaped(text)
+        kept: list[str] = []
+        end = 0
+        for first, last in _joined(spans):
+            kept += (text[end:first], CUT)
+            end = last
+        return "".join([*kept, text[end:]]) if kept else text
 
-    def _without_escaped(self, text: str) -> str:
-        """The text without secrets of which any characters may be escaped."""
+    def _escaped(self, text: str) -> list[tuple[int, int]]:
+        """Where secrets are of which any characters may be escaped."""
         plain = _ESCAPED.sub(_unescaped, text)
         found = [form for form in self._forms.values() if form in plain]
         if not found:
-            return text
+            return []
         places = _places(text)
-        kept: list[str] = []
-        end = 0
-        for first, last in _spans(plain, found):
-            kept += (text[end : places[first]], CUT)
-            end = places[last]
-        return "".join([*kept, text[end:]])
+        return [(places[first], places[last]) for first, last in _spans(plain, found)]
 
 
 def nothing_to_cut(text: str) -> str:
@@ -100,30 +98,33 @@ def _forms_of(secret: str) -> Iterator[str]:
 
 #: A character as URLs, JSON and HTML have it. Which ones are escaped is each writer's own choice.
 _ESCAPED = re.compile(
-    r"(?P<space>\+)"
-    r"|(?P<url>%[0-7][0-9a-f]|%[cd][0-9a-f]%[89ab][0-9a-f]"
-    r"|%e[0-9a-f](?:%[89ab][0-9a-f]){2}|%f[0-7](?:%[89ab][0-9a-f]){3})"
-    r"|(?P<json>\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|u[0-9a-f]{4}|[\"\\/bfnrt]))"
-    r"|(?P<html>&(?:#[0-9]{1,9}|#x[0-9a-f]{1,8}|[a-z0-9]{2,8});)",
+    r"\+"
+    r"|%[0-7][0-9a-f]|%[cd][0-9a-f]%[89ab][0-9a-f]"
+    r"|%e[0-9a-f](?:%[89ab][0-9a-f]){2}|%f[0-7](?:%[89ab][0-9a-f]){3}"
+    r"|\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|u[0-9a-f]{4}|[\"\\/bfnrt])"
+    r"|&(?:#[0-9]{1,9}|#x[0-9a-f]{1,8}|[a-z0-9]{2,8});",
     re.IGNORECASE | re.ASCII,
 )
 
 
 def _unescaped(found: re.Match[str]) -> str:
+    return _plain(found[0])
+
+
+@lru_cache(4096)  # Others may send a text that consists of escaped characters.
+def _plain(text: str) -> str:
     """The one character that is escaped; the text itself if none is."""
-    text = found[0]
-    match found.lastgroup:
-        case "space":
-            plain = " "
-        case "url":
-            plain = unquote(text)
-        case "html":
-            plain = html.unescape(text)
-        case _:
-            try:
-                plain = json.loads(f'"{text}"')
-            except ValueError:
-                return text
+    if text[0] == "%":
+        plain = unquote(text)
+    elif text[0] == "&":
+        plain = html.unescape(text)
+    elif text[0] == "\\":
+        try:
+            plain = json.loads(f'"{text}"')
+        except ValueError:
+            return text
+    else:
+        plain = text
     # A space may be a plus, or be one: in both texts that are compared it is a space.
     return plain.replace("+", " ")
 
@@ -140,17 +141,22 @@ def _places(text: str) -> list[int]:
 
 
 def _spans(text: str, forms: Iterable[str]) -> list[tuple[int, int]]:
-    """Where any of the forms are in the text, those that overlap together, in their order."""
-    found = []
+    """Where the forms are in the text."""
+    spans = []
     for form in forms:
         at = text.find(form)
         while at >= 0:
-            found.append((at, at + len(form)))
+            spans.append((at, at + len(form)))
             at = text.find(form, at + len(form))
-    spans: list[tuple[int, int]] = []
-    for first, last in sorted(found):
-        if spans and first < spans[-1][1]:
-            spans[-1] = spans[-1][0], max(last, spans[-1][1])
-        else:
-            spans.append((first, last))
     return spans
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In their order, those that overlap as one: a part of a secret would leave the rest."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if joined and first < joined[-1][1]:
+            joined[-1] = joined[-1][0], max(last, joined[-1][1])
+        else:
+            joined.append((first, last))
+    return joined

@@ -18,6 +18,9 @@ Redact = Callable[[str], str]
 _PAGE = 200
 _LOOKED_AT = 16 * 1024
 
+#: In characters.
+_LONGEST_SECRET = 2048
+
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 #: Elements whose content is not text.
@@ -70,8 +73,13 @@ def said(status: int, body: bytes, redact: Redact, location: str = "") -> str:
 
 def shown(text: str, redact: Redact, most: int = EXCERPT) -> str:
     """The beginning of a foreign text without our secrets, on one line."""
+    looked_at = text[: 4 * most + _LONGEST_SECRET]
+    clean = redact(looked_at)
+    if len(looked_at) < len(text):
+        # Its end may be half of a secret.
+        clean = clean[: max(0, len(clean) - _LONGEST_SECRET)]
     # Again, as white space between their words may have been another one.
-    return words(redact(words(redact(text), 4 * most)), most)
+    return words(redact(words(clean, 4 * most)), most)
 
 
 def page_text(body: bytes, redact: Redact) -> str:
@@ -96,7 +104,7 @@ def _of_error(error: _Error | str) -> str:
 
 
 def _cut(text: str, redact: Redact) -> str:
-    return shown(text[:_LOOKED_AT], redact)
+    return shown(text, redact)
 
 
 def _without_tags(page: str, *, is_cut: bool) -> str:
