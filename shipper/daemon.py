@@ -431,7 +431,10 @@ class Daemon:
                     await batcher.flush()
                 except Exception as error:  # The next start reads it again.
                     self._errors.report(Where.BATCH, error)
-                await deliveries.drain()
+                try:
+                    await deliveries.drain()
+                except Exception as error:  # What is in flight is abandoned.
+                    self._errors.report(Where.DELIVERY, error)
         if abandoned := deliveries.abandon():
             self._log.emit(REQUESTS_ABANDONED, requests=abandoned)
 

@@ -2,9 +2,10 @@
 
 Every ``await`` in the modules of the stages is a place, found in their syntax trees when they are
 imported. A place raises, instead of what is awaited, as often as the plan says, from when it is
-first reached. What has raised is written to the plan's report.
+first reached, once a place that begins with `armed_by` was reached. What has raised is written to
+the plan's report.
 
-    {"times": 1, "only": null, "skip": [], "report": "/tmp/…/report"}
+    {"times": 1, "only": null, "skip": [], "armed_by": "shipper.pipeline.", "report": "/tmp/…/r"}
 """
 
 from __future__ import annotations
@@ -106,12 +107,13 @@ class Injector:
         self._only = plan.get("only")
         self._skip = tuple(plan.get("skip", ()))
         self._armed = False
+        self._armed_by = plan.get("armed_by", "shipper.pipeline.")
         self._raised: Counter[str] = Counter()
         self._report = Path(plan["report"]).open("a", buffering=1)  # noqa: SIM115
 
     def __call__(self, place: str, call: Callable[[], Awaitable[object]]) -> Awaitable[object]:
         # What is done before the stages run may end the process: it says why.
-        self._armed = self._armed or place.startswith("shipper.pipeline.")
+        self._armed = self._armed or place.startswith(self._armed_by)
         if (
             self._armed
             and (self._only is None or place == self._only)
