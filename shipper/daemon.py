@@ -34,7 +34,7 @@ from shipper.files.records import Recorded
 from shipper.files.registry import Registry
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
-from shipper.internal_errors import InternalErrors, Where
+from shipper.internal_errors import InternalErrors, Where, cancelled_only_by_us
 from shipper.logs import Log
 from shipper.logs.events import (
     REGISTRY_PROBLEM,
@@ -388,7 +388,8 @@ class Daemon:
                 self._service_manager.stopping()
             self._log.emit(STOPPING)
             try:
-                await harvest.stop_reading()
+                with cancelled_only_by_us():
+                    await harvest.stop_reading()
             except Exception as error:  # It is cancelled with the rest.
                 self._errors.report(Where.FILE, error)
             await _cancel(batching)
@@ -428,11 +429,13 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.shutdown_timeout):
                 try:
-                    await batcher.flush()
+                    with cancelled_only_by_us():
+                        await batcher.flush()
                 except Exception as error:  # The next start reads it again.
                     self._errors.report(Where.BATCH, error)
                 try:
-                    await deliveries.drain()
+                    with cancelled_only_by_us():
+                        await deliveries.drain()
                 except Exception as error:  # What is in flight is abandoned.
                     self._errors.report(Where.DELIVERY, error)
         if abandoned := deliveries.abandon():

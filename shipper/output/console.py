@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from shipper.clock import Clock
 from shipper.errors import OutputError
+from shipper.internal_errors import cancelled_only_by_us
 from shipper.output.destination import Condition, DeliveryInterruptedError
 from shipper.output.limiter import Feedback, Limiter, Permit
 from shipper.output.outcomes import OutcomeSink
@@ -82,12 +83,13 @@ class Console:
             if first in self._printed_before:
                 documents[0] = b""
             try:
-                await self._print(b"".join([rest, *documents]))
+                with cancelled_only_by_us():
+                    await self._print(b"".join([rest, *documents]))
             except OSError as error:
                 if self.trouble is None:
                     self.trouble = f"standard output cannot be written: {error.strerror}"
                     self._stop()
-                raise asyncio.CancelledError from error
+                await _end_as_by_a_stop()
             self._rest = b""
             self._printed_before.discard(first)
             outcomes.end("delivered", events)
@@ -156,6 +158,14 @@ class Console:
             await room.wait()
         finally:
             loop.remove_writer(self._descriptor)
+
+
+async def _end_as_by_a_stop() -> None:
+    """Cancels the task at hand."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.Event().wait()
 
 
 @contextlib.asynccontextmanager

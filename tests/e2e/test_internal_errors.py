@@ -52,16 +52,27 @@ def process(shipper: MakeShipper, log_directory: LogDirectory, tmp_path: Path) -
     return shipper({"inputs": inputs, "output": {"bulk": {"max_events": 50}}})
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    ("times", "error"),
+    [
+        (1, "usual"),
+        (2, "usual"),
+        (1, "memory"),
+        (1, "recursion"),
+        (1, "cancelled"),
+        (1, "speechless"),
+    ],
+)
 def test_every_place_that_is_reached_raises_and_all_lines_are_there_once(
     times: int,
+    error: str,
     process: ShipperProcess,
     bulk_server: BulkServer,
     log_directory: LogDirectory,
     tmp_path: Path,
     injected: Inject,
 ) -> None:
-    report = injected(process, times=times, skip=AFTER_THE_LAST_COMMIT)
+    report = injected(process, times=times, error=error, skip=AFTER_THE_LAST_COMMIT)
     bulk_server.refuse_items = Items(400, lambda document: "refused" in document["message"])
     other = tmp_path / "other"
     other.mkdir()

@@ -63,7 +63,7 @@ NOT_REACHED = {
         "a mark far behind what is unpacked", "shipper.files.catalog:place:"
     ),
     "shipper.files.former_inputs:": NotReached(
-        "in the test that is `long`", "shipper.files.former_inputs:run:self.look"
+        "in the test that is `long`", "shipper.files.former_inputs:run:self._clock.sleep"
     ),
     "shipper.files.unopened:": NotReached(
         "a turn for others after many files that cannot be opened",
@@ -102,6 +102,9 @@ NOT_REACHED = {
     ),
     "shipper.output.loss_shipper:_send_some:self._clock.sleep": NotReached(
         "ten minutes", "shipper.output.loss_shipper:run:self._send_some"
+    ),
+    "shipper.admin.server:_open:self._clock.sleep": NotReached(
+        "an address that is taken", "shipper.admin.server:run:self._open"
     ),
     "shipper.admin.access:wait:": NotReached("for tests"),
     "shipper.admin.connections:_close:": NotReached(

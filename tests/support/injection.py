@@ -5,12 +5,14 @@ imported. A place raises, instead of what is awaited, as often as the plan says,
 first reached, once a place that begins with `armed_by` was reached. What has raised is written to
 the plan's report.
 
-    {"times": 1, "only": null, "skip": [], "armed_by": "shipper.pipeline.", "report": "/tmp/…/r"}
+    {"times": 1, "only": null, "skip": [], "armed_by": "shipper.pipeline.", "error": "usual",
+     "report": "/tmp/…/r"}
 """
 
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -41,6 +43,25 @@ _NET = ("kept(", "self._errors.")
 
 class InjectedError(Exception):
     """What a place raises: nothing that any code expects."""
+
+
+class SpeechlessError(Exception):
+    """One that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+ERRORS: dict[str, type[BaseException]] = {
+    "usual": InjectedError,
+    "memory": MemoryError,
+    "recursion": RecursionError,
+    "cancelled": asyncio.CancelledError,
+    "speechless": SpeechlessError,
+}
+"""By the names that plans have for them."""
 
 
 class Places(ast.NodeTransformer):
@@ -105,6 +126,7 @@ class Injector:
     def __init__(self, plan: dict[str, Any]) -> None:
         self._times = plan["times"]
         self._only = plan.get("only")
+        self._error = ERRORS[plan.get("error", "usual")]
         self._skip = tuple(plan.get("skip", ()))
         self._armed = False
         self._armed_by = plan.get("armed_by", "shipper.pipeline.")
@@ -122,7 +144,7 @@ class Injector:
         ):
             self._raised[place] += 1
             self._report.write(f"{place}\n")
-            raise InjectedError(place)
+            raise self._error(place)
         return call()
 
 
