@@ -1,5 +1,7 @@
 """docs/decisions.md: the table of `output.elasticsearch.decisions`."""
 
+from collections.abc import Sequence
+
 from shipper.output.elasticsearch.decisions import (
     TABLE,
     Fate,
@@ -18,16 +20,31 @@ place in `max_in_flight`, and of the host. The first row that matches counts.
 [answers.md](answers.md) says which status belongs to which kind of answer, and why it is decided
 so.
 
-| Column | Meaning |
-|---|---|
-| Single | the request has one event |
-| Others | requests that were sent after it first failed got through at this host |
-| Proven | the events are at fault, not the host: they failed five times in the same way, at two hosts where there are two, while others got through. For "unusable" and "too long" of a single event: for five minutes, while others of its size got through. For "too large": others got through, or it is larger than any that did; several events, unless a single one was too large while nothing got through |
-| Able | another host can take requests now |
-| Stuck | it failed five times more, and nothing else gets through (four times in the life of a request) |
+@COLUMNS@
 
 An empty cell: either.
 """
+
+_COLUMNS = (
+    ("Column", "Meaning"),
+    ("---", "---"),
+    ("Single", "the request has one event"),
+    ("Others", "requests that were sent after it first failed got through at this host"),
+    (
+        "Proven",
+        "the events are at fault, not the host: they failed five times in the same way, at two "
+        'hosts where there are two, while others got through. For "unusable" and "too long" of '
+        'a single event: for five minutes, while others of its size got through. For "too '
+        'large": others got through, or it is larger than any that did; several events, unless '
+        "a single one was too large while nothing got through",
+    ),
+    ("Able", "another host can take requests now"),
+    (
+        "Stuck",
+        "it failed five times more, and nothing else gets through (four times in the life of a "
+        "request)",
+    ),
+)
 
 _ANSWERS = {
     Kind.FINISHED: "items: every event has its outcome",
@@ -77,10 +94,11 @@ _HOSTS = {
 
 def page() -> str:
     """The page, without its notice."""
-    heads = ("Answer", "Single", "Others", "Proven", "Able", "Stuck")
+    heads: tuple[str, ...] = ("Answer", "Single", "Others", "Proven", "Able", "Stuck")
     heads += ("The events", "`max_in_flight`", "Next try", "The host")
     table = [_cells(heads), "|" + "---|" * len(heads), *map(_row, TABLE)]
-    return "\n".join([_INTRODUCTION, *table, ""])
+    columns = "\n".join(map(_cells, _COLUMNS))
+    return "\n".join([_INTRODUCTION.replace("@COLUMNS@", columns), *table, ""])
 
 
 def _row(row: Row) -> str:
@@ -103,5 +121,5 @@ def _row(row: Row) -> str:
     )
 
 
-def _cells(cells: tuple[str, ...]) -> str:
+def _cells(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

@@ -62,9 +62,7 @@ NOT_REACHED = {
     "shipper.files.gzip_content:reach:": NotReached(
         "a mark far behind what is unpacked", "shipper.files.catalog:place:"
     ),
-    "shipper.files.former_inputs:": NotReached(
-        "in the test that is `long`", "shipper.files.former_inputs:run:self._clock.sleep"
-    ),
+    "shipper.files.former_inputs:": NotReached("in the test that is `long`"),
     "shipper.files.unopened:": NotReached(
         "a turn for others after many files that cannot be opened",
         "shipper.files.tracker:_scan:self._report_vanished",
@@ -81,6 +79,11 @@ NOT_REACHED = {
     "shipper.output.console:_print:self._writable()#1": NotReached(
         "a terminal or a socket", "shipper.output.console:deliver:self._print"
     ),
+    "shipper.output.console:deliver:_end_as_by_a_stop()": NotReached(
+        "when nobody reads any more; it only waits to be cancelled",
+        "shipper.output.console:deliver:self._print",
+    ),
+    "shipper.output.console:_end_as_by_a_stop:": NotReached("the same"),
     "shipper.output.dead_letter_file:put_back:": NotReached(
         "of `shipper deadletter replay`, a process of its own: tests/dead_letters"
     ),
