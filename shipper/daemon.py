@@ -28,7 +28,7 @@ from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.registry import Registry
 from shipper.files.write_probe import why_not_writable
-from shipper.internal_errors import InternalErrors, Where
+from shipper.internal_errors import InternalErrors, Where, cancelled_only_by_us
 from shipper.logs import Log
 from shipper.logs.events import (
     REGISTRY_PROBLEM,
@@ -283,7 +283,8 @@ class Daemon:
     async def _shut_down(self, stages: Stages, running: _Running) -> None:
         """Reading stops, what is read is sent, and what is acknowledged is committed."""
         try:
-            await stages.harvest.stop_reading()
+            with cancelled_only_by_us():
+                await stages.harvest.stop_reading()
         except Exception as error:  # It is cancelled with the rest.
             self._shared.errors.report(Where.FILE, error)
         await _cancel(running.batching)
@@ -298,10 +299,15 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.shutdown_timeout):
                 try:
-                    await stages.batcher.flush()
+                    with cancelled_only_by_us():
+                        await stages.batcher.flush()
                 except Exception as error:  # The next start reads it again.
                     self._shared.errors.report(Where.BATCH, error)
-                await stages.deliveries.drain()
+                try:
+                    with cancelled_only_by_us():
+                        await stages.deliveries.drain()
+                except Exception as error:  # What is in flight is abandoned.
+                    self._shared.errors.report(Where.DELIVERY, error)
         if abandoned := stages.deliveries.abandon():
             self._log.emit(REQUESTS_ABANDONED, requests=abandoned)
 

@@ -24,6 +24,7 @@ from shipper.files.filesystem import Inode, inode_in
 from shipper.files.globs import Pattern
 from shipper.files.mounts import MountChanges
 from shipper.files.schedule import WalkSchedule
+from shipper.internal_errors import unless_cancelled_by_nobody
 from shipper.offload import in_a_thread
 
 #: How long changes are gathered before they are told of, and the pause that ends the gathering,
@@ -129,12 +130,12 @@ class Watch:
     async def run(self) -> None:
         """Asks for a walk at once, and watches until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._tick())
-            tasks.create_task(self._follow_directories())
+            works = [self._tick(), self._follow_directories()]
             if self._mounts is not None:
-                tasks.create_task(self._follow_mounts(self._mounts.subscribe()))
-            for directory in self._directories:
-                tasks.create_task(self._keep_watching(directory))
+                works.append(self._follow_mounts(self._mounts.subscribe()))
+            works += [self._keep_watching(directory) for directory in self._directories]
+            for work in works:
+                tasks.create_task(unless_cancelled_by_nobody(work))
 
     async def _tick(self) -> None:
         while True:

@@ -62,6 +62,9 @@ class DeadLetterFile:
         self._turn = asyncio.Lock()
         #: Device and inode of the file whose name in the directory is on the disk.
         self._named: tuple[int, int] | None = None
+        # Whether something may be about to be deleted: by an earlier process, too. It goes before
+        # anything is written, so that there is one such file at the most.
+        self._is_deleting = record is not None
         self._size = 0
         self._look = TimedCalls("dead-letter-size", _SIZE_LIMIT)
 
@@ -95,6 +98,8 @@ class DeadLetterFile:
         then; the caller writes all of them again: a duplicate is better than a loss.
         """
         async with self._turn:
+            if self._is_deleting:
+                await self._finish_deletions()
             for data in _pieces(dead_letters, self._limit):
                 while not await asyncio.to_thread(self._append, data, keep_since):
                     await self._finish_deletions()
@@ -120,6 +125,7 @@ class DeadLetterFile:
         for deleted in await asyncio.to_thread(self._set_aside):
             await record(deleted, await asyncio.to_thread(_with_letters, self.path))
             await asyncio.to_thread(_delete, deleted)
+        self._is_deleting = False
 
     def _append(self, data: bytes, keep_since: float | None) -> bool:
         """Whether the data are appended; False: others have to be deleted first."""
@@ -132,6 +138,7 @@ class DeadLetterFile:
                     if keep_since is not None and older.stat().st_mtime >= keep_since:
                         raise DeadLettersFullError("they exceed dead_letter.max_bytes")
                     if self._record is not None:
+                        self._is_deleting = True
                         older.rename(_deleted(self.path, os.urandom(8).hex()))
                         # Else a power cut could bring it back under its old name when it is
                         # recorded already.

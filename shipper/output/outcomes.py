@@ -89,8 +89,10 @@ class Outcomes:
 
     def end(self, outcome: str, count: int) -> None:
         """Counts events with an outcome of `metrics.OUTCOMES`."""
-        self._metrics.count("shipper_events_total", count, outcome)
-        self._on_end(count)
+        try:
+            self._metrics.count("shipper_events_total", count, outcome)
+        finally:
+            self._on_end(count)
 
     def already_stored(
         self, beginnings: Sequence[tuple[int, str]], conflicts: Sequence[int]

@@ -21,6 +21,7 @@ from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
+from shipper.internal_errors import cancelled_only_by_us
 from shipper.logs.events import FILE_READ_FAILED
 
 #: How long files are examined before other tasks have their turn, in seconds.
@@ -90,7 +91,8 @@ class Examiner:
             source, tail = self._queue.popleft()
             self._queued.discard(tail)
             try:
-                await self._examine(source, tail)
+                with cancelled_only_by_us():
+                    await self._examine(source, tail)
                 tail.read_error = ""
             except OSError as error:
                 # The next scan or notification finds it behind and has it tried again.

@@ -21,7 +21,7 @@ from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
-from shipper.internal_errors import InternalErrors, Where
+from shipper.internal_errors import InternalErrors, Where, cancelled_only_by_us
 from shipper.logs import Log
 from shipper.logs.events import (
     FILE_OPENED,
@@ -227,8 +227,9 @@ class Harvester:
             source, tail = self._queue.popleft()
             self._queued.discard(tail)
             try:
-                await self._budget.room()
-                more = await self._read(source, tail)
+                with cancelled_only_by_us():
+                    await self._budget.room()
+                    more = await self._read(source, tail)
                 tail.read_error = ""
                 self._retries.succeeded(tail)
             except OSError as error:
@@ -259,7 +260,8 @@ class Harvester:
         """One step; returns whom to read again soon."""
         reading = await self._next(source, tail)
         try:
-            return await self._use(source, tail, reading)
+            with cancelled_only_by_us():
+                return await self._use(source, tail, reading)
         except Exception:
             # What was not handed on has no span: it is read again.
             if isinstance(reading, Block | HalfLine | CutLine) and tail.offset < reading.end:

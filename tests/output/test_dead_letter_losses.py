@@ -205,6 +205,12 @@ class TestTheRegistry:
 
         with pytest.raises(NotRecordedError, match="no space left on device"):
             asyncio.run(story())
+        # Nor is anything written meanwhile, however often it is tried.
+        size = sum(path.stat().st_size for path in tmp_path.glob(f"{FILE_NAME}*"))
+        for _ in range(3):
+            with pytest.raises(NotRecordedError):
+                asyncio.run(file.write([letter(9999)]))
+        assert size == sum(path.stat().st_size for path in tmp_path.glob(f"{FILE_NAME}*"))
         there = {
             json.loads(line)["offset"] // 500
             for path in tmp_path.glob(f"{FILE_NAME}*")

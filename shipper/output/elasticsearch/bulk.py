@@ -10,6 +10,7 @@ stop the others. While no event is accepted, the permit is kept, so that nothing
 import random
 
 from shipper.clock import Clock
+from shipper.internal_errors import cancelled_only_by_us
 from shipper.logs import Log
 from shipper.metrics import Metrics
 from shipper.option_names import OWN_NAMES, OptionNames
@@ -145,7 +146,8 @@ class BulkSender:
         # Parts replace the body: no reference keeps the whole in memory.
         del body
         try:
-            await delivery.run(permit)
+            with cancelled_only_by_us():
+                await delivery.run(permit)
         except Exception as error:
             if not delivery.has_begun:
                 permit.release(Feedback.FAILED, 0)

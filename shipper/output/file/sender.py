@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from shipper.clock import Clock
 from shipper.config.file_output import FileConfig, FileFormat
+from shipper.internal_errors import cancelled_only_by_us
 from shipper.logs import Log
 from shipper.logs.events import (
     OUTPUT_FILES_DELETED,
@@ -107,11 +108,12 @@ class FileSender:
         # The body is split into lines and joined again: a second copy in memory.
         self._budget.hold(size)
         try:
-            await self._with_retries(self._file.open)
-            new = await self._in_thread(partial(self._select_new, body))
-            if new.events:
-                deleted = await self._with_retries(partial(self._file.append, new.data))
-                self._count_deleted(deleted)
+            with cancelled_only_by_us():
+                await self._with_retries(self._file.open)
+                new = await self._in_thread(partial(self._select_new, body))
+                if new.events:
+                    deleted = await self._with_retries(partial(self._file.append, new.data))
+                    self._count_deleted(deleted)
             outcomes.end("delivered", new.events)
             outcomes.end("already_delivered", events - new.events)
             self._budget.release(size)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from shipper.output.dead_letter import DeadLetter
+from shipper.output.destination import DeliveryInterruptedError
 from shipper.output.elasticsearch.delivery import Delivery
 from shipper.output.elasticsearch.evidence import ENOUGH_SECONDS
 from shipper.output.elasticsearch.exchange import Answer, TransportError
@@ -581,3 +584,59 @@ async def _run(world: World, delivery: Delivery) -> None:
     while not running.done():
         await world.pass_seconds(1)
     await running
+
+
+class ShakyOutcomes:
+    """An `OutcomeSink` that counts an outcome, and then fails, once for each."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._failed: set[str] = set()
+
+    def _fail(self, what: str) -> None:
+        if what not in self._failed:
+            self._failed.add(what)
+            raise MemoryError(what)
+
+    def end(self, outcome: str, count: int) -> None:
+        self.counts[outcome] += count
+        self._fail(outcome)
+
+    def already_stored(
+        self, beginnings: Sequence[tuple[int, str]], conflicts: Sequence[int]
+    ) -> None:
+        self._fail("already_stored")
+
+    async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
+        self._fail("refuse")
+        self.counts["dead_letter"] += len(dead_letters)
+
+
+class TestExceptionsInTheMiddleOfOutcomes:
+    @in_a_loop
+    async def test_each_event_has_its_outcome_once_and_nothing_is_held(
+        self, tmp_path: Path
+    ) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(answer(201, 409, 429, 400, 201))
+            outcomes = ShakyOutcomes()
+            body = make_batch("a", "b", "c", "d", "e").take_body()
+            world.budget.hold(len(body.payload))
+            bodies, tries = [body], 0
+            while bodies:
+                tries += 1
+                body = bodies.pop()
+                try:
+                    delivering = world.sender.deliver(body, await world.sender.admit(), outcomes)
+                    task = asyncio.create_task(delivering)
+                    while not task.done():
+                        await world.pass_seconds(BACKOFF.max)
+                    await task
+                except DeliveryInterruptedError as interrupted:
+                    bodies += interrupted.bodies
+                    if interrupted.dead_letters:
+                        outcomes.counts["dead_letter"] += len(interrupted.dead_letters)
+            assert tries > 1
+            assert outcomes.counts == {"delivered": 3, "already_delivered": 1, "dead_letter": 1}
+            assert world.budget.held == 0
+            assert world.sender.condition.requests == 0
