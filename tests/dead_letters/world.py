@@ -86,6 +86,9 @@ class DirectTransport:
     async def probe(self, host: str) -> Answer:
         raise AssertionError("a replay asks for nothing but documents")
 
+    def answered_wrongly(self) -> None:
+        """There are no connections."""
+
     def credentials_refused(self) -> None:
         raise AssertionError("they were not")
 

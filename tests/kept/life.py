@@ -174,6 +174,9 @@ class Cluster:
         answer = {"errors": any("error" in item["create"] for item in items), "items": items}
         return Answer(200, orjson.dumps(answer), product="Elasticsearch")
 
+    def answered_wrongly(self) -> None:
+        """There are no connections."""
+
     def credentials_refused(self) -> None:
         """There are none."""
 

@@ -86,6 +86,7 @@ class ScriptedTransport:
         self.posts: list[Post] = []
         self.probes: list[str] = []
         self.times_refused = 0
+        self.times_wrong = 0
         """How often it was told that the credentials were refused."""
         self.gate = asyncio.Event()
         """No answer is given while it is not set."""
@@ -110,6 +111,9 @@ class ScriptedTransport:
     async def probe(self, host: str) -> Answer:
         self.probes.append(host)
         return self._reply(Body(b"", gzip=False, events=0))
+
+    def answered_wrongly(self) -> None:
+        self.times_wrong += 1
 
     def credentials_refused(self) -> None:
         self.times_refused += 1

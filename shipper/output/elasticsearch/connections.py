@@ -4,7 +4,8 @@ settings, and a limited lifetime.
     current -> retired -> closed
        |          |
        |          +- its last request has finished
-       +- TLS files changed, or it is too old: the next request starts a new one
+       +- TLS files changed, it is too old, or an answer was not that to its request: the next
+          request starts a new one
 
 So a renewed certificate is used without a restart and without interrupting requests, and names are
 resolved again regularly: new nodes behind a name get connections.
@@ -107,6 +108,8 @@ class Connections:
         self._resolver: RoundRobinResolver | None = None
         self._current: Generation | None = None
         self._alive: set[Generation] = set()
+        #: Whether the next request begins a new generation.
+        self._is_over = False
         #: One request at a time looks for changed files, and begins a generation.
         self._renewing = asyncio.Lock()
 
@@ -114,6 +117,10 @@ class Connections:
         """Creates the first generation, without connections."""
         self._resolver = RoundRobinResolver(self._given_resolver or system_resolver())
         self._begin()
+
+    def retire(self) -> None:
+        """Makes the next request begin a new generation."""
+        self._is_over = True
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -144,7 +151,8 @@ class Connections:
                 raise RuntimeError("the transport is used outside of its context")
             if self._tls is not None and self._tls.context is not current.context:
                 return self._begin()
-            if self._clock.monotonic() - current.created_at > GENERATION_SECONDS:
+            is_old = self._clock.monotonic() - current.created_at > GENERATION_SECONDS
+            if is_old or self._is_over:
                 return self._begin()
             return current
 
@@ -181,6 +189,7 @@ class Connections:
         session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=self._timeout
         )
+        self._is_over = False
         self._current = Generation(session, context, self._clock.monotonic())
         self._alive.add(self._current)
         return self._current

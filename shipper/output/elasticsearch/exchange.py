@@ -70,3 +70,7 @@ class Transport(Protocol):
 
     def credentials_refused(self) -> None:
         """Makes the next request read the credentials from their files again."""
+
+    def answered_wrongly(self) -> None:
+        """Makes the next request use a new connection: an answer was not that to its request, and
+        may have been that to another."""

@@ -7,6 +7,7 @@ from shipper.logs import Log
 from shipper.logs.events import HOST_AVAILABLE, REQUEST_FAILED, REQUEST_FINISHED
 from shipper.metrics import Metrics
 from shipper.output.elasticsearch.answers import (
+    NOT_BULK,
     RequestFailed,
     Verdict,
     status_label,
@@ -74,6 +75,8 @@ class Requests:
             redact=answer.redact,
             location=answer.location,
         )
+        if isinstance(verdict, RequestFailed) and verdict.reason == NOT_BULK:
+            self._transport.answered_wrongly()
         return Answered(host, verdict, number, min(answer.retry_after, _MAX_RETRY_AFTER))
 
     async def _post(self, host: Host, body: Body) -> Answer:

@@ -191,6 +191,10 @@ class HttpTransport:
         """Makes the next request read the credentials again."""
         self._authorization.refused()
 
+    def answered_wrongly(self) -> None:
+        """Makes the next request use a new connection."""
+        self._connections.retire()
+
     async def request(
         self,
         method: str,

@@ -254,6 +254,28 @@ class TestUnusableAnswers:
                 "output.bulk.max_bytes lower, or output.timeout higher)"
             )
 
+    @pytest.mark.parametrize(
+        ("reply", "times"),
+        [
+            (Answer(200, b'{"errors":false,"items":[]}'), 1),
+            (Answer(200, b"<html>It works</html>"), 1),
+            (Answer(503, b""), 0),
+            (Answer(429, b""), 0),
+            (CUT, 0),
+        ],
+        ids=["of another request", "page", "503", "429", "cut"],
+    )
+    @in_a_loop
+    async def test_connections_are_new_after_an_answer_that_may_be_that_to_another_request(
+        self, tmp_path: Path, reply: Reply, times: int
+    ) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(reply)
+            await world.submit(make_batch("a"))
+            await world.finish()
+            assert world.transport.times_wrong == times
+            assert world.events("delivered") == 1
+
     @in_a_loop
     async def test_another_product_is_no_matter_of_sizes(self, tmp_path: Path) -> None:
         async with bulk_world(tmp_path) as world:

@@ -157,3 +157,19 @@ class TestBeforeTheBodyIsSent:
             # The rest of the body is nothing that a second request may follow.
             assert (await post(transport, url)).body == b'{"request":1}'
         assert server.connections == 2
+
+
+@in_a_loop
+async def test_after_an_answer_that_was_not_that_to_its_request_connections_are_new() -> None:
+    server = TalkativeServer()
+    async with (
+        server.listening() as url,
+        HttpTransport(output(url, timeout=Seconds(5)), ManualClock()) as transport,
+    ):
+        await post(transport, url)
+        await post(transport, url)
+        assert server.connections == 1
+        transport.answered_wrongly()
+        await post(transport, url)
+        await post(transport, url)
+        assert server.connections == 2
