@@ -286,7 +286,7 @@ print(json.dumps(results))
 STEPS = {"open", "os.rename", "os.remove", "os.listdir", "os.scandir"}
 """What is a step, besides each fsync."""
 
-LETTERS = 30
+LETTERS = 20
 
 
 def prepare(directory: Path) -> None:
