@@ -9,6 +9,7 @@ instruments it, so this module imports it late.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -38,11 +39,11 @@ def fuzz(
 ) -> Report:
     """As `driver.fuzz`."""
     from tests.fuzz.driver import Finding, Report, failure_of, note, shortened
-    from tests.fuzz.target import LONGEST
+    from tests.fuzz.target import LONGEST, memory
 
     report = Report(target.name)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=memory()) as name:
         place = Path(name)
         corpus, tokens = place / "corpus", place / "tokens"
         corpus.mkdir()
@@ -50,11 +51,16 @@ def fuzz(
             (corpus / str(number)).write_bytes(data)
         tokens.write_text("".join(_entry(token) for token in target.tokens if token))
         command = [sys.executable, "-m", "tests.fuzz.guided", target.name, name]
-        command += [f"-max_len={LONGEST}", f"-seed={seed + 1}", f"-dict={tokens}"]
+        command += [f"-max_len={LONGEST}", f"-seed={seed + 1}"]
+        command += [f"-dict={tokens}"] if target.tokens else []
         command += [f"-runs={runs}"] if runs is not None else []
         command += [f"-max_total_time={max(1, round(seconds))}"] if seconds is not None else []
+        # libFuzzer ends the process as it is: what it leaves goes with this directory.
+        environ = {**os.environ, "TMPDIR": name}
         with (place / "output").open("wb") as output:
-            subprocess.run([*command, str(corpus)], check=False, stdout=output, stderr=output)
+            subprocess.run(
+                [*command, str(corpus)], check=False, stdout=output, stderr=output, env=environ
+            )
         told = (place / "output").read_text(errors="replace")
         done = _DONE.search(told)
         if done is None:
