@@ -8,9 +8,9 @@ instruments it, so this module imports it late.
 
 from __future__ import annotations
 
-import atexit
 import importlib.util
-import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tests.fuzz.driver import Report
     from tests.fuzz.target import Target
 
-_REPORT = "report.json"
+#: How libFuzzer ends.
+_DONE = re.compile(r"^Done (\d{1,18}) runs", re.MULTILINE)
 
 #: The longest entry of a dictionary of libFuzzer, in bytes.
 _LONGEST_TOKEN = 60
@@ -38,11 +39,11 @@ def fuzz(
 ) -> Report:
     """As `driver.fuzz`."""
     from tests.fuzz.driver import Finding, Report, failure_of, note, shortened
-    from tests.fuzz.target import LONGEST
+    from tests.fuzz.target import LONGEST, memory
 
     report = Report(target.name)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=memory()) as name:
         place = Path(name)
         corpus, tokens = place / "corpus", place / "tokens"
         corpus.mkdir()
@@ -50,15 +51,21 @@ def fuzz(
             (corpus / str(number)).write_bytes(data)
         tokens.write_text("".join(_entry(token) for token in target.tokens if token))
         command = [sys.executable, "-m", "tests.fuzz.guided", target.name, name]
-        command += [f"-max_len={LONGEST}", f"-seed={seed + 1}", f"-dict={tokens}"]
+        command += [f"-max_len={LONGEST}", f"-seed={seed + 1}"]
+        command += [f"-dict={tokens}"] if target.tokens else []
         command += [f"-runs={runs}"] if runs is not None else []
         command += [f"-max_total_time={max(1, round(seconds))}"] if seconds is not None else []
+        # libFuzzer ends the process as it is: what it leaves goes with this directory.
+        environ = {**os.environ, "TMPDIR": name}
         with (place / "output").open("wb") as output:
-            subprocess.run([*command, str(corpus)], check=False, stdout=output, stderr=output)
-        try:
-            report.inputs = json.loads((place / _REPORT).read_text())["inputs"]
-        except FileNotFoundError:
-            raise RuntimeError((place / "output").read_text(errors="replace")) from None
+            subprocess.run(
+                [*command, str(corpus)], check=False, stdout=output, stderr=output, env=environ
+            )
+        told = (place / "output").read_text(errors="replace")
+        done = _DONE.search(told)
+        if done is None:
+            raise RuntimeError(told)
+        report.inputs = int(done[1])
         for path in sorted(place.glob("found-*")):
             data = path.read_bytes()
             error = failure_of(target, data)
@@ -85,23 +92,13 @@ def _run(name: str, place: Path, options: list[str]) -> None:
 
     target = TARGETS[name]
     seen: set[str] = set()
-    inputs = 0
-
-    def write() -> None:
-        (place / _REPORT).write_text(json.dumps({"inputs": inputs}))
 
     def one(data: bytes) -> None:
-        nonlocal inputs
-        inputs += 1
-        if inputs % 1000 == 0:
-            write()
         error = failure_of(target, data)
         if error is not None and (at := place_of(error)) not in seen:
             seen.add(at)
             (place / f"found-{len(seen)}").write_bytes(data)
 
-    write()
-    atexit.register(write)
     atheris.Setup([sys.argv[0], *options], one)
     atheris.Fuzz()
 

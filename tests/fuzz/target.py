@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ CORPUS = Path(__file__).parent / "corpus"
 
 LONGEST = 16 * 1024
 """No input has more bytes."""
+
+
+def memory() -> str | None:
+    """A directory in memory, if there is one: files are made and read millions of times."""
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 class TooSlowError(AssertionError):

@@ -72,8 +72,9 @@ def test_the_command_runs_a_target_and_says_how_many_inputs(
 
 
 @pytest.mark.skipif(not guided.is_installed(), reason="atheris is not installed")
-def test_coverage_guides_a_run_where_atheris_is() -> None:
-    report = guided.fuzz(TARGETS["mounts"], runs=2000)
+@pytest.mark.parametrize("name", ["mounts", "agent_id"], ids=["tokens", "no tokens"])
+def test_coverage_guides_a_run_where_atheris_is(name: str) -> None:
+    report = guided.fuzz(TARGETS[name], runs=2000)
     assert isinstance(report, Report)
     assert report.inputs >= 2000
     assert not report.findings

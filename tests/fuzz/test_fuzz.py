@@ -34,7 +34,7 @@ def test_a_promise_holds_for_the_seeds_and_for_mutations_of_them(target: Target)
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_a_promise_holds_for_what_hypothesis_makes(target: Target) -> None:
     @settings(
-        max_examples=120,
+        max_examples=60,
         derandomize=True,
         database=None,
         deadline=None,

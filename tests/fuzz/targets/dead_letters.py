@@ -6,6 +6,7 @@ import atexit
 import base64
 import io
 import json
+import os
 import shutil
 import tempfile
 from functools import cache
@@ -30,7 +31,7 @@ from shipper.output.dead_letter import (
 )
 from shipper.output.file.written import WrittenDocuments
 from shipper.pipeline.batch import Body
-from tests.fuzz.target import Choices, Target
+from tests.fuzz.target import Choices, Target, memory
 from tests.support.odd_documents import documents
 
 _PATH = "/logs/t-\udcff.log"
@@ -38,9 +39,8 @@ _PATH = "/logs/t-\udcff.log"
 
 @cache
 def directory() -> Path:
-    """In memory where that is possible: files are made and read millions of times."""
-    memory = Path("/dev/shm")
-    made = tempfile.mkdtemp(prefix="shipper-fuzz-", dir=memory if memory.is_dir() else None)
+    """Where targets have their files."""
+    made = tempfile.mkdtemp(prefix="shipper-fuzz-", dir=os.environ.get("TMPDIR") or memory())
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return Path(made)
 

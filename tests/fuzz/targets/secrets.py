@@ -107,13 +107,14 @@ def check_redaction(data: bytes) -> None:
     redact = Redactor()
     redact.add_header(value)
     credentials = value.partition(" ")[2]
-    found = redact(f"{text}{credentials}{text}{value}")
+    # A secret may be in CUT itself.
+    found = redact(f"{text}{credentials}{text}{value}").replace(CUT, "\ufffe")
     assert len(credentials) < 4 or credentials in CUT or credentials not in found
     for secret in (credentials, decoded_base64(credentials)):
         # All of it, not only its parts.
         assert len(secret) < 4 or secret in CUT or redact(secret) == CUT
     redact.add(text)
-    assert len(text) < 4 or text in CUT or text not in redact(f"a {text} b")
+    assert len(text) < 4 or text in CUT or text not in redact(f"a {text} b").replace(CUT, "\ufffe")
 
 
 _ALL = b" ".join(b"\x01" + bytes([n]) for n in range(len(FORMS)))
