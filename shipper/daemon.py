@@ -152,7 +152,6 @@ class Daemon:
         finally:
             self._exit_within(_CLOSE_SECONDS)
             await self._on_disk(registry.close)
-            self._on_disk.close()
 
     async def _take_over(self, registry: Registry) -> None:
         """At a first start: has each file go on where Filebeat was, if it was there."""
@@ -184,9 +183,11 @@ class Daemon:
                 verify=output.tls.verify.value,
                 hint=f"set {config.option_names('output.tls.verify')} to full",
             )
-        dead_letters = Path(config.data_dir, FILE_NAME)
+        dead_letters = DeadLetterFile(
+            Path(config.data_dir, FILE_NAME), config.dead_letter.max_bytes
+        )
         outcomes = Outcomes(
-            dead_letters=DeadLetterFile(dead_letters, config.dead_letter.max_bytes),
+            dead_letters=dead_letters,
             backoff=context.backoff,
             clock=self._clock,
             rng=self._rng,
@@ -306,6 +307,13 @@ class Daemon:
             budget=self._budget,
             metrics=self._metrics,
             registry_trouble=lambda: commits.trouble,
+            hanging={
+                "read": lambda: self._filesystem.reading.hanging,
+                "stat": lambda: self._filesystem.hanging,
+                "inflate": lambda: self._filesystem.inflating.hanging,
+                "dead_letters": lambda: dead_letters.thread.hanging,
+                "registry": lambda: self._on_disk.hanging,
+            },
             names=config.option_names,
         )
 

@@ -5,11 +5,11 @@ What was read is compared with what is there whenever the gzip is read on or was
 that was written anew is noticed, also where nothing was read of it for a while.
 """
 
-import asyncio
 import errno
 import os
 import threading
 from collections.abc import Callable
+from enum import Enum
 
 from shipper.files.archive import Ending, GzipStream, Proof
 from shipper.files.filesystem import FileFacts, FileSystem
@@ -32,17 +32,30 @@ _LENGTH_BYTES = 4
 _MOST_RATIO = 1032
 
 
+class _Work(Enum):
+    WAITS = "waits"
+    BEGUN = "begun"
+    GIVEN_UP = "given up"
+
+
 class GzipContent:
     """What is in a gzip, inflated by a worker thread as far as somebody reads."""
 
     compressed = True
 
     def __init__(
-        self, filesystem: FileSystem, descriptor: int, *, largest: int = LARGEST_GZIP_CONTENT
+        self,
+        filesystem: FileSystem,
+        descriptor: int,
+        device: int = 0,
+        *,
+        largest: int = LARGEST_GZIP_CONTENT,
     ) -> None:
-        """`largest`: more than this is not read, in bytes of the content."""
+        """`device`: which one the file is on. `largest`: more than this is not read, in bytes of
+        the content."""
         self._filesystem = filesystem
         self._descriptor = descriptor
+        self._device = device
         self._largest = largest
         # Guards what a thread and `close` decide between them.
         self._lock = threading.Lock()
@@ -210,7 +223,15 @@ class GzipContent:
     async def _in_thread(self, work: Callable[[], tuple[bytes, bool]]) -> tuple[bytes, bool]:
         """Does it while the descriptor stays open, also if nobody waits for it any more."""
 
+        # What a thread and who waits decide between them.
+        state = _Work.WAITS
+
         def guarded() -> tuple[bytes, bool]:
+            nonlocal state
+            with self._lock:
+                if state is _Work.GIVEN_UP:
+                    return b"", True
+                state = _Work.BEGUN
             try:
                 return work()
             finally:
@@ -224,12 +245,14 @@ class GzipContent:
                 raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
             self._working = True
         try:
-            running = asyncio.get_running_loop().run_in_executor(None, guarded)
-        except BaseException:  # There is no thread for it.
+            return await self._filesystem.inflating(guarded, self._device)
+        except BaseException:
             with self._lock:
-                self._working = False
+                if state is _Work.WAITS:  # No thread is there for it, or it is not wanted any more.
+                    state, self._working = _Work.GIVEN_UP, False
+                    if self._closed:
+                        self._filesystem.close(self._descriptor)
             raise
-        return await running
 
 
 def _next_piece(stream: GzipStream, proof: Proof | None) -> tuple[bytes, bool]:

@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from watchfiles import Change, awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError
@@ -23,7 +24,7 @@ from shipper.files.filesystem import Inode, inode_in
 from shipper.files.globs import Pattern
 from shipper.files.mounts import MountChanges
 from shipper.files.schedule import WalkSchedule
-from shipper.offload import in_a_thread
+from shipper.offload import ThreadPool
 
 #: How long changes are gathered before they are told of, and the pause that ends the gathering,
 #: in milliseconds. Measured: noticed within 30 ms, 0.2 % of a core when idle.
@@ -113,6 +114,9 @@ class Watch:
         self._wake_up = wake_up
         self._report = report
         self._mounts = mounts
+        # Directories are looked at in threads, each in its own lane: a mount that hangs keeps
+        # nobody else waiting.
+        self._look = ThreadPool("watch", each=1)
         self._running: dict[str, _Running] = {}
         # Is set when a directory of a glob may be there, or be another one.
         self._moved: dict[str, asyncio.Event] = {}
@@ -162,8 +166,7 @@ class Watch:
             await changed.wait()
             changed.clear()
             began = time.monotonic()
-            # A file system that hangs keeps nobody else waiting.
-            moved = await in_a_thread(self._look_at_directories)
+            moved = await self._look(self._look_at_directories)
             for directory in moved:
                 self._moved[directory].set()
                 if (running := self._running.get(directory)) is not None:
@@ -192,9 +195,9 @@ class Watch:
         """Watches one directory of a glob, also one that does not exist yet, or is replaced by
         another, and those below it that were walked."""
         while True:
-            watched, is_disturbed = _inode_of(directory), False
+            watched, is_disturbed = await self._inode_at(directory), False
             if watched is not None:
-                places, completely = self._places(directory)
+                places, completely = await self._look(partial(self._places, directory), directory)
                 running = self._running[directory] = _Running(places, watched, asyncio.Event())
                 self._moved[directory].clear()
                 try:
@@ -203,7 +206,8 @@ class Watch:
                     # The number of inotify watches is limited, or the directory may just have
                     # gone. The periodic scan serves until it can be watched. (From the watching
                     # itself errors come in groups.)
-                    is_disturbed = _is_disturbed(errors.exceptions[0], places)
+                    check = partial(_is_disturbed, errors.exceptions[0], places)
+                    is_disturbed = await self._look(check, directory)
                     if not is_disturbed:
                         self._report(directory, watch_error(errors.exceptions[0]))
                         if len(places) > 1:
@@ -216,7 +220,7 @@ class Watch:
                     # is found by the scan with which the watch begins.
                     await self._clock.sleep(_AGAIN_AFTER)
                     continue
-                if running.stop.is_set() or _inode_of(directory) != watched:
+                if running.stop.is_set() or await self._inode_at(directory) != watched:
                     continue
             await self._until_moved(directory)
 
@@ -251,9 +255,12 @@ class Watch:
             if not running.stop.is_set():
                 self._schedule.watched(directory, completely=completely)
             self._tell(changes)
-            if _inode_of(directory) != watched:
+            if await self._inode_at(directory) != watched:
                 self._wake_up.wake(scan=True)
                 return
+
+    async def _inode_at(self, directory: str) -> Inode | None:
+        return await self._look(partial(_inode_of, directory), directory)
 
     def _places(self, directory: str) -> tuple[tuple[str, ...], bool]:
         """The directories to watch, and whether they are all that matter."""

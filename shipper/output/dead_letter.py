@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ import xxhash
 from shipper.documents.encoded import RefusedLine, content_id
 from shipper.documents.origin import Origin, fields_of, origin_of
 from shipper.foreign import decoded, path_text
+from shipper.offload import ThreadPool
 from shipper.output.appending import append_synced, cut_incomplete_line, locked
 from shipper.pipeline.batch import Body
 
@@ -227,6 +229,8 @@ class DeadLetterFile:
         self._lock = lock_of(path)
         self._limit = max_bytes // 2
         self._turn = asyncio.Lock()
+        #: What writes: a disk that hangs holds nothing else.
+        self.thread = ThreadPool("dead-letters", each=1)
         #: Bytes deleted by a `write` that then failed: the next one reports them.
         self._lost = 0
 
@@ -252,7 +256,7 @@ class DeadLetterFile:
         """
         async with self._turn:
             for data in _pieces(dead_letters, self._limit):
-                await asyncio.to_thread(self._append, data, keep_since)
+                await self.thread(partial(self._append, data, keep_since))
             lost, self._lost = self._lost, 0
         return WriteResult(lost)
 
@@ -263,7 +267,7 @@ class DeadLetterFile:
         `write`.
         """
         async with self._turn:
-            await asyncio.to_thread(self._append_without_loss, lines)
+            await self.thread(partial(self._append_without_loss, lines))
 
     def _append(self, data: bytes, keep_since: float | None) -> None:
         with locked(self._lock):

@@ -302,6 +302,11 @@ def test_a_mount_elsewhere_asks_for_no_walk(tmp_path: Path) -> None:
         looking = Looking(f"{tmp_path}/*.log", 60.0, mounts := Mounts())
         async with watching(looking.watch):
             await looking.until(lambda: str(tmp_path) in looking.schedule.directories)
+            # The watch asks for a walk when it begins.
+            await looking.until(lambda: bool(looking.watch._running))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await looking.wake_up.wait()
             looked = asyncio.Event()
             look = looking.watch._look_at_directories
 
