@@ -9,7 +9,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable
-from enum import Enum
+from dataclasses import dataclass
 
 from shipper.files.archive import Ending, GzipStream, Proof
 from shipper.files.filesystem import FileFacts, FileSystem
@@ -32,10 +32,12 @@ _LENGTH_BYTES = 4
 _MOST_RATIO = 1032
 
 
-class _Work(Enum):
-    WAITS = "waits"
-    BEGUN = "begun"
-    GIVEN_UP = "given up"
+@dataclass(slots=True)
+class _Work:
+    """What a thread and who waits for it decide between them."""
+
+    has_begun: bool = False
+    is_given_up: bool = False
 
 
 class GzipContent:
@@ -223,15 +225,13 @@ class GzipContent:
     async def _in_thread(self, work: Callable[[], tuple[bytes, bool]]) -> tuple[bytes, bool]:
         """Does it while the descriptor stays open, also if nobody waits for it any more."""
 
-        # What a thread and who waits decide between them.
-        state = _Work.WAITS
+        state = _Work()
 
         def guarded() -> tuple[bytes, bool]:
-            nonlocal state
             with self._lock:
-                if state is _Work.GIVEN_UP:
+                if state.is_given_up:
                     return b"", True
-                state = _Work.BEGUN
+                state.has_begun = True
             try:
                 return work()
             finally:
@@ -248,8 +248,8 @@ class GzipContent:
             return await self._filesystem.inflating(guarded, self._device)
         except BaseException:
             with self._lock:
-                if state is _Work.WAITS:  # No thread is there for it, or it is not wanted any more.
-                    state, self._working = _Work.GIVEN_UP, False
+                if not state.has_begun:  # There is no thread for it, or nobody waits any more.
+                    state.is_given_up, self._working = True, False
                     if self._closed:
                         self._filesystem.close(self._descriptor)
             raise
