@@ -236,9 +236,7 @@ class GzipContent:
                 return work()
             finally:
                 with self._lock:
-                    self._working = False
-                    if self._closed:
-                        self._filesystem.close(self._descriptor)
+                    self._end_work()
 
         with self._lock:
             if self._closed or self._working:
@@ -249,10 +247,14 @@ class GzipContent:
         except BaseException:
             with self._lock:
                 if not state.has_begun:  # There is no thread for it, or nobody waits any more.
-                    state.is_given_up, self._working = True, False
-                    if self._closed:
-                        self._filesystem.close(self._descriptor)
+                    state.is_given_up = True
+                    self._end_work()
             raise
+
+    def _end_work(self) -> None:
+        self._working = False
+        if self._closed:
+            self._filesystem.close(self._descriptor)
 
 
 def _next_piece(stream: GzipStream, proof: Proof | None) -> tuple[bytes, bool]:
