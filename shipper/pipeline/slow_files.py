@@ -91,6 +91,7 @@ class SlowFiles(Generic[_Source]):
         if not isinstance(begun, asyncio.Task):
             return begun
         if device is not None and device.is_full:
+            await asyncio.sleep(0)  # Who is cancelled before it began cleans nothing up.
             begun.cancel()
             await asyncio.wait((begun,))
             if not begun.cancelled():

@@ -17,9 +17,10 @@ from shipper.output.backoff import Backoff
 from shipper.output.destination import Condition, DeliveryInterruptedError
 from shipper.output.elasticsearch.decisions import HostAction
 from shipper.output.elasticsearch.delivery import Delivery
-from shipper.output.elasticsearch.evidence import Evidence
+from shipper.output.elasticsearch.evidence import Evidence, Suspected
 from shipper.output.elasticsearch.exchange import Transport, TransportError
 from shipper.output.elasticsearch.hosts import Hosts
+from shipper.output.elasticsearch.overdue import Overdue, most_suspects
 from shipper.output.elasticsearch.requests import Requests
 from shipper.output.elasticsearch.said import said
 from shipper.output.elasticsearch.weighing import Tools
@@ -27,9 +28,6 @@ from shipper.output.limiter import Feedback, Limiter, Permit
 from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
-
-#: One request of so many may be with a part that failed while others got through.
-_SUSPECTS = 4
 
 
 class BulkSender:
@@ -61,6 +59,7 @@ class BulkSender:
                 transport=transport,
                 hosts=hosts,
                 evidence=evidence,
+                overdue=Overdue(evidence, limiter.most),
                 clock=clock,
                 metrics=metrics,
                 log=log,
@@ -68,8 +67,9 @@ class BulkSender:
             evidence,
             backoff,
             limiter,
-            Limiter(clock, most=max(1, limiter.most // _SUSPECTS), adaptive=False),
+            Limiter(clock, most=most_suspects(limiter.most), adaptive=False),
             budget,
+            Suspected(),
             clock,
             rng,
             metrics,

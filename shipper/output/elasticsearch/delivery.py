@@ -68,6 +68,7 @@ class Delivery:
             while self._parts:
                 await self._send()
         finally:
+            self._tools.suspected.note(self, 0)
             self._release(Feedback.FAILED, 0)
 
     async def _send(self) -> None:
@@ -80,7 +81,9 @@ class Delivery:
             self._is_suspect = part.is_suspect
             self._held = await (tools.suspects if part.is_suspect else tools.limiter).acquire()
         self._held.restart()
-        answered = await tools.requests.send(part.body, part.request)
+        # A suspect has a permit of its own kind, and all of its time.
+        give_back = None if part.is_suspect else self._give_back
+        answered = await tools.requests.send(part.body, part.request, give_back)
         step = self._weighing.weigh(part, answered)
         self.reason = step.reason
         self._apply(part, answered.verdict, step)
@@ -94,6 +97,10 @@ class Delivery:
             await tools.clock.sleep(step.pause)
         if permit is PermitAction.RELEASE_LATER:
             self._release(without_time(verdict), 0)
+
+    def _give_back(self) -> None:
+        """The request goes on without a permit."""
+        self._release(Feedback.FAILED, 0)
 
     def _release(self, feedback: Feedback, events: int) -> None:
         permit, self._held = self._held, None
@@ -116,6 +123,8 @@ class Delivery:
         if step.parts != (part,):
             tools.budget.hold(sum(len(each.body.payload) for each in step.parts))
             tools.budget.release(len(part.body.payload))
+        suspects = (len(each.body.payload) for each in self._parts if each.is_suspect)
+        tools.suspected.note(self, sum(suspects))
         self._unwritten = step.dead_letters
         tools.budget.hold(_size(step.dead_letters))
         for rejection in step.rejected:
