@@ -58,10 +58,10 @@ PACED: dict[str, Any] = {
 }
 """An output of which the permits are the narrowest place, if the server takes ANSWER seconds."""
 
-ANSWER = 0.15
+ANSWER = 0.2
 
-LINES = 6000
-"""Of a phase: about two seconds."""
+LINES = 4000
+"""Of a phase: about three seconds, in which a processor has little to do."""
 
 
 def poison(number: int) -> bytes:
@@ -111,7 +111,7 @@ until the timeout: a third of that. With a permit for each until then, it would 
 @pytest.mark.parametrize(
     "names",
     [
-        ("cut", "HTML", "items of 500", "hangs"),
+        ("HTML", "items of 500", "hangs"),
         pytest.param(tuple(FAULTS), marks=pytest.mark.long),
     ],
     ids=["some", "all"],
@@ -137,7 +137,7 @@ def test_permits_that_bodies_hold_which_are_never_answered_well(
             while bulk_server.poisoned < BODIES:
                 assert time.monotonic() - began < QUICKLY, f"{bulk_server.poisoned} bodies"
                 bad.append(poison(next(numbers)))
-                time.sleep(0.05)  # Not all in one body.
+                time.sleep(0.2)  # Not all in one body, and not one in each.
         yield
         bulk_server.poison = None
 

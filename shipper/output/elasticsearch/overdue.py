@@ -66,7 +66,7 @@ class Overdue:
         def look() -> None:
             nonlocal timer
             is_clear = self._evidence.passed_since(host.url, number)
-            if not is_clear and len(self._unclear) >= max(1, self._most // 2):
+            if not is_clear and self._count_unclear() >= max(1, self._most // 2):
                 timer = loop.call_later(seconds, look)
                 return
             if not is_clear:
@@ -84,6 +84,13 @@ class Overdue:
 
         return ended
 
+    def _count_unclear(self) -> int:
+        """How many there are by now."""
+        for number in list(self._unclear):
+            if self._evidence.passed_since(self._requests[number][0], number):
+                self._unclear.remove(number)
+        return len(self._unclear)
+
     def _give_up_the_oldest(self) -> None:
         """If there are too many; none of which the host may be at fault."""
         if len(self._requests) <= self._most:
@@ -91,5 +98,6 @@ class Overdue:
         for number, (host, give_up) in self._requests.items():
             if self._evidence.passed_since(host, number):
                 del self._requests[number]
+                self._unclear.discard(number)
                 give_up()
                 return
