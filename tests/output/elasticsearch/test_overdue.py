@@ -49,9 +49,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @in_a_loop
-async def test_an_overdue_request_gives_its_permit_back_when_later_ones_get_through() -> (
-    None
-):
+async def test_an_overdue_request_gives_its_permit_back_when_later_ones_get_through() -> None:
     world = World(most=4)
     number = world.send()
     assert world.given_back == []
