@@ -312,7 +312,7 @@ class BulkServer(Closing):
         for refusal in (fault, self.refuse_items):
             if isinstance(refusal, Items) and refusal.matches(document):
                 self.refused_items[refusal.status] += 1
-                return ItemResult(action.id, refusal.status, refusal.reason)
+                return ItemResult(action.id, refusal.status, refusal.reason, refusal.type)
         for status, rate in self.item_rates.items():
             if self._rng.random() < rate:
                 self.refused_items[status] += 1
