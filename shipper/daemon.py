@@ -155,7 +155,6 @@ class Daemon:
         finally:
             self._exit_within(_CLOSE_SECONDS)
             await self._on_disk(registry.close)
-            self._on_disk.close()
 
     async def _take_over(self, registry: Registry) -> None:
         """At a first start: has each file go on where Filebeat was, if it was there."""

@@ -310,6 +310,14 @@ METRICS = (
         ("reason",),
     ),
     Metric(
+        "shipper_hanging_calls",
+        Kind.GAUGE,
+        "Calls of the system that have not returned for 5 seconds, by the work that needs them: "
+        "read (of logs), stat (what else is done with logs), inflate (gzips), dead_letters, "
+        "registry. The disk or the mount does not answer; other work goes on.",
+        ("work",),
+    ),
+    Metric(
         "shipper_internal_errors_total",
         Kind.COUNTER,
         "Exceptions that are bugs in shipper, by the part that met them (admin, delivery, output, "

@@ -2,18 +2,28 @@
 writes, a name server that does not answer.
 
 The threads belong to no pool that the interpreter waits for: one that hangs in the kernel neither
-keeps the process from ending nor takes the turn of what reads logs.
+keeps the process from ending nor takes the turn of other work. Nothing uses the event loop's own
+executor: it has one limit for everything. Each kind of work has its own threads, and of these each
+device (or whatever can hang by itself) a few (`ThreadPool`).
 """
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from threading import Thread
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
 from typing import Any, TypeVar, cast
 
 _T = TypeVar("_T")
+
+#: A call that takes longer hangs, in seconds: it is shown to an operator.
+HANGS_SECONDS = 5.0
+
+#: A thread that had nothing to do for so many seconds ends.
+_IDLE_SECONDS = 10.0
 
 
 class HangsError(TimeoutError):
@@ -38,6 +48,222 @@ def within(seconds: float, call: Callable[[], _T], *, name: str = "file") -> _T:
         if future.done():
             raise  # The call's own.
         raise HangsError(seconds) from None
+
+
+class ThreadPool:
+    """The threads of one kind of work. What hangs holds the threads of its lane only."""
+
+    def __init__(self, name: str, *, each: int) -> None:
+        """`name`: of the threads. `each`: calls of one lane at the same time; others wait for their
+        turn, first come, first served."""
+        self._threads = _Threads(name)
+        self._each = each
+        self._lanes: dict[Hashable, _Lane] = {}
+        self._began: dict[object, float] = {}
+
+    async def __call__(self, call: Callable[[], _T], lane: Hashable = None) -> _T:
+        """Calls it in a thread, and waits for it as long as it takes. A call that has begun goes on
+        when who waits is cancelled. `lane`: what may hang as a whole, such as a device.
+
+        Raises OSError if there can be no more threads.
+        """
+        found = self._lanes.setdefault(lane, _Lane(asyncio.Semaphore(self._each)))
+        found.users += 1
+        try:
+            await found.turn.acquire()
+        except BaseException:
+            self._leave(lane, found)
+            raise
+        began = object()
+
+        def ended(_: asyncio.Future[_T]) -> None:
+            del self._began[began]
+            found.turn.release()
+            self._leave(lane, found)
+
+        try:
+            running = self._threads.submit(call)
+        except BaseException:
+            found.turn.release()
+            self._leave(lane, found)
+            raise
+        self._began[began] = time.monotonic()
+        running.add_done_callback(ended)
+        # Cancelling who waits does not end the call, and its turn is not over before.
+        await asyncio.wait((running,))
+        return running.result()
+
+    @property
+    def hanging(self) -> int:
+        """How many calls have not returned for HANGS_SECONDS."""
+        latest = time.monotonic() - HANGS_SECONDS
+        return sum(began <= latest for began in self._began.values())
+
+    def _leave(self, key: Hashable, lane: "_Lane") -> None:
+        lane.users -= 1
+        if not lane.users:
+            del self._lanes[key]
+
+
+class Guard:
+    """Calls that have to be waited for, on the event loop or in a walk, and may hang: each is made
+    by a thread, and waited for no longer than a moment. While one hangs, others of its lane are
+    refused at once. To be called by any thread."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        """`name`: of the threads. `seconds`: how long a call is waited for."""
+        self.seconds = seconds
+        self._threads = _Threads(name)
+        self._lock = Lock()
+        #: The calls that hang, by lane, and what is to be done in a lane when none does.
+        self._hung: dict[Hashable, int] = {}
+        self._later: dict[Hashable, list[Callable[[], object]]] = {}
+
+    def __call__(
+        self,
+        lane: Hashable,
+        call: Callable[[], _T],
+        late: Callable[[_T], object] = lambda result: None,
+    ) -> _T:
+        """Calls it. `late` gets a result that nobody waited for.
+
+        Raises HangsError after `seconds`, and at once while another call of the lane hangs.
+        """
+        if lane in self._hung:
+            raise HangsError(self.seconds)
+        future: Future[_T] = Future()
+        is_late = False
+
+        def work() -> None:
+            failure, result = None, None
+            try:
+                result = call()
+            except BaseException as error:  # It is raised where it is waited for.
+                failure = error
+            with self._lock:
+                if not is_late and failure is not None:
+                    future.set_exception(failure)
+                elif not is_late:
+                    future.set_result(cast(_T, result))
+            if is_late:
+                if failure is None:
+                    late(cast(_T, result))
+                self._answered(lane)
+
+        self._threads.start(work)
+        try:
+            return future.result(self.seconds)
+        except TimeoutError:
+            with self._lock:
+                if future.done():
+                    return future.result()
+                is_late = True
+                self._hung[lane] = self._hung.get(lane, 0) + 1
+            raise HangsError(self.seconds) from None
+
+    def is_hung(self, lane: Hashable) -> bool:
+        """Whether a call of a lane hangs."""
+        return lane in self._hung
+
+    @property
+    def hanging(self) -> int:
+        """How many calls hang."""
+        return sum(list(self._hung.values()))
+
+    def when_answered(self, lane: Hashable, call: Callable[[], object]) -> bool:
+        """Has a lane that hangs do something when it answers again; False if none hangs."""
+        with self._lock:
+            if lane not in self._hung:
+                return False
+            self._later.setdefault(lane, []).append(call)
+        return True
+
+    def _answered(self, lane: Hashable) -> None:
+        with self._lock:
+            self._hung[lane] -= 1
+            if self._hung[lane]:
+                return
+            del self._hung[lane]
+            calls = self._later.pop(lane, ())
+        for call in calls:
+            with contextlib.suppress(OSError):
+                call()
+
+
+@dataclass(slots=True)
+class _Lane:
+    turn: asyncio.Semaphore
+    users: int = 0
+
+
+class _Threads:
+    """As many threads as there are calls; they are used again."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = Lock()
+        # Threads that nothing is on the way to.
+        self._idle = 0
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    def submit(self, call: Callable[[], _T]) -> "asyncio.Future[_T]":
+        """The call in a thread, for the event loop that runs. Raises as `start`."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_T] = loop.create_future()
+
+        def over(result: _T | None, failure: BaseException | None) -> None:
+            if future.done():
+                return
+            if failure is not None:
+                future.set_exception(failure)
+                future.exception()  # Nobody may wait for it any more.
+            else:
+                future.set_result(cast(_T, result))
+
+        def work() -> None:
+            result, failure = None, None
+            try:
+                result = call()
+            except BaseException as error:  # Whatever it is: it is raised where it is waited for.
+                failure = error
+            # The event loop may be closed by now.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(over, result, failure)
+
+        self.start(work)
+        return future
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Has a thread do something that raises nothing. Raises OSError if there can be no more
+        threads."""
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+                self._work.put(work)
+                return
+        try:
+            Thread(target=self._run, args=(work,), name=self._name, daemon=True).start()
+        except RuntimeError as error:
+            raise OSError(f"no thread can be started: {error}") from error
+
+    def _run(self, work: Callable[[], None] | None) -> None:
+        while work is not None:
+            work()
+            work = None  # What it holds is let go of before the thread waits.
+            work = self._next()
+
+    def _next(self) -> Callable[[], None] | None:
+        """The next call; None: the thread may end."""
+        with self._lock:
+            self._idle += 1
+        while True:
+            try:
+                return self._work.get(timeout=_IDLE_SECONDS)
+            except Empty:
+                with self._lock:
+                    if self._idle:
+                        self._idle -= 1
+                        return None
 
 
 @dataclass(slots=True)

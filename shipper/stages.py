@@ -207,6 +207,13 @@ class Stages:
             budget=budget,
             metrics=metrics,
             registry_trouble=lambda: self.commits.trouble,
+            hanging={
+                "read": lambda: shared.filesystem.reading.hanging,
+                "stat": lambda: shared.filesystem.hanging,
+                "inflate": lambda: shared.filesystem.inflating.hanging,
+                "dead_letters": lambda: self.dead_letters.thread.hanging,
+                "registry": lambda: shared.on_disk.hanging,
+            },
             names=config.option_names,
         )
 

@@ -47,6 +47,7 @@ def test_labels_are_few_and_none_can_grow_without_bound() -> None:
     assert labels == {
         "input",
         "state",
+        "work",
         "outcome",
         "problem",
         "change",

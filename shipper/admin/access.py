@@ -4,7 +4,6 @@ The files are read in a thread, and again when they change: a mount that hangs k
 waiting. Until they could be read, the pages that they protect are refused.
 """
 
-import asyncio
 import hmac
 import os
 import ssl
@@ -18,6 +17,7 @@ from shipper.config.admin import AdminConfig
 from shipper.errors import reason_of
 from shipper.logs import Log
 from shipper.logs.events import ADMIN_FILES_READ, ADMIN_FILES_UNUSABLE
+from shipper.offload import in_a_thread
 from shipper.option_names import OWN_NAMES, OptionNames
 
 #: How often the files are looked at, in seconds.
@@ -70,7 +70,7 @@ class Access:
     async def wait(self) -> None:
         """Returns when the thread that looks is done. For tests."""
         if self._reading is not None:
-            await asyncio.to_thread(self._reading.join)
+            await in_a_thread(self._reading.join)
 
     def refusal(self, request: Request, *, is_tls: bool) -> Page | None:
         """The answer to a request for a protected page that may not be shown; None: it may."""

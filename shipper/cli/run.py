@@ -176,7 +176,7 @@ class _Life:
             import_without_authorities()
             from shipper.daemon import Daemon
             from shipper.documents.processors.machine import this_machine
-            from shipper.files.filesystem import FileSystem
+            from shipper.files.guarded import GuardedFileSystem
             from shipper.reloading import Reloads
             from shipper.service_manager import ServiceManager
 
@@ -194,7 +194,7 @@ class _Life:
         daemon = Daemon(
             self._loaded.config,
             clock=self._clock,
-            filesystem=FileSystem(),
+            filesystem=GuardedFileSystem(),
             machine=this_machine(os.environ),
             rng=random.Random(),
             log=log,

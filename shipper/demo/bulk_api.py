@@ -71,9 +71,10 @@ class ItemResult:
 
     id: str
     status: int
-    #: The reason of an error.
+    #: The reason of an error, and its type if it is not that of the status.
     reason: str = ""
     deletes: bool = False
+    type: str = ""
 
 
 def no_timestamp(document_id: str) -> ItemResult:
@@ -201,7 +202,10 @@ def _item(result: ItemResult, index: str) -> dict[str, Any]:
         "_index": _backing_index(index),
         "_id": result.id,
         "status": result.status,
-        "error": {"type": ERROR_TYPES.get(result.status, "exception"), "reason": result.reason},
+        "error": {
+            "type": result.type or ERROR_TYPES.get(result.status, "exception"),
+            "reason": result.reason,
+        },
     }
 
 

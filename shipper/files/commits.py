@@ -4,7 +4,6 @@ handed out to be shipped. All of it on one thread of the registry's own.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -18,6 +17,7 @@ from shipper.internal_errors import InternalErrors, Where
 from shipper.logs import Log
 from shipper.logs.events import REGISTRY_COMMIT_FAILED, REGISTRY_COMMITTED
 from shipper.metrics import Metrics
+from shipper.offload import ThreadPool
 from shipper.option_names import OWN_NAMES, OptionNames
 
 _P = ParamSpec("_P")
@@ -29,16 +29,16 @@ class RegistryThread:
     the next one begins."""
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(1, "registry")
+        self._thread = ThreadPool("registry", each=1)
 
     async def __call__(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Calls it there, and waits for it."""
-        bound = partial(call, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, bound)
+        return await self._thread(partial(call, *args, **kwargs))
 
-    def close(self) -> None:
-        """Waits until what was called is over."""
-        self._executor.shutdown()
+    @property
+    def hanging(self) -> int:
+        """As `ThreadPool.hanging`."""
+        return self._thread.hanging
 
 
 class OnCommit(Protocol):

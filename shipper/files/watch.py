@@ -25,7 +25,7 @@ from shipper.files.globs import Pattern
 from shipper.files.mounts import MountChanges
 from shipper.files.schedule import WalkSchedule
 from shipper.internal_errors import unless_cancelled_by_nobody
-from shipper.offload import in_a_thread
+from shipper.offload import ThreadPool
 
 #: How long changes are gathered before they are told of, and the pause that ends the gathering,
 #: in milliseconds. Measured: noticed within 30 ms, 0.2 % of a core when idle.
@@ -115,6 +115,9 @@ class Watch:
         self._wake_up = wake_up
         self._report = report
         self._mounts = mounts
+        # Directories are looked at in threads, each in its own lane: a mount that hangs keeps
+        # nobody else waiting.
+        self._look = ThreadPool("watch", each=1)
         self._running: dict[str, _Running] = {}
         # Is set when a directory of a glob may be there, or be another one.
         self._moved: dict[str, asyncio.Event] = {}
@@ -164,8 +167,7 @@ class Watch:
             await changed.wait()
             changed.clear()
             began = time.monotonic()
-            # A file system that hangs keeps nobody else waiting.
-            moved = await in_a_thread(self._look_at_directories)
+            moved = await self._look(self._look_at_directories)
             for directory in moved:
                 self._moved[directory].set()
                 if (running := self._running.get(directory)) is not None:
@@ -195,9 +197,9 @@ class Watch:
         another, and those below it that were walked."""
         while True:
             self._moved[directory].clear()
-            watched, is_disturbed = await _standing_at(directory), False
+            watched, is_disturbed = await self._inode_at(directory), False
             if watched is not None:
-                places, completely = await self._places(directory)
+                places, completely = await self._look(partial(self._places, directory), directory)
                 if self._moved[directory].is_set():
                     continue  # Another one may stand there by now.
                 running = self._running[directory] = _Running(places, watched, asyncio.Event())
@@ -207,9 +209,8 @@ class Watch:
                     # The number of inotify watches is limited, or the directory may just have
                     # gone. The periodic scan serves until it can be watched. (From the watching
                     # itself errors come in groups.)
-                    is_disturbed = await in_a_thread(
-                        partial(_is_disturbed, errors.exceptions[0], places)
-                    )
+                    check = partial(_is_disturbed, errors.exceptions[0], places)
+                    is_disturbed = await self._look(check, directory)
                     if not is_disturbed:
                         self._report(directory, watch_error(errors.exceptions[0]))
                         if len(places) > 1:
@@ -222,7 +223,7 @@ class Watch:
                     # is found by the scan with which the watch begins.
                     await self._clock.sleep(_AGAIN_AFTER)
                     continue
-                if running.stop.is_set() or await _standing_at(directory) != watched:
+                if running.stop.is_set() or await self._inode_at(directory) != watched:
                     continue
             await self._until_moved(directory)
 
@@ -257,11 +258,14 @@ class Watch:
             if not running.stop.is_set():
                 self._schedule.watched(directory, completely=completely)
             self._tell(changes)
-            if await _standing_at(directory) != watched:
+            if await self._inode_at(directory) != watched:
                 self._wake_up.wake(scan=True)
                 return
 
-    async def _places(self, directory: str) -> tuple[tuple[str, ...], bool]:
+    async def _inode_at(self, directory: str) -> Inode | None:
+        return await self._look(partial(_inode_of, directory), directory)
+
+    def _places(self, directory: str) -> tuple[tuple[str, ...], bool]:
         """The directories to watch, and whether they are all that matter."""
         if not self._directories[directory]:
             return (directory,), True
@@ -270,7 +274,7 @@ class Watch:
         if directory in self._alone:
             return (directory,), not below
         named = [path for path in sorted(below) if _is_text(path)]
-        there = await in_a_thread(lambda: [path for path in named if os.path.isdir(path)])
+        there = [path for path in named if os.path.isdir(path)]
         chosen = there[: MAX_WATCHED - 1]
         return (directory, *chosen), len(chosen) == len(below)
 
@@ -324,11 +328,6 @@ def watch_error(error: Exception) -> OSError:
 def _is_text(path: str) -> bool:
     """Whether the path is UTF-8: watchfiles knows no other."""
     return path.isascii() or not any("\udc80" <= character <= "\udcff" for character in path)
-
-
-async def _standing_at(path: str) -> Inode | None:
-    """As `_inode_of`, however long the file system takes."""
-    return await in_a_thread(partial(_inode_of, path))
 
 
 def _inode_of(path: str) -> Inode | None:

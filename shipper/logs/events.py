@@ -322,6 +322,14 @@ FILE_READ_FAILED = LogEvent(
     "file cannot be read; retrying",
     "Check the disk. Nothing is skipped.",
 )
+FILE_READ_HANGS = LogEvent(
+    "file-read-hangs",
+    Level.WARNING,
+    "reading a file hangs; other files are read meanwhile",
+    "The disk or mount of the file does not answer. Files on it wait, others do not. Nothing "
+    "is skipped: reading goes on when the mount answers. `shipper_hanging_calls` has the number of "
+    "such reads.",
+)
 PATH_ACCESS_FAILED = LogEvent(
     "path-access-failed",
     Level.WARNING,

@@ -13,11 +13,12 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from shipper.clock import Clock
-from shipper.offload import TimedCalls
+from shipper.offload import ThreadPool, TimedCalls
 from shipper.output.appending import append_synced, cut_incomplete_line, locked, sync_directory
 from shipper.output.dead_letter import DeadLetter, encode_dead_letter
 
@@ -60,6 +61,8 @@ class DeadLetterFile:
         self._limit = max_bytes // 2
         self._record = record
         self._turn = asyncio.Lock()
+        #: What writes: a disk that hangs holds nothing else.
+        self.thread = ThreadPool("dead-letters", each=1)
         #: Device and inode of the file whose name in the directory is on the disk.
         self._named: tuple[int, int] | None = None
         # Whether something may be about to be deleted: by an earlier process, too. It goes before
@@ -101,7 +104,7 @@ class DeadLetterFile:
             if self._is_deleting:
                 await self._finish_deletions()
             for data in _pieces(dead_letters, self._limit):
-                while not await asyncio.to_thread(self._append, data, keep_since):
+                while not await self.thread(partial(self._append, data, keep_since)):
                     await self._finish_deletions()
 
     async def put_back(self, lines: Sequence[bytes]) -> None:
@@ -111,7 +114,7 @@ class DeadLetterFile:
         `write`.
         """
         async with self._turn:
-            await asyncio.to_thread(self._append_without_loss, lines)
+            await self.thread(partial(self._append_without_loss, lines))
 
     async def finish_deletions(self) -> None:
         """Records and deletes what an earlier process was about to. Raises as `write` does."""
@@ -122,9 +125,9 @@ class DeadLetterFile:
         record = self._record
         if record is None:
             raise DeadLettersFullError("they exceed dead_letter.max_bytes")
-        for deleted in await asyncio.to_thread(self._set_aside):
-            await record(deleted, await asyncio.to_thread(_with_letters, self.path))
-            await asyncio.to_thread(_delete, deleted)
+        for deleted in await self.thread(self._set_aside):
+            await record(deleted, await self.thread(partial(_with_letters, self.path)))
+            await self.thread(partial(_delete, deleted))
         self._is_deleting = False
 
     def _append(self, data: bytes, keep_since: float | None) -> bool:

@@ -4,7 +4,6 @@ before they go, with the log and the range of it that they are from.
 A deletion makes one loss for each log and MOST_LOGS at the most; those of further logs are one.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from shipper.files.losses import Loss, LossReason
 from shipper.logs import Log
 from shipper.logs.events import DEAD_LETTERS_DELETED
 from shipper.metrics import Metrics
+from shipper.offload import in_a_thread
 from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.dead_letter import DeadLetter, read_dead_letter
 from shipper.output.dead_letter_file import NotRecordedError
@@ -129,7 +129,7 @@ class DeadLetterLosses:
 
     async def __call__(self, deleted: Path, others: Sequence[Path]) -> None:
         """As in `DeletionRecord`."""
-        found = await asyncio.to_thread(lost_lines, deleted, others)
+        found = await in_a_thread(lambda: lost_lines(deleted, others), name="dead-letters")
         losses = [self._loss(lost) for lost in found]
         try:
             is_new = await self._store.record_once(deleted.name, losses)

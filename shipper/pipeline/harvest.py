@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from shipper.clock import Clock
@@ -35,6 +36,7 @@ from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.encoding import ReadLines, encode, encode_line_by_line
 from shipper.pipeline.examine import Examined, Examiner
 from shipper.pipeline.retries import Retries
+from shipper.pipeline.slow_files import SlowFiles
 
 #: How long files are read before other tasks have their turn, in seconds: long enough that turns
 #: cost nothing, short enough that answers and notifications do not wait.
@@ -112,7 +114,13 @@ class Harvester:
             tracker=tracker,
             faults=faults,
             clock=clock,
+            log=log,
         )
+        self._slow: SlowFiles[Input] = SlowFiles(
+            clock, log, over=self._read_late, room=self._requeue
+        )
+        # What was read of files that waited for their disk, and is not used yet.
+        self._late: dict[Tail, asyncio.Task[Any]] = {}
         #: Lines that were read and have no outcome yet.
         self.in_flight_events = 0
 
@@ -219,6 +227,13 @@ class Harvester:
             self._enqueue(source, [tail])
 
     async def _read_round_robin(self) -> None:
+        try:
+            await self._read_in_turns()
+        finally:
+            self._late.clear()
+            await self._slow.close()
+
+    async def _read_in_turns(self) -> None:
         turn_ends = self._clock.monotonic() + _TURN_SECONDS
         while True:
             while not self._queue:
@@ -226,11 +241,14 @@ class Harvester:
                 turn_ends = self._clock.monotonic() + _TURN_SECONDS
             source, tail = self._queue.popleft()
             self._queued.discard(tail)
+            if tail not in self._late and self._slow.must_wait(source, tail):
+                continue
             try:
                 with cancelled_only_by_us():
                     await self._budget.room()
                     more = await self._read(source, tail)
-                tail.read_error = ""
+                if not tail.busy:
+                    tail.read_error = ""
                 self._retries.succeeded(tail)
             except OSError as error:
                 # The next scan or notification finds it behind and has it tried again.
@@ -258,7 +276,15 @@ class Harvester:
 
     async def _read(self, source: Input, tail: Tail) -> Tail | None:
         """One step; returns whom to read again soon."""
-        reading = await self._next(source, tail)
+        late = self._late.pop(tail, None)
+        if late is not None:
+            tail.busy = False
+            self._examiner.add(source.files, tail)
+            reading = late.result()
+        else:
+            reading = await self._slow.run(source, tail, partial(self._next, source, tail))
+            if reading is None:
+                return None  # It takes longer.
         try:
             with cancelled_only_by_us():
                 return await self._use(source, tail, reading)
@@ -267,6 +293,18 @@ class Harvester:
             if isinstance(reading, Block | HalfLine | CutLine) and tail.offset < reading.end:
                 tail.undo_read()
             raise
+
+    def _read_late(self, source: Input, tail: Tail, task: asyncio.Task[Any]) -> None:
+        """A file that waited for its disk was read: it is its turn, and nobody else's."""
+        tail.busy = True
+        self._late[tail] = task
+        self._requeue(source, tail)
+
+    def _requeue(self, source: Input, tail: Tail) -> None:
+        if tail not in self._queued:
+            self._queued.add(tail)
+            self._queue.append((source, tail))
+        self._something.set()
 
     async def _use(self, source: Input, tail: Tail, reading: Reading) -> Tail | None:
         """Hands on what was read; returns whom to read again soon."""

@@ -39,6 +39,8 @@ REQUESTS_CHANGED: dict[str, str] = {
 CHANGED: dict[str, str] = {
     # Logging has a bounded queue; what does not fit is counted.
     "shipper_log_messages_dropped_total": ADDED,
+    # Calls on mounts that hang are counted.
+    "shipper_hanging_calls": ADDED,
     # Bugs that stop nothing are counted.
     "shipper_internal_errors_total": ADDED,
     # The registry's version 2: 64-bit inodes, how far a file was seen, losses.

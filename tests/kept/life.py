@@ -37,7 +37,7 @@ from shipper.output import destinations
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.pipeline import inputs
 from shipper.pipeline.batch import Body
-from tests.kept.loop import IdleClock, InlineExecutor
+from tests.kept.loop import IdleClock, InlineExecutor, InlinePool
 from tests.support.logs import RecordedLog
 
 _T = TypeVar("_T")
@@ -93,6 +93,7 @@ class MortalFileSystem(FileSystem):
 
     def __init__(self, executioner: Executioner, obstacles: Obstacles) -> None:
         super().__init__()
+        self.inflating = InlinePool("inflate", each=1)
         self._executioner = executioner
         self._obstacles = obstacles
 
@@ -343,9 +344,12 @@ class Lives:
             executioner.change(lambda: save(*args, **kwargs))
 
         with contextlib.ExitStack() as patches:
-            for module in modules_of("shipper", "ThreadPoolExecutor"):
-                replaced = mock.patch.object(module, "ThreadPoolExecutor", InlineExecutor)
-                patches.enter_context(replaced)
+            for name, inline in (
+                ("ThreadPoolExecutor", InlineExecutor),
+                ("ThreadPool", InlinePool),
+            ):
+                for module in modules_of("shipper", name):
+                    patches.enter_context(mock.patch.object(module, name, inline))
             for target, name, new in (
                 (Registry, "save", save_unless_dead),
                 (inputs, "Watch", self._watch),

@@ -161,8 +161,7 @@ class TestTheRegistry:
             try:
                 await story(store, file)
             finally:
-                thread.close()
-                registry.close()
+                await thread(registry.close)
 
         asyncio.run(main())
         return metrics

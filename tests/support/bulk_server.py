@@ -103,6 +103,10 @@ class BulkServer(Closing):
         """A larger body, as sent, is refused with 413."""
         self.refuse_bodies: tuple[bytes, int] | None = None
         """Bodies that hold these bytes are answered that status, as by a firewall in between."""
+        self.poison: tuple[bytes, Fault] | None = None
+        """Bodies that hold these bytes meet that fault; others those of `next` and `rates`."""
+        self.poisoned = 0
+        """How many of them came."""
         self.witness: str | None = None
         """A line that is no numbered one: it is created, and not kept."""
         self.pages: dict[str, tuple[int, object]] = {}
@@ -169,7 +173,7 @@ class BulkServer(Closing):
             self.rates.clear()
             self.item_rates.clear()
             self.refuse_items = self.authorization = self.max_body_bytes = None
-            self.refuse_bodies = None
+            self.refuse_bodies = self.poison = None
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Return once the predicate is true; it is looked at when a request is applied, and at its
@@ -241,7 +245,7 @@ class BulkServer(Closing):
         body = await request.read()
         if self.refuse_bodies is not None and self.refuse_bodies[0] in body:
             return self._refuse(request, self.refuse_bodies[1], "blocked by policy")
-        fault = self._draw()
+        fault = self._draw(body)
         try:
             actions = bulk_api.parse_actions(body)
         except BulkSyntaxError as error:
@@ -289,9 +293,13 @@ class BulkServer(Closing):
         wanted = self.authorization
         return wanted is None or request.headers.get("Authorization") == wanted
 
-    def _draw(self) -> Fault | None:
+    def _draw(self, body: bytes) -> Fault | None:
         """Choose the fault of a request that could be carried out."""
         with self._changed:
+            if self.poison is not None and self.poison[0] in body:
+                self.poisoned += 1
+                self._changed.notify_all()
+                return self.poison[1]
             if self._scripted:
                 return self._scripted.popleft()
             for fault, rate in self.rates.items():
@@ -311,7 +319,7 @@ class BulkServer(Closing):
         for refusal in (fault, self.refuse_items):
             if isinstance(refusal, Items) and refusal.matches(document):
                 self.refused_items[refusal.status] += 1
-                return ItemResult(action.id, refusal.status, refusal.reason)
+                return ItemResult(action.id, refusal.status, refusal.reason, type=refusal.type)
         for status, rate in self.item_rates.items():
             if self._rng.random() < rate:
                 self.refused_items[status] += 1

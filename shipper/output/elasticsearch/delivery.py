@@ -69,6 +69,7 @@ class Delivery:
             while self._parts:
                 await self._send()
         finally:
+            self._tools.suspected.note(self, 0)
             self._release(Feedback.FAILED, 0)
 
     async def _send(self) -> None:
@@ -81,7 +82,9 @@ class Delivery:
             self._is_suspect = part.is_suspect
             self._held = await (tools.suspects if part.is_suspect else tools.limiter).acquire()
         self._held.restart()
-        answered = await tools.requests.send(part.body, part.request)
+        # A suspect has a permit of its own kind, and all of its time.
+        give_back = None if part.is_suspect else self._give_back
+        answered = await tools.requests.send(part.body, part.request, give_back)
         step = self._weighing.weigh(part, answered)
         self.reason = step.reason
         self._apply(part, answered.verdict, step)
@@ -95,6 +98,10 @@ class Delivery:
             await tools.clock.sleep(step.pause)
         if permit is PermitAction.RELEASE_LATER:
             self._release(without_time(verdict), 0)
+
+    def _give_back(self) -> None:
+        """The request goes on without a permit."""
+        self._release(Feedback.FAILED, 0)
 
     def _release(self, feedback: Feedback, events: int) -> None:
         permit, self._held = self._held, None
@@ -117,6 +124,8 @@ class Delivery:
             self._parts.extend(step.parts)
         else:
             self._parts.extendleft(reversed(step.parts))
+        suspects = (len(each.body.payload) for each in self._parts if each.is_suspect)
+        suspected = sum(suspects)
         self._unwritten = step.dead_letters
         with contextlib.ExitStack() as steps:
             # What is raised comes out when all are taken, the last one first.
@@ -128,6 +137,7 @@ class Delivery:
                 steps.callback(budget.release, len(part.body.payload))
                 steps.callback(budget.hold, held)
             steps.callback(budget.hold, written)
+            steps.callback(self._tools.suspected.note, self, suspected)
 
     def _count(self, part: Part, verdict: Verdict, step: Step) -> None:
         """What is counted and logged besides the outcomes."""

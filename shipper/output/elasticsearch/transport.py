@@ -35,6 +35,7 @@ from shipper.output.elasticsearch.failures import (
     proxy_refuses,
     wrong_fingerprint,
 )
+from shipper.output.elasticsearch.overdue import most_requests
 from shipper.output.elasticsearch.proxy import Proxies, Proxy
 from shipper.output.elasticsearch.redaction import Redactor
 from shipper.output.elasticsearch.tls import Tls
@@ -129,8 +130,7 @@ class HttpTransport:
         use_tls = uses_tls(config) or self._proxies.use_tls
         self._connections = Connections(
             tls=_tls(config, names, file_seconds) if use_tls else None,
-            # One more than bulk requests, for a probe.
-            limit=config.max_in_flight + 1,
+            limit=most_requests(config.max_in_flight),
             timeout=aiohttp.ClientTimeout(total=config.timeout, connect=_CONNECT_SECONDS),
             calls=calls,
             clock=clock,

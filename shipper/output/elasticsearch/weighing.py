@@ -36,10 +36,11 @@ from shipper.output.elasticsearch.evidence import (
     ENOUGH_SECONDS,
     ENOUGH_TRIES,
     Evidence,
+    Suspected,
     Suspicion,
 )
 from shipper.output.elasticsearch.exchange import Transport
-from shipper.output.elasticsearch.hosts import Host, Hosts
+from shipper.output.elasticsearch.hosts import Hosts
 from shipper.output.elasticsearch.parts import Part, Sorted, sort_rejected
 from shipper.output.elasticsearch.requests import Answered, Requests
 from shipper.output.limiter import Limiter
@@ -48,6 +49,8 @@ from shipper.pipeline.budget import ByteBudget
 
 #: The reasons of answers that say that the cluster, or what is before it, is overloaded.
 _SAID_OVERLOAD = frozenset({"503", "504"})
+#: Failures that may be due to the body, and say nothing of the host while others get through.
+_OF_THE_BODY = frozenset({Kind.NOT_TAKEN, Kind.UNUSABLE, Kind.TOO_LONG})
 
 #: How many events of a part are sent by themselves at the most.
 _MOST_PROBES = 4
@@ -67,6 +70,8 @@ class Tools:
     #: again, and must neither hold the permits of the others nor count as overload.
     suspects: Limiter
     budget: ByteBudget
+    #: What these parts have of it.
+    suspected: Suspected
     clock: Clock
     rng: random.Random
     metrics: Metrics
@@ -121,9 +126,11 @@ class Weighing:
             is_remainder=part.is_remainder,
         )
         others = False
-        if kind is Kind.DENIED:
-            part.request.again("denied", host.url, evidence.mark, now)
+        if kind in (Kind.DENIED, Kind.FAILING):
+            part.request.again(kind.value, host.url, evidence.mark, now)
             others = evidence.others(host.url, part.request)
+            if kind is Kind.FAILING and part.request.tries == 1:
+                others |= evidence.passed_since(host.url, answered.number)
         else:
             # Whatever failed before has ended: the request got through.
             part.request = Suspicion()
@@ -150,7 +157,7 @@ class Weighing:
         kind = kind_of_failure(failure)
         if isinstance(failure, RequestFailed) and failure.unauthorised:
             tools.transport.credentials_refused()
-        situation = self._situation(part, host, kind, failure)
+        situation = self._situation(part, answered, kind, failure)
         decision = decide(situation)
         why = self._why(part, failure, kind)
         tools.requests.note(decision.host, host, why, answered.retry_after)
@@ -175,15 +182,19 @@ class Weighing:
         return Step(decision, (part,), pause, f"{host.url}: {why}", others_first=part.failures > 1)
 
     def _situation(
-        self, part: Part, host: Host, kind: Kind, failure: RequestFailed | TooLarge
+        self, part: Part, answered: Answered, kind: Kind, failure: RequestFailed | TooLarge
     ) -> Situation:
         """What is known beside an answer without items; notes that it is one more."""
         tools, evidence, suspicion = self._tools, self._tools.evidence, part.request
+        host = answered.host
         now = tools.clock.monotonic()
         if kind not in (Kind.OVERLOADED, Kind.UNREACHABLE):
             suspicion.again(_way(failure), host.url, evidence.mark, now)
         single, size = part.body.events == 1, len(part.body.payload)
         others = evidence.others(host.url, suspicion)
+        if kind in _OF_THE_BODY and suspicion.tries == 1:
+            # The first time nothing was sent since it failed.
+            others |= evidence.passed_since(host.url, answered.number)
         match kind:
             case Kind.TOO_LARGE if not single:
                 proven = not evidence.takes_nothing(host.url)
@@ -198,9 +209,12 @@ class Weighing:
                     and len(suspicion.hosts) >= min(2, tools.hosts.healthy(host))
                 )
         if single and kind in (Kind.UNUSABLE, Kind.TOO_LONG):
+            # While such events take half of the memory, there is no time to be patient: what waits
+            # behind them would be read by nobody.
+            is_pressed = tools.suspected.bytes > tools.budget.limit // 2
             proven = (
                 proven
-                and now - suspicion.since >= ENOUGH_SECONDS
+                and (is_pressed or now - suspicion.since >= ENOUGH_SECONDS)
                 and evidence.others(host.url, suspicion, least=size)
             )
         stuck = (

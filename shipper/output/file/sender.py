@@ -7,7 +7,6 @@
 One body at a time, in a separate thread: a disk that hangs stops reading, and nothing else.
 """
 
-import asyncio
 import contextlib
 import errno
 import random
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+
+from aiofiles.os import wrap
 
 from shipper.clock import Clock
 from shipper.config.file_output import FileConfig, FileFormat
@@ -170,7 +171,7 @@ class FileSender:
                 return result
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        return await wrap(call)(executor=self._executor)
 
     def _count_deleted(self, deleted: int) -> None:
         if deleted:

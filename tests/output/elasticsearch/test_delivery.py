@@ -109,6 +109,23 @@ class TestUnusableAnswers:
             assert [each["line"] for each in world.dead_lettered()] == ["poison"]
 
     @in_a_loop
+    async def test_it_does_not_wait_so_long_if_such_events_take_half_of_the_memory(
+        self, tmp_path: Path
+    ) -> None:
+        async with bulk_world(tmp_path, max_in_flight=1) as world:
+            world.transport.script(*[host(TIMEOUT)] * 10_000)
+            batches = [make_batch(f"poison {number}") for number in range(10)]
+            for batch in batches:
+                await world.submit(batch)
+            await pass_good_ones(world, ENOUGH_SECONDS / 2)
+            assert world.dead_lettered() == []
+            world.budget.limit = 2 * len(batches[0].body.payload or b"x" * 100)
+            await pass_good_ones(world, ENOUGH_SECONDS / 4)
+            count = len(world.dead_lettered())
+            assert 1 <= count < 10, "half of the memory is left to them"
+            assert world.budget.held > 0
+
+    @in_a_loop
     async def test_others_of_a_smaller_size_do_not_make_it_a_dead_letter(
         self, tmp_path: Path
     ) -> None:
