@@ -93,6 +93,10 @@ class Places(ast.NodeTransformer):
         number = sum(each.split("#")[0] == place for each in self.found)
         place = f"{place}#{number}"
         self.found.append(place)
+        for inner in ast.walk(node.value):
+            if isinstance(inner, ast.Call) and ast.unparse(inner) == "super()":
+                # It takes its arguments from the function that it is in.
+                inner.args = [ast.Name(name, ast.Load()) for name in ("__class__", "self")]
         later = ast.Lambda(
             ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[]),
             node.value,
