@@ -61,7 +61,7 @@ def main() -> int:
     compileall.compile_dir(_ROOT / "shipper", quiet=2)
     if (own := _OWN.get(sys.argv[1] if len(sys.argv) > 1 else "")) is not None:
         return own(sys.argv[2:])
-    options = _parser().parse_args()
+    options = parser().parse_args()
     if options.commands == ["report"]:
         return _report(load(options.results), options.into)
     with tempfile.TemporaryDirectory(prefix="shipper-bench-", dir=options.directory) as directory:
@@ -82,38 +82,39 @@ def main() -> int:
     return _report(results, options.into)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of all commands that have none of their own."""
+    result = argparse.ArgumentParser(
         prog="./dev bench",
         description=__doc__,
         epilog=_COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     known = ("throughput", "steady", "quiet", "flat", "ecs", "guide", "backlog", "soak", "report")
-    parser.add_argument("commands", nargs="*", metavar="COMMAND", choices=(*known, []))
-    parser.add_argument("--events", type=int, default=300_000, help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument(
+    result.add_argument("commands", nargs="*", metavar="COMMAND", choices=(*known, []))
+    result.add_argument("--events", type=int, default=300_000, help="default: %(default)s")
+    result.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    result.add_argument(
         "--scenario", action="append", help="of throughput: those whose name has this text"
     )
-    parser.add_argument(
+    result.add_argument(
         "--seconds", type=float, default=40.0, help="at each steady rate (default: %(default)s)"
     )
-    parser.add_argument(
+    result.add_argument(
         "--minutes", type=float, default=30.0, help="of a soak (default: %(default)s)"
     )
-    parser.add_argument("--directory", help="for logs and states (default: the system's)")
-    parser.add_argument("--keep", type=Path, help="copy logs and states there if a run fails")
-    parser.add_argument("--results", type=Path, help="a file for the results, as JSON")
-    parser.add_argument("--add", action="store_true", help="keep what --results has, and add to it")
-    parser.add_argument("--into", type=Path, help="write the report and its plots there")
-    parser.add_argument(
+    result.add_argument("--directory", help="for logs and states (default: the system's)")
+    result.add_argument("--keep", type=Path, help="copy logs and states there if a run fails")
+    result.add_argument("--results", type=Path, help="a file for the results, as JSON")
+    result.add_argument("--add", action="store_true", help="keep what --results has, and add to it")
+    result.add_argument("--into", type=Path, help="write the report and its plots there")
+    result.add_argument(
         "--peers",
         type=Path,
         default=Path(os.environ.get("SHIPPER_PEERS", _PEERS)),
         help="a directory with run-vector.sh and run-fluent-bit.sh",
     )
-    return parser
+    return result
 
 
 def _run(command: str, options: argparse.Namespace, place: Path, results: Results) -> None:
