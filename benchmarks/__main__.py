@@ -1,225 +1,180 @@
-"""`./dev bench`: runs the benchmark, prints the table and the targets.
+"""`./dev bench`: shipper beside other shippers, with the same logs and the same receiver.
 
-`./dev bench concurrency` is another benchmark: see `benchmarks/concurrency.py`.
+Without a command it measures everything that fits into half an hour, prints the report, and says
+which targets are met.
 """
 
 import argparse
-import http.client
-import json
+import compileall
 import os
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import concurrency
-from benchmarks.contestants import Contestant, guide, peers, shipper
-from benchmarks.corpus import write_corpus
-from benchmarks.measure import Cost, FailedRunError, Running, cost_of, running
-from benchmarks.report import Idle, Many, Row, report, report_ecs, report_guide
-from shipper.demo.process import free_port
-
-_IDLE_SECONDS = 20.0
-# Seconds until files that are read are closed, and freed memory is given back.
-_SETTLE_SECONDS = 60.0
-_MANY_FILES = (2_000, 20_000)
+from benchmarks import concurrency, flat, profile, quiet, stages, steady, throughput
+from benchmarks.contestants import PEERS
+from benchmarks.measure import FailedRunError
+from benchmarks.plots import plots
+from benchmarks.report import markdown
+from benchmarks.results import Results, empty, load
+from benchmarks.sink import receiving
+from benchmarks.targets import verdicts
+from benchmarks.throughput import SCENARIOS, Surroundings
 
 #: Optional directory with the binaries of other shippers.
 _PEERS = Path(__file__).resolve().parents[2] / "shared" / "lab" / "peers"
 
+_ROOT = Path(__file__).resolve().parents[1]
 
-@dataclass(frozen=True, slots=True)
-class Sink:
-    """A client of the receiver."""
+_RATES = (50.0, 1000.0)
+_GB = 10**9
 
-    port: int
+#: Commands with options of their own.
+_OWN: dict[str, Callable[[Sequence[str]], int]] = {
+    "concurrency": lambda arguments: concurrency.main(list(arguments)),
+    "stages": stages.main,
+    "profile": profile.main,
+}
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+_COMMANDS = """commands (several are run one after the other):
+  throughput   catching up with a log: raw and ecs, compressed and not, three sizes of
+               events, 200 files
+  steady       50 and 1,000 events a second: CPU, time to the request; and idle
+  quiet        files that nobody writes to: 1, 2,000 and 20,000
+  flat         over the number of files and the latency of the cluster
+  ecs, guide   what format ecs, and the filebeat.yml of Elastic's guide, cost beside our own format
+  backlog      a backlog of 0.5 and of 5 GB (needs the space)
+  soak         20,000 events a second for --minutes
+  report       only prints the report of --results; --into DIRECTORY: writes it there, with plots
+  stages, profile, concurrency
+               have options of their own: ./dev bench stages --help
+Without a command: throughput, steady, quiet, flat."""
 
-    def reset(self) -> None:
-        self._ask("POST", "/reset")
-
-    def events(self) -> int:
-        return int(json.loads(self._ask("GET", "/count"))["events"])
-
-    def first(self) -> float:
-        """CLOCK_MONOTONIC when the first request was answered; 0 before."""
-        return float(json.loads(self._ask("GET", "/count"))["first"])
-
-    def _ask(self, method: str, path: str) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path)
-            return connection.getresponse().read()
-        finally:
-            connection.close()
+_DEFAULT = ("throughput", "steady", "quiet", "flat")
 
 
 def main() -> int:
     """Returns 1 if a target is missed, 2 if a run failed."""
-    if sys.argv[1:2] == ["concurrency"]:
-        return concurrency.main(sys.argv[2:])
-    options = _parser().parse_args()
+    # As in the image: no start has to compile.
+    compileall.compile_dir(_ROOT / "shipper", quiet=2)
+    if (own := _OWN.get(sys.argv[1] if len(sys.argv) > 1 else "")) is not None:
+        return own(sys.argv[2:])
+    options = parser().parse_args()
+    if options.commands == ["report"]:
+        return _report(load(options.results), options.into)
     with tempfile.TemporaryDirectory(prefix="shipper-bench-", dir=options.directory) as directory:
+        results = load(options.results) if options.add else empty()
         try:
-            return _run(options, Path(directory))
+            for command in options.commands or _DEFAULT:
+                place = Path(directory, command)
+                place.mkdir()
+                _run(command, options, place, results)
+                if options.results:
+                    results.save(options.results)
+                shutil.rmtree(place)
         except FailedRunError as error:
             sys.stderr.write(f"bench: {error}\n")
             if options.keep:
                 shutil.copytree(directory, options.keep, dirs_exist_ok=True)
             return 2
+    return _report(results, options.into)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("--events", type=int, default=300_000, help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    beside = parser.add_mutually_exclusive_group()
-    beside.add_argument(
-        "--format",
-        choices=("raw", "ecs"),
-        default="raw",
-        help="ecs: what `format: ecs` costs beside raw, and nothing else (default: %(default)s)",
+def parser() -> argparse.ArgumentParser:
+    """The options of all commands that have none of their own."""
+    result = argparse.ArgumentParser(
+        prog="./dev bench",
+        description=__doc__,
+        epilog=_COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    beside.add_argument(
-        "--guide",
-        action="store_true",
-        help="what the filebeat.yml of Elastic's guide costs beside our own dialect, and nothing "
-        "else",
+    known = ("throughput", "steady", "quiet", "flat", "ecs", "guide", "backlog", "soak", "report")
+    result.add_argument("commands", nargs="*", metavar="COMMAND", choices=(*known, []))
+    result.add_argument("--events", type=int, default=300_000, help="default: %(default)s")
+    result.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    result.add_argument(
+        "--scenario", action="append", help="of throughput: those whose name has this text"
     )
-    parser.add_argument("--directory", help="for the log and the states (default: the system's)")
-    parser.add_argument("--keep", type=Path, help="copy logs and states there if a run fails")
-    parser.add_argument(
+    result.add_argument(
+        "--seconds", type=float, default=40.0, help="at each steady rate (default: %(default)s)"
+    )
+    result.add_argument(
+        "--minutes", type=float, default=30.0, help="of a soak (default: %(default)s)"
+    )
+    result.add_argument("--directory", help="for logs and states (default: the system's)")
+    result.add_argument("--keep", type=Path, help="copy logs and states there if a run fails")
+    result.add_argument("--results", type=Path, help="a file for the results, as JSON")
+    result.add_argument("--add", action="store_true", help="keep what --results has, and add to it")
+    result.add_argument("--into", type=Path, help="write the report and its plots there")
+    result.add_argument(
         "--peers",
         type=Path,
         default=Path(os.environ.get("SHIPPER_PEERS", _PEERS)),
         help="a directory with run-vector.sh and run-fluent-bit.sh",
     )
-    return parser
+    return result
 
 
-def _run(options: argparse.Namespace, directory: Path) -> int:
-    logs = directory / "logs"
-    logs.mkdir()
-    size = write_corpus(logs / "tetragon.log", options.events)
-    sys.stdout.write(f"{options.events} events, {size // options.events} bytes each on average\n")
-    rows: dict[str, list[Cost]] = {}
-    with _sink(directory / "receiver.log") as sink:
-        for number in range(options.rounds):
-            state = directory / f"round-{number}"
-            found = [shipper(logs, sink.url, state / "shipper", _free_address())]
-            if options.guide:
-                found.append(guide(logs, sink.url, state / "guide", _free_address()))
-            elif options.format == "ecs":
-                found.append(shipper(logs, sink.url, state / "ecs", _free_address(), "ecs"))
-            else:
-                found += peers(options.peers, logs, sink.url, state)
-            # Interleaved, so that other load on the machine affects all of them.
-            floor = (sys.executable, "-m", "benchmarks.floor", str(logs / "tetragon.log"))
-            rows.setdefault("floor", []).append(cost_of(floor, state / "floor.log"))
-            for contestant in found:
-                cost = _ship(contestant, sink, options.events, state / f"{contestant.name}.log")
-                rows.setdefault(contestant.name, []).append(cost)
-            _progress(f"round {number + 1} of {options.rounds} is done")
-        table = [_median(name, costs, options.events) for name, costs in rows.items()]
-        if options.guide:
-            return report_guide(table, sys.stdout)
-        if options.format == "ecs":
-            return report_ecs(table, sys.stdout)
-        idle = _idle(sink, directory)
-        many = [_many(sink, directory, files) for files in _MANY_FILES]
-    return report(table, idle, many, sys.stdout)
+def _run(command: str, options: argparse.Namespace, place: Path, results: Results) -> None:
+    results.absent = [name for name in PEERS if not (options.peers / f"run-{name}.sh").exists()]
+    if command == "steady":
+        for rate in _RATES:
+            results.steady += steady.measure(
+                place / f"{rate:g}",
+                options.peers,
+                rate=rate,
+                seconds=options.seconds,
+                idle_seconds=options.seconds,
+                progress=_progress,
+            )
+        return
+    with receiving(place / "receiver.log") as sink:
+        if command == "throughput":
+            where = Surroundings(sink, place, options.peers, _progress)
+            for scenario in SCENARIOS:
+                if options.scenario and not any(text in scenario.name for text in options.scenario):
+                    continue
+                results.throughput += throughput.measure(
+                    scenario, where, events=options.events, rounds=options.rounds
+                )
+        elif command in ("ecs", "guide"):
+            where = Surroundings(sink, place, options.peers, _progress)
+            results.throughput += throughput.measure_own(
+                command, where, events=options.events, rounds=options.rounds
+            )
+        elif command == "quiet":
+            results.quiet.append(quiet.one_file(sink, place))
+            for files in quiet.MANY_FILES:
+                results.quiet.append(quiet.many_files(sink, place, files))
+        elif command == "flat":
+            results.flat += flat.files(sink, place, _progress)
+            results.flat += flat.latencies(sink, place, _progress)
+        elif command == "backlog":
+            results.flat += flat.backlogs(sink, place, (_GB // 2, 5 * _GB), _progress)
+        elif command == "soak":
+            results.soak = flat.soak(sink, place, options.minutes, 20_000.0, _progress)
 
 
-def _ship(contestant: Contestant, sink: Sink, events: int, log: Path) -> Cost:
-    sink.reset()
-    with running(contestant.command, log) as process:
-        process.wait_until(lambda: sink.events() >= events, f"{contestant.name}: all received")
-        return process.stop()
-
-
-def _idle(sink: Sink, directory: Path) -> Idle:
-    """An idle node: time to the first line, and CPU."""
-    logs = directory / "idle-logs"
-    logs.mkdir()
-    write_corpus(logs / "tetragon.log", 100)
-    firsts, cpu, rss = [], 0.0, 0
-    for number in range(5):
-        sink.reset()
-        state = directory / f"idle-{number}"
-        contestant = shipper(logs, sink.url, state, _free_address())
-        with running(contestant.command, state / "log") as process:
-            process.wait_until(_seen(sink), "the first line is received", patience=30)
-            firsts.append(sink.first() - process.began)
-            if not number:
-                cpu = _cpu_while_waiting(process)
-            rss = process.stop().peak_rss_bytes
-    return Idle(statistics.median(firsts), cpu, rss)
-
-
-def _many(sink: Sink, directory: Path, files: int) -> Many:
-    """An idle node with very many files."""
-    logs = directory / f"{files}-logs"
-    logs.mkdir()
-    for number in range(files):
-        (logs / f"{number}.log").write_bytes(b'{"number":%d}\n' % number)
-    sink.reset()
-    contestant = shipper(logs, sink.url, directory / f"{files}", _free_address())
-    with running(contestant.command, directory / f"{files}.log") as process:
-        process.wait_until(lambda: sink.events() >= files, "all files are shipped")
-        cpu = _cpu_while_waiting(process)
-        return Many(files, cpu, process.rss_bytes())
-
-
-def _cpu_while_waiting(process: Running) -> float:
-    """The share of a core that an idle process uses."""
-    time.sleep(_SETTLE_SECONDS)
-    before = process.cpu_seconds()
-    time.sleep(_IDLE_SECONDS)
-    return (process.cpu_seconds() - before) / _IDLE_SECONDS
-
-
-def _seen(sink: Sink) -> Callable[[], bool]:
-    return lambda: sink.events() > 0
-
-
-def _median(name: str, costs: list[Cost], events: int) -> Row:
-    return Row(
-        name,
-        statistics.median(cost.cpu_seconds for cost in costs) / events,
-        statistics.median(events / cost.wall_seconds for cost in costs),
-        int(statistics.median(cost.peak_rss_bytes for cost in costs)),
-    )
-
-
-@contextmanager
-def _sink(log: Path) -> Iterator[Sink]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.receiver"], stdout=subprocess.PIPE, stderr=output
-        )
-    try:
-        assert process.stdout is not None
-        yield Sink(json.loads(process.stdout.readline())["port"])
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _free_address() -> str:
-    return f"127.0.0.1:{free_port()}"
+def _report(results: Results, into: Path | None) -> int:
+    """Returns 1 if a target is missed."""
+    if into is None:
+        sys.stdout.write(markdown(results))
+    else:
+        into.mkdir(parents=True, exist_ok=True)
+        pictures = plots(results)
+        for plot in pictures:
+            (into / plot.file).write_text(plot.svg)
+        text = f"# Benchmarks\n\n{markdown(results, pictures)}"
+        (into / "README.md").write_text(text)
+        sys.stdout.write("\n".join(each.line() for each in verdicts(results)) + "\n")
+    return int(not all(each.is_met for each in verdicts(results)))
 
 
 def _progress(text: str) -> None:
     sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures processes from outside: CPU time and peak memory until their exit."""
+"""Measures processes from outside: CPU time, switches and memory."""
 
 import os
 import signal
@@ -26,6 +26,8 @@ class Cost:
     cpu_seconds: float
     wall_seconds: float
     peak_rss_bytes: int
+    #: When it was told to stop.
+    rss_bytes: int = 0
 
 
 class Running:
@@ -50,6 +52,18 @@ class Running:
         tasks = Path(f"/proc/{self._process.pid}/task")
         return sum(_schedstat(task) for task in tasks.iterdir()) / 1e9
 
+    def switches(self) -> int:
+        """How often its threads were woken up or interrupted so far."""
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        return sum(_switches(task) for task in tasks.iterdir())
+
+    def descriptors(self) -> int:
+        """How many it has open."""
+        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+
+    def threads(self) -> int:
+        return len(os.listdir(f"/proc/{self._process.pid}/task"))
+
     def rss_bytes(self) -> int:
         """The memory that it uses now."""
         return _status(self._process.pid, "VmRSS:")
@@ -58,19 +72,19 @@ class Running:
         """Sends SIGTERM, waits for the exit, and returns the cost."""
         wall = time.monotonic() - self.began
         # Not maxrss of wait4: it includes the parent's memory before the exec.
-        peak = _status(self._process.pid, "VmHWM:")
+        peak, now = _status(self._process.pid, "VmHWM:"), self.rss_bytes()
         if self._process.poll() is not None:
             raise FailedRunError("a process ended by itself")
         self._process.send_signal(signal.SIGTERM)
-        return self._end(wall, peak)
+        return self._end(wall, peak, now)
 
-    def _end(self, wall: float, peak: int) -> Cost:
+    def _end(self, wall: float, peak: int, now: int) -> Cost:
         deadline = time.monotonic() + _STOP_SECONDS
         while True:
             pid, _, usage = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
                 self._process.returncode = 0
-                return Cost(usage.ru_utime + usage.ru_stime, wall, peak)
+                return Cost(usage.ru_utime + usage.ru_stime, wall, peak, now)
             if time.monotonic() > deadline:
                 self._process.kill()
             time.sleep(0.02)
@@ -116,6 +130,14 @@ def _schedstat(task: Path) -> int:
         return int((task / "schedstat").read_text().split()[0])
     except (FileNotFoundError, ProcessLookupError):
         return 0  # The thread has ended meanwhile.
+
+
+def _switches(task: Path) -> int:
+    try:
+        status = (task / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) for line in status.splitlines() if "ctxt_switches" in line)
 
 
 def _status(pid: int, name: str) -> int:

@@ -1,121 +1,173 @@
-"""The table and the targets: ratios, or limits that do not depend on the load of the machine."""
+"""The report: tables in Markdown, with the targets at the end."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TextIO
+from collections.abc import Callable, Iterable, Sequence
 
-#: Maximum CPU per event, as a multiple of these.
-_TARGETS = {"floor": 1.8, "vector": 0.45, "fluent-bit": 0.30}
+from benchmarks.plots import Plot
+from benchmarks.results import Results, Spread, Steady, Throughput
+from benchmarks.targets import verdicts
 
-#: Maximum CPU per event of `format: ecs`, as a multiple of raw.
-_ECS_TARGET = 2.5
-
-#: Maximum CPU per event with the guide's filebeat.yml, as a multiple of shipper's own dialect.
-_GUIDE_TARGET = 1.1
-
-_HEAD = """
-| | CPU per event | shipper's CPU is | events/s | peak RSS |
-|---|---|---|---|---|
-"""
-
-_PEAK_RSS = 72 * 1024 * 1024
-_IDLE_CPU = 0.005
-_FIRST_SECONDS = 0.7
-#: Of 2,000 quiet files, and of 20,000: the share of a core.
-_MANY_CPU = {2_000: 0.01, 20_000: 0.02}
-#: The same, in bytes.
-_MANY_RSS = 80 * 1024 * 1024
+_KNOWN = {
+    "vector": "Vector",
+    "fluent-bit": "Fluent Bit",
+    "floor": "floor: validate, escape and compress, nothing else",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The medians of one shipper; whole processes, including their start."""
-
-    name: str
-    cpu_seconds_per_event: float
-    events_per_second: float
-    peak_rss_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """shipper on an idle node."""
-
-    #: Seconds from the start of the process to the first request.
-    first_seconds: float
-    #: Share of a core.
-    cpu: float
-    rss_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Many:
-    """shipper with very many idle files."""
-
-    files: int
-    #: Share of a core.
-    cpu: float
-    rss_bytes: int
-
-
-def report(rows: Sequence[Row], idle: Idle, many: Sequence[Many], stream: TextIO) -> int:
-    """Prints everything; returns 1 if a target is missed, else 0."""
-    ours = _table(rows, stream)
-    lines = [
-        (
-            f"CPU per event, times {row.name}'s",
-            ours.cpu_seconds_per_event / row.cpu_seconds_per_event,
-            _TARGETS[row.name],
-        )
-        for row in rows
-        if row.name in _TARGETS
+def markdown(results: Results, plots: Sequence[Plot] = ()) -> str:
+    """The whole report. `plots` are linked where their tables are."""
+    parts = [
+        f"Measured on {results.date} with `./dev bench`, commit {results.commit}, on "
+        f"{results.machine}.",
+        "Absolute figures depend on the machine and on its other load; ratios are taken round by "
+        "round within one run.",
     ]
-    lines.append(("peak RSS, MiB", ours.peak_rss_bytes / 2**20, _PEAK_RSS / 2**20))
-    lines.append(("idle, % of a core", idle.cpu * 100, _IDLE_CPU * 100))
-    lines.append(("first line received, s after the start", idle.first_seconds, _FIRST_SECONDS))
-    for each in many:
-        what = f"{each.files} quiet files"
-        lines.append((f"{what}: idle, % of a core", each.cpu * 100, _MANY_CPU[each.files] * 100))
-        lines.append((f"{what}: RSS, MiB", each.rss_bytes / 2**20, _MANY_RSS / 2**20))
-    return _verdicts(lines, stream)
+    if results.absent:
+        names = ", ".join(_KNOWN.get(name, name) for name in results.absent)
+        parts.append(f"Not measured, as their programs were not there: {names}.")
+    for scenario in dict.fromkeys(row.scenario for row in results.throughput):
+        rows = [row for row in results.throughput if row.scenario == scenario]
+        parts += [f"## {_headline(scenario, rows)}", *_plots(plots, scenario), _throughput(rows)]
+    if results.steady:
+        parts += [
+            "## At a steady rate, and idle",
+            *_plots(plots, "steady"),
+            _steady(results.steady),
+        ]
+    if results.quiet:
+        rows_ = [
+            (
+                f"{each.files}",
+                f"{each.cpu * 100:.2f} %",
+                _mib(each.rss_bytes),
+                "" if each.first_seconds is None else f"{each.first_seconds:.2f} s",
+            )
+            for each in results.quiet
+        ]
+        head = ("files", "% of a core", "RSS", "first line received")
+        parts += ["## Files that nobody writes to", _table(head, rows_)]
+    parts += _flat(results)
+    parts += [
+        "## Targets",
+        "```\n" + "\n".join(each.line() for each in verdicts(results)) + "\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
-def report_ecs(rows: Sequence[Row], stream: TextIO) -> int:
-    """Prints the CPU of `format: ecs`; returns 1 if the target is missed, else 0."""
-    what = "CPU per event of format ecs, times raw's"
-    return _report_beside(rows, "shipper, ecs", what, _ECS_TARGET, stream)
+def _headline(scenario: str, rows: Sequence[Throughput]) -> str:
+    return f"Catching up: {scenario} ({rows[0].events:,} events, {rows[0].rounds} rounds)"
 
 
-def report_guide(rows: Sequence[Row], stream: TextIO) -> int:
-    """Prints the CPU of the guide's filebeat.yml; returns 1 if the target is missed, else 0."""
-    what = "CPU per event with the guide's filebeat.yml, times our own dialect's"
-    return _report_beside(rows, "shipper, guide", what, _GUIDE_TARGET, stream)
+def _throughput(rows: Iterable[Throughput]) -> str:
+    head = (
+        "",
+        "CPU per event",
+        "without the start",
+        "CPU of a start",
+        "shipper's CPU is",
+        "events/s",
+        "RSS (peak)",
+        "bytes on the wire",
+        "missing, doubled",
+    )
+    return _table(
+        head,
+        [
+            (
+                _KNOWN.get(row.name, row.name),
+                _spread(row.cpu_per_event, _micro),
+                _spread(row.marginal_cpu_per_event, _micro),
+                _spread(row.start_cpu, lambda value: f"{value:.2f} s"),
+                ""
+                if row.name == "shipper"
+                else f"{row.ratio.median:.2f} times that"
+                + (f", {row.marginal_ratio.median:.2f} without" if row.marginal_ratio else ""),
+                f"{row.events_per_second / 1000:.0f} k",
+                f"{_mib(row.rss_bytes)} ({_mib(row.peak_rss_bytes)})",
+                f"{row.wire_bytes_per_event:.0f}" if row.wire_bytes_per_event else "",
+                f"{row.missing}, {row.doubled}" if row.wire_bytes_per_event else "",
+            )
+            for row in rows
+        ],
+    )
 
 
-def _report_beside(rows: Sequence[Row], name: str, what: str, target: float, stream: TextIO) -> int:
-    ours = _table(rows, stream)
-    other = next(row for row in rows if row.name == name)
-    ratio = other.cpu_seconds_per_event / ours.cpu_seconds_per_event
-    return _verdicts([(what, ratio, target)], stream)
+def _steady(rows: Sequence[Steady]) -> str:
+    head = (
+        "events/s",
+        "",
+        "% of a core",
+        "wake-ups/s",
+        "RSS",
+        "p50, p99, longest",
+        "missing, doubled",
+    )
+    return _table(
+        head,
+        [
+            (
+                f"{row.rate:g}" if row.rate else "idle",
+                _KNOWN.get(row.name, row.name),
+                f"{row.cpu * 100:.2f} %",
+                f"{row.switches:.1f}",
+                _mib(row.rss_bytes),
+                " ".join(f"{each * 1000:.0f}" for each in row.latencies) + " ms"
+                if row.rate
+                else "",
+                f"{row.missing}, {row.doubled}" if row.rate else "",
+            )
+            for row in sorted(rows, key=lambda row: -row.rate)
+        ],
+    )
 
 
-def _table(rows: Sequence[Row], stream: TextIO) -> Row:
-    """Prints a line for each shipper; returns the row of shipper itself."""
-    ours = next(row for row in rows if row.name == "shipper")
-    stream.write(_HEAD)
-    for row in rows:
-        ratio = ours.cpu_seconds_per_event / row.cpu_seconds_per_event
-        stream.write(
-            f"| {row.name} | {row.cpu_seconds_per_event * 1e6:.2f} µs | {ratio:.2f} times that "
-            f"| {row.events_per_second / 1000:.0f} k | {row.peak_rss_bytes / 2**20:.0f} MiB |\n"
+def _flat(results: Results) -> list[str]:
+    parts = []
+    for what in dict.fromkeys(each.what for each in results.flat):
+        rows = [
+            (
+                each.value,
+                _micro(each.cpu_per_event),
+                f"{each.events_per_second / 1000:.0f} k",
+                _mib(each.rss_bytes),
+            )
+            for each in results.flat
+            if each.what == what
+        ]
+        parts += [f"## Flat over {what}", _table((what, "CPU per event", "events/s", "RSS"), rows)]
+    if (soak := results.soak) is not None:
+        (_, rss, *first), (_, last_rss, *last) = (
+            soak.samples[len(soak.samples) // 3],
+            soak.samples[-1],
         )
-    stream.write("\n")
-    return ours
+        names = ("descriptors", "threads", "rows of the registry")
+        counts = [f"{name} {a}, {b}" for name, a, b in zip(names, first, last, strict=True)]
+        parts += [
+            f"## {soak.minutes:g} minutes at {soak.rate:g} events/s",
+            f"After a third of the time, and at the end: RSS {_mib(rss)}, {_mib(last_rss)} "
+            f"({soak.slope:+.1f} MiB an hour); {'; '.join(counts)}. "
+            f"Missing {soak.missing}, doubled {soak.doubled}.",
+        ]
+    return parts
 
 
-def _verdicts(lines: Sequence[tuple[str, float, float]], stream: TextIO) -> int:
-    """Prints measured values and targets; returns 1 if any target is missed."""
-    for what, value, most in lines:
-        verdict = "met" if value <= most else "MISSED"
-        stream.write(f"{verdict:<7} {what}: {value:.2f} (at most {most:.2f})\n")
-    return int(any(value > most for _, value, most in lines))
+def _plots(plots: Iterable[Plot], about: str) -> list[str]:
+    return [f"![{plot.title}]({plot.file})" for plot in plots if plot.about == about]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _spread(spread: Spread | None, shown: Callable[[float], str]) -> str:
+    if spread is None:
+        return ""
+    return f"{shown(spread.median)} ({shown(spread.least)} to {shown(spread.most)})"
+
+
+def _micro(seconds: float) -> str:
+    return f"{seconds * 1e6:.1f} µs"
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"

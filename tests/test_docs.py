@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks import __main__ as bench
 from shipper.cli import shipper
 from shipper.config.load import parse_config
 
@@ -76,6 +77,8 @@ def test_every_command_of_dev_that_is_named_exists(page: Path) -> None:
         text = USAGE
         if name in ("shipper", "demo"):
             text += shipper_help(tuple(rest) if name == "shipper" else ("demo",))
+        if name == "bench":
+            text += bench.parser().format_help()
         assert [option for option in options if not has_option(text, option)] == [], words
 
 
