@@ -18,7 +18,7 @@ from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess, overlay
 from tests.support.workers import scheduler
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.support.native"]
 
 TOOLS = {"java": "real_server", "mvn": "real_server", "go": "helm"}
 """Programs that tests of these markers need."""
