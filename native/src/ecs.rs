@@ -272,12 +272,15 @@ impl<'a> Line<'a> {
             let start = at;
             // The end of the word, and of the white space behind it.
             let mut white = 0;
-            while at < content.len() {
-                white = white_space(&content[at..]);
-                if white > 0 {
-                    break;
+            while let Some(&byte) = content.get(at) {
+                if byte == b' ' || byte == b'\\' {
+                    white = white_space(&content[at..]);
+                    if white > 0 {
+                        break;
+                    }
+                    at += usize::from(byte == b'\\');
                 }
-                at += if content[at] == b'\\' { 2 } else { 1 };
+                at += 1;
             }
             if at > start {
                 out.push(b'"');

@@ -38,7 +38,7 @@ class Actions:
 
     def at(self, id_prefix: str, timestamp: bytes) -> bytes:
         """The action of a line with this time (JSON, any time zone)."""
-        return self._action(id_prefix, self._index_time(timestamp))
+        return self._action(id_prefix, self.index_time(timestamp))
 
     def at_all(
         self, id_prefix: str, times: Sequence[bytes | memoryview | msgspec.Raw]
@@ -60,7 +60,7 @@ class Actions:
         comma = b"," if index else b""
         return b'}\n{"create":{%b%b"_id":"%b-' % (index, comma, id_prefix.encode())
 
-    def _index_time(self, timestamp: bytes) -> str:
+    def index_time(self, timestamp: bytes) -> str:
         """The part of a time that the index name needs, in UTC."""
         text = timestamp.decode()[1:-1]
         if not text.endswith("Z"):

@@ -132,7 +132,9 @@ class Native:
         it is not ordinary."""
         try:
             time = bytes(decode_event(lines.partition(b"\n")[0]).time)
-            return self._actions.at(template.id_prefix, time), time[1 : 1 + self._actions.span]
+            # In UTC: of other zones are only unusual times, whose lines the core declines.
+            times = self._actions.index_time(time).encode()
+            return self._actions.at(template.id_prefix, time), times
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
 

@@ -76,6 +76,15 @@ def test_a_line_is_the_same_at_each_place_of_a_vector(pairs: list[Pair]) -> None
             pair.compare(block_of([b" " * spaces + line, line + b" " * spaces, line]), 0, Count())
 
 
+@pytest.mark.parametrize("first", ["+01:00", "-08:00", "Z"])
+def test_the_index_of_the_first_line_is_that_of_the_same_hours_in_utc(
+    first: str, pairs: list[Pair]
+) -> None:
+    times = [f"2026-11-24T{time}" for time in (f"04:32:37{first}", "04:32:37Z", "03:32:37Z")]
+    for pair in pairs:
+        pair.compare(block_of([b'{"time":"%b"}' % time.encode() for time in times]), 0, Count())
+
+
 @pytest.mark.usefixtures("native_core")
 def test_one_odd_line_leaves_the_others_to_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "1")
