@@ -81,7 +81,7 @@ def test_every_command_of_dev_that_is_named_exists(page: Path) -> None:
 
 def test_the_readme_names_the_commands_that_a_user_needs() -> None:
     named = {words[0] for words in commands(README.read_text(), r"(?:[^\s`]*/)?shipper")}
-    assert named >= {"check", "run", "convert", "setup", "registry", "deadletter", "--version"}
+    assert named >= {"check", "run", "convert", "setup", "registry", "deadletter", "version"}
 
 
 def test_every_configuration_in_the_readme_is_one() -> None:

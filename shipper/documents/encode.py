@@ -144,6 +144,7 @@ class DocumentEncoder:
         if encoded is None:
             whole = (Run(start, _lines(block)),) if runs is None else runs
             encoded = self._encode_in_python(template, whole, block, now)
+            encoded.declined = encoded.lines if self.native.is_on else 0
         if filtered_block:
             encoded.filtered = Counter(filtered_block.filtered) + Counter(encoded.filtered)
         return encoded
@@ -205,7 +206,7 @@ class DocumentEncoder:
         if not odd:
             return encoded
         body, written = encoded.body, 0
-        encoded.body = b""
+        encoded.body, encoded.declined = b"", len(odd)
         parts = [encoded]
         for line in odd:
             parts.append(Encoded(body[written : line.position], 0))

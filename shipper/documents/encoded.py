@@ -60,6 +60,8 @@ class Encoded:
     flagged: Mapping[str, int] = field(default_factory=dict)
     #: Failures of processors, by name.
     failures: dict[str, Failed] = field(default_factory=dict)
+    #: Lines that the native core declined.
+    declined: int = 0
 
     @property
     def lines(self) -> int:
@@ -91,12 +93,13 @@ def joined(parts: Iterable[Encoded]) -> Encoded:
     filtered: Counter[str] = Counter()
     flagged: Counter[str] = Counter()
     failures: dict[str, Failed] = {}
-    events = blank = dropped = 0
+    events = blank = dropped = declined = 0
     for part in parts:
         bodies.append(part.body)
         events += part.events
         blank += part.blank
         dropped += part.dropped
+        declined += part.declined
         refused += part.refused
         filtered.update(part.filtered)
         flagged.update(part.flagged)
@@ -107,5 +110,13 @@ def joined(parts: Iterable[Encoded]) -> Encoded:
                 before.problem if before else failed.problem,
             )
     return Encoded(
-        b"".join(bodies), events, blank, dropped, filtered, tuple(refused), flagged, failures
+        b"".join(bodies),
+        events,
+        blank,
+        dropped,
+        filtered,
+        tuple(refused),
+        flagged,
+        failures,
+        declined,
     )

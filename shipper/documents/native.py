@@ -93,6 +93,10 @@ class Native:
         else:
             self._encoder = native.Encoder(with_ids=content_ids, rules=rules)
 
+    @property
+    def is_on(self) -> bool:
+        return self._encoder is not None
+
     def encode(
         self, template: FileTemplate, start: int, block: bytes, runs: Sequence[Run] | None
     ) -> NativeBody | None:

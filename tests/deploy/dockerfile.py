@@ -109,8 +109,8 @@ class Build:
     def _shell(self, command: str) -> None:
         python = str(Path(sys.executable).parent)
         environ = {**os.environ, "PATH": f"{python}:{os.environ['PATH']}"}
-        # Nothing of the distribution is installed: a machine without cargo makes an image without the
-        # native core. What the checkout has compiled is not compiled again.
+        # Nothing of the distribution is installed: a machine without cargo makes an image without
+        # the native core. What the checkout has compiled is not compiled again.
         environ["NATIVE"] = "1" if shutil.which("cargo") else "0"
         environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "native" / "target"))
         # A variable of the checkout's environment would let the steps find the checkout itself.
