@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import concurrency
-from benchmarks.contestants import Contestant, guide, peers, shipper
+from benchmarks.contestants import Contestant, guide, peers, shipper, without_core
 from benchmarks.corpus import write_corpus
 from benchmarks.measure import Cost, FailedRunError, Running, cost_of, running
-from benchmarks.report import Idle, Many, Row, report, report_ecs, report_guide
+from benchmarks.report import Idle, Many, Row, report, report_ecs, report_guide, report_native
 from shipper.demo.process import free_port
 
 _IDLE_SECONDS = 20.0
@@ -95,6 +95,11 @@ def _parser() -> argparse.ArgumentParser:
         help="what the filebeat.yml of Elastic's guide costs beside our own dialect, and nothing "
         "else",
     )
+    beside.add_argument(
+        "--native",
+        action="store_true",
+        help="what the native core saves: raw, ecs and plain with it and without, and nothing else",
+    )
     parser.add_argument("--directory", help="for the log and the states (default: the system's)")
     parser.add_argument("--keep", type=Path, help="copy logs and states there if a run fails")
     parser.add_argument(
@@ -116,7 +121,9 @@ def _run(options: argparse.Namespace, directory: Path) -> int:
         for number in range(options.rounds):
             state = directory / f"round-{number}"
             found = [shipper(logs, sink.url, state / "shipper", _free_address())]
-            if options.guide:
+            if options.native:
+                found = list(_with_and_without_core(logs, sink.url, state))
+            elif options.guide:
                 found.append(guide(logs, sink.url, state / "guide", _free_address()))
             elif options.format == "ecs":
                 found.append(shipper(logs, sink.url, state / "ecs", _free_address(), "ecs"))
@@ -130,6 +137,8 @@ def _run(options: argparse.Namespace, directory: Path) -> int:
                 rows.setdefault(contestant.name, []).append(cost)
             _progress(f"round {number + 1} of {options.rounds} is done")
         table = [_median(name, costs, options.events) for name, costs in rows.items()]
+        if options.native:
+            return report_native(table, sys.stdout)
         if options.guide:
             return report_guide(table, sys.stdout)
         if options.format == "ecs":
@@ -137,6 +146,14 @@ def _run(options: argparse.Namespace, directory: Path) -> int:
         idle = _idle(sink, directory)
         many = [_many(sink, directory, files) for files in _MANY_FILES]
     return report(table, idle, many, sys.stdout)
+
+
+def _with_and_without_core(logs: Path, url: str, state: Path) -> Iterator[Contestant]:
+    for name, form, gzip in (("raw", "raw", True), ("ecs", "ecs", True), ("plain", "raw", False)):
+        for core in ("native", "python"):
+            directory = state / f"{name}-{core}"
+            made = shipper(logs, url, directory, _free_address(), form, gzip=gzip)
+            yield made if core == "native" else without_core(made)
 
 
 def _ship(contestant: Contestant, sink: Sink, events: int, log: Path) -> Cost:

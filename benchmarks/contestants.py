@@ -20,19 +20,28 @@ class Contestant:
     command: tuple[str, ...]
 
 
-def shipper(logs: Path, url: str, state: Path, admin: str, form: str = "raw") -> Contestant:
+def shipper(
+    logs: Path, url: str, state: Path, admin: str, form: str = "raw", *, gzip: bool = True
+) -> Contestant:
     """shipper with all features: registry, ids, gzip, full documents, metrics."""
     state.mkdir(parents=True)
     config = {
         "inputs": [{"id": "tetragon", "paths": [f"{logs}/*.log"], "format": form}],
         "data_dir": str(state / "data"),
-        "output": {"hosts": [url]},
+        "output": {"hosts": [url], "compression": "gzip" if gzip else "none"},
         "admin": {"listen": admin},
     }
     file = state / "shipper.yml"
     file.write_text(yaml.safe_dump(config))
-    name = "shipper" if form == "raw" else f"shipper, {form}"
+    parts = ["shipper", *([form] if form != "raw" else []), *([] if gzip else ["plain"])]
+    name = ", ".join(parts)
     return Contestant(name, (sys.executable, "-m", "shipper", "run", "-c", str(file)))
+
+
+def without_core(contestant: Contestant) -> Contestant:
+    """The same shipper without its native core."""
+    command = ("env", "SHIPPER_NATIVE=0", *contestant.command)
+    return Contestant(f"{contestant.name}, Python", command)
 
 
 def guide(logs: Path, url: str, state: Path, admin: str) -> Contestant:

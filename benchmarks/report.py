@@ -13,6 +13,10 @@ _ECS_TARGET = 2.5
 #: Maximum CPU per event with the guide's filebeat.yml, as a multiple of shipper's own dialect.
 _GUIDE_TARGET = 1.1
 
+#: Maximum CPU per event with the native core, as a multiple of that without it; whole processes,
+#: including their start.
+_NATIVE_TARGETS = {"shipper": 0.75, "shipper, ecs": 0.55, "shipper, plain": 0.7}
+
 _HEAD = """
 | | CPU per event | shipper's CPU is | events/s | peak RSS |
 |---|---|---|---|---|
@@ -90,6 +94,18 @@ def report_guide(rows: Sequence[Row], stream: TextIO) -> int:
     """Prints the CPU of the guide's filebeat.yml; returns 1 if the target is missed, else 0."""
     what = "CPU per event with the guide's filebeat.yml, times our own dialect's"
     return _report_beside(rows, "shipper, guide", what, _GUIDE_TARGET, stream)
+
+
+def report_native(rows: Sequence[Row], stream: TextIO) -> int:
+    """Prints the CPU with the native core and without; returns 1 if a target is missed, else 0."""
+    _table(rows, stream)
+    cpu = {row.name: row.cpu_seconds_per_event for row in rows}
+    lines = [
+        (f"CPU per event of {name}, times that without the core", cpu[name] / cpu[python], most)
+        for name, most in _NATIVE_TARGETS.items()
+        if (python := f"{name}, Python") in cpu
+    ]
+    return _verdicts(lines, stream)
 
 
 def _report_beside(rows: Sequence[Row], name: str, what: str, target: float, stream: TextIO) -> int:
