@@ -25,6 +25,8 @@ pub mod kernels;
 pub mod out;
 #[cfg(feature = "python")]
 mod python;
+#[cfg(test)]
+mod random;
 pub mod reader;
 pub mod shape;
 pub mod text;

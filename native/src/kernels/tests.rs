@@ -1,22 +1,7 @@
 //! Each kernel beside the scalar one, and an obvious one, on text of all lengths and contents.
 
 use super::{scalar, Kernels, ESCAPE_SLACK};
-
-/// xorshift: the same numbers each time.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
+use crate::random::Random;
 
 /// Bytes at the bounds of what the kernels look for.
 const NOTABLE: [u8; 16] =
@@ -97,7 +82,8 @@ fn too_little_room_is_an_error_and_not_an_overflow() {
 #[cfg(all(target_os = "linux", not(miri)))]
 #[allow(unsafe_code)]
 mod at_the_end_of_a_page {
-    use super::{text, Kernels, Random, ESCAPE_SLACK};
+    use super::{text, Kernels, ESCAPE_SLACK};
+    use crate::random::Random;
     use std::ffi::{c_int, c_long, c_void};
 
     extern "C" {
