@@ -68,7 +68,7 @@ def test_every_command_of_shipper_that_is_named_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_of_dev_that_is_named_exists(page: Path) -> None:
-    known = set(re.findall(r"^  (\w+)  ", USAGE, re.MULTILINE))
+    known = set(re.findall(r"^  ([\w-]+)  ", USAGE, re.MULTILINE))
     assert {"test", "lint", "demo", "shipper"} <= known
     for words in commands(page.read_text(), r"\./dev"):
         (name, *rest), options = split(words)
