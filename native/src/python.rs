@@ -2,6 +2,7 @@
 //! it.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -21,8 +22,8 @@ static SPARE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 /// A larger buffer is not kept, in bytes.
 const MAX_SPARE: usize = 2 * 1024 * 1024;
 
-/// How long a body is, as a multiple of its lines, unless it turns out to be longer.
-const GROWTH: usize = 2;
+/// One, as a `density`.
+const ONE: usize = 1024;
 
 /// A body that is too long to be copied; Python gets a view of it.
 #[pyclass(frozen, module = "shipper._native")]
@@ -77,6 +78,22 @@ struct Encoder {
     mapping: Option<Mapping>,
     with_ids: bool,
     memory: Mutex<Memory>,
+    /// How long the last body was, as a multiple of its block. A body may be held for long (without
+    /// gzip, until the batch is full), so its buffer is hardly longer than it is.
+    density: AtomicUsize,
+}
+
+impl Encoder {
+    /// How much memory the body of a block is likely to need, in bytes.
+    fn room(&self, block: usize) -> usize {
+        let density = self.density.load(Ordering::Relaxed);
+        block.saturating_mul(density + ONE / 16) / ONE + 4096
+    }
+
+    fn learn(&self, block: usize, body: usize) {
+        let density = body.saturating_mul(ONE) / block.max(1);
+        self.density.store(density, Ordering::Relaxed);
+    }
 }
 
 /// The body, the number of its documents, and the unusual lines.
@@ -122,7 +139,13 @@ impl Encoder {
                     .ok_or_else(|| PyValueError::new_err("the rules have other fields"))
             })
             .transpose()?;
-        Ok(Encoder { kernels: Kernels::detect(), mapping, with_ids, memory: Mutex::default() })
+        Ok(Encoder {
+            kernels: Kernels::detect(),
+            mapping,
+            with_ids,
+            memory: Mutex::default(),
+            density: AtomicUsize::new(2 * ONE),
+        })
     }
 
     /// The body of a block of whole lines that begins at the offset `start`, its number of documents,
@@ -146,7 +169,7 @@ impl Encoder {
     ) -> PyResult<Option<Made<'py>>> {
         let ranges = ranges.unwrap_or_else(|| vec![(0, block.len())]);
         let template = Template { action, constants, times, with_ids: self.with_ids };
-        let mut out = Out::new(std::mem::take(&mut *locked(&SPARE)), GROWTH * block.len());
+        let mut out = Out::new(std::mem::take(&mut *locked(&SPARE)), self.room(block.len()));
         let result = py.detach(|| {
             let mut memory = locked(&self.memory);
             // A panic is a defect; it must not end the daemon, as PyO3's PanicException would. What
@@ -166,6 +189,7 @@ impl Encoder {
         let (bytes, used) = out.into_parts();
         match result {
             Ok(Some(made)) => {
+                self.learn(block.len(), used);
                 let odd = made.odd.iter().map(|odd| (odd.position, odd.start, odd.end)).collect();
                 Ok(Some((body(py, bytes, used)?, made.events, odd)))
             }
