@@ -60,8 +60,8 @@ class Encoded:
     flagged: Mapping[str, int] = field(default_factory=dict)
     #: Failures of processors, by name.
     failures: dict[str, Failed] = field(default_factory=dict)
-    #: Lines that the native core declined.
-    declined: int = 0
+    #: Lines that the native core declined: how it was made, and no part of the result.
+    declined: int = field(default=0, compare=False)
 
     @property
     def lines(self) -> int:
