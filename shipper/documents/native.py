@@ -91,7 +91,11 @@ class Native:
         elif contributions is not None and rules is None:
             self.reason = "configured fields are merged with those of each event"
         else:
-            self._encoder = native.Encoder(with_ids=content_ids, rules=rules)
+            try:
+                self._encoder = native.Encoder(with_ids=content_ids, rules=rules)
+            except (KeyError, TypeError, ValueError) as error:
+                # As of another version, which only a checkout can have.
+                self.reason = f"does not know the rules: {error}"
 
     @property
     def is_on(self) -> bool:

@@ -186,6 +186,20 @@ def test_an_input_that_it_cannot_make_is_said(
     assert bodies[0] == bodies[1]
 
 
+@pytest.mark.usefixtures("native_core")
+def test_a_core_that_does_not_know_the_rules_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Later(EcsDocuments):
+        def native_rules(self) -> Mapping[str, object] | None:
+            rules = dict(super().native_rules() or {})
+            return {**rules, "event": [("time", "text"), ("newer", "unheard_of")]}
+
+    monkeypatch.setenv(VARIABLE, "1")
+    made = DocumentEncoder({}, content_ids=True, on_invalid=OnInvalid.SHIP, contributions=Later({}))
+    assert made.native.reason == "does not know the rules: the rules have other fields"
+    template = made.template(Identity("0123456789abcdef"), "/logs/tetragon.log", Inode(1, 2))
+    assert made.encode(template, 0, block_of([corpus()[0]]), NOW).events == 1
+
+
 def test_a_core_that_fails_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     class Failing:
         def encode(self, *_: object, **__: object) -> None:
