@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from benchmarks.processors import GUIDE
 from shipper.config.inputs import OnInvalid
+from shipper.config.load import load_config
+from shipper.config.processors import parse
+from shipper.documents.constants import document_constants, index_name, processing_of
 from shipper.documents.ecs import EcsDocuments
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.native import VARIABLE, core
+from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.processing import Processing
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
 from tests.documents.test_encode import AWKWARD, block_of, ordinary
@@ -184,6 +191,46 @@ def test_an_input_that_it_cannot_make_is_said(
         lines = [NAMED["all of it"], NAMED["a node without a name"]]
         bodies.append(bytes(made.encode(template, 0, block_of(lines), NOW).body))
     assert bodies[0] == bodies[1]
+
+
+@pytest.mark.usefixtures("native_core")
+@pytest.mark.parametrize(
+    ("processors", "reason"),
+    [
+        ([], ""),
+        ([GUIDE, {"add_fields": {"fields": {"team": "a"}}}, {"add_host_metadata": None}], ""),
+        ([{"decode_json_fields": {"fields": ["message"]}}], "processors run for each event"),
+    ],
+)
+def test_processors_that_run_once_leave_the_events_to_the_core(
+    processors: list[object], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "1")
+    machine = Machine({}, lambda _: {"name": "machine"})
+    processing = Processing(parse(processors), {}, machine, NOW) if processors else None
+    made = DocumentEncoder({}, content_ids=True, on_invalid=OnInvalid.SHIP, processing=processing)
+    assert made.native.reason == reason
+    assert made.native.is_on == (not reason)
+
+
+@pytest.mark.usefixtures("native_core")
+def test_the_filebeat_yml_of_the_guide_is_encoded_by_the_core(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(VARIABLE, "1")
+    path = Path(__file__).parents[1] / "data" / "filebeat.yml"
+    config = load_config(path, {"ELASTICSEARCH_HOST": "http://es:9200"})
+    (settings,) = config.inputs
+    constants = document_constants(config, settings, agent_id="a", ephemeral_id="e")
+    machine = Machine({}, lambda _: {"name": "machine"})
+    made = DocumentEncoder(
+        constants,
+        content_ids=True,
+        on_invalid=settings.on_invalid,
+        processing=processing_of(config, settings, constants, machine, NOW),
+        index=index_name(config, settings, constants),
+    )
+    assert made.native.is_on
 
 
 @pytest.mark.usefixtures("native_core")
