@@ -11,6 +11,15 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 
+# What compiles the native core, from the distribution of the base. Without it the image works, too,
+# and takes more CPU: --build-arg NATIVE=0.
+ARG NATIVE=1
+RUN if [ "$NATIVE" = 1 ] && ! command -v cargo >/dev/null; then \
+        apt-get update \
+        && apt-get install --yes --no-install-recommends cargo \
+        && rm -rf /var/lib/apt/lists/*; \
+    fi
+
 # The dependencies change seldom: a layer of their own.
 COPY requirements.lock ./
 RUN python -m venv --without-pip /opt/shipper \
@@ -24,11 +33,15 @@ RUN python -m venv --without-pip /opt/build \
  && python -m pip --python /opt/build/bin/python install --no-compile \
         --require-hashes --only-binary :all: -r deploy/image/build-requirements.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY native/ native/
 COPY shipper/ shipper/
+# The crates have their checksums in native/Cargo.lock. The core is optional for setuptools, so
+# whether it is there is asked for.
 RUN python -m pip --python /opt/build/bin/python wheel --no-index --no-deps \
         --no-build-isolation --check-build-dependencies --wheel-dir /opt/wheels . \
  && python -m pip --python /opt/shipper/bin/python install --no-compile --no-index --no-deps \
         /opt/wheels/*.whl \
+ && if [ "$NATIVE" = 1 ]; then /opt/shipper/bin/python -I -c 'import shipper._native'; fi \
  && /opt/shipper/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/shipper/lib
 
 FROM ${BASE}

@@ -58,6 +58,12 @@ def shipper(logs: Path, url: str, state: Path, mode: Mode = RAW_GZIP) -> Contest
     return Contestant("shipper", (sys.executable, "-m", "shipper", "run", "-c", str(file)))
 
 
+def without_core(contestant: Contestant) -> Contestant:
+    """The same shipper without its native core."""
+    environ = {**contestant.environ, "SHIPPER_NATIVE": "0"}
+    return Contestant(f"{contestant.name}, Python", contestant.command, environ)
+
+
 def guide(logs: Path, url: str, state: Path) -> Contestant:
     """shipper in place of Filebeat: its command line, and the guide's file with other paths."""
     state.mkdir(parents=True, exist_ok=True)

@@ -112,11 +112,11 @@ def _encoder(form: Format) -> DocumentEncoder:
     )
 
 
-def _encoded(encoder: DocumentEncoder, blocks: Sequence[bytes]) -> Sequence[bytes]:
+def _encoded(encoder: DocumentEncoder, blocks: Sequence[bytes]) -> list[bytes | memoryview]:
     template = encoder.template(Identity("0" * 16), "/logs/tetragon.log", Inode(1, 2))
     return [encoder.encode(template, 0, block, 0.0).body for block in blocks]
 
 
-def _compress(bodies: Sequence[bytes]) -> int:
+def _compress(bodies: Sequence[bytes | memoryview]) -> int:
     packer = isal_zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
     return sum(len(packer.compress(body)) for body in bodies) + len(packer.flush())

@@ -18,6 +18,9 @@ _RATIOS = {
     ECS_GZIP.name: {"vector": 0.18, "fluent-bit": 0.26},
 }
 
+#: Without the native core, to Vector.
+_PYTHON = {RAW_GZIP.name: 0.42}
+
 #: shipper beside itself.
 _OWN = {"shipper, ecs": 2.5, "shipper, guide": 1.1}
 
@@ -68,6 +71,7 @@ def verdicts(results: Results) -> Iterator[Verdict]:
     """Of everything that was measured and has a target."""
     for row in results.throughput:
         yield from _of_throughput(row)
+    yield from _of_python(results)
     yield from _of_steady(results)
     for quiet in results.quiet:
         many = quiet.files > 1
@@ -106,6 +110,17 @@ def _of_throughput(row: Throughput) -> Iterator[Verdict]:
     if row.marginal_ratio is not None:
         what = f"{row.scenario}: without the start"
         yield Verdict(what, row.marginal_ratio.median, most, row.marginal_ratio, True)
+
+
+def _of_python(results: Results) -> Iterator[Verdict]:
+    """What shipper costs where there is no native core."""
+    for scenario, most in _PYTHON.items():
+        ratios = {
+            row.name: row.ratio.median for row in results.throughput if row.scenario == scenario
+        }
+        if "vector" in ratios and (python := ratios.get("shipper, Python")):
+            what = f"{scenario}, without the native core: CPU per event, times vector's"
+            yield Verdict(what, ratios["vector"] / python, most, None, True)
 
 
 def _of_steady(results: Results) -> Iterator[Verdict]:

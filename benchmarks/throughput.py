@@ -18,11 +18,13 @@ from benchmarks.contestants import (
     guide,
     peers,
     shipper,
+    without_core,
 )
 from benchmarks.corpus import LARGE, SMALL, USUAL, write_corpus
 from benchmarks.measure import Cost, cost_of, running
 from benchmarks.results import Spread, Throughput
 from benchmarks.sink import Sink
+from shipper.documents.native import core
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,11 @@ def measure(
     """All shippers in turn, `rounds` times; shipper is the first of the result."""
 
     def contestants(logs: Path, state: Path) -> list[Contestant]:
-        url = surroundings.sink.url
-        mode = scenario.mode
-        return [
-            shipper(logs, url, state / "shipper", mode),
-            *peers(surroundings.peers, logs, url, state, mode),
-        ]
+        url, mode = surroundings.sink.url, scenario.mode
+        found = [shipper(logs, url, state / "shipper", mode)]
+        if core()[0] is not None:
+            found.append(without_core(shipper(logs, url, state / "python", mode)))
+        return [*found, *peers(surroundings.peers, logs, url, state, mode)]
 
     return _measure(scenario, surroundings, contestants, events, rounds)
 

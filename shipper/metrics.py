@@ -325,6 +325,20 @@ METRICS = (
         "is tried again, while all else goes on; the log has the trace.",
         ("where",),
     ),
+    Metric(
+        "shipper_native",
+        Kind.GAUGE,
+        "1 if the native core encodes the lines of an input, 0 if Python does; the message "
+        "native-core in the log says why.",
+        ("input",),
+    ),
+    Metric(
+        "shipper_native_declined_lines_total",
+        Kind.COUNTER,
+        "Lines that the native core declined, as they are unusual, and Python encoded. Many of "
+        "them cost CPU: a newer Tetragon may have fields that this version does not know.",
+        ("input",),
+    ),
     Metric("shipper_ready", Kind.GAUGE, "1 if shipper is ready (see /readyz), else 0."),
     Metric(
         "shipper_build_info",

@@ -13,12 +13,13 @@ from typing import Any, Protocol
 
 import pytest
 
+from shipper.documents.native import core
 from tests.support.bulk_server import BulkServer
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess, overlay
 from tests.support.workers import scheduler
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.support.native"]
 
 TOOLS = {"java": "real_server", "mvn": "real_server", "go": "helm"}
 """Programs that tests of these markers need."""
@@ -60,14 +61,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     absent = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if not absent:
+    native, state = core({})
+    if not absent and native is not None:
         return
     markers = sorted({TOOLS[tool] for tool in absent})
     terminalreporter.section("NOT EVERYTHING WAS TESTED", sep="!", red=True, bold=True)
-    terminalreporter.line(
-        f"not installed: {', '.join(absent)}; tests marked {' and '.join(markers)} could not run",
-        red=True,
-    )
+    if absent:
+        terminalreporter.line(
+            f"not installed: {', '.join(absent)}; tests marked {' and '.join(markers)} could not "
+            "run",
+            red=True,
+        )
+    if native is None:
+        terminalreporter.line(
+            f"native core: {state}; the encoder was tested without it (`./dev native`)", red=True
+        )
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_every_command_of_shipper_that_is_named_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_of_dev_that_is_named_exists(page: Path) -> None:
-    known = set(re.findall(r"^  (\w+)  ", USAGE, re.MULTILINE))
+    known = set(re.findall(r"^  ([\w-]+)  ", USAGE, re.MULTILINE))
     assert {"test", "lint", "demo", "shipper"} <= known
     for words in commands(page.read_text(), r"\./dev"):
         (name, *rest), options = split(words)
@@ -84,7 +84,7 @@ def test_every_command_of_dev_that_is_named_exists(page: Path) -> None:
 
 def test_the_readme_names_the_commands_that_a_user_needs() -> None:
     named = {words[0] for words in commands(README.read_text(), r"(?:[^\s`]*/)?shipper")}
-    assert named >= {"check", "run", "convert", "setup", "registry", "deadletter", "--version"}
+    assert named >= {"check", "run", "convert", "setup", "registry", "deadletter", "version"}
 
 
 def test_every_configuration_in_the_readme_is_one() -> None:

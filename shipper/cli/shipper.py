@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from shipper import __version__
-from shipper.cli import check, convert, deadletter, demo, registry, run, setup
+from shipper.cli import check, convert, deadletter, demo, registry, run, setup, version
 from shipper.cli.errors import Parser, Report, UsageError, print_json, print_text
 from shipper.config.load import CONFIG_VARIABLE, SEARCH_PATHS
 from shipper.documentation import page
@@ -88,7 +88,7 @@ def _parser() -> Parser:
         title="commands", metavar="COMMAND", required=True, parser_class=Parser
     )
 
-    for module in (run, check, convert, setup, registry, deadletter, demo):
+    for module in (run, check, convert, setup, registry, deadletter, demo, version):
         module.add(commands)
     return parser
 

@@ -27,29 +27,29 @@ class Actions:
     def __init__(self, index: IndexName | None, *, content_ids: bool) -> None:
         """`index`: the index name in actions; None if the path of the request has it."""
         self._index = index
-        self._span = index.span if index else 0
+        #: How much of a time decides the index name, in characters; 0: nothing of it.
+        self.span = index.span if index else 0
         self._content_ids = content_ids
         self._action = functools.lru_cache(_CACHE_SIZE)(self._render)
 
     def constant(self, id_prefix: str) -> bytes:
         """The action of all lines of a file; empty if it depends on the date."""
-        return b"" if self._span else self._render(id_prefix, "")
+        return b"" if self.span else self._render(id_prefix, "")
 
     def at(self, id_prefix: str, timestamp: bytes) -> bytes:
         """The action of a line with this time (JSON, any time zone)."""
-        return self._action(id_prefix, self._index_time(timestamp))
+        return self._action(id_prefix, self.index_time(timestamp))
 
     def at_all(
-        self, id_prefix: str, times: Sequence[bytes | memoryview | msgspec.Raw], joined: bytes
+        self, id_prefix: str, times: Sequence[bytes | memoryview | msgspec.Raw]
     ) -> list[bytes]:
-        """The actions of lines with these times (JSON, UTC); `joined`: the times joined by
-        commas."""
+        """The actions of lines with these times (JSON, UTC)."""
         # Compares the digits: a datetime has microseconds only, so the last nanoseconds of a day
         # would be rounded up to the next day.
-        end = 1 + self._span
+        end = 1 + self.span
         first = bytes(times[0])[:end]
         # `first` begins with a quote, so it matches at the beginning of a time only.
-        if joined.count(first) == len(times):
+        if b",".join(times).count(first) == len(times):
             return [self._action(id_prefix, first[1:].decode())] * len(times)
         return [self._action(id_prefix, bytes(time)[1:end].decode()) for time in times]
 
@@ -60,7 +60,7 @@ class Actions:
         comma = b"," if index else b""
         return b'}\n{"create":{%b%b"_id":"%b-' % (index, comma, id_prefix.encode())
 
-    def _index_time(self, timestamp: bytes) -> str:
+    def index_time(self, timestamp: bytes) -> str:
         """The part of a time that the index name needs, in UTC."""
         text = timestamp.decode()[1:-1]
         if not text.endswith("Z"):
@@ -68,4 +68,4 @@ class Actions:
             # The first and last hours of the calendar may not exist in UTC.
             with contextlib.suppress(OverflowError):
                 text = written.astimezone(UTC).isoformat()
-        return text[: self._span]
+        return text[: self.span]

@@ -29,6 +29,10 @@ class Contributions(Protocol):
         """The content of any line, and its problem as text: `problem`, or one that is found here.
         `parse`: whether the line is an event, as far as is known."""
 
+    def native_rules(self) -> Mapping[str, object] | None:
+        """The rules for the native core (`Rules` in native/src/python.rs); None if it cannot make
+        this content."""
+
 
 def contributions_of(form: Format, constants: Mapping[str, object]) -> Contributions | None:
     """The contributions of a format; None for raw. `constants`: constant fields of the

@@ -17,7 +17,7 @@ from shipper.documents.ecs_rules import (
     map_event,
     merged,
 )
-from shipper.documents.ecs_shape import Shape, encode
+from shipper.documents.ecs_shape import Event, Shape, encode, native_shape
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -47,18 +47,9 @@ class EcsDocuments:
         Raises msgspec.MsgspecError, ValueError or RecursionError if the line is not ordinary.
         """
         document: dict[str, Any] = {}
-        event: Any
-        try:
-            event, action = self._shape.map_event(line, document)
-            time, node, cluster = event.time, event.node_name, event.cluster_name
-        except msgspec.ValidationError:
-            document.clear()
-            event = _decode_object(line)
-            action = map_event(event, document)
-            time = event.get("time")
-            node, cluster = event.get("node_name", UNSET), event.get("cluster_name", UNSET)
-        self._complete(document, line.decode(), event, action, node, cluster)
-        return orjson.dumps(time), self._render(document)
+        event, action = self._map(line, document)
+        self._complete(document, line.decode(), event, action)
+        return orjson.dumps(_member(event, "time", None)), self._render(document)
 
     def careful(self, text: str, problem: str, *, parse: bool) -> tuple[bytes | memoryview, str]:
         """The content of any line, and its problem as text.
@@ -66,32 +57,61 @@ class EcsDocuments:
         `problem`: a known problem; empty if there is none. `parse`: whether it is an event.
         """
         document: dict[str, Any] = {}
-        event: dict[str, Any] = {}
+        event: Event | dict[str, Any] = {}
         action = ""
         if parse:
             try:
-                event = _decode_object(text)
-                action = map_event(event, document)
+                event, action = self._map(text, document)
             except (msgspec.MsgspecError, ValueError, RecursionError):
+                document.clear()
                 event, action = {}, ""
                 problem = problem or NOT_MAPPED
-        node, cluster = event.get("node_name", UNSET), event.get("cluster_name", UNSET)
-        self._complete(document, text, event, action, node, cluster)
+        self._complete(document, text, event, action)
         if problem:
             document["event"]["kind"] = FAILURE_KIND
             document["tags"] = _with_tag(self._tags)
         return self._render(document), problem
 
+    def _map(
+        self, line: bytes | str, document: dict[str, Any]
+    ) -> tuple[Event | dict[str, Any], str]:
+        """The event without the values that are moved into `document`, and its action, or "".
+
+        Raises msgspec.MsgspecError, ValueError or RecursionError.
+        """
+        try:
+            return self._shape.map_event(line, document)
+        except msgspec.ValidationError:
+            document.clear()
+        event = _decode_object(line)
+        return event, map_event(event, document)
+
+    def native_rules(self) -> Mapping[str, object] | None:
+        """As `_complete`, for the native core: JSON members, each with a comma behind it. None if
+        the place of a member depends on what is configured."""
+        host = list(self._host.items())
+        at = next((index for index, (name, _) in enumerate(host) if name == "name"), len(host))
+        if self._others or not self._event.keys().isdisjoint(("original", "action")):
+            return None
+        return {
+            **native_shape(),
+            "event_constants": _members(self._event),
+            "host_before": _members(dict(host[:at])),
+            "host_behind": _members(dict(host[at + 1 :])),
+            "host": _members({"host": self._host}) if self._host else b"",
+            "tags": b"" if self._tags is None else b"," + _members({"tags": self._tags})[:-1],
+        }
+
     def _complete(
         self,
         document: dict[str, Any],
         text: str,
-        event: object,
+        event: Event | dict[str, Any],
         action: str,
-        node: object,
-        cluster: object,
     ) -> None:
-        """Adds the other members to those that were moved out of the event; UNSET: not there."""
+        """Adds the other members to those that were moved out of the event."""
+        node = _member(event, "node_name", UNSET)
+        cluster = _member(event, "cluster_name", UNSET)
         # orjson escapes a text in half the time of msgspec.
         about = {**self._event, "original": Raw(orjson.dumps(text))}
         if action:
@@ -119,6 +139,11 @@ class EcsDocuments:
         return memoryview(encode(document))[1:-1]
 
 
+def _member(event: Event | dict[str, Any], name: str, default: object) -> object:
+    """A member of an event, which is an object of its type or any other."""
+    return event.get(name, default) if isinstance(event, dict) else getattr(event, name)
+
+
 def _with_tag(tags: object) -> list[object]:
     """The tags, with the failure tag once."""
     given = [] if tags is None else tags if isinstance(tags, list) else [tags]
@@ -137,6 +162,11 @@ def _without_empty(value: Any) -> Any:
 
 def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, (str, dict, list)) and not value)
+
+
+def _members(values: Mapping[str, object]) -> bytes:
+    """The members of an object, each with a comma behind it."""
+    return encode(values)[1:-1] + b"," if values else b""
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -186,7 +186,7 @@ class Shape:
     def __init__(self) -> None:
         self._cached_pod = functools.lru_cache(_CACHE_SIZE)(_render_pod)
 
-    def map_event(self, line: bytes, document: dict[str, Any]) -> tuple[Event, str]:
+    def map_event(self, line: bytes | str, document: dict[str, Any]) -> tuple[Event, str]:
         """The event without the values that are moved into `document`, and its action, or "".
 
         Raises msgspec.ValidationError if it has another shape, and other errors of decoding.
@@ -268,3 +268,47 @@ def _lift(source: _Process) -> _Lifted:
     source.arguments = source.binary = source.cwd = source.exec_id = source.start_time = UNSET
     source.pid = source.tid = source.uid = UNSET
     return found
+
+
+#: How the native core calls the types above.
+_NATIVE_KINDS: tuple[tuple[Any, str], ...] = (
+    (_Text, "text"),
+    (_Number, "number"),
+    (bool, "flag"),
+    (_Full, "full"),
+    (_Message, "message"),
+    (Raw, "pod"),
+    (_Process, "process"),
+    (_Body, "body"),
+)
+
+
+def native_shape() -> dict[str, object]:
+    """These types, and what is lifted of which kind, for the native core: it writes the same
+    members in the same order."""
+    return {
+        "event": _native_fields(Event),
+        "body": _native_fields(_Body),
+        "process": _native_fields(_Process),
+        "levels": _LEVELS,
+        "kinds": [
+            {
+                "name": kind,
+                "is_lifted": kind in _KINDS,
+                "lifts_parent": kind in _KINDS and kind not in WITHOUT_PARENT,
+                "has_exit_code": kind == "process_exit",
+                "action": b',"action":' + encode(ACTIONS[kind]) if kind in ACTIONS else b"",
+            }
+            for kind in _BODIES
+        ],
+    }
+
+
+def _native_fields(described: type[Struct]) -> list[tuple[str, str]]:
+    """The names of a type's fields, as in JSON, each with its kind."""
+    fields = msgspec.structs.fields(described)
+    return [(each.encode_name, _native_kind(each.type)) for each in fields]
+
+
+def _native_kind(given: Any) -> str:
+    return next(name for kind, name in _NATIVE_KINDS if given in (kind, kind | UnsetType))

@@ -1,6 +1,7 @@
 """Input and output of the encoder: the template of a file, and the encoded block."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import xxhash
@@ -44,7 +45,8 @@ class RefusedLine:
 class Encoded:
     """The result of a block: each of its lines is counted exactly once."""
 
-    body: bytes
+    #: A view of memory of the native core, or bytes.
+    body: bytes | memoryview
     #: Documents in `body`.
     events: int
     #: Blank lines, which have no document.
@@ -58,6 +60,8 @@ class Encoded:
     flagged: Mapping[str, int] = field(default_factory=dict)
     #: Failures of processors, by name.
     failures: dict[str, Failed] = field(default_factory=dict)
+    #: Lines that the native core declined: how it was made, and no part of the result.
+    declined: int = field(default=0, compare=False)
 
     @property
     def lines(self) -> int:
@@ -80,3 +84,39 @@ def id_prefix_of(identity: Identity, node: str) -> str:
 def content_id(id_prefix: str, offset: int, line: bytes) -> str:
     """The `_id` of a line's document, as the fast loop builds it from parts."""
     return f"{id_prefix}-{offset:010x}-{xxhash.xxh3_64_hexdigest(line)}"
+
+
+def joined(parts: Iterable[Encoded]) -> Encoded:
+    """One result of several, in their order."""
+    bodies: list[bytes | memoryview] = []
+    refused: list[RefusedLine] = []
+    filtered: Counter[str] = Counter()
+    flagged: Counter[str] = Counter()
+    failures: dict[str, Failed] = {}
+    events = blank = dropped = declined = 0
+    for part in parts:
+        bodies.append(part.body)
+        events += part.events
+        blank += part.blank
+        dropped += part.dropped
+        declined += part.declined
+        refused += part.refused
+        filtered.update(part.filtered)
+        flagged.update(part.flagged)
+        for name, failed in part.failures.items():
+            before = failures.get(name)
+            failures[name] = Failed(
+                failed.count + (before.count if before else 0),
+                before.problem if before else failed.problem,
+            )
+    return Encoded(
+        b"".join(bodies),
+        events,
+        blank,
+        dropped,
+        filtered,
+        tuple(refused),
+        flagged,
+        failures,
+        declined,
+    )

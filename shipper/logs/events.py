@@ -126,6 +126,15 @@ STARTED = LogEvent(
     "Everything is set up; reading begins.",
     essential=True,
 )
+NATIVE_CORE = LogEvent(
+    "native-core",
+    Level.INFO,
+    "native core",
+    "At the start: whether lines are encoded by the [native core](native.md). `shipper.state` is "
+    "the name of the instructions that it uses, or why it is not used. `shipper.python_inputs` has "
+    "the inputs whose lines are encoded in Python although there is a core, and why.",
+    essential=True,
+)
 STOPPING = LogEvent(
     "shipper-stopping",
     Level.INFO,

@@ -44,7 +44,7 @@ class Body:
     def of(cls, lines: list[bytes], *, gzip: bool) -> "Body":
         """From action and document lines in turn, each with its newline."""
         packer = _packer(gzip)
-        payload = packer.compress(b"".join(lines)) + packer.flush()
+        payload = b"".join((packer.compress(b"".join(lines)), packer.flush()))
         return cls(payload, gzip, len(lines) // 2)
 
     def lines(self) -> list[bytes]:
@@ -84,13 +84,13 @@ class Batch:
 class Packer(Protocol):
     """What makes a payload of pieces: as zlib's compressobj."""
 
-    def compress(self, data: bytes, /) -> bytes: ...
+    def compress(self, data: bytes | memoryview, /) -> bytes | memoryview: ...
 
     def flush(self) -> bytes: ...
 
 
 class _Plain:
-    def compress(self, data: bytes, /) -> bytes:
+    def compress(self, data: bytes | memoryview, /) -> bytes | memoryview:
         return data
 
     def flush(self) -> bytes:
@@ -109,7 +109,7 @@ class _Open:
 
     packer: Packer
     opened_at: float
-    chunks: list[bytes] = field(default_factory=list)
+    chunks: list[bytes | memoryview] = field(default_factory=list)
     raw_bytes: int = 0
     events: int = 0
     held: int = BATCH_OVERHEAD

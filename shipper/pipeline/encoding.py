@@ -2,12 +2,10 @@
 that nobody foresaw: then only the lines that are at fault become dead letters.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from shipper.documents.encode import DocumentEncoder
-from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id
-from shipper.documents.processors.processing import Failed
+from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id, joined
 from shipper.files.lines import Block, CutLine, HalfLine
 
 #: What has documents, of all that reading a file gives.
@@ -56,35 +54,8 @@ def encode_line_by_line(
                 end = at + len(line) + 1
                 parts.append(one(Block(line + b"\n", end, mark, at), line))
                 at = end
-            return _joined(parts)
+            return joined(parts)
         case HalfLine(line):
             return one(reading, line)
         case CutLine(head):
             return one(reading, head)
-
-
-def _joined(parts: Iterable[Encoded]) -> Encoded:
-    """One result of several, in their order."""
-    bodies: list[bytes] = []
-    refused: list[RefusedLine] = []
-    filtered: Counter[str] = Counter()
-    flagged: Counter[str] = Counter()
-    failures: dict[str, Failed] = {}
-    events = blank = dropped = 0
-    for part in parts:
-        bodies.append(part.body)
-        events += part.events
-        blank += part.blank
-        dropped += part.dropped
-        refused += part.refused
-        filtered.update(part.filtered)
-        flagged.update(part.flagged)
-        for name, failed in part.failures.items():
-            before = failures.get(name)
-            failures[name] = Failed(
-                failed.count + (before.count if before else 0),
-                before.problem if before else failed.problem,
-            )
-    return Encoded(
-        b"".join(bodies), events, blank, dropped, filtered, tuple(refused), flagged, failures
-    )

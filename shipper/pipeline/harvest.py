@@ -376,6 +376,10 @@ class Harvester:
         self.in_flight_events += lines
         self._metrics.count("shipper_lines_read_total", lines, source.files.input_id)
         self._metrics.count("shipper_bytes_read_total", size, source.files.input_id)
+        if encoded.declined:
+            self._metrics.count(
+                "shipper_native_declined_lines_total", encoded.declined, source.files.input_id
+            )
         for rule, count in encoded.filtered.items():
             self._metrics.count("shipper_events_filtered_total", count, source.files.input_id, rule)
         for problem, count in encoded.flagged.items():

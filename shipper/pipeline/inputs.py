@@ -4,6 +4,7 @@ lines, and what keeps and watches them.
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from shipper.clock import Clock
 from shipper.config.inputs import InputConfig, StartAt
@@ -13,6 +14,7 @@ from shipper.documents.constants import document_constants, index_name, processi
 from shipper.documents.contributions import contributions_of
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.filters import EventFilter, filter_of
+from shipper.documents.native import core
 from shipper.documents.processors.chain import DROPPED
 from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.plan import drops_events
@@ -32,7 +34,7 @@ from shipper.files.schedule import WalkSchedule
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.watch import WakeUp, Watch
 from shipper.logs import Log
-from shipper.logs.events import DIRECTORY_WATCH_FAILED
+from shipper.logs.events import DIRECTORY_WATCH_FAILED, NATIVE_CORE
 from shipper.metrics import Metrics
 from shipper.pipeline.harvest import Input
 
@@ -128,7 +130,20 @@ class Inputs:
                     encoder,
                 )
             )
+        self._report_native(inputs)
         return inputs
+
+    def _report_native(self, inputs: Iterable[Input]) -> None:
+        """Says which of them the native core encodes."""
+        native, state = core()
+        reasons = {}
+        for each in inputs:
+            input_id, way = each.files.input_id, each.encoder.native
+            self._metrics.gauge("shipper_native", partial(getattr, way, "is_on"), input_id)
+            self._metrics.count("shipper_native_declined_lines_total", 0, input_id)
+            if native is not None and not way.is_on:
+                reasons[input_id] = way.reason
+        self._log.emit(NATIVE_CORE, state=state, python_inputs=reasons or None)
 
     def watches(self, inputs: Iterable[Input]) -> Iterator[Watch | MountChanges]:
         """The watch of each of them, and that of the mount table, which they share."""

@@ -91,7 +91,8 @@ class TestReceiver:
         with receiving(tmp_path / "receiver.log") as sink:
             where = Surroundings(sink, tmp_path, tmp_path / "no-peers", lambda text: None)
             scenario = Scenario("two files", files=2)
-            [ours] = measure(scenario, where, events=600, rounds=1)
+            ours, *others = measure(scenario, where, events=600, rounds=1)
+        assert {other.name for other in others} <= {"shipper, Python"}
         assert (ours.name, ours.events, ours.missing, ours.doubled) == ("shipper", 600, 0, 0)
         assert ours.cpu_per_event.median > 0
         assert ours.wire_bytes_per_event > 50
@@ -106,6 +107,14 @@ class TestReport:
         assert met(0.24)
         assert met(0.26)  # A tenth is noise.
         assert not met(0.27)
+
+    def test_what_it_costs_without_the_core_is_compared_with_vector(self) -> None:
+        found = verdicts(
+            results(row("shipper", 1.0), row("shipper, Python", 0.5), row("vector", 0.23))
+        )
+        [python] = [each for each in found if "without the native core" in each.what]
+        assert (python.value, python.is_met) == (0.46, True)
+        assert python.value > python.most
 
     def test_lines_that_are_missing_are_never_noise(self) -> None:
         found = verdicts(results(row("shipper", 1.0, missing=1)))

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import platform
 import pty
 import re
 import socket
@@ -24,6 +25,7 @@ from shipper import __version__
 from shipper.cli.shipper import main
 from shipper.clock import SystemClock
 from shipper.config.load import SEARCH_PATHS
+from shipper.documents.native import VARIABLE, core
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity, Mark
 from shipper.files.losses import Loss, LossReason
@@ -165,6 +167,7 @@ class TestArguments:
             ("deadletter", "show"),
             ("deadletter", "replay"),
             ("demo",),
+            ("version",),
         ],
     )
     def test_each_command_has_help_of_its_own(
@@ -183,6 +186,20 @@ class TestArguments:
     def test_the_version(self) -> None:
         done = run("--version")
         assert (done.returncode, done.stdout, done.stderr) == (0, f"shipper {__version__}\n", "")
+
+    def test_the_version_with_the_native_core(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(VARIABLE, "0")
+        assert main(["version"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            f"shipper {__version__}",
+            f"Python {platform.python_version()}",
+            "native core: turned off by SHIPPER_NATIVE=0",
+        ]
+        monkeypatch.delenv(VARIABLE)
+        assert main(["version"]) == 0
+        assert capsys.readouterr().out.splitlines()[2] == f"native core: {core()[1]}"
 
     @pytest.mark.parametrize(
         ("arguments", "words"),

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
+
 PLACES = ("/opt", "/src", "/var/lib/shipper", "/usr/share/shipper", "/usr/share/filebeat")
 _PLACE = re.compile(rf"(?<![\w./-])({'|'.join(PLACES)})(?=[/\s]|$)")
 _STEPS = {"ARG", "FROM", "ENV", "WORKDIR", "COPY", "RUN", "LABEL", "USER", "ENTRYPOINT", "CMD"}
@@ -97,7 +99,7 @@ class Build:
         for source in sources:
             path = self._context / source
             if path.is_dir():
-                ignore = shutil.ignore_patterns("__pycache__")
+                ignore = shutil.ignore_patterns("__pycache__", "target", "*.so")
                 shutil.copytree(path, target, ignore=ignore, dirs_exist_ok=True)
             else:
                 file = target / path.name if destination.endswith("/") else target
@@ -107,6 +109,10 @@ class Build:
     def _shell(self, command: str) -> None:
         python = str(Path(sys.executable).parent)
         environ = {**os.environ, "PATH": f"{python}:{os.environ['PATH']}"}
+        # Nothing of the distribution is installed: a machine without cargo makes an image without
+        # the native core. What the checkout has compiled is not compiled again.
+        environ["NATIVE"] = "1" if shutil.which("cargo") else "0"
+        environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "native" / "target"))
         # A variable of the checkout's environment would let the steps find the checkout itself.
         environ.pop("PYTHONPATH", None)
         done = subprocess.run(

@@ -25,6 +25,8 @@ from shipper.files.identity import Identity
 from tests.documents.test_encode import AWKWARD, POLICIES, block_of, events_of
 from tests.support.odd_events import NAMED, STAMP, odd_events
 
+pytestmark = pytest.mark.usefixtures("way")
+
 CONSTANTS: dict[str, object] = {
     "input": {"type": "filestream"},
     "agent": {"id": "a", "name": "shipper-1"},

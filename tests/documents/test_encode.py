@@ -23,6 +23,8 @@ from shipper.documents.encoded import Encoded, FileTemplate
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
 
+pytestmark = pytest.mark.usefixtures("way")
+
 CONSTANTS: dict[str, object] = {"host": {"name": "näme 100%"}, "tags": ["a", 'quote " in it']}
 FILE = {
     "path": "/logs/tetragon %d.log",
@@ -70,12 +72,13 @@ def encode(
     return made.encode(template(made), start, block, NOW)
 
 
-def events_of(body: bytes) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def events_of(body: bytes | memoryview) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """The actions and documents of a body; strict about its form."""
     if not body:
         return []
-    assert body.endswith(b"\n")
-    lines = [json.loads(line.decode()) for line in body.split(b"\n")[:-1]]
+    text = bytes(body)
+    assert text.endswith(b"\n")
+    lines = [json.loads(line.decode()) for line in text.split(b"\n")[:-1]]
     assert len(lines) % 2 == 0
     return list(zip(lines[::2], lines[1::2], strict=True))
 

@@ -27,6 +27,8 @@ from shipper.documents.processors.processing import Processing
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
 
+pytestmark = pytest.mark.usefixtures("way")
+
 CONSTANTS: dict[str, Any] = {
     "agent": {"id": "i", "name": "n"},
     "host": {"name": "n"},
@@ -108,8 +110,8 @@ def template(made_by: DocumentEncoder) -> FileTemplate:
     return made_by.template(Identity("0123456789abcdef"), "/logs/tetragon.log", Inode(1, 2))
 
 
-def documents(body: bytes) -> list[tuple[Any, Any]]:
-    lines = [json.loads(line) for line in body.split(b"\n")[:-1]]
+def documents(body: bytes | memoryview) -> list[tuple[Any, Any]]:
+    lines = [json.loads(line) for line in bytes(body).split(b"\n")[:-1]]
     return list(zip(lines[::2], lines[1::2], strict=True))
 
 

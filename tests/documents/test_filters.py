@@ -351,7 +351,7 @@ def encode(
 
 def documents(encoded: Encoded) -> dict[int, tuple[Any, Any]]:
     """Return the actions and documents by the offset of their line."""
-    lines = [json.loads(line) for line in encoded.body.splitlines()]
+    lines = [json.loads(line) for line in bytes(encoded.body).splitlines()]
     pairs = list(zip(lines[::2], lines[1::2], strict=True))
     assert len(pairs) == encoded.events
     return {document["log"]["offset"]: (action, document) for action, document in pairs}

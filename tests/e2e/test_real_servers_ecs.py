@@ -72,7 +72,7 @@ def blocks(lines: Sequence[bytes], *, ecs: bool) -> Iterator[tuple[bytes, int]]:
         block = b"".join(line + b"\n" for line in lines[start : start + BLOCK_LINES])
         encoded = made.encode(template, offset, block, NOW)
         offset += len(block)
-        yield encoded.body, encoded.events
+        yield bytes(encoded.body), encoded.events
 
 
 def ship(stream: Stream, lines: Sequence[bytes], *, ecs: bool) -> list[int]:

@@ -84,6 +84,9 @@ CHANGED: dict[str, str] = {
     'shipper_lost_lines_total{reason="dead_letter_full"} 0.0': ADDED,
     # What each input finds.
     "shipper_input_files": ADDED,
+    # Which inputs the native core encodes, and what it declines.
+    "shipper_native": ADDED,
+    "shipper_native_declined_lines_total": ADDED,
 }
 
 _OF_HISTOGRAM = re.compile(r"_(?:bucket|sum|count)$")

@@ -76,6 +76,7 @@ def _difference(name: str, old: list[str], new: list[str]) -> str:
     return "\n".join([f"--- {name}: recorded (-) and now (+)", *islice(lines, MOST_LINES), *end])
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_what_is_left_of_a_scenario_is_what_was_recorded(name: str, tmp_path: Path) -> None:
     found = differences(read(RECORDED / name), play(SCENARIOS[name], tmp_path))

@@ -392,7 +392,7 @@ def through_the_file(dead_letter: DeadLetter) -> DeadLetter:
 def test_a_refused_item_can_be_sent_again_byte_for_byte(
     line: bytes, node: str, gzip: bool, ecs: bool
 ) -> None:
-    sent = encode(line, OnInvalid.SHIP, ecs=ecs, node=node).body.splitlines(keepends=True)
+    sent = bytes(encode(line, OnInvalid.SHIP, ecs=ecs, node=node).body).splitlines(keepends=True)
     (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=gzip), [(0, 400, "no")], 7.0)
     assert dead_letter.line == line.decode("utf-8", "replace")
     assert bulk_lines(through_the_file(dead_letter)) == tuple(sent)
@@ -405,7 +405,7 @@ def test_a_line_that_was_never_sent_can_be_sent_as_if_it_had_been_shipped(
     name: str, node: str, ecs: bool
 ) -> None:
     line = LINES[name]
-    shipped = encode(line, OnInvalid.SHIP, ecs=ecs, node=node).body.splitlines(keepends=True)
+    shipped = bytes(encode(line, OnInvalid.SHIP, ecs=ecs, node=node).body).splitlines(keepends=True)
     (refused,) = encode(line, OnInvalid.DEAD_LETTER, ecs=ecs, node=node).refused
     dead_letter = through_the_file(dead_letter_of_line(refused, 7.0))
     assert bulk_lines(dead_letter) == tuple(shipped)
@@ -416,8 +416,10 @@ def test_a_line_that_was_never_sent_can_be_sent_as_if_it_had_been_shipped(
 def test_without_ids_of_ours_a_letter_has_one_all_the_same(ecs: bool) -> None:
     """Or what is sent again after a lost answer were there twice."""
     line = LINES["ordinary"]
-    (action, document) = encode(line, OnInvalid.SHIP, ecs=ecs).body.splitlines(keepends=True)
-    sent = encode(line, OnInvalid.SHIP, content_ids=False, ecs=ecs).body.splitlines(keepends=True)
+    (action, document) = bytes(encode(line, OnInvalid.SHIP, ecs=ecs).body).splitlines(keepends=True)
+    sent = bytes(encode(line, OnInvalid.SHIP, content_ids=False, ecs=ecs).body).splitlines(
+        keepends=True
+    )
     assert sent == [b'{"create":{}}\n', document]
     (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=False), [(0, 400, "no")], 7.0)
     assert bulk_lines(through_the_file(dead_letter)) == (action, document)

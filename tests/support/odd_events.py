@@ -230,10 +230,11 @@ def odd_events(seed: int, count: int) -> Iterator[bytes]:
     source = EventSource(rng)
     for number in range(count):
         line = source.line(number, STAMP + number * 1_000_003)
-        yield line if rng.random() < 0.33 else _changed(rng, line)
+        yield line if rng.random() < 0.33 else changed(rng, line)
 
 
-def _changed(rng: random.Random, line: bytes) -> bytes:
+def changed(rng: random.Random, line: bytes) -> bytes:
+    """Return an event with some values taken away, or others in their place."""
     event = json.loads(line)
     for _ in range(rng.randrange(1, 4)):
         place, key = _somewhere(rng, event)

@@ -111,7 +111,7 @@ def _encoded(made: DocumentEncoder, block: bytes, start: int) -> Encoded:
 
 def _pairs(encoded: Encoded) -> list[tuple[dict[str, dict[str, str]], bytes]]:
     """Actions, and documents as they are written: each is JSON in UTF-8."""
-    lines = encoded.body.split(b"\n")[:-1]
+    lines = bytes(encoded.body).split(b"\n")[:-1]
     assert len(lines) == 2 * encoded.events
     for document in lines[1::2]:
         document.decode()
@@ -139,8 +139,8 @@ def check_filters(data: bytes) -> None:
     lines = choices.rest.split(b"\n")
     left = test_filters.encode(lines, events)  # type: ignore[arg-type]
     whole = test_filters.encode(lines, None)
-    kept = set(left.body.split(b"\n"))
-    assert kept <= set(whole.body.split(b"\n"))
+    kept = set(bytes(left.body).split(b"\n"))
+    assert kept <= set(bytes(whole.body).split(b"\n"))
     assert left.lines == whole.lines == len(lines)
     assert sum(left.filtered.values()) <= len(lines)
 
