@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from threading import Thread
 from typing import Any, TypeVar, cast
+
+from msgspec import Struct
 
 _T = TypeVar("_T")
 
@@ -40,8 +41,7 @@ def within(seconds: float, call: Callable[[], _T], *, name: str = "file") -> _T:
         raise HangsError(seconds) from None
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(Struct):
     future: asyncio.Future[Any]
     #: By the event loop's clock: when it began, and when to try again although it is not over.
     began: float

@@ -6,17 +6,16 @@ merged, lists element by element, and a number in a key is the index of a list.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import yaml
+from msgspec import Struct
 
 from shipper.config.problems import Problems
 from shipper.config.yaml_text import QUOTE_IT, is_binary, key_of, scalar_of
 from shipper.errors import ConfigError, Location, Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """One value."""
 
     #: As it is written, or as its variables have it.
@@ -41,8 +40,7 @@ class Scalar:
 INVALID_SCALAR = Scalar("", "", is_invalid=True)
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """A value of the tree, and where it is written."""
 
     location: Location
