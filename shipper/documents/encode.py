@@ -15,11 +15,11 @@ import codecs
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
 import orjson
 import xxhash
+from msgspec.structs import replace
 
 from shipper.config.index_name import IndexName
 from shipper.config.inputs import OnInvalid

@@ -1,16 +1,15 @@
 """Input and output of the encoder: the template of a file, and the encoded block."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import xxhash
+from msgspec import Struct, field
 
 from shipper.documents.processors.processing import Failed
 from shipper.files.identity import Identity
 
 
-@dataclass(frozen=True, slots=True)
-class FileTemplate:
+class FileTemplate(Struct, frozen=True):
     """The rendered parts that all documents of a file share."""
 
     #: The first part of the ids of its documents.
@@ -25,8 +24,7 @@ class FileTemplate:
     generation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedLine:
+class RefusedLine(Struct, frozen=True):
     """A line that becomes a dead letter without being sent."""
 
     path: str
@@ -40,8 +38,7 @@ class RefusedLine:
     unsent: bytes = b""
 
 
-@dataclass(slots=True)
-class Encoded:
+class Encoded(Struct):
     """The result of a block: each of its lines is counted exactly once."""
 
     body: bytes

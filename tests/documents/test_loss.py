@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shipper.config.load import parse_config
 from shipper.documents.loss import LossDocuments, document_id, in_words

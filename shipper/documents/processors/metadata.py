@@ -1,14 +1,14 @@
 """`add_host_metadata` and `add_kubernetes_metadata`: metadata from the machine and the event."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.config.processor_types import AddHostMetadata, AddKubernetesMetadata
 from shipper.documents.processors.event import Event, Fields, copied, merge
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """Access of processors to metadata of the machine."""
 
     environ: Mapping[str, str]

@@ -4,9 +4,9 @@ So the encoder is independent of processors, and documents that no processor nee
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from shipper.config.processor_types import ProcessorConfig
 from shipper.documents.processors.event import DroppedError, Event, Time
@@ -24,16 +24,14 @@ _AS_IT_IS = orjson.OPT_PASSTHROUGH_DATACLASS
 _LONGEST_PROBLEM = 300
 
 
-@dataclass(slots=True)
-class Failed:
+class Failed(Struct):
     """The number of failures of a processor, and one of the problems."""
 
     count: int
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class Processed:
+class Processed(Struct, frozen=True):
     """A document after its processors."""
 
     #: As JSON.
