@@ -13,12 +13,12 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import islice
 
 import msgspec
 from aiofiles.os import wrap
+from msgspec.structs import replace
 
 #: File systems that live in memory: reading them never waits for a device, and they know no
 #: RWF_NOWAIT. /var/run, where Tetragon's older charts export to, is one.
@@ -52,8 +52,7 @@ class Inode(msgspec.Struct, frozen=True, gc=False):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class FileFacts:
+class FileFacts(msgspec.Struct, frozen=True):
     """What stat(2) says of a file."""
 
     inode: Inode
@@ -70,8 +69,7 @@ class FileFacts:
     changed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryFacts:
+class DirectoryFacts(msgspec.Struct, frozen=True):
     """What stat(2) says of a directory."""
 
     inode: Inode
