@@ -10,7 +10,6 @@ A daemon and a replay may both write: each holds a lock while it writes.
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -206,8 +205,7 @@ def _type_in(reason: str) -> str:
     return found[1] if found else ""
 
 
-@dataclass(frozen=True, slots=True)
-class WriteResult:
+class WriteResult(msgspec.Struct, frozen=True):
     """The result of a write."""
 
     #: Bytes of the oldest dead letters that were deleted.

@@ -11,8 +11,10 @@ event. That becomes a dead letter once others got through since it failed first.
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field, replace
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipper.clock import Clock
 from shipper.internal_errors import InternalErrors, Where
@@ -32,8 +34,7 @@ TRIES, LAST_TRIES = 4, 10
 _REASON = "internal error of shipper at each try, while others got through; it may be stored"
 
 
-@dataclass(slots=True)
-class _Rest:
+class _Rest(Struct):
     """Events that are sent together, after an exception or for the first time."""
 
     body: Body
@@ -49,8 +50,7 @@ class _Rest:
         return body
 
 
-@dataclass(slots=True)
-class _Delivery:
+class _Delivery(Struct):
     """What is left to do of one batch. Wherever an exception comes, it can be gone on with."""
 
     rests: deque[_Rest]

@@ -6,9 +6,8 @@ import random
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from shipper.clock import Clock
 from shipper.config.outputs import Compression, Concurrency, OutputConfig, OutputKind
@@ -27,8 +26,7 @@ from shipper.output.limiter import Limiter
 from shipper.pipeline.budget import ByteBudget
 
 
-@dataclass(frozen=True, slots=True)
-class OutputContext:
+class OutputContext(Struct, frozen=True):
     """The dependencies of a destination."""
 
     output: OutputConfig

@@ -8,10 +8,10 @@ import asyncio
 import io
 import zlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from isal import isal_zlib
+from msgspec import Struct, field
 
 from shipper.clock import Clock
 from shipper.documents.encoded import Encoded, RefusedLine
@@ -28,8 +28,7 @@ _GZIP_WINDOW = 31
 BATCH_OVERHEAD = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     """The NDJSON of a request: an action line and a document line for each event."""
 
     payload: bytes
@@ -59,8 +58,7 @@ class Body:
         return Body.of(chosen, gzip=self.gzip)
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(Struct):
     """A request's body, and what is done when the last of its events is."""
 
     body: Body
@@ -102,8 +100,7 @@ def _packer(gzip: bool) -> Packer:
     return isal_zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """The batch that is being filled."""
 
     packer: Packer

@@ -12,7 +12,8 @@ been there.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.files.faults import FileErrors
@@ -27,8 +28,7 @@ from shipper.logs.events import FILE_READ_FAILED
 _TURN_SECONDS = 0.004
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """Who is told of it."""
 
     #: A waiting file is placed.

@@ -1,6 +1,6 @@
 """Sends one bulk request: chooses its host, measures it, and says what the answer was."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.logs import Log
@@ -22,8 +22,7 @@ from shipper.pipeline.batch import Body
 _MAX_RETRY_AFTER = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """The answer to a request."""
 
     host: Host

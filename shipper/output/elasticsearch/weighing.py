@@ -5,7 +5,8 @@ Notes what the answer says of hosts and of other requests; changes nothing of a 
 """
 
 import random
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.logs import Log
@@ -49,8 +50,7 @@ from shipper.pipeline.budget import ByteBudget
 _MOST_PROBES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(Struct, frozen=True):
     """What the deliveries of one output share."""
 
     transport: Transport
@@ -70,8 +70,7 @@ class Tools:
     names: OptionNames
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What an answer leads to."""
 
     decision: Decision

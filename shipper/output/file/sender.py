@@ -13,10 +13,11 @@ import errno
 import random
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.config.file_output import FileConfig, FileFormat
@@ -40,8 +41,7 @@ from shipper.pipeline.budget import ByteBudget
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class _NewLines:
+class _NewLines(Struct, frozen=True):
     """The part of a body that is not in the file yet."""
 
     data: bytes
