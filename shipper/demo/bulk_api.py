@@ -5,7 +5,6 @@ The answers are those of Elasticsearch 8 for shippers (`create` only, into a dat
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -49,8 +48,7 @@ class BulkSyntaxError(ValueError):
     """The body is not valid for `_bulk`: the answer is 400."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """A document to create."""
 
     #: Empty if the server chooses it.
@@ -59,8 +57,7 @@ class Action:
     document: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ItemResult:
+class ItemResult(msgspec.Struct, frozen=True):
     """The result of an action."""
 
     id: str

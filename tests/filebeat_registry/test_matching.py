@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from shipper.filebeat_registry.entries import Entry, Kind
 from shipper.filebeat_registry.matching import (
