@@ -7,7 +7,6 @@ A NOTICE has `file`, `line`, `option`, `what`; a FINDING `subject` (an input, a 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
@@ -28,8 +27,7 @@ class Status(Enum):
     UNKNOWN = "UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One line of the report."""
 
     subject: str
