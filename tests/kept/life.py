@@ -12,7 +12,7 @@ import random
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,7 @@ from unittest import mock
 
 import orjson
 import yaml
+from msgspec.structs import replace
 from watchfiles import Change
 
 from shipper import daemon as daemon_module
