@@ -15,6 +15,7 @@ import codecs
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
@@ -25,7 +26,14 @@ from shipper.config.index_name import IndexName
 from shipper.config.inputs import OnInvalid
 from shipper.documents.actions import Actions
 from shipper.documents.contributions import Contributions
-from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id, id_prefix_of
+from shipper.documents.encoded import (
+    DROPPED,
+    Encoded,
+    FileTemplate,
+    RefusedLine,
+    content_id,
+    id_prefix_of,
+)
 from shipper.documents.filters import EventFilter, Run
 from shipper.documents.line import (
     HALF_LINE,
@@ -37,11 +45,12 @@ from shipper.documents.line import (
     stamp,
     timestamp_of,
 )
-from shipper.documents.processors.chain import DROPPED
-from shipper.documents.processors.processing import Processing
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
 from shipper.foreign import path_text
+
+if TYPE_CHECKING:
+    from shipper.documents.processors.processing import Processing
 
 #: `"2026-11-24T04:32:37.123456789Z"` with quotes: the longest time that the fast loop accepts.
 _LONGEST_TIME = 32
@@ -76,7 +85,7 @@ class DocumentEncoder:
         contributions: Contributions | None = None,
         events: EventFilter | None = None,
         index: IndexName | None = None,
-        processing: Processing | None = None,
+        processing: "Processing | None" = None,
     ) -> None:
         """`constants`: constant fields of the documents; `node`: part of the ids, if it is not
         empty (`id_prefix_of`); `contributions`: makes the content of lines, None for `format: raw`;
@@ -249,7 +258,7 @@ class DocumentEncoder:
 
     def _processed(
         self,
-        processing: Processing,
+        processing: "Processing",
         parts: _Parts,
         lines: Sequence[bytes],
         template: FileTemplate,

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import xxhash
 from msgspec import Struct, field
 
-from shipper.documents.processors.processing import Failed
 from shipper.files.identity import Identity
 
 
@@ -36,6 +35,17 @@ class RefusedLine(Struct, frozen=True):
     #: The action and document lines that `on_invalid: ship` would send; the message is empty, as
     #: `line` has it.
     unsent: bytes = b""
+
+
+#: The rule under which events are counted that the processor `drop_event` drops.
+DROPPED = "drop_event"
+
+
+class Failed(Struct):
+    """The number of failures of a processor, and one of the problems."""
+
+    count: int
+    problem: str
 
 
 class Encoded(Struct):

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from shipper.documents.encode import DocumentEncoder
-from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id
-from shipper.documents.processors.processing import Failed
+from shipper.documents.encoded import Encoded, Failed, FileTemplate, RefusedLine, content_id
 from shipper.files.lines import Block, CutLine, HalfLine
 
 #: What has documents, of all that reading a file gives.

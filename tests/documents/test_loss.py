@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from shipper.config.load import parse_config
 from shipper.documents.loss import LossDocuments, document_id, in_words
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 from shipper.files.identity import Identity
 from shipper.files.losses import Loss, LossReason
 

@@ -1,19 +1,8 @@
 """`add_host_metadata` and `add_kubernetes_metadata`: metadata from the machine and the event."""
 
-from collections.abc import Callable, Mapping
-
-from msgspec import Struct
-
 from shipper.config.processor_types import AddHostMetadata, AddKubernetesMetadata
 from shipper.documents.processors.event import Event, Fields, copied, merge
-
-
-class Machine(Struct, frozen=True):
-    """Access of processors to metadata of the machine."""
-
-    environ: Mapping[str, str]
-    #: Returns the fields below `host`; the argument: with IP and MAC addresses.
-    host: Callable[[bool], Fields]
+from shipper.documents.processors.machine import Machine
 
 
 class HostMetadata:

@@ -37,7 +37,7 @@ from shipper.documents.processors.event import (
     Time,
     copied,
 )
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 
 #: Top-level fields of raw documents that are not constant.
 RAW_VARYING: Final = frozenset({TIMESTAMP, "@metadata", "error", "log", "message"})

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from shipper.config.processors import parse
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.plan import Plan, drops_events, plan_of
 from tests.config.test_processors import GUIDE
 from tests.documents.processors.support import MACHINE, NOW
