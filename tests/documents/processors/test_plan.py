@@ -167,4 +167,4 @@ def test_it_is_known_whether_events_may_be_dropped() -> None:
 
 
 def test_events_that_are_dropped_are_counted_under_the_processors_name() -> None:
-    assert DROPPED == DropEvent.name
+    assert DropEvent.name == DROPPED
