@@ -65,7 +65,7 @@ class Console:
         If the reader has closed the pipe, this is cancelled as by a stop: the next start prints the
         documents.
         """
-        feedback, events, size = Feedback.FAILED, body.events, len(body.payload)
+        feedback, events, size = Feedback.FAILED, body.events, body.size
         self._budget.hold(size)
         try:
             data = b"".join(body.lines()[1::2])

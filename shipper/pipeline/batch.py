@@ -31,7 +31,8 @@ BATCH_OVERHEAD = 4096
 class Body(Struct, frozen=True):
     """The NDJSON of a request: an action line and a document line for each event."""
 
-    payload: bytes
+    #: The payload, in pieces: joined they would be there twice for a moment.
+    chunks: tuple[bytes, ...]
     gzip: bool
     events: int
     #: Events that are the first of a file that is new: the index of each, and the file's path. Part
@@ -43,7 +44,22 @@ class Body(Struct, frozen=True):
         """From action and document lines in turn, each with its newline."""
         packer = _packer(gzip)
         payload = packer.compress(b"".join(lines)) + packer.flush()
-        return cls(payload, gzip, len(lines) // 2)
+        return cls((payload,), gzip, len(lines) // 2)
+
+    @classmethod
+    def empty(cls, *, gzip: bool) -> "Body":
+        """Without events."""
+        return cls((), gzip, 0)
+
+    @property
+    def size(self) -> int:
+        """In bytes, as it is sent."""
+        return sum(map(len, self.chunks))
+
+    @property
+    def payload(self) -> bytes:
+        """All of it, joined."""
+        return b"".join(self.chunks)
 
     def lines(self) -> list[bytes]:
         """The action and document lines in turn, each with its newline."""
@@ -74,7 +90,7 @@ class Batch(Struct):
 
     def take_body(self) -> Body:
         """The body, which is the caller's alone from now on."""
-        body, self.body = self.body, Body(b"", self.body.gzip, 0)
+        body, self.body = self.body, Body.empty(gzip=self.body.gzip)
         return body
 
 
@@ -224,8 +240,10 @@ class Batcher:
         rest = batch.packer.flush()
         self._budget.hold(len(rest))
         batch.chunks.append(rest)
+        # Compressed, it is small, and in many pieces.
+        chunks = (b"".join(batch.chunks),) if self._gzip else tuple(batch.chunks)
         return Batch(
-            Body(b"".join(batch.chunks), self._gzip, batch.events, tuple(batch.beginnings)),
+            Body(chunks, self._gzip, batch.events, tuple(batch.beginnings)),
             batch.spans,
             batch.refused,
             batch.blank,

@@ -114,8 +114,8 @@ class Delivery:
         else:
             self._parts.extendleft(reversed(step.parts))
         if step.parts != (part,):
-            tools.budget.hold(sum(len(each.body.payload) for each in step.parts))
-            tools.budget.release(len(part.body.payload))
+            tools.budget.hold(sum(each.body.size for each in step.parts))
+            tools.budget.release(part.body.size)
         self._unwritten = step.dead_letters
         tools.budget.hold(_size(step.dead_letters))
         for rejection in step.rejected:

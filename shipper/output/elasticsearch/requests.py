@@ -93,14 +93,14 @@ class Requests:
             self._metrics.bulk_seconds.observe(seconds)
             label = "error" if status is None else status_label(status)
             self._metrics.count("shipper_bulk_requests_total", 1, label)
-            self._metrics.count("shipper_bulk_bytes_total", len(body.payload))
+            self._metrics.count("shipper_bulk_bytes_total", body.size)
             if self._log.debug_enabled:
                 self._log.emit(
                     REQUEST_FINISHED,
                     url=host.url,
                     status=status,
                     events=body.events,
-                    bytes=len(body.payload),
+                    bytes=body.size,
                     duration=seconds,
                 )
 

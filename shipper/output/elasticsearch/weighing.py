@@ -105,7 +105,7 @@ class Weighing:
         now = tools.clock.monotonic()
         events = part.body.events
         if len(results.retry) < events:
-            evidence.got_through(host.url, answered.number, len(part.body.payload))
+            evidence.got_through(host.url, answered.number, part.body.size)
         found = sort_rejected(part, results, evidence, host.url, answered.number, now)
         kind = kind_of_items(
             results,
@@ -178,7 +178,7 @@ class Weighing:
         now = tools.clock.monotonic()
         if kind not in (Kind.OVERLOADED, Kind.UNREACHABLE):
             suspicion.again(_way(failure), host.url, evidence.mark, now)
-        single, size = part.body.events == 1, len(part.body.payload)
+        single, size = part.body.events == 1, part.body.size
         others = evidence.others(host.url, suspicion)
         match kind:
             case Kind.TOO_LARGE if not single:
@@ -208,7 +208,7 @@ class Weighing:
 
     def _why(self, part: Part, failure: RequestFailed | TooLarge, kind: Kind) -> str:
         """What is wrong, in words."""
-        size, events = len(part.body.payload), part.body.events
+        size, events = part.body.size, part.body.events
         if isinstance(failure, TooLarge):
             alone = " with this event alone" if events == 1 else ""
             return f"HTTP {failure.status}: the request is too large{alone} ({size} bytes)"

@@ -103,7 +103,7 @@ class FileSender:
 
     async def deliver(self, body: Body, permit: Permit, outcomes: OutcomeSink) -> None:
         """Returns when every event of the body is in the file, on the disk."""
-        feedback, events, size = Feedback.FAILED, body.events, len(body.payload)
+        feedback, events, size = Feedback.FAILED, body.events, body.size
         # The body is split into lines and joined again: a second copy in memory.
         self._budget.hold(size)
         try:

@@ -25,7 +25,7 @@ from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.elasticsearch.redaction import nothing_to_cut
 from shipper.output.elasticsearch.said import said
 from shipper.output.elasticsearch.tls import tls_context
-from shipper.output.elasticsearch.transport import HttpTransport
+from shipper.output.elasticsearch.transport import HttpTransport, pieces
 from shipper.pipeline.batch import Body
 from tests.output.elasticsearch.wire import (
     BODY,
@@ -562,3 +562,26 @@ def test_a_transport_outside_of_its_context_is_a_mistake() -> None:
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([], []),
+        ([b""], []),
+        ([b"abcd", b"efg"], [b"abcd", b"efg"]),
+        ([b"a", b"", b"bc", b"d", b"ef"], [b"abcd", b"ef"]),
+        ([b"a", b"bcdefghij", b"k"], [b"a", b"bcde", b"fghi", b"j", b"k"]),
+        ([b"abcdefgh"], [b"abcd", b"efgh"]),
+    ],
+)
+def test_a_body_is_written_in_pieces_that_are_neither_many_nor_large(
+    chunks: list[bytes], expected: list[bytes]
+) -> None:
+    assert list(pieces(chunks, 4)) == expected
+
+
+def test_a_piece_that_is_right_as_it_is_is_not_copied() -> None:
+    chunk = bytes(1000)
+    (piece,) = pieces([chunk])
+    assert piece is chunk
