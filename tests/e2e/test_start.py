@@ -23,7 +23,7 @@ from tests.support.faults import PATIENCE
 #: Instructions of a start, until /healthz answers and SIGTERM ends it, in those of FLOOR: both are
 #: the work of the same interpreter, so it is nearly the same number for each version and build of
 #: Python. Lower it with the start; raise it for a reason only.
-COST = 3.27
+COST = 3.13
 FLOOR = (
     "import argparse, asyncio, email.headerregistry, http.client, ipaddress, logging, sqlite3, ssl,"
     " urllib.request, zoneinfo"
