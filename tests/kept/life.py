@@ -34,7 +34,7 @@ from shipper.files.filesystem import FileSystem
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker
 from shipper.files.watch import Watch
-from shipper.output import destinations
+from shipper.output.elasticsearch import transport
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.pipeline import inputs
 from shipper.pipeline.batch import Body
@@ -348,7 +348,7 @@ class Lives:
                 (Registry, "save", save_unless_dead),
                 (inputs, "Watch", self._watch),
                 (daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
-                (destinations, "HttpTransport", self.cluster.transport),
+                (transport, "HttpTransport", self.cluster.transport),
             ):
                 patches.enter_context(mock.patch.object(target, name, new))
             yield
