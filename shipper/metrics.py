@@ -5,8 +5,16 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 
 from msgspec import Struct
-
-from shipper.exposition import Counter, Followed, Gauge, Histogram, Series, family, page
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 #: What somebody else did to a `.shipper`.
 LINK_DIRECTORY_CHANGES = ("replaced", "exposed", "links_removed")
@@ -304,29 +312,49 @@ METRICS = (
 )
 
 
+class _ExternalCounter(Collector):
+    """A counter whose values are kept elsewhere."""
+
+    def __init__(self, row: Metric, totals: Callable[[], Mapping[str, float]]) -> None:
+        self._row = row
+        self._totals = totals
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(self._row.name, self._row.help, labels=self._row.labels)
+        for label, value in self._totals().items():
+            family.add_metric([label], value)
+        yield family
+
+
 class Metrics:
     """The metrics of one daemon, in a registry of their own."""
 
     def __init__(self) -> None:
+        # No `_created` series: no query needs the creation time of a counter.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
-        #: All of them, with those that are kept elsewhere.
-        self._families: dict[str, tuple[Metric, Series]] = {}
+        self._histograms: dict[str, Histogram] = {}
         #: The labels so far of counters with a bound, and the bound.
         self._series: dict[str, tuple[set[tuple[str, ...]], int]] = {}
         for row in METRICS:
-            series: Series
             match row.kind:
                 case Kind.COUNTER:
-                    series = self._counters[row.name] = Counter(row.labels)
+                    self._counters[row.name] = Counter(
+                        row.name, row.help, row.labels, registry=self._registry
+                    )
                     if row.labels and CONFIGURED_LABELS.isdisjoint(row.labels):
                         self._series[row.name] = set(), row.most_series
                 case Kind.GAUGE:
-                    series = self._gauges[row.name] = Gauge(row.labels)
+                    self._gauges[row.name] = Gauge(
+                        row.name, row.help, row.labels, registry=self._registry
+                    )
                 case Kind.HISTOGRAM:
-                    # The only one.
-                    series = self.bulk_seconds = Histogram(row.buckets)
-            self._families[row.name] = row, series
+                    self._histograms[row.name] = Histogram(
+                        row.name, row.help, row.labels, registry=self._registry, buckets=row.buckets
+                    )
+        self.bulk_seconds = self._histograms["shipper_bulk_request_duration_seconds"]
         # Series with alerts exist from the start, with the value 0.
         for outcome in OUTCOMES:
             self.count("shipper_events_total", 0, outcome)
@@ -341,7 +369,7 @@ class Metrics:
         """Adds to a counter; beyond the bound of its series, to the one with OTHER. Raises KeyError
         for a name that is not in the table."""
         counter = self._counters[name]
-        counter.add(amount, self._bounded(name, labels) if labels else ())
+        (counter.labels(*self._bounded(name, labels)) if labels else counter).inc(amount)
 
     def _bounded(self, name: str, labels: tuple[str, ...]) -> tuple[str, ...]:
         if name not in self._series:
@@ -361,20 +389,21 @@ class Metrics:
 
     def gauge(self, name: str, value: Callable[[], float], *labels: str) -> None:
         """Sets the function that returns the value of a gauge at each scrape."""
-        self._gauges[name].set(value, labels)
+        gauge = self._gauges[name]
+        (gauge.labels(*labels) if labels else gauge).set_function(value)
 
     def follow(self, name: str, totals: Callable[[], Mapping[str, float]]) -> None:
         """Sets the function that returns the values of a counter by label at each scrape, for
         values that are counted elsewhere. Raises KeyError for a name that is not in the table."""
-        del self._counters[name]
-        row, _ = self._families[name]
-        self._families[name] = row, Followed(row.labels, totals)
+        self._registry.unregister(self._counters.pop(name))
+        (row,) = (row for row in METRICS if row.name == name)
+        self._registry.register(_ExternalCounter(row, totals))
 
     def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
         """Name, labels and value of all series."""
-        for name, (_, series) in self._families.items():
-            for suffix, labels, value in series.samples():
-                yield f"{name}{suffix}", labels, value
+        for family in self._registry.collect():
+            for sample in family.samples:
+                yield sample.name, sample.labels, sample.value
 
     def value(self, name: str, *labels: str) -> float:
         """The value of a counter or gauge; with fewer labels, the sum over the others."""
@@ -386,7 +415,4 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics in the text format of Prometheus."""
-        return page(
-            family(name, row.kind.value, row.help, series)
-            for name, (row, series) in self._families.items()
-        )
+        return generate_latest(self._registry)
