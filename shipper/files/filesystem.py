@@ -5,7 +5,6 @@ there is one answer to "may this read block the event loop": a page that is in t
 once (RWF_NOWAIT), anything else is read by a worker thread.
 """
 
-import asyncio
 import contextlib
 import ctypes
 import errno
@@ -14,10 +13,11 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Generator, Iterator
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from itertools import islice
 
 import msgspec
+from aiofiles.os import wrap
 from msgspec.structs import replace
 
 #: File systems that live in memory: reading them never waits for a device, and they know no
@@ -32,6 +32,8 @@ _WITHOUT_LEASES = frozenset(
 
 #: Of a file on Linux, in bytes.
 _LARGEST_OFFSET = 2**63 - 1
+
+_read_in_thread = wrap(os.preadv)
 
 # statx(2), which Python has no call for; the numbers are those of linux/stat.h.
 _AT_EMPTY_PATH = 0x1000
@@ -308,8 +310,7 @@ class FileSystem:
         except OSError as error:
             if error.errno != errno.EOPNOTSUPP:
                 raise
-        read = partial(os.preadv, descriptor, [buffer], offset)
-        return await asyncio.get_running_loop().run_in_executor(None, read)
+        return int(await _read_in_thread(descriptor, [buffer], offset))
 
 
 def _directory_facts(found: os.stat_result) -> DirectoryFacts:
