@@ -13,7 +13,7 @@ from shipper.config.inputs import OnInvalid
 from shipper.config.processors import parse
 from shipper.demo.events import EventSource
 from shipper.documents.encode import DocumentEncoder
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.processing import Processing
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity

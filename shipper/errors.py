@@ -9,14 +9,15 @@ ShipperError
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipper.option_names import OWN_NAMES, OptionNames
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Struct, frozen=True):
     """Where something is written."""
 
     #: The name of a file, `-E KEY`, or an option; empty if it is not known.
@@ -28,8 +29,7 @@ class Location:
         return f"{self.name}, line {self.line}" if self.line else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing that is wrong. The texts may have `option("…")` in them (`option_names`)."""
 
     what: str

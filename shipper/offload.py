@@ -12,10 +12,11 @@ import contextlib
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeVar, cast
+
+from msgspec import Struct
 
 _T = TypeVar("_T")
 
@@ -190,8 +191,7 @@ class Guard:
                 call()
 
 
-@dataclass(slots=True)
-class _Lane:
+class _Lane(Struct):
     turn: asyncio.Semaphore
     users: int = 0
 
@@ -266,8 +266,7 @@ class _Threads:
                         return None
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(Struct):
     future: asyncio.Future[Any]
     #: By the event loop's clock: when it began, and when to try again although it is not over.
     began: float

@@ -7,8 +7,9 @@ it, and `OptionNames.fill` puts the name in its place once the dialect is known.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 #: Two characters for private use, which stand in no text that somebody writes.
 _BEGIN, _END = "\ue000", "\ue001"
@@ -22,8 +23,7 @@ def option(path: str, *others: str) -> str:
     return f"{_BEGIN}{' '.join((path, *others))}{_END}"
 
 
-@dataclass(frozen=True, slots=True)
-class OptionNames:
+class OptionNames(Struct, frozen=True):
     """The names in one dialect."""
 
     #: By the path in our own dialect.

@@ -9,8 +9,9 @@ import asyncio
 import os
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipper.admin.reporter import StatusReporter
 from shipper.clock import Clock
@@ -45,8 +46,7 @@ from shipper.pipeline.harvest import Harvester
 from shipper.pipeline.inputs import Inputs
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(Struct, frozen=True):
     """What many stages are given."""
 
     config: Config

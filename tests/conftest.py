@@ -21,7 +21,7 @@ from tests.support.workers import scheduler
 
 pytest_plugins = ["tests.servers.fixtures", "tests.support.native"]
 
-TOOLS = {"java": "real_server", "mvn": "real_server", "go": "helm"}
+TOOLS = {"java": "real_server", "mvn": "real_server", "go": "helm", "valgrind": "valgrind"}
 """Programs that tests of these markers need."""
 
 

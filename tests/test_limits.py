@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
 import shipper
 from shipper.admin.connections import Limits
@@ -88,7 +89,7 @@ def test_each_module_that_makes_something_finite_is_named() -> None:
         ("| inotify watches | {} below a directory |", watch.MAX_WATCHED),
         (
             "| series of metrics | {} of a counter",
-            Metric.__dataclass_fields__["most_series"].default,
+            {each.name: each.default for each in fields(Metric)}["most_series"],
         ),
         ("{} a second,", int(log.PER_SECOND)),
         ("{} at once,", int(log.BURST)),

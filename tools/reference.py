@@ -24,7 +24,7 @@ from shipper.config.load import CONFIG_VARIABLE, SEARCH_PATHS
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
 from shipper.config.presets import Preset, settings_of
-from shipper.config.processors import Processors
+from shipper.config.processor_list import Processors
 from shipper.config.section import Section, options_of
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.metrics import METRICS, Metric

@@ -16,8 +16,10 @@ import errno
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipper.admin.descriptors import NO_DESCRIPTOR, Connection, DescriptorReserve
 from shipper.admin.http import Page, Request, encode, parse, refusal
@@ -37,8 +39,7 @@ _DISCARDED_BYTES = 64 * 1024
 _ACCEPT_PAUSE = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What connections may take."""
 
     connections: int = 32

@@ -7,8 +7,9 @@ exception: the bytes are a stranger's.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from email.utils import formatdate
+
+from msgspec import Struct, field
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
@@ -31,8 +32,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A request head that can be answered."""
 
     method: str
@@ -44,8 +44,7 @@ class Request:
     closes: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """An answer."""
 
     body: bytes

@@ -1,6 +1,5 @@
 """What a running daemon is doing, as it is shown at /status and /readyz."""
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Self
 
@@ -20,8 +19,7 @@ class TroubleKind(Enum):
     NO_FILES = "an input that needs files has none"
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """A reason why the daemon is not ready."""
 
     kind: TroubleKind

@@ -13,7 +13,6 @@ may do so with `is_there`.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -55,8 +54,7 @@ _BY_STATUS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True):
     """What a request showed."""
 
     status: Status
@@ -68,8 +66,7 @@ class Tried:
     is_known: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
+class Presence(msgspec.Struct, frozen=True):
     """Whether an index or data stream is there."""
 
     #: None: nobody knows.
@@ -86,11 +83,11 @@ async def try_body(
     answer = await transport.post(host, large)
     if _is_taken(answer):
         form = "gzip" if large.gzip else "not compressed"
-        return _taken(answer, f"{len(large.payload):,} bytes, {form}")
+        return _taken(answer, f"{large.size:,} bytes, {form}")
     if answer.status == 413:
         small = await transport.post(host, _without_document(output, 0))
         if _is_taken(small):
-            size = f"a body of {len(large.payload):,} bytes is refused: HTTP 413{reason(answer)}"
+            size = f"a body of {large.size:,} bytes is refused: HTTP 413{reason(answer)}"
             detail = f"{size}; shipper halves such bodies, and sends each twice"
             lower = name("output.bulk.max_bytes")
             advice = f"raise the limit in front of the cluster, or lower {lower}"

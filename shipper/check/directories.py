@@ -7,8 +7,9 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipper.errors import reason_of
 from shipper.files.retention import DIRECTORY
@@ -17,8 +18,7 @@ from shipper.files.retention import DIRECTORY
 _BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class NotWritable:
+class NotWritable(Struct, frozen=True):
     """Why nothing can be written in a directory, and what to do about it."""
 
     detail: str

@@ -7,7 +7,6 @@ A NOTICE has `file`, `line`, `option`, `what`; a FINDING `subject` (an input, a 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TextIO
 
@@ -30,8 +29,7 @@ class Status(Enum):
     UNKNOWN = "UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One line of the report."""
 
     subject: str
@@ -43,7 +41,7 @@ class Finding:
     def __post_init__(self) -> None:
         # Paths may be of any bytes, and servers say what they want.
         for name in ("subject", "detail", "what_to_do"):
-            object.__setattr__(self, name, escaped(getattr(self, name)))
+            msgspec.structs.force_setattr(self, name, escaped(getattr(self, name)))
 
 
 def of_notices(notices: "Sequence[Notice]") -> list[Finding]:

@@ -11,8 +11,9 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 #: Where distributions have it.
 PATHS = (Path("/etc/logrotate.conf"), Path("/etc/logrotate.d"))
@@ -30,8 +31,7 @@ _LEFT_OUT = (",v", "~", ".bak", ".cfsaved", ".disabled", ".rpmnew", ".rpmorig", 
 _SCRIPTS = frozenset({"prerotate", "postrotate", "firstaction", "lastaction", "preremove"})
 
 
-@dataclass(frozen=True, slots=True)
-class Rotated:
+class Rotated(Struct, frozen=True):
     """Logs that are rotated without `allowhardlink`."""
 
     #: The configuration file, and the line of the block, from 1.

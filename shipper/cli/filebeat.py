@@ -9,8 +9,9 @@ work. It knows what concerns running and testing; anything else is refused, with
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from shipper import __version__
 from shipper.cli import check, run, shipper
@@ -54,8 +55,7 @@ _OURS = frozenset({"check", "convert", "demo", "registry", "setup", "status", "-
 _HELP = frozenset({"-h", "--help", "help"})
 
 
-@dataclass(slots=True)
-class Arguments:
+class Arguments(Struct):
     """What was asked for."""
 
     words: list[str] = field(default_factory=list)

@@ -170,15 +170,16 @@ class _Life:
         )
 
     def _daemon(self, log: Log, deadline: ExitDeadline) -> "tuple[Daemon, Reloads]":
-        from shipper.output.elasticsearch.aiohttp_import import import_without_authorities
-
         with _uncollected():
-            import_without_authorities()
             from shipper.daemon import Daemon
             from shipper.documents.processors.machine import this_machine
             from shipper.files.guarded import GuardedFileSystem
+            from shipper.output.destinations import opener_of
             from shipper.reloading import Reloads
             from shipper.service_manager import ServiceManager
+
+            # What it imports is found missing before anything is begun.
+            opener_of(self._loaded.config.output.kind)
 
         manager = ServiceManager.of(os.environ, self._clock, log)
         reloads = Reloads(

@@ -19,7 +19,7 @@ from shipper.config.options import OptionError, are_related, kind_of
 from shipper.config.output_checks import target_problems
 from shipper.config.outputs import OutputConfig
 from shipper.config.problems import INVALID, Problems
-from shipper.config.processors import Processors
+from shipper.config.processor_list import Processors
 from shipper.config.section import Section, SectionError, SectionProblem, options_of
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
 from shipper.config.yaml_text import QUOTE_IT

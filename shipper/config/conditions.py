@@ -5,8 +5,9 @@ What they look at are fields of the document; what each means is in `shipper/pro
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from shipper.config.options import (
     OptionError,
@@ -40,29 +41,25 @@ NAMED_NETWORKS = (
 Subnet: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-@dataclass(frozen=True, slots=True)
-class Equals:
+class Equals(Struct, frozen=True):
     """Each field has that value."""
 
     fields: tuple[tuple[str, str | int | bool], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Contains:
+class Contains(Struct, frozen=True):
     """Each field has that text in it, or in one of its texts."""
 
     fields: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Regexp:
+class Regexp(Struct, frozen=True):
     """In each field, or one of its texts, that is found."""
 
     fields: tuple[tuple[str, Pattern], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """Of a number; None where there is none."""
 
     gt: float | None = None
@@ -71,43 +68,37 @@ class Bounds:
     lte: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """Each field is a number within those bounds."""
 
     fields: tuple[tuple[str, Bounds], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HasFields:
+class HasFields(Struct, frozen=True):
     """All of these are there."""
 
     fields: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Struct, frozen=True):
     """Each field is an address, or has one, in one of those networks: a name or a subnet."""
 
     fields: tuple[tuple[str, tuple[str | Subnet, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(Struct, frozen=True):
     """`or`."""
 
     conditions: tuple["Condition", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AllOf:
+class AllOf(Struct, frozen=True):
     """`and`."""
 
     conditions: tuple["Condition", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     """`not`."""
 
     condition: "Condition"

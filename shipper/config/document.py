@@ -7,9 +7,9 @@ colon, a quote or a dollar sign is that password.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import yaml
+from msgspec import Struct, field
 
 from shipper.config.problems import INVALID, Problems
 from shipper.config.yaml_text import QUOTE_IT, is_binary, key_of, scalar_of
@@ -24,8 +24,7 @@ _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)(?::(\??)(.*))?", re.DOTALL)
 KeyPath = tuple[str | int, ...]
 
 
-@dataclass(slots=True)
-class Document:
+class Document(Struct):
     """A file while it is read: where each value stands, and what is wrong with it."""
 
     name: str

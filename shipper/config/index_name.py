@@ -11,9 +11,10 @@ and of the letters of dates only those are known that belong into a name.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
+
+from msgspec import Struct
 
 #: Elasticsearch's own bound, in bytes of UTF-8.
 _LONGEST = 255
@@ -44,8 +45,7 @@ _LAST = "9999-12-31T23"
 _DATE_TOKEN = re.compile(r"(?P<letters>([A-Za-z])\2*)|'(?P<quoted>(?:[^']|'')*)'|(?P<other>[^'])")
 
 
-@dataclass(frozen=True, slots=True)
-class DateField:
+class DateField(Struct, frozen=True):
     """Letters that stand for a part of the date."""
 
     letters: str
@@ -68,8 +68,7 @@ DATE_FIELDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Reference:
+class _Reference(Struct, frozen=True):
     """`%{[PATH]}` or `%{[PATH]:DEFAULT}`."""
 
     path: str
@@ -97,8 +96,7 @@ class _Reference:
 _Part = str | _Reference | DateField
 
 
-@dataclass(frozen=True, slots=True)
-class IndexName:
+class IndexName(Struct, frozen=True):
     """The name that the documents of one input go to, but for their time."""
 
     parts: tuple[str | DateField, ...]
@@ -119,8 +117,7 @@ class IndexName:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class IndexPattern:
+class IndexPattern(Struct, frozen=True):
     """What is written in `output.index`."""
 
     parts: tuple[_Part, ...]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 from msgspec import Meta, field
 
-from shipper.config.processors import Processors
+from shipper.config.processor_list import Processors
 from shipper.config.section import Section, SectionProblem, within
 from shipper.config.units import ByteSize, Seconds
 from shipper.option_names import option

@@ -6,7 +6,6 @@ import os
 import socket
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -58,8 +57,7 @@ def find_config(named: str | None, environ: Mapping[str, str]) -> Path:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedConfig:
+class LoadedConfig(msgspec.Struct, frozen=True):
     """A configuration, and what its author should know of how it was read."""
 
     config: Config

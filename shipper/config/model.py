@@ -12,7 +12,7 @@ from msgspec import Meta, field
 from shipper.config.admin import AdminConfig
 from shipper.config.inputs import InputConfig
 from shipper.config.outputs import OutputConfig
-from shipper.config.processors import Processors
+from shipper.config.processor_list import Processors
 from shipper.config.section import INTERNAL, Section, SectionProblem, within
 from shipper.config.units import ByteSize, Seconds
 from shipper.errors import Location

@@ -4,10 +4,11 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import tzinfo
 from enum import Enum
 from typing import ClassVar, TypeAlias
+
+from msgspec import Struct
 
 from shipper.config.conditions import Condition
 from shipper.config.options import describe
@@ -22,8 +23,7 @@ class Unix(Enum):
     MILLISECONDS = "UNIX_MS"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timestamp:
+class Timestamp(Struct, frozen=True, kw_only=True):
     """Reads a time."""
 
     name: ClassVar[str] = "timestamp"
@@ -52,16 +52,14 @@ class Timestamp:
         raise ValueError("; ".join(problems))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddFields:
+class AddFields(Struct, frozen=True, kw_only=True):
     """Merges fields into the document; `name` is what the user calls it."""
 
     name: str
     fields: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddTags:
+class AddTags(Struct, frozen=True, kw_only=True):
     """Adds to a list."""
 
     name: ClassVar[str] = "add_tags"
@@ -70,15 +68,13 @@ class AddTags:
     target: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropEvent:
+class DropEvent(Struct, frozen=True, kw_only=True):
     """Makes no document of the event."""
 
     name: ClassVar[str] = "drop_event"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropFields:
+class DropFields(Struct, frozen=True, kw_only=True):
     """Takes fields out: some by name, some because a pattern is found in their names."""
 
     name: ClassVar[str] = "drop_fields"
@@ -88,8 +84,7 @@ class DropFields:
     ignore_missing: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncludeFields:
+class IncludeFields(Struct, frozen=True, kw_only=True):
     """Takes all other fields out."""
 
     name: ClassVar[str] = "include_fields"
@@ -97,8 +92,7 @@ class IncludeFields:
     fields: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoveFields:
+class MoveFields(Struct, frozen=True, kw_only=True):
     """`rename` or `copy_fields`: pairs of names, from and to."""
 
     name: str
@@ -107,8 +101,7 @@ class MoveFields:
     fail_on_error: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodeJsonFields:
+class DecodeJsonFields(Struct, frozen=True, kw_only=True):
     """Reads JSON that is in a text."""
 
     name: ClassVar[str] = "decode_json_fields"
@@ -123,8 +116,7 @@ class DecodeJsonFields:
     add_error_key: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddHostMetadata:
+class AddHostMetadata(Struct, frozen=True, kw_only=True):
     """Says what the machine is."""
 
     name: ClassVar[str] = "add_host_metadata"
@@ -138,8 +130,7 @@ class AddHostMetadata:
     host_name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddKubernetesMetadata:
+class AddKubernetesMetadata(Struct, frozen=True, kw_only=True):
     """Says which pod an event is of, as far as the event does."""
 
     name: ClassVar[str] = "add_kubernetes_metadata"
@@ -150,8 +141,7 @@ class AddKubernetesMetadata:
     node: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TruncateFields:
+class TruncateFields(Struct, frozen=True, kw_only=True):
     """Shortens texts; one of the two limits is not 0."""
 
     name: ClassVar[str] = "truncate_fields"
@@ -163,8 +153,7 @@ class TruncateFields:
     fail_on_error: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class When:
+class When(Struct, frozen=True, kw_only=True):
     """A processor that is done if a condition is met."""
 
     condition: Condition
@@ -176,8 +165,7 @@ class When:
         return self.processor.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IfThenElse:
+class IfThenElse(Struct, frozen=True, kw_only=True):
     """Some processors or others. One that fails ends those of its list."""
 
     name: ClassVar[str] = "if"

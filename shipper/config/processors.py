@@ -8,7 +8,6 @@ by its name, with what to do instead.
 
 import difflib
 from collections.abc import Mapping
-from typing import Self
 
 from shipper.config.conditions import parse_condition
 from shipper.config.options import OptionError, OptionErrors, Options, as_items, describe, nested
@@ -16,18 +15,7 @@ from shipper.config.processor_readers import READERS
 from shipper.config.processor_types import DropEvent, IfThenElse, ProcessorConfig, When
 from shipper.config.refused_processors import REFUSED
 
-__all__ = ["OptionError", "ProcessorConfig", "Processors", "parse"]
-
-
-class Processors(tuple[ProcessorConfig, ...]):
-    """Processors, in the order in which they are done."""
-
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, value: object) -> Self:
-        """From what a configuration has there. Raises OptionError, which is a ValueError."""
-        return cls(parse(value))
+__all__ = ["OptionError", "ProcessorConfig", "parse"]
 
 
 def parse(value: object) -> tuple[ProcessorConfig, ...]:

@@ -6,7 +6,6 @@ checked where these are used.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, get_args, get_origin
 
 import msgspec
@@ -18,8 +17,7 @@ from shipper.option_names import OWN_NAMES, option
 INTERNAL = Meta(extra={"internal": True})
 
 
-@dataclass(frozen=True, slots=True)
-class SectionProblem:
+class SectionProblem(msgspec.Struct, frozen=True):
     """What is wrong with an option of a section. The texts may have `option("…")` in them."""
 
     #: Empty for the section as a whole.

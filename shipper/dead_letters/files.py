@@ -10,9 +10,10 @@ import fcntl
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from shipper.errors import DeadLetterError, reason_of
 from shipper.option_names import option
@@ -26,8 +27,7 @@ _ASIDE = re.compile(r"dead-letter\.replay-(\d+)\.ndjson")
 Warn = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFile:
+class OpenFile(Struct, frozen=True):
     """One of the files, open; `size`: bytes that are read of it."""
 
     path: Path
@@ -35,8 +35,7 @@ class OpenFile:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterLine:
+class DeadLetterLine(Struct, frozen=True):
     """One line of a file."""
 
     #: With its newline.

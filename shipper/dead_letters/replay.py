@@ -11,7 +11,6 @@ import fcntl
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -40,8 +39,7 @@ from shipper.output.elasticsearch.hosts import Hosts
 from shipper.output.elasticsearch.transport import HttpTransport
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayOptions:
+class ReplayOptions(msgspec.Struct, frozen=True):
     """The options of a replay."""
 
     selection: Selection

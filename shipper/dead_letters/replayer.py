@@ -7,8 +7,9 @@ the dead letter file again.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipper.dead_letters.files import Warn, dead_letters_of
 from shipper.dead_letters.selection import Selection
@@ -26,8 +27,7 @@ from shipper.output.dead_letter_file import DeadLetterFile, DeadLettersFullError
 _CHUNK_BYTES = 1024**2
 
 
-@dataclass(slots=True)
-class ReplayResult:
+class ReplayResult(Struct):
     """Counts of the dead letters by result."""
 
     replayed: int = 0

@@ -1,12 +1,11 @@
 """Selects dead letters by status, text of the reason, and time."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from shipper.output.dead_letter import DeadLetter
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Conditions for dead letters; without conditions all are selected."""
 
     status: int | None = None

@@ -8,7 +8,8 @@ import random
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from shipper.clock import Clock
 from shipper.logs.nowhere import log_to_nowhere
@@ -25,16 +26,14 @@ from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayItem:
+class ReplayItem(Struct, frozen=True):
     """A dead letter, and its action and document lines."""
 
     dead_letter: DeadLetter
     lines: tuple[bytes, bytes]
 
 
-@dataclass(slots=True)
-class SendResult:
+class SendResult(Struct):
     """Results of some dead letters."""
 
     delivered: int = 0

@@ -6,8 +6,9 @@ text and numbers are removed.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from shipper.output.dead_letter import NO_STATUS, DeadLetter
 
@@ -22,8 +23,7 @@ _REASON_WIDTH = 160
 _LINE_WIDTH = 200
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(Struct):
     count: int
     #: Unix seconds.
     first: float

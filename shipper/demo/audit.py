@@ -8,9 +8,9 @@ import statistics
 import time
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import xxhash
+from msgspec import Struct
 
 from shipper.demo.events import SEQUENCE
 
@@ -21,16 +21,14 @@ _NAMED = 5
 _GROWTH = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Lag:
+class Lag(Struct, frozen=True):
     """Seconds from the write of a line to its first receipt."""
 
     median: float
     maximum: float
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(Struct, frozen=True):
     """The result for the lines that were written."""
 
     written: int

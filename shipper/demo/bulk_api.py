@@ -5,7 +5,6 @@ The answers are those of Elasticsearch 8 for shippers (`create` only, into a dat
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -54,8 +53,7 @@ class BulkSyntaxError(ValueError):
         self.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """A document to create, or one to delete, which no data stream does."""
 
     #: Empty if the server chooses it.
@@ -65,8 +63,7 @@ class Action:
     deletes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ItemResult:
+class ItemResult(msgspec.Struct, frozen=True):
     """The result of an action."""
 
     id: str

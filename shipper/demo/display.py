@@ -3,8 +3,9 @@
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TextIO
+
+from msgspec import Struct
 
 from shipper.demo.audit import Audit, Lag
 
@@ -16,8 +17,7 @@ _CLEAR_LINE = "\r\x1b[K"
 _GREEN, _RED, _END = "\x1b[1;32m", "\x1b[1;31m", "\x1b[0m"
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """The progress of the demo."""
 
     #: 0 to 1.
@@ -29,8 +29,7 @@ class Progress:
     kills: int
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonReport:
+class DaemonReport(Struct, frozen=True):
     """The daemon's own counters at the end; they count lines since its last start."""
 
     exit_code: int
@@ -46,8 +45,7 @@ class DaemonReport:
         return self.exit_code == 0 and self.uncounted == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """The results of a run."""
 
     audit: Audit

@@ -1,11 +1,11 @@
 """The options of the demo."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class DemoOptions:
+
+class DemoOptions(Struct, frozen=True):
     """The options of a run."""
 
     #: How long lines are written, in seconds.

@@ -6,16 +6,17 @@ import codecs
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
 import xxhash
+from msgspec.structs import replace
 
 from shipper.config.inputs import OnInvalid
 from shipper.documents.actions import Actions
 from shipper.documents.contributions import Contributions
-from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id
+from shipper.documents.encoded import DROPPED, Encoded, FileTemplate, RefusedLine, content_id
 from shipper.documents.filters import Run
 from shipper.documents.line import (
     HALF_LINE,
@@ -27,8 +28,9 @@ from shipper.documents.line import (
     timestamp_of,
 )
 from shipper.documents.parts import PARTS, Parts, body_of
-from shipper.documents.processors.chain import DROPPED
-from shipper.documents.processors.processing import Processing
+
+if TYPE_CHECKING:
+    from shipper.documents.processors.processing import Processing
 
 _MESSAGE_KEY = b',"message":'
 
@@ -43,7 +45,7 @@ class CarefulLoop:
         self,
         actions: Actions,
         contributions: Contributions | None,
-        processing: Processing | None,
+        processing: "Processing | None",
         *,
         content_ids: bool,
         on_invalid: OnInvalid,
@@ -128,7 +130,7 @@ class CarefulLoop:
 
     def _processed(
         self,
-        processing: Processing,
+        processing: "Processing",
         parts: Parts,
         lines: Sequence[bytes],
         template: FileTemplate,

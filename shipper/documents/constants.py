@@ -3,16 +3,18 @@ fields that the Elastic integration expects. Also the index name, which may depe
 
 import uuid
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from shipper import __version__
 from shipper.config.index_name import IndexName, IndexPattern
 from shipper.config.inputs import Format, InputConfig
 from shipper.config.merging import merged
 from shipper.config.model import Config
-from shipper.documents.processors.metadata import Machine
-from shipper.documents.processors.plan import RAW_VARYING
-from shipper.documents.processors.processing import Processing
+from shipper.documents.processors.machine import Machine
 from shipper.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from shipper.documents.processors.processing import Processing
 
 #: The version of the Elastic Common Schema of the documents; the same as in the integration's
 #: pipeline.
@@ -58,12 +60,16 @@ def processing_of(
     constants: Mapping[str, object],
     machine: Machine,
     now: float,
-) -> Processing | None:
+) -> "Processing | None":
     """The processing of an input: its own processors, then the global ones; None without
     processors. `constants`: the result of `document_constants`; `now`: Unix seconds."""
     configs = (*settings.processors, *config.processors)
     if not configs:
         return None
+    # Most inputs have none, and need nothing of what they import.
+    from shipper.documents.processors.plan import RAW_VARYING
+    from shipper.documents.processors.processing import Processing
+
     # With `format: ecs` any field may depend on the line.
     varying = RAW_VARYING if settings.format is Format.RAW else None
     return Processing(configs, constants, machine, now, varying=varying)

@@ -10,7 +10,6 @@ another type, an empty value, or a number that is too large.
 import functools
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -155,8 +154,7 @@ class _Lifted(Struct, gc=False):
     parent: "_Lifted | UnsetType" = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class _Pod:
+class _Pod(msgspec.Struct, frozen=True):
     """The parts of a pod, as JSON."""
 
     #: The whole pod, if it is not lifted.

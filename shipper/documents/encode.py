@@ -16,6 +16,7 @@ line; tests compare them with a slow reference implementation of the documentati
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import orjson
@@ -34,10 +35,12 @@ from shipper.documents.encoded import (
 from shipper.documents.filters import EventFilter, Run
 from shipper.documents.native import Native, OddLine
 from shipper.documents.parts import PARTS, TIME_PART, UnusualError, body_of, ordinary_parts
-from shipper.documents.processors.processing import Processing
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity
 from shipper.foreign import path_text
+
+if TYPE_CHECKING:
+    from shipper.documents.processors.processing import Processing
 
 
 class DocumentEncoder:
@@ -58,7 +61,7 @@ class DocumentEncoder:
         contributions: Contributions | None = None,
         events: EventFilter | None = None,
         index: IndexName | None = None,
-        processing: Processing | None = None,
+        processing: "Processing | None" = None,
     ) -> None:
         """`constants`: constant fields of the documents; `node`: part of the ids, if it is not
         empty (`id_prefix_of`); `contributions`: makes the content of lines, None for `format: raw`;

@@ -12,7 +12,6 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -58,8 +57,7 @@ _decode_line = msgspec.json.Decoder(
 ).decode
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(msgspec.Struct, frozen=True):
     """The patterns of a rule; None for a key that it does not have."""
 
     kind: re.Pattern[str] | None
@@ -85,8 +83,7 @@ class _Rule:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """Consecutive lines of a file, without their newlines."""
 
     #: The offset of the first line.
@@ -94,8 +91,7 @@ class Run:
     lines: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class FilteredBlock:
+class FilteredBlock(msgspec.Struct, frozen=True):
     """The result for a block of lines."""
 
     #: Lines to ship.

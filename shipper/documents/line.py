@@ -4,7 +4,6 @@ Only `time` is decoded; msgspec validates and skips the rest.
 """
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -39,8 +38,7 @@ _TIME = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedLine:
+class ParsedLine(msgspec.Struct, frozen=True):
     """A line, parsed by the careful loop."""
 
     text: str

@@ -22,7 +22,7 @@ from shipper.config.merging import merged
 from shipper.config.model import Config
 from shipper.config.outputs import Ids
 from shipper.documents.constants import document_constants, index_name, processing_of
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 from shipper.files.losses import Loss, LossReason
 from shipper.foreign import path_text
 

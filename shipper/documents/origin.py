@@ -4,8 +4,6 @@ Processors, `fields_under_root` and the line itself (`decode_json_fields` to the
 reshaped it in any way. What is not as the encoder made it counts as not there; nothing here raises.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 
 from shipper.foreign import decoded
@@ -14,8 +12,7 @@ from shipper.foreign import decoded
 _LARGEST = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """What a document says of its line. Each is empty or 0 if it does not say."""
 
     path: str = ""

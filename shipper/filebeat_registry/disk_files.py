@@ -8,7 +8,6 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -37,16 +36,14 @@ _MOST = 64 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
+class Fingerprint(msgspec.Struct, frozen=True):
     """The bytes that Filebeat's fingerprint covers (`prospector.scanner.fingerprint`)."""
 
     offset: int = 0
     length: int = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class DiskFile:
+class DiskFile(msgspec.Struct, frozen=True):
     """A log file, or a gzip of one."""
 
     path: str
@@ -161,8 +158,7 @@ class DiskFiles:
             self._filesystem.close(descriptor)
 
 
-@dataclass(frozen=True, slots=True)
-class _Content:
+class _Content(msgspec.Struct, frozen=True):
     """The content of an open file, decompressed if it is a gzip."""
 
     filesystem: FileSystem

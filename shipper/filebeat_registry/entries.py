@@ -12,9 +12,10 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from shipper.filebeat_registry.store import whole_number
 
@@ -53,8 +54,7 @@ class Unused(Enum):
     NO_FILE = "of a file that is not there any more, or that no input follows"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """The entry of one file."""
 
     key: str
@@ -136,8 +136,7 @@ def entry_of(key: str, value: Mapping[str, Any]) -> Entry | Unused:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Identified:
+class _Identified(Struct, frozen=True):
     value: str = ""
     inode: int = 0
     device: int | None = None

@@ -13,8 +13,9 @@ copytruncate empties and refills a file. The following is evidence:
 A file without proof is read from its beginning: a duplicate is better than a loss.
 """
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from shipper.filebeat_registry.entries import Entry, Kind
 from shipper.files.identity import NO_MARK, Mark
@@ -37,8 +38,7 @@ class Match(Enum):
     UNSURE = "unsure"
 
 
-@dataclass(frozen=True, slots=True)
-class FileFacts:
+class FileFacts(Struct, frozen=True):
     """Facts of a file for one entry."""
 
     #: Creation time (nanoseconds since the Unix epoch); None if unknown.
@@ -55,8 +55,7 @@ class FileFacts:
     line_time: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class MatchResult:
+class MatchResult(Struct, frozen=True):
     """The result for a file, and the reason."""
 
     match: Match

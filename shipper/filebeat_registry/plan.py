@@ -8,7 +8,8 @@ files; a match is accepted only if no other is possible.
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from shipper.config.inputs import InputConfig
 from shipper.filebeat_registry.disk_files import DiskFile, DiskFiles, Fingerprint
@@ -27,8 +28,7 @@ from shipper.files.filesystem import FileSystem
 from shipper.foreign import path_text
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """Where reading a file starts, for one input."""
 
     input_id: str
@@ -44,8 +44,7 @@ class Decision:
         return self.result is None or self.result.match is not Match.UNSURE
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """The decisions for all files."""
 
     store: Store

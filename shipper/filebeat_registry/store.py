@@ -14,11 +14,11 @@ import functools
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
+from msgspec import Struct, field
 
 from shipper.errors import RegistryError, reason_of
 from shipper.foreign import words
@@ -36,8 +36,7 @@ _LONGEST_LINE = 16 * 1024**2
 _SHOWN = 40
 
 
-@dataclass(slots=True)
-class Store:
+class Store(Struct):
     """The content of a registry."""
 
     directory: Path
@@ -153,8 +152,7 @@ def _checkpoint(data: bytes) -> dict[str, Mapping[str, Any]] | None:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Operation:
+class _Operation(Struct, frozen=True):
     number: int
     key: str
     #: None if the key is removed.

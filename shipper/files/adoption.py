@@ -12,7 +12,9 @@ links there that they are to be trusted.
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipper.errors import reason_of
 from shipper.files.filesystem import FileSystem, Inode
@@ -29,8 +31,7 @@ from shipper.files.records import SUFFIX
 from shipper.option_names import option
 
 
-@dataclass(frozen=True, slots=True)
-class AdoptingInput:
+class AdoptingInput(Struct, frozen=True):
     """A configured input, as far as its links go."""
 
     owner: LinkOwner
@@ -48,8 +49,7 @@ class AdoptingInput:
         return self.owner.input_id
 
 
-@dataclass(frozen=True, slots=True)
-class ListedLink:
+class ListedLink(Struct, frozen=True):
     """A link that no input of this configuration has."""
 
     entry: LinkEntry
@@ -68,8 +68,7 @@ class ListedLink:
         return self.obstacle is Obstacle.LIVING_OWNER
 
 
-@dataclass(slots=True)
-class Listing:
+class Listing(Struct):
     """What is in the directories where shipper looks for links."""
 
     links: list[ListedLink] = field(default_factory=list)
@@ -84,8 +83,7 @@ class Listing:
         return [link for link in self.links if not link.has_living_owner]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What becomes of a link that an operator names."""
 
     link: ListedLink

@@ -7,8 +7,9 @@ and so is the work of one call.
 
 import os
 import zlib
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 _MAGIC = b"\x1f\x8b"
 #: Tells zlib to expect a gzip with its header and trailer, and to verify both.
@@ -49,8 +50,7 @@ class Ending(Enum):
         return self in (Ending.DAMAGED, Ending.TOO_LARGE, Ending.NOT_GZIP)
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """A few bytes of a gzip itself, and where they were."""
 
     offset: int

@@ -3,7 +3,8 @@ its way there.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from shipper.files.losses import Loss, LossReason, merge
 from shipper.files.rows import FileRecord, RowId
@@ -12,8 +13,7 @@ from shipper.files.rows import FileRecord, RowId
 _MOST_LOSSES = 1000
 
 
-@dataclass(slots=True)
-class Changes:
+class Changes(Struct):
     """What the registry has to learn."""
 
     records: list[FileRecord] = field(default_factory=list)

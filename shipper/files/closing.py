@@ -3,7 +3,8 @@ its content was rewritten or given up. What is known to be lost of it is said wi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.files.copies import is_elsewhere
@@ -17,8 +18,7 @@ from shipper.files.registry import RowId
 from shipper.files.tail import State, Tail
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedFile:
+class ClosedFile(Struct, frozen=True):
     """A file that is closed: how much of it was read, and how much is known to be lost."""
 
     path: str

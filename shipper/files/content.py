@@ -5,15 +5,15 @@ for what is in a gzip see `gzip_content`.
 """
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from shipper.files.archive import Ending
 from shipper.files.filesystem import FileFacts, FileSystem
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """What changes when a file is written to."""
 
     size: int

@@ -12,8 +12,9 @@ import errno
 import fcntl
 import os
 import sqlite3
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from shipper.errors import RegistryError, reason_of
 from shipper.files import schema
@@ -78,8 +79,7 @@ _IO_ADVICE = {
 }
 
 
-@dataclass(slots=True)
-class Database:
+class Database(Struct):
     """An open registry file."""
 
     connection: sqlite3.Connection

@@ -6,8 +6,10 @@ A `Scan` says also what it could not see, so that an error is never taken for a 
 import os
 import time
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.found import MAX_FILES, Found, FoundFiles, Settled
@@ -19,8 +21,7 @@ from shipper.files.walk import MAX_DIRECTORIES, Walk
 _NAMED = 20
 
 
-@dataclass(slots=True)
-class Scan:
+class Scan(Struct):
     """The files that match now."""
 
     #: Each file once, also where several paths lead to it: the first path by name stands for it,
@@ -57,8 +58,7 @@ class Scan:
         return self.files_left_out + self.directories_left_out
 
 
-@dataclass(frozen=True, slots=True)
-class ScanSummary:
+class ScanSummary(Struct, frozen=True):
     """What the last scan of an input saw, for an operator."""
 
     #: Whether there was one.

@@ -13,11 +13,11 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import islice
 
 import msgspec
+from msgspec.structs import replace
 
 from shipper.offload import ThreadPool
 
@@ -54,8 +54,7 @@ class Inode(msgspec.Struct, frozen=True, gc=False):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class FileFacts:
+class FileFacts(msgspec.Struct, frozen=True):
     """What stat(2) says of a file."""
 
     inode: Inode
@@ -72,8 +71,7 @@ class FileFacts:
     changed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryFacts:
+class DirectoryFacts(msgspec.Struct, frozen=True):
     """What stat(2) says of a directory."""
 
     inode: Inode

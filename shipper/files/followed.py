@@ -6,7 +6,8 @@ link as soon as it is open.
 import errno
 import os
 from collections.abc import Collection
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from shipper.clock import Clock
 from shipper.files.content import Content, PlainContent

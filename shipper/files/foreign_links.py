@@ -6,8 +6,9 @@ names (`adoption`).
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from shipper.files.filesystem import FileFacts, FileSystem, Inode
 from shipper.files.link_directory import DIRECTORY
@@ -33,8 +34,7 @@ class Obstacle(Enum):
     EXPOSED = "exposed"
 
 
-@dataclass(frozen=True, slots=True)
-class LinkEntry:
+class LinkEntry(Struct, frozen=True):
     """Something in a `.shipper`, as it is now."""
 
     #: The directory of the logs.
@@ -55,8 +55,7 @@ class LinkEntry:
         return os.path.join(self.place, self.name if self.link is None else self.link.base)
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignLink:
+class ForeignLink(Struct, frozen=True):
     """An entry that is left where it is, and why."""
 
     entry: LinkEntry

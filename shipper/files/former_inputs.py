@@ -17,8 +17,9 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.files.content import Content, PlainContent
@@ -69,8 +70,7 @@ class Where(Enum):
     NOWHERE = "nowhere"
 
 
-@dataclass(frozen=True, slots=True)
-class FormerInput:
+class FormerInput(Struct, frozen=True):
     """What is remembered of an input that is not configured any more, or of the files that no glob
     of a configured one matches any more."""
 

@@ -6,7 +6,6 @@ were written to.
 
 import os
 from array import array
-from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import Protocol
 
@@ -48,8 +47,7 @@ class Settled(Protocol):
         (nanoseconds): returns whether it is one of them, and notes that it is there."""
 
 
-@dataclass(slots=True)
-class FoundFiles:
+class FoundFiles(msgspec.Struct):
     """What the walks of one or more globs found."""
 
     max_files: int = MAX_FILES
@@ -59,9 +57,9 @@ class FoundFiles:
     #: If some were, what was written to before that is not among those that are followed
     #: (nanoseconds since the Unix epoch).
     oldest: int = 0
-    _files: dict[Inode, Found] = field(default_factory=dict)
+    _files: dict[Inode, Found] = msgspec.field(default_factory=dict)
     # When those that are settled were written to.
-    _settled_times: "array[int]" = field(default_factory=lambda: array("q"))
+    _settled_times: "array[int]" = msgspec.field(default_factory=lambda: array("q"))
 
     def take(self, path: str, status: os.stat_result, rank: int) -> None:
         """A regular file that matches. `rank`: as `Found.rank`."""

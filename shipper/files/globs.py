@@ -8,7 +8,8 @@ only, and `**` stands for any number of directories that are not hidden.
 import fnmatch
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.files.opening import Exclusion
 
@@ -25,8 +26,7 @@ def directory_of(pattern: str) -> str:
     return "/".join(parts[:fixed]) or "/"
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """One component of a glob after its fixed directory."""
 
     text: str

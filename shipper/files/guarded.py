@@ -15,11 +15,12 @@ import os
 import re
 import select
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from threading import Lock
 from typing import TypeVar
+
+from msgspec import Struct
 
 from shipper.files.filesystem import (
     NETWORK_FILE_SYSTEMS,
@@ -46,8 +47,7 @@ _MOST_LEARNED = 1024
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
-@dataclass(frozen=True, slots=True)
-class _Mount:
+class _Mount(Struct, frozen=True):
     """One that may hang."""
 
     path: str

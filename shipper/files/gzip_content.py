@@ -9,7 +9,8 @@ import errno
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.files.archive import Ending, GzipStream, Proof
 from shipper.files.filesystem import FileFacts, FileSystem
@@ -32,8 +33,7 @@ _LENGTH_BYTES = 4
 _MOST_RATIO = 1032
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(Struct):
     """What a thread and who waits for it decide between them."""
 
     has_begun: bool = False

@@ -7,7 +7,7 @@ commit with the offset up to which it is acknowledged, and from then on its row 
 follows. Until that commit the row says that something may follow (`tail_record.seen_to`).
 """
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from shipper.files.archive import Ending
 from shipper.files.catalog import Catalog
@@ -32,8 +32,7 @@ _LOST = {
 }
 
 
-@dataclass(slots=True)
-class Gzip:
+class Gzip(Struct):
     """What is known of one gzip."""
 
     tail: Tail

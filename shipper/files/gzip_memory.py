@@ -1,12 +1,11 @@
 """What a tail knows of a gzip that was inflated for it: asking again costs nothing then."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from shipper.files.identity import Identity, Mark
 
 
-@dataclass(slots=True)
-class GzipMemory:
+class GzipMemory(Struct):
     """Of one content."""
 
     #: Which file it is, once that is known.

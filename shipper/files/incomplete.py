@@ -2,11 +2,10 @@
 backlog; and what is written next may complete it, so it is known of one version of the file only.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class IncompleteLine:
+class IncompleteLine(Struct, frozen=True):
     """A line at the end of a log that waits for its newline."""
 
     #: In bytes, without NULs before and after it.

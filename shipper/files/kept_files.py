@@ -9,7 +9,8 @@ it is acknowledged: a `kill -9` at any moment finds every byte again that may ha
 import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.faults import FileErrors
@@ -25,8 +26,7 @@ from shipper.logs import Log
 from shipper.logs.events import KEPT_FILE_ADOPTED, KEPT_FILES_READ_FAILED, LINKS_MISSING
 
 
-@dataclass(slots=True)
-class Keeping:
+class Keeping(Struct):
     """The links of one input (`links.Links`)."""
 
     input_id: str

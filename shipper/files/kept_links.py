@@ -1,14 +1,13 @@
 """What a look at the links of kept files found."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from shipper.files.filesystem import Inode
 from shipper.files.foreign_links import ForeignLink
 from shipper.files.link_names import OwnerToken
 
 
-@dataclass(frozen=True, slots=True)
-class KeptFile:
+class KeptFile(Struct, frozen=True):
     """A file whose link an earlier process made."""
 
     inode: Inode
@@ -18,8 +17,7 @@ class KeptFile:
     size: int
 
 
-@dataclass(slots=True)
-class Adopted:
+class Adopted(Struct):
     """What `Retention.adopt` found in one directory."""
 
     #: What is left where it is, and is not another input's.
@@ -28,8 +26,7 @@ class Adopted:
     of_inputs: set[OwnerToken] = field(default_factory=set)
 
 
-@dataclass(slots=True)
-class Reconciled:
+class Reconciled(Struct):
     """Links that are not there although they should be."""
 
     #: Of files that nothing else of ours leads to any more, unless a path or descriptor does.

@@ -10,8 +10,9 @@ file that was truncated and written again is noticed before a byte of it is take
 even if it is longer by now.
 """
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from shipper.files.content import Content, bytes_at, fill
 from shipper.files.identity import MARK_BYTES, Mark, mark_of
@@ -26,8 +27,7 @@ BLOCK_BYTES = 256 * 1024
 _FEW_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Whole lines, the last newline included."""
 
     data: bytes
@@ -37,8 +37,7 @@ class Block:
     start: int
 
 
-@dataclass(frozen=True, slots=True)
-class HalfLine:
+class HalfLine(Struct, frozen=True):
     """A line that was never finished: NULs follow it. Without a newline."""
 
     data: bytes
@@ -47,8 +46,7 @@ class HalfLine:
     start: int
 
 
-@dataclass(frozen=True, slots=True)
-class CutLine:
+class CutLine(Struct, frozen=True):
     """A line that is longer than allowed: its head, and how long it is without its newline."""
 
     head: bytes
@@ -69,8 +67,7 @@ class NoLine(Enum):
     MORE = "more"
 
 
-@dataclass(frozen=True, slots=True)
-class Rewritten:
+class Rewritten(Struct, frozen=True):
     """The content before the offset is not what it was; in words."""
 
     why: str

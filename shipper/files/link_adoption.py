@@ -6,7 +6,8 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.foreign_links import (
@@ -30,8 +31,7 @@ MOST_FOREIGN = 10_000
 _STEP = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Adoption:
+class Adoption(Struct, frozen=True):
     """That of the links in one directory, by one input."""
 
     filesystem: FileSystem

@@ -17,8 +17,9 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 from itertools import islice
+
+from msgspec import Struct, field
 
 from shipper.clock import Clock
 from shipper.files.filesystem import DirectoryFacts, FileSystem, Inode
@@ -42,8 +43,7 @@ SWEEP_SECONDS = 60.0
 _FEW = 200
 
 
-@dataclass(slots=True)
-class LinkDirectory:
+class LinkDirectory(Struct):
     """One of them, open."""
 
     #: The directory of the logs.
@@ -62,8 +62,7 @@ class LinkDirectory:
     lost: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """That of a directory beside the logs in one place."""
 
     #: How often one was opened there.

@@ -9,11 +9,11 @@ Until version 0.1 the owner had 8 digits, made of the data directory and the inp
 
 import os
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NewType
 
 import xxhash
+from msgspec import Struct
 
 #: Tells one owner's links from another's.
 OwnerToken = NewType("OwnerToken", str)
@@ -28,8 +28,7 @@ _END_BYTES = 64
 _NAME = re.compile(r"(?P<owner>[0-9a-f]{16}|[0-9a-f]{8})-(?P<inode>[0-9]{1,20})-(?P<base>.+)", re.S)
 
 
-@dataclass(frozen=True)
-class LinkOwner:
+class LinkOwner(Struct, frozen=True, dict=True):
     """An input of one shipper: whoever runs with this agent id and this input's id."""
 
     agent_id: str
@@ -53,8 +52,7 @@ class LinkOwner:
         return frozenset((self.token, self.former_token))
 
 
-@dataclass(frozen=True, slots=True)
-class LinkName:
+class LinkName(Struct, frozen=True):
     """A link's name, read."""
 
     owner: OwnerToken

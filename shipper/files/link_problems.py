@@ -7,8 +7,9 @@ that can be made, or when nothing there has to be linked any more.
 
 import errno
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class LinkProblem(Enum):
@@ -41,8 +42,7 @@ _PROBLEMS = {
 }
 
 
-@dataclass(slots=True)
-class _Met:
+class _Met(Struct):
     problem: LinkProblem
     #: The last scan that met it.
     scan: int

@@ -1,6 +1,6 @@
 """The one place where a loss is made of what is known of a file, and handed to the registry."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.files.identity import NO_IDENTITY, Identity
@@ -9,8 +9,7 @@ from shipper.files.records import SUFFIX, FileRecords
 from shipper.files.rows import FileRecord
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedLoss:
+class RecordedLoss(Struct, frozen=True):
     """A loss, and its number as of `FileRecords.add_loss`."""
 
     loss: Loss

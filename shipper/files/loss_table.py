@@ -11,7 +11,8 @@ that are shipped first) are folded. What is OFFERED is never folded.
 import os
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from shipper.files.identity import Identity
 from shipper.files.losses import (

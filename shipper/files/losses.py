@@ -8,9 +8,11 @@ shrinks. Pure functions over values; `loss_table` keeps them in the registry.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from typing import NewType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipper.files.identity import Identity
 
@@ -48,8 +50,7 @@ class LossState(IntEnum):
     SHIPPED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """A range of a file that is lost, or several of several files together."""
 
     input_id: str
@@ -72,8 +73,7 @@ class Loss:
     merged: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class StoredLoss:
+class StoredLoss(Struct, frozen=True):
     """A row of the table."""
 
     id: LossId

@@ -5,7 +5,8 @@ a hole take milliseconds.
 
 import asyncio
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.files.content import Content, bytes_at
 from shipper.files.identity import MARK_BYTES, NO_MARK, Mark, mark_of
@@ -76,8 +77,7 @@ class LastLine:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
+class Unread(Struct, frozen=True):
     """What is not read of a log."""
 
     #: The range in it, `end` excluded.

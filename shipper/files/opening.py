@@ -16,7 +16,8 @@ import os
 import re
 import resource
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.files.filesystem import FileSystem, Inode
 
@@ -58,8 +59,7 @@ class Exclusion:
         return self._covers is not None and self._covers.match(f"{directory}/") is not None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedLog:
+class OpenedLog(Struct, frozen=True):
     """An open log, and what the kernel said of it when it was opened."""
 
     descriptor: int

@@ -1,7 +1,8 @@
 """The records of many files in little memory, found by their first lines and by their inodes."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity

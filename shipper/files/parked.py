@@ -10,7 +10,6 @@ included; one that is open takes four times as much.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -256,8 +255,7 @@ def stamp(size: int, modified: int) -> int:
     return modified << _SIZE_BITS | size
 
 
-@dataclass(frozen=True, slots=True)
-class WalkedFiles:
+class WalkedFiles(msgspec.Struct, frozen=True):
     """The parked files, for one walk (`found.Settled`)."""
 
     files: ParkedFiles

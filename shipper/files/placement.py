@@ -6,8 +6,9 @@ beginning, unless `start_at` or `ignore_older` say that what is in it is skipped
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from operator import itemgetter
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.files.ack import AckTracker
@@ -25,8 +26,7 @@ from shipper.files.tail import Tail
 _MOST_COMPARED = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """Where a file begins to be read, and why; for the log."""
 
     offset: int
@@ -34,7 +34,7 @@ class Start:
     #: Whether nothing that is remembered begins with the same line.
     is_new: bool = False
     #: Whether nothing was known to follow when that offset was acknowledged, or it is skipped.
-    settled: bool = field(default=False, compare=False)
+    settled: bool = False
 
 
 #: A file's row, where it begins and the mark of that, which file it is, and how far an earlier

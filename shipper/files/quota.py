@@ -10,7 +10,8 @@ may its link go. While that cannot be written, nothing is given up, and `trouble
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.files.catalog import Catalog
 from shipper.files.faults import FileErrors
@@ -28,8 +29,7 @@ from shipper.option_names import OptionNames
 _OPENED_AT_ONCE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaInput:
+class QuotaInput(Struct, frozen=True):
     """What the quota has to know of an input."""
 
     catalog: Catalog
@@ -43,8 +43,7 @@ class QuotaInput:
     rewritten: Callable[[Tail, Rewritten], object]
 
 
-@dataclass(frozen=True, slots=True)
-class KeptFile:
+class KeptFile(Struct, frozen=True):
     """A file without a name that is not done, whichever inputs follow it."""
 
     followers: tuple[tuple[QuotaInput, Tail], ...]
@@ -78,8 +77,7 @@ class KeptFile:
             tail.held = held
 
 
-@dataclass(slots=True)
-class _GivenUp:
+class _GivenUp(Struct):
     """A file of which the registry has to learn that its rest is lost."""
 
     file: KeptFile

@@ -9,8 +9,9 @@ tail holds, and `changes` what the registry has to learn.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from shipper.clock import Clock
 from shipper.files.changes import Changes, Unsaved

@@ -4,8 +4,9 @@ who looks for it.
 """
 
 import errno
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.followed import FollowedFiles
@@ -29,8 +30,7 @@ _MOST_REOPENED = 200
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
-@dataclass(frozen=True, slots=True)
-class Unreachable:
+class Unreachable(Struct, frozen=True):
     """A parked file that was to be read, and that nothing leads to any more."""
 
     inode: Inode

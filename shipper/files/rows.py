@@ -10,7 +10,6 @@ import re
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NewType
 
 import msgspec
@@ -58,8 +57,7 @@ _DIGEST = re.compile(r"([0-9a-f]{2})*")
 _SHOWN = 300
 
 
-@dataclass(frozen=True, slots=True)
-class FileRecord:
+class FileRecord(msgspec.Struct, frozen=True):
     """One file as it is remembered."""
 
     row: RowId
@@ -85,8 +83,7 @@ class FileRecord:
     seen_mark: Mark = NO_MARK
 
 
-@dataclass(frozen=True, slots=True)
-class UnusableRow:
+class UnusableRow(msgspec.Struct, frozen=True):
     """A row that we cannot have written."""
 
     row: int

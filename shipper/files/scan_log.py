@@ -1,7 +1,8 @@
 """Debug messages about what a scan found, and what became of files since the scan before."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.files.tail import State, Tail
 from shipper.logs import Log
@@ -14,8 +15,7 @@ from shipper.logs.events import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     path: str
     state: State
     is_gone: bool

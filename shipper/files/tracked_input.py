@@ -3,8 +3,9 @@ a path is one of a gzip or of a plain file is told by its name.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs
@@ -18,8 +19,7 @@ from shipper.files.tail import Tail
 from shipper.files.watch import WakeUp
 
 
-@dataclass(frozen=True)
-class TrackedInput:
+class TrackedInput(Struct, frozen=True, dict=True):
     """The files of one input."""
 
     input_id: str

@@ -1,6 +1,6 @@
 """A file of which nobody knows which it is, and its row in the registry."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from shipper.files.filesystem import Inode
 from shipper.files.identity import NO_IDENTITY, NO_MARK
@@ -14,8 +14,7 @@ from shipper.files.vanished import LOOKED_FOR
 _NOTHING = Seen()
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownFile:
+class UnknownFile(Struct, frozen=True):
     """A file that is seen and not followed."""
 
     path: str

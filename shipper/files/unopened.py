@@ -13,8 +13,9 @@ compared yet is waited for, but not longer than UNREAD_FOR.
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 from os.path import dirname
+
+from msgspec.structs import replace
 
 from shipper.clock import Clock
 from shipper.files.catalog import Catalog

@@ -9,8 +9,10 @@ files are open, and nothing waits to be identified that may be it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from os.path import dirname
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipper.clock import Clock
 from shipper.files.catalog import Catalog
@@ -37,8 +39,7 @@ MOUNTED_WITHIN = 600.0
 _SEEN_INTERVAL = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Missing:
+class _Missing(Struct, frozen=True):
     """A file that no scan found yet."""
 
     row: RowId

@@ -18,7 +18,8 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from shipper.files.filesystem import FileSystem, Inode, inode_in
 from shipper.files.found import FoundFiles
@@ -39,8 +40,7 @@ _LINK_RANK = 2**32
 _VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
-@dataclass(slots=True)
-class Walk:
+class Walk(Struct):
     """The walks of one or more globs, and what they saw."""
 
     filesystem: FileSystem

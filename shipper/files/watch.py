@@ -13,9 +13,9 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
+from msgspec import Struct, field
 from watchfiles import Change, awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
@@ -47,8 +47,7 @@ _MOUNT_PAUSE = 50
 _MAX_ADDED = 10_000
 
 
-@dataclass(slots=True)
-class Wake:
+class Wake(Struct):
     """What happened since the last wait."""
 
     #: A walk is due: a name came or went, or it is simply time.
@@ -86,8 +85,7 @@ class WakeUp:
         return wake
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
+class _Running(Struct, frozen=True):
     """A watch that is under way: of which directories, and what ends it."""
 
     places: tuple[str, ...]

@@ -5,8 +5,9 @@ Elements and their accepted values are those of Go's package time (format.go).
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 _MONTHS = (
     "January",
@@ -61,8 +62,7 @@ class Kind(Enum):
     FRACTION_9 = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(Struct, frozen=True):
     kind: Kind
     text: str
 
@@ -103,8 +103,7 @@ _ZONE_NAME = re.compile(
 )
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """The parts of a time that were read from a value."""
 
     year: int = 0

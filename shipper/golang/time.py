@@ -6,9 +6,11 @@ nanosecond; a test compares both. A value without a year gets the current year, 
 
 import os
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct
 
 from shipper.golang.layout import Element, Reading, elements_of, read
 
@@ -23,8 +25,7 @@ _FIRST, _END = -62135596800, 253402300800
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True, dict=True):
     """A parsed layout.
 
     >>> Layout("2006-01-02T15:04:05Z").parse("2026-11-24T04:32:37.5Z", UTC, now=0.0)
@@ -32,10 +33,11 @@ class Layout:
     """
 
     text: str
-    elements: tuple[Element, ...] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "elements", elements_of(self.text))
+    @cached_property
+    def elements(self) -> tuple[Element, ...]:
+        """What it is made of."""
+        return elements_of(self.text)
 
     def parse(self, value: str, zone: tzinfo, *, now: float) -> int:
         """Nanoseconds since 1970 of a value. `zone`: for a value without a zone; `now`: Unix

@@ -5,8 +5,9 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class Level(Enum):
@@ -18,8 +19,7 @@ class Level(Enum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(Struct, frozen=True):
     """One row: one kind of message."""
 
     #: `event.action` in ECS.

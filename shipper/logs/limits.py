@@ -4,7 +4,8 @@ together have a rate, of which the less serious ones leave a part to the more se
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.logs.events import Level
@@ -29,8 +30,7 @@ SHARES: Mapping[Level, float] = {
 _BYTES_PER_TOKEN = 1024
 
 
-@dataclass(slots=True)
-class _Fault:
+class _Fault(Struct):
     logged_at: float
     repeated: int = 0
 

@@ -5,9 +5,10 @@ Emitting never blocks on the reader of the log and never raises.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.logs.events import LOG_MESSAGES_DROPPED, Level, LogEvent
@@ -37,8 +38,7 @@ class LogFormat(Enum):
     TEXT = "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A message before it is formatted."""
 
     #: Unix seconds.

@@ -7,8 +7,9 @@ Shared by the threads that log and the one that writes; nobody waits for anybody
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.logs.events import Level
@@ -30,8 +31,7 @@ class DropReason(Enum):
     WRITE_ERROR = "write_error"
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """One message as it is written, with its newline."""
 
     data: bytes

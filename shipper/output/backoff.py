@@ -1,11 +1,11 @@
 """The delay before the next retry."""
 
 import random
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(Struct, frozen=True):
     """Exponential backoff with full jitter, so that clients do not retry at the same time.
 
     (Source of the formula: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)

@@ -12,8 +12,9 @@ up more, and all add the same amount: over time the limits become equal. The dra
 queue is full would take that latency for the usual one, and never yield to the others.
 """
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 _START = 2
 
@@ -68,8 +69,7 @@ class Feedback(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One finished request. Times are monotonic seconds."""
 
     sent_at: float

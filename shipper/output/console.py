@@ -72,7 +72,7 @@ class Console:
         If the reader has closed the pipe, this is cancelled as by a stop: the next start prints the
         documents. After another exception, what is printed of the body is not printed again.
         """
-        feedback, events, size = Feedback.FAILED, body.events, len(body.payload)
+        feedback, events, size = Feedback.FAILED, body.events, body.size
         self._budget.hold(size)
         self._done = 0
         rest, documents = self._rest, list[bytes]()
@@ -140,8 +140,8 @@ class Console:
         first = body.lines()[1]
         if whole:
             left = body.only(list(range(whole, body.events)))
-            self._budget.hold(len(left.payload))
-            self._budget.release(len(body.payload))
+            self._budget.hold(left.size)
+            self._budget.release(body.size)
             self._printed_before.discard(first)
             outcomes.end("delivered", whole)
             body = left

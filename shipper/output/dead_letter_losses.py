@@ -5,11 +5,11 @@ A deletion makes one loss for each log and MOST_LOGS at the most; those of furth
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import xxhash
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.documents.origin import origin_of
@@ -44,8 +44,7 @@ class LossesOnce(Protocol):
         """As `files.registry.Registry.save_losses_once`."""
 
 
-@dataclass(slots=True)
-class LostLines:
+class LostLines(Struct):
     """Dead letters of one log that are lost; without a path: of several, or nobody knows which."""
 
     path: str = ""

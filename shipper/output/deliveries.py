@@ -11,8 +11,10 @@ event. That becomes a dead letter once others got through since it failed first.
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field, replace
 from functools import partial
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipper.clock import Clock
 from shipper.internal_errors import InternalErrors, Where, cancelled_only_by_us
@@ -32,8 +34,7 @@ TRIES, LAST_TRIES = 4, 10
 _REASON = "internal error of shipper at each try, while others got through; it may be stored"
 
 
-@dataclass(slots=True)
-class _Rest:
+class _Rest(Struct):
     """Events that are sent together, after an exception or for the first time."""
 
     body: Body
@@ -45,12 +46,11 @@ class _Rest:
 
     def take_body(self) -> Body:
         """The body, which is the caller's alone from now on."""
-        body, self.body = self.body, Body(b"", self.body.gzip, 0)
+        body, self.body = self.body, Body.empty(gzip=self.body.gzip)
         return body
 
 
-@dataclass(slots=True)
-class _Delivery:
+class _Delivery(Struct):
     """What is left to do of one batch. Wherever an exception comes, it can be gone on with."""
 
     rests: deque[_Rest]
@@ -121,7 +121,7 @@ class Deliveries:
         held, delivery = batch.held, _Delivery(deque(), permit)
         if permit is not None:
             # The destination releases the bytes of the body as its events finish.
-            held -= len(batch.body.payload)
+            held -= batch.body.size
             # No reference to the body is kept here: the events left may be a small part of it.
             delivery.rests.append(_Rest(batch.take_body()))
         kept = self._errors.kept_running
@@ -187,7 +187,7 @@ class Deliveries:
 
     async def _pause(self, rests: deque[_Rest]) -> None:
         """Waits before the first one is sent again, without a permit and outside the budget."""
-        aside = self._budget.set_aside(sum(len(each.body.payload) for each in rests))
+        aside = self._budget.set_aside(sum(each.body.size for each in rests))
         try:
             await self._errors.pause(rests[0].failures)
         finally:
@@ -209,15 +209,15 @@ class Deliveries:
             self._errors.report(Where.DELIVERY, error)
             return [rest]
         delivery.unwritten += dead_letters
-        self._budget.release(len(body.payload))
+        self._budget.release(body.size)
         return []
 
     def _halves(self, rest: _Rest) -> list[_Rest]:
         body = rest.body
         half = body.events // 2
         halves = body.only(list(range(half))), body.only(list(range(half, body.events)))
-        self._budget.hold(sum(len(each.payload) for each in halves))
-        self._budget.release(len(body.payload))
+        self._budget.hold(sum(each.size for each in halves))
+        self._budget.release(body.size)
         # One more failure of a half is enough to halve it again.
         return [_Rest(each, TRIES - 1, False, rest.delivered_before) for each in halves]
 

@@ -3,8 +3,9 @@ outcome of each. It does not know log files, spans or offsets.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from shipper.output.dead_letter import DeadLetter
 from shipper.output.limiter import Permit
@@ -27,8 +28,7 @@ class DeliveryInterruptedError(Exception):
         self.dead_letters = tuple(dead_letters)
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """The current condition of a destination."""
 
     #: Why events cannot be delivered, for messages; None if nothing is wrong.

@@ -126,17 +126,17 @@ class LossShipper:
         body = Body.of(lines, gzip=self._destination.gzip)
         answers = _Answers()
         permit = await self._destination.admit()
-        self._budget.hold(len(body.payload))
+        self._budget.hold(body.size)
         try:
             with cancelled_only_by_us():
                 await self._destination.deliver(body, permit, answers)
         except DeliveryInterruptedError as interrupted:
             # They are sent again as a whole.
-            self._budget.release(sum(len(left.payload) for left in interrupted.bodies))
+            self._budget.release(sum(left.size for left in interrupted.bodies))
             raise
         except Exception:
             # The destination has not begun: it raises nothing else.
-            self._budget.release(len(body.payload))
+            self._budget.release(body.size)
             permit.release(Feedback.FAILED, 0)
             raise
         return answers.refused

@@ -8,10 +8,10 @@ import asyncio
 import io
 import zlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from isal import isal_zlib
+from msgspec import Struct, field
 
 from shipper.clock import Clock
 from shipper.documents.encoded import Encoded, RefusedLine
@@ -29,11 +29,11 @@ _GZIP_WINDOW = 31
 BATCH_OVERHEAD = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     """The NDJSON of a request: an action line and a document line for each event."""
 
-    payload: bytes
+    #: The payload, in pieces: joined they would be there twice for a moment.
+    chunks: tuple[bytes | memoryview, ...]
     gzip: bool
     events: int
     #: Events that are the first of a file that is new: the index of each, and the file's path. Part
@@ -45,7 +45,22 @@ class Body:
         """From action and document lines in turn, each with its newline."""
         packer = _packer(gzip)
         payload = b"".join((packer.compress(b"".join(lines)), packer.flush()))
-        return cls(payload, gzip, len(lines) // 2)
+        return cls((payload,), gzip, len(lines) // 2)
+
+    @classmethod
+    def empty(cls, *, gzip: bool) -> "Body":
+        """Without events."""
+        return cls((), gzip, 0)
+
+    @property
+    def size(self) -> int:
+        """In bytes, as it is sent."""
+        return sum(map(len, self.chunks))
+
+    @property
+    def payload(self) -> bytes:
+        """All of it, joined."""
+        return b"".join(self.chunks)
 
     def lines(self) -> list[bytes]:
         """The action and document lines in turn, each with its newline."""
@@ -60,8 +75,7 @@ class Body:
         return Body.of(chosen, gzip=self.gzip)
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(Struct):
     """A request's body, and what is done when the last of its events is."""
 
     body: Body
@@ -77,7 +91,7 @@ class Batch:
 
     def take_body(self) -> Body:
         """The body, which is the caller's alone from now on."""
-        body, self.body = self.body, Body(b"", self.body.gzip, 0)
+        body, self.body = self.body, Body.empty(gzip=self.body.gzip)
         return body
 
 
@@ -103,8 +117,7 @@ def _packer(gzip: bool) -> Packer:
     return isal_zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """The batch that is being filled."""
 
     packer: Packer
@@ -229,8 +242,10 @@ class Batcher:
         rest = batch.packer.flush()
         self._budget.hold(len(rest))
         batch.chunks.append(rest)
+        # Compressed, it is small, and in many pieces.
+        chunks = (b"".join(batch.chunks),) if self._gzip else tuple(batch.chunks)
         return Batch(
-            Body(b"".join(batch.chunks), self._gzip, batch.events, tuple(batch.beginnings)),
+            Body(chunks, self._gzip, batch.events, tuple(batch.beginnings)),
             batch.spans,
             batch.refused,
             batch.blank,

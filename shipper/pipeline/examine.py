@@ -12,8 +12,9 @@ been there.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.files.faults import FileErrors
@@ -31,8 +32,7 @@ from shipper.pipeline.slow_files import SlowFiles
 _TURN_SECONDS = 0.004
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """Who is told of it."""
 
     #: A waiting file is placed.

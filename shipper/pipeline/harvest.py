@@ -7,10 +7,11 @@ while it waits nothing is read, and that is the backpressure. What changed is ex
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.documents.encode import DocumentEncoder
@@ -59,8 +60,7 @@ _ENQUEUED_AT_ONCE = 1000
 _NOTICED_AT_ONCE = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """One input: where its lines come from, and what is made of them."""
 
     files: TrackedInput

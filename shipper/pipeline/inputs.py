@@ -13,11 +13,10 @@ from shipper.config.outputs import Ids
 from shipper.documents.constants import document_constants, index_name, processing_of
 from shipper.documents.contributions import contributions_of
 from shipper.documents.encode import DocumentEncoder
+from shipper.documents.encoded import DROPPED
 from shipper.documents.filters import EventFilter, filter_of
 from shipper.documents.native import core
-from shipper.documents.processors.chain import DROPPED
 from shipper.documents.processors.machine import Machine
-from shipper.documents.processors.plan import drops_events
 from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs, gzips_of
 from shipper.files.faults import FileErrors
@@ -107,7 +106,9 @@ class Inputs:
                 node=self._config.name if self._config.output.ids is Ids.NODE else "",
                 on_invalid=settings.on_invalid,
                 contributions=contributions_of(settings.format, constants),
-                events=self._event_filter(settings),
+                events=self._event_filter(
+                    settings, drops=bool(processing and processing.drops_events)
+                ),
                 index=index_name(
                     self._config, settings, processing.constants if processing else constants
                 ),
@@ -160,10 +161,11 @@ class Inputs:
                 patterns += gzips_of(settings.paths)
             yield Watch(self._clock, patterns, files.schedule, files.wake_up, report, mounts)
 
-    def _event_filter(self, settings: InputConfig) -> EventFilter | None:
+    def _event_filter(self, settings: InputConfig, *, drops: bool) -> EventFilter | None:
+        """`drops`: whether processors may drop events, too."""
         events = filter_of(settings.events)
         rules = list(events.labels) if events else []
-        if drops_events((*settings.processors, *self._config.processors)):
+        if drops:
             rules.append(DROPPED)
         # A rule that has matched nothing is seen to be there.
         for rule in rules:

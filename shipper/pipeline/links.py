@@ -3,8 +3,9 @@
 import functools
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from shipper.config.inputs import InputConfig
 from shipper.config.model import Config
@@ -19,8 +20,7 @@ from shipper.files.records import SUFFIX
 from shipper.files.registry import FileRecord, read_agent_id, read_records
 
 
-@dataclass(frozen=True, slots=True)
-class ConfiguredLinks:
+class ConfiguredLinks(Struct, frozen=True):
     """The inputs of a configuration, and the links that are not theirs."""
 
     inputs: Sequence[AdoptingInput]

@@ -9,9 +9,10 @@ these only what is not in memory.
 import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
+
+from msgspec import Struct, field
 
 from shipper.clock import Clock
 from shipper.files.tail import Tail
@@ -33,8 +34,7 @@ _REMEMBERED = 10.0
 OF_A_DEVICE = 2
 
 
-@dataclass(slots=True)
-class _Device(Generic[_Source]):
+class _Device(Struct, Generic[_Source]):
     #: When it was slow last, in monotonic seconds.
     slow_at: float = 0.0
     running: set[Tail] = field(default_factory=set)

@@ -7,7 +7,6 @@ not installed.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, TextIO
 
@@ -64,8 +63,7 @@ class Requests(Protocol):
         """Sends a request. Raises TransportError if there is no complete answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetupPlan:
+class SetupPlan(msgspec.Struct, frozen=True):
     """The resources to install for a configuration."""
 
     data_stream: str

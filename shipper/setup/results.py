@@ -7,7 +7,6 @@ A RESULT has `kind` (`template`, `pipeline`, `data stream`, `host`), `name`, `st
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import TextIO
 
@@ -27,8 +26,7 @@ class Action(Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class SetupResult:
+class SetupResult(msgspec.Struct, frozen=True):
     """One line of the report."""
 
     kind: str

@@ -15,11 +15,11 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shipper import __version__
 from shipper.cli.shipper import main

@@ -11,6 +11,7 @@ import yaml
 
 from shipper.config.conditions import AllOf, AnyOf, Bounds, Equals, HasFields, Not, Range
 from shipper.config.options import OptionError
+from shipper.config.processor_list import Processors
 from shipper.config.processor_readers import READERS
 from shipper.config.processor_types import (
     AddFields,
@@ -28,7 +29,7 @@ from shipper.config.processor_types import (
     TruncateFields,
     When,
 )
-from shipper.config.processors import Processors, parse
+from shipper.config.processors import parse
 from shipper.config.refused_processors import REFUSED
 from shipper.golang.pattern import Pattern
 from shipper.option_names import OWN_NAMES

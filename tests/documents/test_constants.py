@@ -13,10 +13,10 @@ from shipper.config.index_name import REFERENCES
 from shipper.config.inputs import InputConfig, InputType
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
-from shipper.config.processors import Processors
+from shipper.config.processor_list import Processors
 from shipper.config.units import HostList
 from shipper.documents.constants import document_constants, index_name, index_names, processing_of
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 from shipper.errors import ConfigError
 
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 import json
 import random
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from shipper.config.index_name import IndexPattern
 from shipper.config.inputs import OnInvalid

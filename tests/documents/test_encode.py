@@ -8,12 +8,13 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import xxhash
+from msgspec.structs import replace
 
 from shipper.config.index_name import IndexName, IndexPattern
 from shipper.config.inputs import OnInvalid

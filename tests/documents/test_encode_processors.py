@@ -22,7 +22,7 @@ from shipper.documents.encoded import Encoded, FileTemplate
 from shipper.documents.filters import filter_of
 from shipper.documents.processors.chain import Chain
 from shipper.documents.processors.event import DroppedError, Event, Time
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.processing import Processing
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity

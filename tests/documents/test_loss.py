@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shipper.config.load import parse_config
 from shipper.documents.loss import LossDocuments, document_id, in_words
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 from shipper.files.identity import Identity
 from shipper.files.losses import Loss, LossReason
 

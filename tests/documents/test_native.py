@@ -17,7 +17,7 @@ from shipper.documents.constants import document_constants, index_name, processi
 from shipper.documents.ecs import EcsDocuments
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.native import VARIABLE, core
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.processing import Processing
 from shipper.files.filesystem import Inode
 from shipper.files.identity import Identity

@@ -10,11 +10,11 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from shipper.clock import SystemClock
 from shipper.config.inputs import InputConfig

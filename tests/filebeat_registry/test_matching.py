@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from shipper.filebeat_registry.entries import Entry, Kind
 from shipper.filebeat_registry.matching import (
@@ -61,7 +60,7 @@ def test_nothing_acknowledged_is_the_beginning(offset: int | None) -> None:
     ],
 )
 def test_another_content(entry: Entry, changed: dict[str, object]) -> None:
-    found = match_entry(entry, replace(LEFT, **changed), LAST_WRITE)  # type: ignore[arg-type]
+    found = match_entry(entry, replace(LEFT, **changed), LAST_WRITE)
     assert (found.match, found.start) == (Match.OTHER_FILE, 0)
 
 

@@ -303,7 +303,7 @@ async def test_a_copy_of_a_known_file_goes_on_where_that_is_acknowledged(world: 
     copy = world.directory / "tetragon-copy.log"
     shutil.copyfile(world.log, copy)
     world.append(b"three\n", copy)
-    assert await world.read() == [Start(8, f"it is a copy of {world.log}")]
+    assert await world.read() == [Start(8, f"it is a copy of {world.log}", settled=True)]
     assert world.lines == [b"one", b"two", b"three"]
     # Each has its own row: they grow apart.
     world.acknowledge()
@@ -327,7 +327,7 @@ async def test_of_several_known_files_with_the_same_lines_the_one_that_got_furth
     for name in names:
         (world.directory / name).rename(world.directory / f"{name}.away")
     world.append(b"one\ntwo\nthree\nfour\n")
-    assert await world.read() == [Start(14, "it is known")]
+    assert await world.read() == [Start(14, "it is known", settled=True)]
     assert world.lines == [b"four"]
 
 
@@ -673,7 +673,7 @@ async def test_a_file_that_is_gone_is_remembered_for_a_while_and_forgotten_then(
     assert len(world.saved) == 1
     # A backup of it is put back: it is known.
     world.append(b"one\ntwo\n")
-    assert await world.read() == [Start(4, "it is known")]
+    assert await world.read() == [Start(4, "it is known", settled=True)]
     world.acknowledge()
     world.log.unlink()
     world.scan()

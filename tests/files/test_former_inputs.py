@@ -7,11 +7,11 @@ import gzip
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shipper.files.filesystem import inode_in
 from shipper.files.former_inputs import FormerFiles, FormerInput, former_inputs, unmatched_files

@@ -7,11 +7,11 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shipper.files import loss_table
 from shipper.files.identity import Identity

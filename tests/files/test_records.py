@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shipper.files.ack import AckTracker
 from shipper.files.changes import Changes

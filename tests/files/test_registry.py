@@ -11,10 +11,10 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shipper.errors import RegistryError
 from shipper.files.filesystem import Inode

@@ -8,10 +8,10 @@ import fcntl
 import os
 import shutil
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec import field
 
 from shipper.files.filesystem import FileFacts, FileSystem, Inode
 from shipper.files.kept_links import Adopted
@@ -64,7 +64,6 @@ def owner(input_id: str = "tetragon", agent_id: str = "agent-1") -> LinkOwner:
     return LinkOwner(agent_id, input_id, "/var/lib/shipper")
 
 
-@dataclass(slots=True)
 class Found(Adopted):
     """What was found in one directory, and which files are followed since."""
 

@@ -8,10 +8,10 @@ import shutil
 import sqlite3
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shipper.errors import RegistryError
 from shipper.files.downgrade import downgrade

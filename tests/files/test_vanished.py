@@ -6,10 +6,10 @@ import asyncio
 import gzip
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shipper.files.filesystem import Inode
 from shipper.files.lines import Rewritten

@@ -10,11 +10,12 @@ import random
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from unittest import mock
+
+from msgspec.structs import replace
 
 from shipper import __version__, stages
 from shipper import daemon as daemon_module

@@ -12,7 +12,7 @@ import random
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,7 @@ from unittest import mock
 
 import orjson
 import yaml
+from msgspec.structs import replace
 from watchfiles import Change
 
 from shipper import stages
@@ -33,7 +34,7 @@ from shipper.files.filesystem import FileSystem
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker
 from shipper.files.watch import Watch
-from shipper.output import destinations
+from shipper.output.elasticsearch import transport
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.pipeline import inputs
 from shipper.pipeline.batch import Body
@@ -354,7 +355,7 @@ class Lives:
                 (Registry, "save", save_unless_dead),
                 (inputs, "Watch", self._watch),
                 (stages, "FileTracker", partial(FileTracker, offload=_at_once)),
-                (destinations, "HttpTransport", self.cluster.transport),
+                (transport, "HttpTransport", self.cluster.transport),
             ):
                 patches.enter_context(mock.patch.object(target, name, new))
             yield

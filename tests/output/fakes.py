@@ -110,7 +110,7 @@ class ScriptedTransport:
 
     async def probe(self, host: str) -> Answer:
         self.probes.append(host)
-        return self._reply(Body(b"", gzip=False, events=0))
+        return self._reply(Body.empty(gzip=False))
 
     def answered_wrongly(self) -> None:
         self.times_wrong += 1

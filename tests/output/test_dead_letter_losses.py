@@ -8,11 +8,11 @@ import random
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from shipper.documents.loss import document_id
 from shipper.errors import RegistryError

@@ -117,7 +117,7 @@ async def test_an_answer_that_cannot_be_applied_counts_nothing(tmp_path: Path) -
         world.transport.script(answer(201, 429, 201), answer(409, 201, 409))
         # What is left of the body cannot be made: it is no gzip.
         batch = make_batch("a", "b", "c")
-        batch.body, batch.held = Body(b"damaged", True, 3), 100 + len(b"damaged")
+        batch.body, batch.held = Body((b"damaged",), True, 3), 100 + len(b"damaged")
         await world.submit(batch)
         await settle()
         assert errors(world) == 1

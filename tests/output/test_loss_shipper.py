@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from shipper.errors import RegistryError
 from shipper.files.losses import Loss, LossId, LossState, StoredLoss

@@ -18,7 +18,7 @@ import pytest
 from shipper.config.inputs import OnInvalid
 from shipper.config.processors import parse
 from shipper.documents.encode import DocumentEncoder
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.processing import Processing
 from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs

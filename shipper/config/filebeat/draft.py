@@ -3,7 +3,9 @@ value comes from, and what there is to remark."""
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipper.config.filebeat.tree import Node
 from shipper.config.filebeat.unknown import Unknown
@@ -16,8 +18,7 @@ from shipper.option_names import OWN_NAMES, OptionNames
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """What the author of the file should know: it is said once, at the start."""
 
     #: The key in Filebeat's words.
@@ -34,8 +35,7 @@ class Notice:
         return {"file": where.name, "line": where.line, "option": self.key, "what": self.what}
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True):
     """What an option was set to."""
 
     value: object
@@ -48,8 +48,7 @@ class Value:
         return self.node.error(self.key, problem, what_to_do)
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """Our configuration as it would be written."""
 
     content: dict[str, object] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 the others."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from shipper.config.filebeat.draft import Draft, Notice, Path, Value
 from shipper.config.filebeat.options import Option, Section, Support

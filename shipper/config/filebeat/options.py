@@ -2,8 +2,9 @@
 which the file is read, docs/filebeat.md is made, and the tests know what to test."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct, field
 
 from shipper.config.filebeat.tree import Node
 
@@ -25,8 +26,7 @@ class Support(Enum):
 Kind = Callable[[Node], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """One option, or all that begin alike (`setup.ilm.*`)."""
 
     #: Its keys from the top of the section, with dots.
@@ -62,8 +62,7 @@ def refused(name: str, description: str) -> Option:
     return Option(name, Support.REFUSED, description)
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """Options that have the beginning of their keys in common."""
 
     #: `filebeat.inputs[]`, or empty at the top.

@@ -7,17 +7,16 @@ merged, lists element by element, and a number in a key is the index of a list.
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import yaml
+from msgspec import Struct
 
 from shipper.config.problems import Problems
 from shipper.config.yaml_text import QUOTE_IT, is_binary, key_of, scalar_of
 from shipper.errors import ConfigError, Location, Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """One value."""
 
     #: As it is written, or as its variables have it.
@@ -45,8 +44,7 @@ _LONGEST_INDEX = 9
 INVALID_SCALAR = Scalar("", "", is_invalid=True)
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """A value of the tree, and where it is written."""
 
     location: Location

@@ -5,9 +5,10 @@ below `shipper`: Filebeat never had it, so it was written for shipper."""
 import difflib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import get_args, get_origin
+
+from msgspec import Struct
 
 from shipper.config.filebeat.options import Section, Support
 from shipper.config.filebeat.tree import Node, leaves
@@ -26,8 +27,7 @@ _INDEX = re.compile(r"\[\d+\]")
 _OWN_PREFIXES = (("filebeat.inputs[].", "inputs[]."), ("output.elasticsearch.", "output."))
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """An option that Filebeat does not know."""
 
     #: The whole key.

@@ -17,7 +17,9 @@ expected.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from shipper.config.filebeat.tree import INVALID_SCALAR, Node, Scalar, find
 from shipper.config.problems import Problems
@@ -29,8 +31,7 @@ _ADVICE = "write ${NAME}, ${NAME:default} or ${NAME:?message}; $$ is a $ as such
 _DEEPEST = 32
 
 
-@dataclass(frozen=True, slots=True)
-class _Variable:
+class _Variable(Struct, frozen=True):
     """`${…}`: what is before its first colon, and behind it."""
 
     name: "tuple[_Part, ...]"
@@ -44,8 +45,7 @@ _Part = str | _Variable
 _Content = Scalar | list[Node] | dict[str, Node]
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(Struct, frozen=True):
     """A stretch of a result: its text, and what stands for it in our own dialect."""
 
     text: str

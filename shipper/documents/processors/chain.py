@@ -42,13 +42,11 @@ from shipper.documents.processors.event import (
     put,
 )
 from shipper.documents.processors.json_fields import JsonDecoder
-from shipper.documents.processors.metadata import HostMetadata, KubernetesMetadata, Machine
+from shipper.documents.processors.machine import Machine
+from shipper.documents.processors.metadata import HostMetadata, KubernetesMetadata
 
 #: A processor. It raises ProcessorError, or DroppedError to drop the event.
 Action: TypeAlias = Callable[[Event], None]
-
-#: Dropped events are counted under this rule.
-DROPPED = DropEvent.name
 
 
 class Chain:

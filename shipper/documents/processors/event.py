@@ -5,11 +5,11 @@ name, or `b.c` in the object at `a`. Changes do not affect the id, which depends
 offset.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from shipper.golang.time import format_utc
 
@@ -36,8 +36,7 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
+class Time(Struct, frozen=True):
     """A time in a document, as text (RFC 3339)."""
 
     text: str

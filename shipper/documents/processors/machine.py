@@ -9,13 +9,23 @@ import re
 import socket
 import stat
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from shipper.documents.processors.event import Fields
-from shipper.documents.processors.metadata import Machine
+from msgspec import Struct
 
-__all__ = ["Machine", "host_fields", "this_machine"]
+if TYPE_CHECKING:
+    from shipper.documents.processors.event import Fields
+
+
+class Machine(Struct, frozen=True):
+    """Access of processors to metadata of the machine."""
+
+    environ: Mapping[str, str]
+    #: Returns the fields below `host`; the argument: with IP and MAC addresses.
+    host: "Callable[[bool], Fields]"
+
 
 #: OS families by ID of /etc/os-release, or by the first known ID_LIKE.
 _FAMILIES = {
@@ -56,7 +66,7 @@ def this_machine(environ: Mapping[str, str]) -> Machine:
     return Machine(environ, lambda netinfo: host_fields(Path("/"), netinfo=netinfo))
 
 
-def host_fields(root: Path, *, netinfo: bool) -> Fields:
+def host_fields(root: Path, *, netinfo: bool) -> "Fields":
     """The fields below `host`. `root`: the directory with etc and proc."""
     system = os.uname()
     name = system.nodename.lower()
@@ -79,7 +89,7 @@ def host_fields(root: Path, *, netinfo: bool) -> Fields:
     return host
 
 
-def _os_fields(root: Path) -> Fields:
+def _os_fields(root: Path) -> "Fields":
     release = {}
     text = _text(root / "etc/os-release") or _text(root / "usr/lib/os-release")
     for line in text.splitlines():

@@ -1,19 +1,8 @@
 """`add_host_metadata` and `add_kubernetes_metadata`: metadata from the machine and the event."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
 from shipper.config.processor_types import AddHostMetadata, AddKubernetesMetadata
 from shipper.documents.processors.event import Event, Fields, copied, merge
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Access of processors to metadata of the machine."""
-
-    environ: Mapping[str, str]
-    #: Returns the fields below `host`; the argument: with IP and MAC addresses.
-    host: Callable[[bool], Fields]
+from shipper.documents.processors.machine import Machine
 
 
 class HostMetadata:

@@ -8,11 +8,11 @@ before the first processor that has to run for each event.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
 from shipper.config.processor_types import (
     AddFields,
@@ -37,7 +37,7 @@ from shipper.documents.processors.event import (
     Time,
     copied,
 )
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 
 #: Top-level fields of raw documents that are not constant.
 RAW_VARYING: Final = frozenset({TIMESTAMP, "@metadata", "error", "log", "message"})
@@ -59,8 +59,7 @@ _SAMPLES = (
 _FRACTIONS = ("", *(f".{'123456789'[:count]}" for count in range(1, 10)), ".000", ".120", ".999")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The plan of an input."""
 
     #: The constant fields, after the processors that run once.

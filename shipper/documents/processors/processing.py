@@ -4,36 +4,25 @@ So the encoder is independent of processors, and documents that no processor nee
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from shipper.config.processor_types import ProcessorConfig
+from shipper.documents.encoded import Failed
 from shipper.documents.processors.event import DroppedError, Event, Time
-from shipper.documents.processors.metadata import Machine
-from shipper.documents.processors.plan import RAW_VARYING, plan_of
+from shipper.documents.processors.machine import Machine
+from shipper.documents.processors.plan import RAW_VARYING, drops_events, plan_of
 
 #: The label for failures to encode a document after its processors.
 _WRITING = "document"
 
 
-#: `Time` is a dataclass that must not be encoded as an object.
-_AS_IT_IS = orjson.OPT_PASSTHROUGH_DATACLASS
-
 #: Maximum length of a problem in messages: it may contain text of an event.
 _LONGEST_PROBLEM = 300
 
 
-@dataclass(slots=True)
-class Failed:
-    """The number of failures of a processor, and one of the problems."""
-
-    count: int
-    problem: str
-
-
-@dataclass(frozen=True, slots=True)
-class Processed:
+class Processed(Struct, frozen=True):
     """A document after its processors."""
 
     #: As JSON.
@@ -72,6 +61,11 @@ class Processing:
         """Whether processors run for all lines, not only for unusual ones."""
         return self._plan.per_event
 
+    @property
+    def drops_events(self) -> bool:
+        """Whether one of the processors may drop an event."""
+        return drops_events(self._configs)
+
     def refresh(self, now: float) -> bool:
         """Updates outdated metadata of the machine; returns whether the constants changed."""
         if now < self._plan.expires:
@@ -109,7 +103,7 @@ class Processing:
             if message is not None and event.fields.get("message") is text:
                 event.fields["message"] = orjson.Fragment(message)
             try:
-                rest = _inner(orjson.dumps(event.fields, _written, _AS_IT_IS))
+                rest = _inner(orjson.dumps(event.fields, _written))
             except TypeError as error:
                 # Decoded JSON may be nested more deeply than orjson can encode.
                 _count(failures, _WRITING, f"it cannot be written: {error}", 1)

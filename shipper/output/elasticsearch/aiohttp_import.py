@@ -5,12 +5,15 @@ the time that a start takes, and megabytes. Ours has its own wherever it speaks 
 """
 
 import ssl
+import sys
 
 _LOADERS = ("load_default_certs", "set_default_verify_paths")
 
 
 def import_without_authorities() -> None:
-    """Imports it, if nobody has. Call it before there are threads."""
+    """Imports it, if nobody has. Call it while no other thread makes a TLS context."""
+    if "aiohttp" in sys.modules:
+        return
     own = {name: vars(ssl.SSLContext).get(name) for name in _LOADERS}
     for name in _LOADERS:
         setattr(ssl.SSLContext, name, _load_nothing)

@@ -15,7 +15,6 @@ The names of errors differ between Elasticsearch and OpenSearch (`document_parsi
 """
 
 import re
-from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
 
@@ -56,8 +55,7 @@ class Outcome(Enum):
     REJECTED = "rejected"
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(msgspec.Struct, frozen=True):
     """An event that Elasticsearch will never accept."""
 
     index: int
@@ -67,8 +65,7 @@ class Rejection:
     type: str = OTHER_TYPE
 
 
-@dataclass(frozen=True, slots=True)
-class ItemResults:
+class ItemResults(msgspec.Struct, frozen=True):
     """The request was processed, item by item."""
 
     delivered: int
@@ -80,12 +77,12 @@ class ItemResults:
     retry_reason: str
     rejected: list[Rejection]
     #: Those of `retry` with a 500: the cluster failed, or its pipeline failed for this event.
-    server_errors: list[Rejection] = field(default_factory=list)
+    server_errors: list[Rejection] = msgspec.field(default_factory=list)
     #: Indexes of the items that were there already, ascending.
-    conflicts: list[int] = field(default_factory=list)
+    conflicts: list[int] = msgspec.field(default_factory=list)
     #: Indexes of delivered items that created no event: dropped by the pipeline, or in a failure
     #: store; and how many of them are in one.
-    not_created: list[int] = field(default_factory=list)
+    not_created: list[int] = msgspec.field(default_factory=list)
     failure_store: int = 0
 
     def created(self, events: int) -> list[int]:
@@ -95,15 +92,13 @@ class ItemResults:
         return [index for index in range(events) if index not in others]
 
 
-@dataclass(frozen=True, slots=True)
-class TooLarge:
+class TooLarge(msgspec.Struct, frozen=True):
     """Nothing was processed: the body must be split."""
 
     status: int
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFailed:
+class RequestFailed(msgspec.Struct, frozen=True):
     """The whole request must be sent again; which events were stored is unknown."""
 
     #: A metric label.

@@ -2,8 +2,7 @@
 limit: the event loop does not wait for a mount that hangs.
 """
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from yarl import URL
 
 from shipper.errors import OutputError
@@ -17,8 +16,7 @@ from shipper.output.elasticsearch.proxy import Proxies, Proxy
 MOUNT_HANGS = "check the mount that it is on, and whether it is a FIFO; shipper tries again"
 
 
-@dataclass(frozen=True, slots=True)
-class Authorized:
+class Authorized(Struct, frozen=True):
     """What a request is sent with."""
 
     #: The value of the Authorization header; empty if there are no credentials.
@@ -27,8 +25,7 @@ class Authorized:
     proxy: Proxy | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Headers:
+class _Headers(Struct, frozen=True):
     """What the files are read for."""
 
     host: str

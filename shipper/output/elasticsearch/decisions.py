@@ -16,8 +16,9 @@ Pure: `delivery` carries it out. What is known beside the answer is the evidence
   an event that makes it fail. A few times in the life of a part.
 """
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from shipper.output.elasticsearch.answers import ItemResults, RequestFailed, TooLarge
 from shipper.output.elasticsearch.exchange import ANSWER_TOO_LONG
@@ -103,8 +104,7 @@ class HostAction(Enum):
     UNCHANGED = "unchanged"
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """An answer, and what is known beside it."""
 
     kind: Kind
@@ -115,8 +115,7 @@ class Situation:
     stuck: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What follows."""
 
     fate: Fate
@@ -125,8 +124,7 @@ class Decision:
     host: HostAction
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One row: None matches both."""
 
     kind: Kind

@@ -117,15 +117,14 @@ class Delivery:
         the others are taken.
         """
         budget = self._tools.budget
-        held = sum(len(each.body.payload) for each in step.parts)
+        held = sum(each.body.size for each in step.parts)
         written = _size(step.dead_letters)
         self._parts.popleft()
         if step.others_first:
             self._parts.extend(step.parts)
         else:
             self._parts.extendleft(reversed(step.parts))
-        suspects = (len(each.body.payload) for each in self._parts if each.is_suspect)
-        suspected = sum(suspects)
+        suspected = sum(each.body.size for each in self._parts if each.is_suspect)
         self._unwritten = step.dead_letters
         with contextlib.ExitStack() as steps:
             # What is raised comes out when all are taken, the last one first.
@@ -134,7 +133,7 @@ class Delivery:
                 steps.callback(self._outcomes.end, "already_delivered", verdict.already_delivered)
                 steps.callback(self._outcomes.end, "delivered", verdict.delivered)
             if step.parts != (part,):
-                steps.callback(budget.release, len(part.body.payload))
+                steps.callback(budget.release, part.body.size)
                 steps.callback(budget.hold, held)
             steps.callback(budget.hold, written)
             steps.callback(self._tools.suspected.note, self, suspected)

@@ -17,7 +17,8 @@ sent; a mark is the number of the last one.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 #: This number of events rejected in a row, with none created, is systemic; fewer events may be at
 #: fault themselves.
@@ -35,8 +36,7 @@ ENOUGH_SECONDS = 300.0
 _MOST_INDICES = 64
 
 
-@dataclass(slots=True)
-class Suspicion:
+class Suspicion(Struct):
     """How often a part failed, one time after the other in the same way."""
 
     way: str = ""
@@ -56,8 +56,7 @@ class Suspicion:
         self.hosts.add(host)
 
 
-@dataclass(slots=True)
-class _Passed:
+class _Passed(Struct):
     """Requests that got through at one host."""
 
     #: The last one's number, by the bit length of its size in bytes.

@@ -1,7 +1,8 @@
 """Requests and answers of a host: the interface between bulk requests and HTTP."""
 
-from dataclasses import dataclass, field
 from typing import Protocol, Self
+
+from msgspec import Struct
 
 from shipper.foreign import words
 from shipper.option_names import OptionNames
@@ -16,8 +17,7 @@ ANSWER_TOO_LONG = "answer_too_long"
 _LONGEST_MESSAGE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The answer of a host."""
 
     status: int
@@ -29,7 +29,7 @@ class Answer:
     #: The header `Location` of a redirect.
     location: str = ""
     #: Cuts our secrets out of a text: before any of it is shown.
-    redact: Redact = field(default=nothing_to_cut, compare=False)
+    redact: Redact = nothing_to_cut
 
 
 class TransportError(Exception):

@@ -8,7 +8,8 @@ slower than the fastest gets a request now and then, to notice when it is fast a
 
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.output.backoff import Backoff
@@ -23,8 +24,7 @@ _HALF_LIFE = 10.0
 _WEIGHT = 0.3
 
 
-@dataclass(slots=True)
-class Host:
+class Host(Struct):
     """One URL to send to."""
 
     url: str

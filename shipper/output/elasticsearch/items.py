@@ -7,7 +7,6 @@ answer unreadable for the others.
 """
 
 import json
-from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -20,8 +19,7 @@ LEAST_STATUS, LARGEST_STATUS = 100, 599
 _NOTHING = msgspec.Raw()
 
 
-@dataclass(frozen=True, slots=True)
-class ItemError:
+class ItemError(msgspec.Struct, frozen=True):
     """What a server says of an event that it did not store. Foreign text, not cut."""
 
     type: str = ""

@@ -1,7 +1,9 @@
 """Parts of a body, and what becomes of them: pure functions from an answer to the next step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shipper.output.dead_letter import index_of
 from shipper.output.elasticsearch.answers import ItemResults, Rejection
@@ -9,8 +11,7 @@ from shipper.output.elasticsearch.evidence import ENOUGH_TRIES, Evidence, Suspic
 from shipper.pipeline.batch import Body
 
 
-@dataclass(slots=True)
-class Part:
+class Part(Struct):
     """Events that are sent together until each has its outcome."""
 
     body: Body
@@ -47,8 +48,7 @@ class Part:
         return part
 
 
-@dataclass(frozen=True, slots=True)
-class Sorted:
+class Sorted(Struct, frozen=True):
     """Rejected events, by whose fault it is."""
 
     #: Their own: dead letters.

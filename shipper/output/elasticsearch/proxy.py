@@ -5,8 +5,8 @@ Environment variables are read once, and only if the configuration asks for it.
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from yarl import URL
 
 from shipper.config.proxy import ProxyConfig, is_proxy_url
@@ -17,8 +17,7 @@ from shipper.output.elasticsearch.credentials import basic
 from shipper.output.elasticsearch.secrets import StoredSecret
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(Struct, frozen=True):
     """The proxy of a request."""
 
     url: URL

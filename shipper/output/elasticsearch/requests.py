@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.logs import Log
@@ -26,8 +27,7 @@ from shipper.pipeline.batch import Body
 _MAX_RETRY_AFTER = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """The answer to a request."""
 
     host: Host
@@ -135,14 +135,14 @@ class Requests:
             self._metrics.bulk_seconds.observe(seconds)
             label = "error" if status is None else status_label(status)
             self._metrics.count("shipper_bulk_requests_total", 1, label)
-            self._metrics.count("shipper_bulk_bytes_total", len(body.payload))
+            self._metrics.count("shipper_bulk_bytes_total", body.size)
             if self._log.debug_enabled:
                 self._log.emit(
                     REQUEST_FINISHED,
                     url=host.url,
                     status=status,
                     events=body.events,
-                    bytes=len(body.payload),
+                    bytes=body.size,
                     duration=seconds,
                 )
 

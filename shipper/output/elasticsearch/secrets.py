@@ -4,16 +4,16 @@ Kubernetes rotates a mounted secret by replacing the file.
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from msgspec import Struct
 
 from shipper.config.units import Secret
 from shipper.errors import OutputError, reason_of
 
 
-@dataclass(frozen=True, slots=True)
-class FileVersion:
+class FileVersion(Struct, frozen=True):
     """Detects changes of a file without reading it."""
 
     inode: int

@@ -6,7 +6,7 @@ A query parameter that a host does not know is omitted for that host from then o
 
 import email.utils
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -176,7 +176,7 @@ class HttpTransport:
         limit = _ANSWER_BASE + body.events * _ANSWER_PER_EVENT
         if body.events == 1:
             limit += _ANSWER_FOR_SINGLE * sum(map(len, body.lines()))
-        return await self.request("POST", url, limit, headers, _BulkPayload(body.payload))
+        return await self.request("POST", url, limit, headers, _BulkPayload(body))
 
     async def probe(self, host: str) -> Answer:
         """Requests the root page. Raises TransportError if there is no answer."""
@@ -355,11 +355,11 @@ async def _speaks_tls(session: aiohttp.ClientSession, target: URL) -> bool:
 
 
 class _BulkPayload(aiohttp.payload.Payload):
-    """Bytes that are written in pieces, so that a large body does not block the event loop."""
+    """A body that is written in pieces, so that a large one does not block the event loop."""
 
-    def __init__(self, value: bytes) -> None:
-        super().__init__(value)
-        self._size = len(value)
+    def __init__(self, body: Body) -> None:
+        super().__init__(body.chunks)
+        self._size = body.size
         self._is_sent = False
 
     def check_sent(self) -> None:
@@ -372,16 +372,38 @@ class _BulkPayload(aiohttp.payload.Payload):
         raise TypeError("a bulk body is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        with memoryview(self._value) as view:
-            for start in range(0, len(view), _WRITE_BYTES):
-                # Before it is written: the answer may come while it is.
-                self._is_sent = start + _WRITE_BYTES >= len(view)
-                await writer.write(bytes(view[start : start + _WRITE_BYTES]))
+        unsent = self._size or 0
+        for piece in pieces(self._value):
+            unsent -= len(piece)
+            # Before it is written: the answer may come while it is.
+            self._is_sent = not unsent
+            await writer.write(piece)
 
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
         await self.write(writer)
+
+
+def pieces(
+    chunks: Iterable[bytes | memoryview], most: int = _WRITE_BYTES
+) -> Iterator[bytes | memoryview]:
+    """The same bytes in pieces of at most so many: a chunk that is neither small nor too large is a
+    piece as it is; many small ones are one."""
+    small: list[bytes | memoryview] = []
+    size = 0
+    for chunk in chunks:
+        if small and size + len(chunk) > most:
+            yield b"".join(small)
+            small, size = [], 0
+        if len(chunk) <= most:
+            small.append(chunk)
+            size += len(chunk)
+            continue
+        for start in range(0, len(chunk), most):
+            yield chunk[start : start + most]
+    if size:
+        yield b"".join(small)
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

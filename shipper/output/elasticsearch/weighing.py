@@ -5,7 +5,8 @@ Notes what the answer says of hosts and of other requests; changes nothing of a 
 """
 
 import random
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.logs import Log
@@ -56,8 +57,7 @@ _OF_THE_BODY = frozenset({Kind.NOT_TAKEN, Kind.UNUSABLE, Kind.TOO_LONG})
 _MOST_PROBES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(Struct, frozen=True):
     """What the deliveries of one output share."""
 
     transport: Transport
@@ -79,8 +79,7 @@ class Tools:
     names: OptionNames
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What an answer leads to."""
 
     decision: Decision
@@ -115,7 +114,7 @@ class Weighing:
         now = tools.clock.monotonic()
         events = part.body.events
         if len(results.retry) < events:
-            evidence.got_through(host.url, answered.number, len(part.body.payload))
+            evidence.got_through(host.url, answered.number, part.body.size)
         found = sort_rejected(part, results, evidence, host.url, answered.number, now)
         kind = kind_of_items(
             results,
@@ -190,7 +189,7 @@ class Weighing:
         now = tools.clock.monotonic()
         if kind not in (Kind.OVERLOADED, Kind.UNREACHABLE):
             suspicion.again(_way(failure), host.url, evidence.mark, now)
-        single, size = part.body.events == 1, len(part.body.payload)
+        single, size = part.body.events == 1, part.body.size
         others = evidence.others(host.url, suspicion)
         if kind in _OF_THE_BODY and suspicion.tries == 1:
             # The first time nothing was sent since it failed.
@@ -226,7 +225,7 @@ class Weighing:
 
     def _why(self, part: Part, failure: RequestFailed | TooLarge, kind: Kind) -> str:
         """What is wrong, in words."""
-        size, events = len(part.body.payload), part.body.events
+        size, events = part.body.size, part.body.events
         if isinstance(failure, TooLarge):
             alone = " with this event alone" if events == 1 else ""
             return f"HTTP {failure.status}: the request is too large{alone} ({size} bytes)"

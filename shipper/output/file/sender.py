@@ -12,12 +12,12 @@ import errno
 import random
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from aiofiles.os import wrap
+from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.config.file_output import FileConfig, FileFormat
@@ -42,8 +42,7 @@ from shipper.pipeline.budget import ByteBudget
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class _NewLines:
+class _NewLines(Struct, frozen=True):
     """The part of a body that is not in the file yet."""
 
     data: bytes
@@ -105,7 +104,7 @@ class FileSender:
 
     async def deliver(self, body: Body, permit: Permit, outcomes: OutcomeSink) -> None:
         """Returns when every event of the body is in the file, on the disk."""
-        feedback, events, size = Feedback.FAILED, body.events, len(body.payload)
+        feedback, events, size = Feedback.FAILED, body.events, body.size
         # The body is split into lines and joined again: a second copy in memory.
         self._budget.hold(size)
         try:

@@ -11,7 +11,7 @@ import yaml
 from shipper.config.processors import parse
 from shipper.documents.processors.chain import Chain
 from shipper.documents.processors.event import DroppedError, Event, Fields, Time
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 
 NOW = 1_764_000_000.25
 READ_AT = "2025-11-24T16:00:00.250Z"

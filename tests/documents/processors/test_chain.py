@@ -10,7 +10,7 @@ import yaml
 from shipper.config.processors import parse
 from shipper.documents.processors.chain import Chain
 from shipper.documents.processors.event import Event, Time
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.processors.machine import Machine
 from tests.documents.processors.support import MACHINE, NOW, READ_AT, run
 
 LINE = (

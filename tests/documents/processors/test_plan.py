@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from shipper.config.processor_types import DropEvent
 from shipper.config.processors import parse
-from shipper.documents.processors.metadata import Machine
+from shipper.documents.encoded import DROPPED
+from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.plan import Plan, drops_events, plan_of
 from tests.config.test_processors import GUIDE
 from tests.documents.processors.support import MACHINE, NOW
@@ -162,3 +164,7 @@ def test_it_is_known_whether_events_may_be_dropped() -> None:
     assert drops("- drop_event.when: {has_fields: [a]}")
     assert drops("- {if: {has_fields: [a]}, then: {add_tags: {tags: [a]}}, else: {drop_event: }}")
     assert not drops("- drop_fields: {fields: [a]}")
+
+
+def test_events_that_are_dropped_are_counted_under_the_processors_name() -> None:
+    assert DropEvent.name == DROPPED

@@ -7,10 +7,10 @@ import itertools
 import json
 import os
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.outcomes import FLOOD_SECONDS, HOLD_SECONDS
