@@ -95,9 +95,9 @@ def test_each_module_that_makes_something_finite_is_named() -> None:
         ("{} waiting |", queue.MAX_LINES),
         ("| faults that are remembered | {} |", limits.KNOWN_FAULTS),
         ("| recorded losses | {} rows |", loss_table.MAX_ROWS),
-        ("pods | {},", filters._CACHE_SIZE),
-        (", {} and", actions._CACHE_SIZE),
-        ("and {} entries", ecs_shape._CACHE_SIZE),
+        ("characters in answers | {},", filters._CACHE_SIZE),
+        (", {}, 256", actions._CACHE_SIZE),
+        (", {} and 4,096 entries", ecs_shape._CACHE_SIZE),
     ],
 )
 def test_the_numbers_are_those_of_the_code(words: str, number: int | None) -> None:
