@@ -96,8 +96,8 @@ def test_each_module_that_makes_something_finite_is_named() -> None:
         ("{} waiting |", queue.MAX_LINES),
         ("| faults that are remembered | {} |", limits.KNOWN_FAULTS),
         ("| recorded losses | {} rows |", loss_table.MAX_ROWS),
-        ("escaped characters in answers | {},", filters._CACHE_SIZE),
-        (", {}, 256 and", actions._CACHE_SIZE),
+        ("characters in answers | {},", filters._CACHE_SIZE),
+        (", {}, 256", actions._CACHE_SIZE),
         (", {} and 4,096 entries", ecs_shape._CACHE_SIZE),
     ],
 )

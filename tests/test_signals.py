@@ -84,5 +84,6 @@ def test_in_a_storm_there_is_no_moment_in_which_it_ends_the_process() -> None:
     done = subprocess.run(
         [sys.executable, "-c", STORM], capture_output=True, text=True, timeout=60, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    # (So many at once may fill what wakes the loop up: Python says so on standard error.)
     assert int(done.stdout) > 0

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from shipper.clock import Clock
 from shipper.files.tail import Tail
+from shipper.internal_errors import cancelled_only_by_us
 from shipper.logs import Log
 from shipper.logs.events import FILE_READ_HANGS
 from shipper.offload import HANGS_SECONDS
@@ -174,7 +175,8 @@ def _begin(work: Coroutine[Any, Any, _T]) -> "_T | asyncio.Task[_T]":
 
 
 async def _rest(work: Coroutine[Any, Any, _T], waits_for: Any) -> _T:
-    return await _resumed(work, waits_for)
+    with cancelled_only_by_us():
+        return await _resumed(work, waits_for)
 
 
 @types.coroutine

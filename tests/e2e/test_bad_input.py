@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from shipper.files.registry import read_records
 from tests.conftest import MakeShipper
 from tests.e2e.shipping import lines_read, ship
 from tests.support.bulk_server import BulkServer
@@ -165,6 +166,11 @@ def test_a_data_directory_that_has_no_room_stops_no_line(
         lock.execute("ROLLBACK")
     lock.close()
     process.wait_until_ready()
+    [log] = log_directory.files
+    process.wait_until(
+        lambda: read_records(tmp_path / "one/data")[0].offset == log.stat().st_size,
+        "the offset is saved",
+    )
     process.kill9()
 
     again = shipper(directory=tmp_path / "one")

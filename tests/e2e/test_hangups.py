@@ -43,7 +43,7 @@ def hanging_up(process: ShipperProcess) -> Iterator[None]:
 
     def send() -> None:
         for _ in range(10 * HANGUPS):
-            if over.wait(0.001):
+            if over.wait(0.02):
                 return
             try:
                 os.kill(process.pid, signal.SIGHUP)

@@ -308,7 +308,7 @@ def test_files_descriptors_and_connections_that_a_stranger_takes(
     )
     daemon.executed_by = ("prlimit", "--nofile=512:512")
     daemon.start()
-    speed, numbers = Speed(bulk_server, log_directory, 4000), itertools.count()
+    speed, numbers = Speed(bulk_server, log_directory, 20_000), itertools.count()
 
     @contextlib.contextmanager
     def stranger() -> Iterator[None]:

@@ -33,8 +33,15 @@ _QUOTA = "shipper.pipeline.harvest:_obey_quota:self._tracker.obey_quota"
 _SENDING = "shipper.output.elasticsearch.transport:post:self._post"
 
 NOT_REACHED = {
-    "shipper.files.filesystem:read:_read_in_thread": NotReached(
+    "shipper.files.filesystem:read:self._read_in_thread": NotReached(
         "only what is not in the page cache is read in a thread", _READING
+    ),
+    "shipper.files.filesystem:_read_in_thread:": NotReached("the same", _READING),
+    "shipper.files.guarded:read:self._read_in_thread": NotReached(
+        "a mount that may hang: tests/e2e/test_hold_all.py", _READING
+    ),
+    "shipper.pipeline.slow_files:run:": NotReached(
+        "a file that waits for its disk: tests/pipeline/test_slow_files.py", _READING
     ),
     "shipper.files.tail:read:self._end.examine": NotReached(
         "at once after the end of a file was written over", _READING
@@ -93,7 +100,11 @@ NOT_REACHED = {
     "shipper.output.elasticsearch.resolver:getnameinfo:": NotReached(
         "addresses with a scope, of IPv6", "shipper.output.elasticsearch.resolver:resolve:"
     ),
-    "shipper.output.elasticsearch.transport:post:self._post(host": NotReached(
+    "shipper.output.elasticsearch.requests:_post_in_time:self._post(host, body)#0": NotReached(
+        "a part that failed while others got through",
+        "shipper.output.elasticsearch.delivery:_send:",
+    ),
+    "shipper.output.elasticsearch.transport:post:self._post(url, body)#": NotReached(
         "a host that does not know require_data_stream", _SENDING
     ),
     "shipper.output.elasticsearch.transport:request:self._trust": NotReached(

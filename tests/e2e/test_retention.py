@@ -51,8 +51,11 @@ def kept(directory: LogDirectory) -> list[str]:
 
 def all_are_linked(directory: LogDirectory) -> bool:
     place = directory.path / DIRECTORY
-    linked = {(place / name).stat().st_ino for name in links(directory)}
-    return all(path.stat().st_ino in linked for path in directory.files if path != place)
+    try:
+        linked = {(place / name).stat().st_ino for name in links(directory)}
+        return all(path.stat().st_ino in linked for path in directory.files if path != place)
+    except FileNotFoundError:
+        return False  # A link was released meanwhile.
 
 
 def held_below(process: ShipperProcess, directory: LogDirectory) -> list[str]:

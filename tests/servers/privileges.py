@@ -89,7 +89,8 @@ def recorded(server: SearchServer) -> Iterator[Recorded]:
         file.seek(position)
         text = file.read()
     actions = {_PARTS.sub("", each) for each in _BEGUN.findall(text)}
-    found.actions = {each for each in actions if not each.startswith(_OWN)}
+    # The node's own tasks in the background have no names of actions.
+    found.actions = {each for each in actions if ":" in each and not each.startswith(_OWN)}
     # That is ours, by which the log ends.
     found.actions.discard("cluster:admin/settings/update")
     if "indices:data/write/bulk" in found.actions:
