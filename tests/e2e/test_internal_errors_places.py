@@ -27,7 +27,7 @@ class NotReached:
     below: str = ""
 
 
-_READING = "shipper.pipeline.harvest:_read:self._next"
+_READING = "shipper.pipeline.harvest:_read:self._slow.run"
 _EXAMINING = "shipper.pipeline.examine:run:self._examine"
 _QUOTA = "shipper.pipeline.harvest:_obey_quota:self._tracker.obey_quota"
 _SENDING = "shipper.output.elasticsearch.transport:post:self._post"
@@ -91,6 +91,9 @@ NOT_REACHED = {
         "shipper.output.console:deliver:self._print",
     ),
     "shipper.output.console:_end_as_by_a_stop:": NotReached("the same"),
+    "shipper.output.console:_writable:room.wait()": NotReached(
+        "a pipe that is full just then", "shipper.output.console:deliver:self._print"
+    ),
     "shipper.output.dead_letter_file:put_back:": NotReached(
         "of `shipper deadletter replay`, a process of its own: tests/dead_letters"
     ),

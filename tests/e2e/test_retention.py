@@ -45,8 +45,17 @@ def links(directory: LogDirectory) -> list[str]:
 def kept(directory: LogDirectory) -> list[str]:
     """The links to files that have no other name."""
     place = directory.path / DIRECTORY
-    named = {path.stat().st_ino for path in directory.path.iterdir()}
-    return [name for name in links(directory) if (place / name).stat().st_ino not in named]
+    named = {inode_of(path) for path in directory.path.iterdir()}
+    found = {name: inode_of(place / name) for name in links(directory)}
+    return [name for name, inode in found.items() if inode and inode not in named]
+
+
+def inode_of(path: Path) -> int:
+    """0: it is gone; links are released meanwhile."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def all_are_linked(directory: LogDirectory) -> bool:

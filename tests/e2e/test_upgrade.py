@@ -305,6 +305,9 @@ def test_dead_letters_of_before_an_upgrade_are_recorded_when_they_are_deleted(
         again = upgrade.old()
         again.start()
         log_directory.write(1)
+        again.wait_until(
+            lambda: again.metrics().value("shipper_lines_read_total") == 1, "the line is read"
+        )
         again.wait_until_idle()
         assert again.metrics().value("shipper_lines_read_total") == 1
     finally:
