@@ -137,10 +137,6 @@ MOST_NOT_REACHED, MOST_WITHOUT = 60, 90
 """With the tests that are `long`, and without: more would be another kind of test."""
 
 
-MOST_BY_CHANCE = 5
-"""What a run reaches depends a little on how fast the machine is."""
-
-
 def names(*, long: bool) -> set[str]:
     modules = (test_internal_errors, test_internal_errors_files, test_internal_errors_outputs)
     return {name for module in modules for name in names_of_tests(module, long=long)}
@@ -157,7 +153,7 @@ def test_every_place_raised_or_has_a_reason_not_to() -> None:
         with open(report, "w") as file:
             file.write("\n".join(sorted(left)))
     unexplained = sorted(place for place in left if not place.startswith(tuple(NOT_REACHED)))
-    assert len(unexplained) <= MOST_BY_CHANCE, unexplained
+    assert unexplained == []
     assert len(left) <= (MOST_NOT_REACHED if names(long=True) <= RAISED.keys() else MOST_WITHOUT)
 
 

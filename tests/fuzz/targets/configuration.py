@@ -83,7 +83,9 @@ def check_proxies(data: bytes) -> None:
     for host in ("http://es.example.com:9200", "http://192.0.2.1", "http://[::1]:9200"):
         assert isinstance(is_excluded(URL(host), entries), bool)
     refused = refusal_of(lambda: _proxy(url, excluded), ConfigError)
-    assert refused is None or len(url) < 12 or url not in str(refused)
+    # The advice has an example.
+    said = str(refused).replace("http://proxy:3128", "")
+    assert refused is None or len(url) < 12 or url not in said
 
 
 def _proxy(url: str, excluded: str) -> None:
