@@ -47,7 +47,7 @@ from shipper.output.destinations import OutputContext, destination
 from shipper.pipeline.budget import ByteBudget
 from shipper.reloading import Reloads
 from shipper.service_manager import ServiceManager
-from shipper.signals import handled_signals
+from shipper.signals import Stops
 from shipper.stages import Shared, Stages
 from shipper.trimming import Trimming
 
@@ -86,14 +86,17 @@ class Daemon:
         log: Log,
         service_manager: ServiceManager | None = None,
         reloads: Reloads | None = None,
+        stops: Stops | None = None,
         exit_within: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         """`service_manager`: who is told that it is ready, and stops. `reloads`: when it stops, to
-        begin again with another configuration; None: never. `exit_within`: has the process end in
-        so many seconds, whatever still hangs then; nothing is waited for without end, but for a
-        thread that hangs in the kernel."""
+        begin again with another configuration; None: never. `stops`: the signals that stop it, if
+        a daemon before it has handled them. `exit_within`: has the process end in so many seconds,
+        whatever still hangs then; nothing is waited for without end, but for a thread that hangs
+        in the kernel."""
         self._service_manager = service_manager or ServiceManager(clock=clock, log=log)
         self._reloads = reloads
+        self._stops = stops or Stops()
         #: Whether it was set up.
         self.has_started = False
         self._exit_within = exit_within
@@ -201,7 +204,7 @@ class Daemon:
         running = await self._start(stages, tasks)
         reloads = self._reloads
         on_hangup = reloads.on_hangup() if reloads else contextlib.nullcontext()
-        with handled_signals(self._stop_for_good), on_hangup:
+        with self._stops.handled(self._stop_for_good), on_hangup:
             self.has_started = True
             self._log.emit(STARTED, version=__version__, data_dir=config.data_dir)
             self._service_manager.ready()

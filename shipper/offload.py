@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeVar, cast
@@ -36,13 +37,13 @@ class HangsError(TimeoutError):
 
 async def in_a_thread(call: Callable[[], _T], *, name: str = "walk") -> _T:
     """Calls it in a thread of its own, and waits for it as long as it takes."""
-    return await asyncio.wrap_future(_begin(call, name))
+    return await asyncio.wrap_future(_begin(call, partial(_start_thread, name=name)))
 
 
 def within(seconds: float, call: Callable[[], _T], *, name: str = "file") -> _T:
     """Calls it in a thread of its own, and blocks until it is over: for a start, when no event loop
     has anything else to do. Raises HangsError after that time."""
-    future = _begin(call, name)
+    future = _begin(call, partial(_start_thread, name=name))
     try:
         return future.result(seconds)
     except TimeoutError:
@@ -208,29 +209,8 @@ class _Threads:
 
     def submit(self, call: Callable[[], _T]) -> "asyncio.Future[_T]":
         """The call in a thread, for the event loop that runs. Raises as `start`."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[_T] = loop.create_future()
-
-        def over(result: _T | None, failure: BaseException | None) -> None:
-            if future.done():
-                return
-            if failure is not None:
-                future.set_exception(failure)
-                future.exception()  # Nobody may wait for it any more.
-            else:
-                future.set_result(cast(_T, result))
-
-        def work() -> None:
-            result, failure = None, None
-            try:
-                result = call()
-            except BaseException as error:  # Whatever it is: it is raised where it is waited for.
-                failure = error
-            # The event loop may be closed by now.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(over, result, failure)
-
-        self.start(work)
+        future = asyncio.wrap_future(_begin(call, self.start))
+        future.add_done_callback(_retrieve)
         return future
 
     def start(self, work: Callable[[], None]) -> None:
@@ -241,10 +221,7 @@ class _Threads:
                 self._idle -= 1
                 self._work.put(work)
                 return
-        try:
-            Thread(target=self._run, args=(work,), name=self._name, daemon=True).start()
-        except RuntimeError as error:
-            raise OSError(f"no thread can be started: {error}") from error
+        _start_thread(lambda: self._run(work), self._name)
 
     def _run(self, work: Callable[[], None] | None) -> None:
         while work is not None:
@@ -308,7 +285,7 @@ class TimedCalls:
         return cast(_T, found.future.result())
 
     def _start(self, key: Hashable, call: Callable[[], _T], now: float, patience: float) -> _Call:
-        future = asyncio.wrap_future(_begin(call, self._name))
+        future = asyncio.wrap_future(_begin(call, partial(_start_thread, name=self._name)))
         self._threads += 1
         made = self._calls[key] = _Call(future, now, now + patience)
 
@@ -316,15 +293,14 @@ class TimedCalls:
             self._threads -= 1
             if self._calls.get(key) is made:
                 del self._calls[key]
-            if not over.cancelled():
-                over.exception()  # Nobody may wait for it any more.
+            _retrieve(over)
 
         future.add_done_callback(ended)
         return made
 
 
-def _begin(call: Callable[[], _T], name: str) -> Future[_T]:
-    """The call in a thread. Raises OSError if there can be no more threads."""
+def _begin(call: Callable[[], _T], start: Callable[[Callable[[], None]], None]) -> Future[_T]:
+    """The call in a thread; `start` has a thread do something. Raises as `start`."""
     future: Future[_T] = Future()
 
     def run() -> None:
@@ -342,8 +318,19 @@ def _begin(call: Callable[[], _T], name: str) -> Future[_T]:
             else:
                 future.set_result(cast(_T, result))
 
+    start(run)
+    return future
+
+
+def _start_thread(work: Callable[[], None], name: str) -> None:
+    """A thread of its own. Raises OSError if there can be no more threads."""
     try:
-        Thread(target=run, name=name, daemon=True).start()
+        Thread(target=work, name=name, daemon=True).start()
     except RuntimeError as error:
         raise OSError(f"no thread can be started: {error}") from error
-    return future
+
+
+def _retrieve(over: "asyncio.Future[Any]") -> None:
+    """Takes note of an exception that nobody may wait for any more."""
+    if not over.cancelled():
+        over.exception()

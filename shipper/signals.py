@@ -2,16 +2,21 @@
 again.
 
 SIGHUP has a handler, or is ignored, at any time: it ends no process. One that comes before the
-daemon can act on it, or while it begins again, is acted on then.
+daemon can act on it, or while it begins again, is acted on then. A SIGTERM or SIGINT that comes
+while the daemon begins again stops it as soon as it can stop in order.
 """
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+#: How much of the pipe is emptied at once, in bytes.
+_PIECE = 4096
 
 
 class Hangups:
@@ -36,7 +41,7 @@ class Hangups:
         remembered."""
         loop = asyncio.get_running_loop()
         # No handler of the loop's own: when that is removed, the signal ends the process for a
-        # moment. Its handlers of other signals have it wake up for this one, too.
+        # moment. `Stops.handled` has it wake up for this one, too.
         self._act = lambda: loop.call_soon_threadsafe(act)
         if self._came:
             self._came = False
@@ -53,25 +58,66 @@ class Hangups:
             self._act()
 
 
-@contextlib.contextmanager
-def handled_signals(stop: Callable[[], object]) -> Iterator[None]:
-    """The first SIGTERM or SIGINT has the running event loop call `stop`; a second one ends the
-    process at once."""
-    loop = asyncio.get_running_loop()
+class Stops:
+    """The SIGTERM and SIGINT of a process. The first one stops it in order, a second one ends it at
+    once."""
 
-    def first() -> None:
+    def __init__(self) -> None:
+        self._came = False
+        self._act: Callable[[], object] | None = None
+
+    @contextlib.contextmanager
+    def handled(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Has the running event loop call `stop` for the first one, and at once if one was
+        remembered. After that the first one is remembered, for a daemon that begins again."""
+        loop = asyncio.get_running_loop()
+        # Comes when a file is opened to write in the moment in which we ask for its writers, and
+        # would end the process.
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        with _woken_up(loop):
+            self._act = lambda: loop.call_soon_threadsafe(stop)
+            if self._came:
+                stop()
+            else:
+                for kind in _STOPPING:
+                    signal.signal(kind, self._handle)
+            try:
+                yield
+            finally:
+                self._act = None
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._came = True
         for kind in _STOPPING:
-            loop.remove_signal_handler(kind)
             signal.signal(kind, signal.SIG_DFL)
-        stop()
+        if self._act is not None:
+            self._act()
 
-    for kind in _STOPPING:
-        loop.add_signal_handler(kind, first)
-    # Comes when a file is opened to write in the moment in which we ask for its writers, and would
-    # end the process.
-    signal.signal(signal.SIGIO, signal.SIG_IGN)
+
+class Signals:
+    """Those of a process, over all that the daemon begins again."""
+
+    def __init__(self) -> None:
+        self.hangups = Hangups()
+        self.stops = Stops()
+
+
+@contextlib.contextmanager
+def _woken_up(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Has every signal wake the loop up, also if another thread gets it.
+
+    The loop's own handlers learn from the pipe which signal it was: thousands of SIGHUP fill it,
+    and a SIGTERM would be lost. Here it only wakes up, for which one byte is enough.
+    """
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        yield
+        loop.add_reader(reading, os.read, reading, _PIECE)
+        before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(reading)
     finally:
-        for kind in _STOPPING:
-            loop.remove_signal_handler(kind)
+        os.close(reading)
+        os.close(writing)

@@ -15,7 +15,7 @@ from shipper.admin.connections import Limits
 from shipper.documents import actions, ecs_shape, filters
 from shipper.files import filesystem, found, guarded, loss_table, opening, walk, watch
 from shipper.logs import limits, log, queue
-from shipper.metrics import Metric
+from shipper.metric_table import Metric
 from shipper.output.elasticsearch import evidence, overdue, requests, resolver
 from shipper.pipeline import slow_files
 

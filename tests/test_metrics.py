@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shipper import __version__
-from shipper.metrics import CONFIGURED_LABELS, METRICS, OTHER, Kind, Metric, Metrics
+from shipper.metric_table import CONFIGURED_LABELS, METRICS, OTHER, Kind, Metric
+from shipper.metrics import Metrics
 
 BY_NAME = pytest.mark.parametrize("metric", METRICS, ids=[metric.name for metric in METRICS])
 

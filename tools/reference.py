@@ -27,7 +27,7 @@ from shipper.config.presets import Preset, settings_of
 from shipper.config.processor_list import Processors
 from shipper.config.section import Section, options_of
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
-from shipper.metrics import METRICS, Metric
+from shipper.metric_table import METRICS, Metric
 from tools.decisions_page import page as decisions_page
 from tools.filebeat_page import page as filebeat_page
 from tools.logs_page import page as logs_page

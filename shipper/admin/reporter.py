@@ -18,7 +18,8 @@ from shipper.files.link_problems import LinkProblem
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
 from shipper.foreign import path_text
-from shipper.metrics import OUTCOMES, Metrics
+from shipper.metric_table import OUTCOMES
+from shipper.metrics import Metrics
 from shipper.offload import HANGS_SECONDS
 from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.deliveries import Deliveries

@@ -27,7 +27,7 @@ from shipper.logs.events import (
 )
 from shipper.logs.problems import log_problems
 from shipper.logs.process import is_for_people, process_log
-from shipper.signals import Hangups
+from shipper.signals import Signals
 from shipper.watchdog import ExitDeadline, watched
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ def run(read: Callable[[], tuple[str, LoadedConfig]]) -> int:
     Errors are messages of the log. Only one of the configuration at a terminal, where no log is
     yet, is raised as it is: ConfigError.
     """
-    hangups = Hangups()
-    with hangups.remembered():
-        return _run_remembering(read, hangups)
+    signals = Signals()
+    with signals.hangups.remembered():
+        return _run_remembering(read, signals)
 
 
-def _run_remembering(read: Callable[[], tuple[str, LoadedConfig]], hangups: Hangups) -> int:
+def _run_remembering(read: Callable[[], tuple[str, LoadedConfig]], signals: Signals) -> int:
     clock = SystemClock()
     try:
         name, loaded = read()
@@ -86,7 +86,7 @@ def _run_remembering(read: Callable[[], tuple[str, LoadedConfig]], hangups: Hang
         with process_log(clock, settings.level, settings.format) as log:
             log_problems(log, CONFIGURATION_INVALID, error)
         return 2
-    life = _Life(name, loaded, lambda: read()[1], clock, hangups)
+    life = _Life(name, loaded, lambda: read()[1], clock, signals)
     while True:
         code = life.live()
         if life.following is None:
@@ -103,7 +103,7 @@ class _Life:
         loaded: LoadedConfig,
         read: Callable[[], LoadedConfig],
         clock: Clock,
-        hangups: Hangups,
+        signals: Signals,
         former: LoadedConfig | None = None,
         *,
         is_wanted: bool = False,
@@ -114,7 +114,7 @@ class _Life:
         self._loaded = loaded
         self._read = read
         self._clock = clock
-        self._hangups = hangups
+        self._signals = signals
         self._former = former
         self._is_wanted = is_wanted
         #: With another configuration; None: the process ends.
@@ -164,7 +164,7 @@ class _Life:
             loaded,
             self._read,
             self._clock,
-            self._hangups,
+            self._signals,
             former,
             is_wanted=is_wanted,
         )
@@ -188,7 +188,7 @@ class _Life:
             clock=self._clock,
             log=log,
             service_manager=manager,
-            hangups=self._hangups,
+            hangups=self._signals.hangups,
         )
         if self._is_wanted:
             reloads.want()
@@ -201,6 +201,7 @@ class _Life:
             log=log,
             service_manager=manager,
             reloads=reloads,
+            stops=self._signals.stops,
             exit_within=deadline,
         )
         return daemon, reloads

@@ -12,13 +12,14 @@ import fcntl
 import os
 import stat
 import struct
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache, lru_cache
 from itertools import islice
 
 import msgspec
 from msgspec.structs import replace
 
+from shipper.files.mount_table import TABLE, type_in_mounts
 from shipper.offload import ThreadPool
 
 #: File systems that live in memory: reading them never waits for a device, and they know no
@@ -309,7 +310,7 @@ class FileSystem:
         buffer = _within_largest(buffer, offset)
         nowait = self._nowait.get(device)
         if nowait is None:
-            nowait = self._nowait[device] = not _is_in_memory(device)
+            nowait = self._nowait[device] = _file_system_of(device) not in _MEMORY_FILE_SYSTEMS
         if not nowait:
             return os.preadv(descriptor, [buffer], offset)
         try:
@@ -382,10 +383,6 @@ def _statx() -> Callable[..., int] | None:
     return function
 
 
-def _is_in_memory(device: int) -> bool:
-    return _file_system_of(device) in _MEMORY_FILE_SYSTEMS
-
-
 @cache
 def _file_system_of(device: int) -> str:
     """The type of the file system of that device number (proc_pid_mountinfo(5)); empty if it is not
@@ -393,20 +390,7 @@ def _file_system_of(device: int) -> str:
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
         # A carriage return in the name of a mount point ends no line.
-        with open(
-            "/proc/self/mountinfo", encoding="utf-8", errors="replace", newline="\n"
-        ) as table:
+        with open(TABLE, encoding="utf-8", errors="replace", newline="\n") as table:
             return type_in_mounts(table, wanted)
     except OSError:
         return ""
-
-
-def type_in_mounts(table: Iterable[str], device: str) -> str:
-    """The type of the file system of a device (`8:1`) in the lines of such a table; empty if it is
-    not listed. What a line has that is no mount is passed over."""
-    for line in table:
-        before, _, after = line.partition(" - ")
-        fields = before.split(" ")
-        if len(fields) > 2 and fields[2] == device:
-            return after.split(" ")[0]
-    return ""

@@ -12,7 +12,6 @@ link on another mount leads there is learned when it is first used.
 
 import errno
 import os
-import re
 import select
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -29,6 +28,7 @@ from shipper.files.filesystem import (
     FileSystem,
     Inode,
 )
+from shipper.files.mount_table import mounted
 from shipper.files.mounts import open_mount_table
 from shipper.offload import Guard, HangsError
 
@@ -43,8 +43,6 @@ _ENTRIES = 1000
 
 #: So many directories with symbolic links to other mounts are remembered.
 _MOST_LEARNED = 1024
-
-_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 class _Mount(Struct, frozen=True):
@@ -102,17 +100,13 @@ class MountTable:
 
 
 def _mount_in(line: str) -> _Mount | None:
-    """The mount in a line of proc_pid_mountinfo(5), if it may hang. If the root does, nothing is
-    left to be kept apart from it."""
-    before, _, after = line.partition(" - ")
-    fields, kind = before.split(" "), after.split(" ")[0]
-    if len(fields) < 5 or not (kind in NETWORK_FILE_SYSTEMS or kind.split(".")[0] == "fuse"):
+    """The mount in a line of the table, if it may hang. If the root does, nothing is left to be
+    kept apart from it."""
+    found = mounted(line)
+    if found is None or found.path == "/" or (device := found.number) is None:
         return None
-    path = _ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[4])
-    major, _, minor = fields[2].partition(":")
-    if path == "/" or not (major.isdecimal() and minor.isdecimal()):
-        return None
-    return _Mount(path, os.makedev(int(major), int(minor)))
+    may_hang = found.kind in NETWORK_FILE_SYSTEMS or found.kind.split(".")[0] == "fuse"
+    return _Mount(found.path, device) if may_hang else None
 
 
 class GuardedFileSystem(FileSystem):

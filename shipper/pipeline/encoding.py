@@ -7,9 +7,42 @@ from collections.abc import Callable
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id, joined
 from shipper.files.lines import Block, CutLine, HalfLine
+from shipper.logs import Log
+from shipper.logs.events import LINE_TRUNCATED, PROCESSOR_FAILED
+from shipper.metrics import Metrics
 
 #: What has documents, of all that reading a file gives.
 ReadLines = Block | HalfLine | CutLine
+
+
+def count(
+    encoded: Encoded, size: int, input_id: str, path: str, metrics: Metrics, log: Log
+) -> None:
+    """Counts what is on its way: `size` bytes of the file at `path`."""
+    metrics.count("shipper_lines_read_total", encoded.lines, input_id)
+    metrics.count("shipper_bytes_read_total", size, input_id)
+    if encoded.declined:
+        metrics.count("shipper_native_declined_lines_total", encoded.declined, input_id)
+    for rule, events in encoded.filtered.items():
+        metrics.count("shipper_events_filtered_total", events, input_id, rule)
+    for problem, events in encoded.flagged.items():
+        metrics.count("shipper_events_flagged_total", events, problem)
+    for name, failed in encoded.failures.items():
+        metrics.count("shipper_processor_failures_total", failed.count, name)
+        log.emit(
+            PROCESSOR_FAILED,
+            key=f"processor:{name}",
+            processor=name,
+            path=path,
+            events=failed.count,
+            reason=failed.problem,
+        )
+
+
+def count_cut(line: CutLine, path: str, metrics: Metrics, log: Log) -> None:
+    """Counts what is lost of a line that is longer than allowed."""
+    log.emit(LINE_TRUNCATED, key="too_long", path=path, offset=line.start, bytes=line.length)
+    metrics.count("shipper_lost_bytes_total", line.length - len(line.head), "line_too_long")
 
 
 def encode(

@@ -28,13 +28,11 @@ from shipper.logs import Log
 from shipper.logs.events import (
     FILE_OPENED,
     FILE_READ_FAILED,
-    LINE_TRUNCATED,
-    PROCESSOR_FAILED,
 )
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
-from shipper.pipeline.encoding import ReadLines, encode, encode_line_by_line
+from shipper.pipeline.encoding import ReadLines, count, count_cut, encode, encode_line_by_line
 from shipper.pipeline.examine import Examined, Examiner
 from shipper.pipeline.retries import Retries
 from shipper.pipeline.slow_files import SlowFiles
@@ -205,11 +203,8 @@ class Harvester:
                 self._tracker.grew(source.files, [tail])
             if self._examiner.must_examine(tail):
                 self._examiner.add(source.files, tail)
-            elif tail not in self._queued:
-                self._queued.add(tail)
-                self._queue.append((source, tail))
-        if self._queue:
-            self._something.set()
+            else:
+                self._requeue(source, tail)
 
     def _ready(self, files: TrackedInput, tail: Tail) -> None:
         self._enqueue(self._by_id[files.input_id], [tail])
@@ -230,6 +225,10 @@ class Harvester:
         try:
             await self._read_in_turns()
         finally:
+            for tail, task in self._late.items():
+                tail.busy = False
+                if not task.cancelled() and task.exception() is None:
+                    _undo(tail, task.result())
             self._late.clear()
             await self._slow.close()
 
@@ -289,9 +288,7 @@ class Harvester:
             with cancelled_only_by_us():
                 return await self._use(source, tail, reading)
         except Exception:
-            # What was not handed on has no span: it is read again.
-            if isinstance(reading, Block | HalfLine | CutLine) and tail.offset < reading.end:
-                tail.undo_read()
+            _undo(tail, reading)
             raise
 
     def _read_late(self, source: Input, tail: Tail, task: asyncio.Task[Any]) -> None:
@@ -350,8 +347,10 @@ class Harvester:
             if nuls:
                 self._metrics.count("shipper_nul_bytes_skipped_total", nuls, source.files.input_id)
             if isinstance(reading, CutLine):
-                self._report_cut(tail, reading)
-            self._count(source, tail, encoded, reading.end - reading.start)
+                count_cut(reading, tail.path, self._metrics, self._log)
+            self.in_flight_events += encoded.lines
+            size = reading.end - reading.start
+            count(encoded, size, source.files.input_id, tail.path, self._metrics, self._log)
             return opened
 
         await self._batcher.add(encoded, span, new_file=new_file)
@@ -362,38 +361,6 @@ class Harvester:
             return encode(source.encoder, template, reading, now)
         report = partial(self._errors.report, Where.FILE, path=tail.path)
         return encode_line_by_line(source.encoder, template, reading, now, report)
-
-    def _report_cut(self, tail: Tail, line: CutLine) -> None:
-        self._log.emit(
-            LINE_TRUNCATED, key="too_long", path=tail.path, offset=line.start, bytes=line.length
-        )
-        lost = line.length - len(line.head)
-        self._metrics.count("shipper_lost_bytes_total", lost, "line_too_long")
-
-    def _count(self, source: Input, tail: Tail, encoded: Encoded, size: int) -> None:
-        """Counts a block that is on its way."""
-        lines = encoded.lines
-        self.in_flight_events += lines
-        self._metrics.count("shipper_lines_read_total", lines, source.files.input_id)
-        self._metrics.count("shipper_bytes_read_total", size, source.files.input_id)
-        if encoded.declined:
-            self._metrics.count(
-                "shipper_native_declined_lines_total", encoded.declined, source.files.input_id
-            )
-        for rule, count in encoded.filtered.items():
-            self._metrics.count("shipper_events_filtered_total", count, source.files.input_id, rule)
-        for problem, count in encoded.flagged.items():
-            self._metrics.count("shipper_events_flagged_total", count, problem)
-        for name, failed in encoded.failures.items():
-            self._metrics.count("shipper_processor_failures_total", failed.count, name)
-            self._log.emit(
-                PROCESSOR_FAILED,
-                key=f"processor:{name}",
-                processor=name,
-                path=tail.path,
-                events=failed.count,
-                reason=failed.problem,
-            )
 
     async def _begin(self, source: Input, tail: Tail) -> NoLine | None:
         """Why a gzip cannot be read yet; None: it can."""
@@ -427,6 +394,12 @@ class Harvester:
             template = source.encoder.template(tail.identity, tail.path, tail.inode)
             self._templates[tail] = template
         return template
+
+
+def _undo(tail: Tail, reading: Reading) -> None:
+    """What was not handed on has no span: it is read again."""
+    if isinstance(reading, Block | HalfLine | CutLine) and tail.offset < reading.end:
+        tail.undo_read()
 
 
 def _slices(paths: Iterable[str]) -> Iterator[Sequence[str]]:

@@ -62,6 +62,9 @@ NOT_REACHED = {
     "shipper.files.compressed:_is_unrelated:": NotReached(
         "the same", "shipper.files.compressed:place:"
     ),
+    "shipper.files.compressed:_is_followed:": NotReached(
+        "the same", "shipper.files.compressed:place:"
+    ),
     "shipper.files.placement:": NotReached(
         "depends on how far copies and gzips of a file are", "shipper.files.catalog:place:"
     ),

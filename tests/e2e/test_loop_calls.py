@@ -37,9 +37,7 @@ ALLOWED = {
     r"\S+ shipper\.files\.filesystem:(open_private|lock_shared|remove_directory) < "
     r"shipper\.files\.link_directory:\w+": OF_A_LOG,
     r"os\.(scandir|listdir) shipper\.files\.filesystem:names < "
-    r"shipper\.files\.(link_directory|guarded):\w+": OF_A_LOG,
-    r"\S+ shipper\.files\.filesystem:\w+ < shipper\.files\.guarded:(_open|_path|_descriptor)": "as "
-    "above: a mount that may hang is asked by a thread, with a limit",
+    r"shipper\.files\.link_directory:\w+": OF_A_LOG,
     r"os\.lstat shipper\.files\.foreign_links:<genexpr> < .*": OF_A_LOG,
     r"open shipper\.files\.filesystem:_file_system_of < .*": "/proc/self/mountinfo",
     r"open shipper\.files\.mounts:open_mount_table < .*": "/proc/self/mountinfo",

@@ -189,3 +189,39 @@ def test_reading_stops_while_files_hang(world: Slow) -> None:
 
     run(world, story)
     assert not world.files.waiting
+
+
+def test_what_was_read_late_and_not_handed_on_is_read_again(world: Slow) -> None:
+    """Reading ends for another reason, and begins anew."""
+
+    async def story() -> None:
+        path = world.paths[0]
+        world.append(world.lines(LINES), path)
+        first = asyncio.create_task(world.harvest.run())
+        batching = asyncio.create_task(world.batcher.run())
+        try:
+            await world.scan()
+            await until(lambda: is_read(world))
+            world.write(path, LINES)
+            await world.scan()
+            await until(lambda: bool(world.harvest._slow._devices))
+            # It is read, and has no room.
+            world.budget.hold(world.budget.limit)
+            world.answer()
+            await until(lambda: bool(world.harvest._late))
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            world.budget.release(world.budget.limit)
+            first = asyncio.create_task(world.harvest.run())
+            await world.scan()
+            await until(lambda: is_read(world))
+            assert await world.numbers() == list(range(2 * LINES))
+        finally:
+            for task in (first, batching):
+                task.cancel()
+            await asyncio.gather(first, batching, return_exceptions=True)
+
+    try:
+        asyncio.run(story())
+    finally:
+        world.catalog.close()

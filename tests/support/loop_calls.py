@@ -88,7 +88,8 @@ def _who(frame: FrameType | None) -> str:
         module = str(frame.f_globals.get("__name__", ""))
         if module.startswith("importlib") and frame.f_code.co_name == "_find_and_load":
             return f"import {frame.f_locals['name']}"
-        if module.startswith("shipper."):
+        # What guards a call is not who makes it.
+        if module.startswith("shipper.") and module != "shipper.files.guarded":
             names.append(f"{module}:{frame.f_code.co_name}")
         frame = frame.f_back
     return " < ".join(names) or "nobody"

@@ -13,7 +13,7 @@ from shipper.files.agent_id import FILE_NAME, read
 from shipper.files.archive import Ending, GzipStream, window
 from shipper.files.content import PlainContent
 from shipper.files.discovery import scan
-from shipper.files.filesystem import FileSystem, type_in_mounts
+from shipper.files.filesystem import FileSystem
 from shipper.files.globs import Globs, Pattern
 from shipper.files.lines import (
     Block,
@@ -25,6 +25,7 @@ from shipper.files.lines import (
     Rewritten,
 )
 from shipper.files.link_names import OwnerToken, link_name, lock_number, parse_link_name
+from shipper.files.mount_table import mounted, type_in_mounts
 from shipper.foreign import path_text, words
 from tests.files.test_lines import expected
 from tests.fuzz.target import Choices, Target, is_text
@@ -226,6 +227,8 @@ def check_mounts(data: bytes) -> None:
     table = io.TextIOWrapper(io.BytesIO(data), "utf-8", "replace", newline="\n")
     found = type_in_mounts(table, "8:1")
     assert " " not in found
+    each = mounted(data.decode("utf-8", "surrogateescape"))
+    assert each is None or each.number is None or each.number >= 0
 
 
 def check_agent_id(data: bytes) -> None:

@@ -12,7 +12,8 @@ from shipper.logs.ecs import EcsFormatter
 from shipper.logs.events import FILE_OPENED, Level
 from shipper.logs.formats import MAX_LINE, TextFormatter
 from shipper.logs.log import Entry
-from shipper.metrics import METRICS, Metrics
+from shipper.metric_table import METRICS
+from shipper.metrics import Metrics
 from shipper.output.elasticsearch.answers import RequestFailed
 from tests.fuzz.target import Choices, Target
 from tests.fuzz.targets.answers import verdict_of_input
