@@ -151,7 +151,7 @@ def twin(raw: dict[str, Any]) -> dict[str, Any]:
         if kind == "exit":
             set_at(document, "event.action", "end")
         event = without_empty(event)
-        body = event.get(f"process_{kind}")
+        body = event.get(f"process_{kind}") if kind else None
         if isinstance(body, dict):
             process = body.get("process")
             move_pod(process.get("pod") if isinstance(process, dict) else None, document)

@@ -67,20 +67,23 @@ class HealthWatch:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT)
         self._waited = self._waiting()
         self._asked = time.monotonic()
-        how = "answered"
+        how, by_the_daemon = "answered", True
         try:
             connection.request("GET", "/healthz")
             connection.getresponse().read()
             self.answers += 1
+        except ConnectionRefusedError:
+            # The kernel's answer, at once: nobody listens yet, or any more. What took long was this
+            # thread, for the interpreter's lock.
+            by_the_daemon = False
         except (OSError, http.client.HTTPException) as error:
-            # It does not listen yet or any more, or it has no descriptor for us: no failure, unless
-            # that took long, too.
+            # It ends, or it has no descriptor for us: no failure, unless that took long, too.
             how = f"failed ({error!r})"
         finally:
             took = self.pending()
             self._asked = None
             connection.close()
-        if took > LONGEST:
+        if took > LONGEST and by_the_daemon:
             self.slow.append(f"the event loop stood: /healthz {how} after {took:.1f} s")
 
     def _waiting(self) -> float:

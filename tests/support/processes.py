@@ -80,6 +80,9 @@ class ShipperProcess(DaemonProcess):
         """Ask it to stop, and return its exit code."""
         self.send(signal.SIGTERM)
         code = self.wait(PATIENCE)
+        if code:
+            # pytest shows it if the test fails.
+            print(self.log_tail())
         self.assert_event_loop_turned()
         return code
 

@@ -67,3 +67,21 @@ def test_quick_answers_and_nobody_who_listens_are_no_failures() -> None:
     assert nobody.answers == 0
     assert nobody.pending() < LONGEST
     nobody.assert_fast()
+
+
+def test_a_refused_connection_is_no_failure_however_long_the_test_waited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = threading.Event()
+
+    def refuse(*_: object) -> None:
+        asked.set()
+        raise ConnectionRefusedError
+
+    # Any time is too long.
+    monkeypatch.setattr("tests.support.health.LONGEST", -1.0)
+    monkeypatch.setattr("http.client.HTTPConnection.request", refuse)
+    watch = HealthWatch(os.getpid(), "127.0.0.1:9")
+    assert asked.wait(PATIENCE)
+    watch.stop()
+    assert not watch.slow
