@@ -21,7 +21,6 @@ from unittest import mock
 
 import orjson
 import yaml
-from watchfiles import Change
 
 from shipper import daemon as daemon_module
 from shipper.config.load import read_config
@@ -30,6 +29,7 @@ from shipper.daemon import Daemon
 from shipper.documents.processors.machine import Machine
 from shipper.files.discovery import Scan
 from shipper.files.filesystem import FileSystem
+from shipper.files.notifications import Change
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker
 from shipper.files.watch import Watch
@@ -190,7 +190,7 @@ class ToldWatch(Watch):
 
     def tell(self, changes: Sequence[tuple[Change, str]]) -> None:
         """As inotify does."""
-        self._tell(changes)
+        self._tell(changes, self._clock.monotonic())
 
 
 async def _at_once(walk: Callable[[], Scan]) -> Scan:

@@ -1,0 +1,265 @@
+"""Tells of changes in directories in the event loop, as inotify tells of them. All inputs share two
+instances, whatever they watch:
+
+- One has the names. It is read as soon as anything is told: a new file is opened and linked at
+  once.
+- One has the writes. The first one is told at once. From then on this instance is read every
+  GROWTH_STEP seconds, until nothing was written in between; the kernel merges what the same file
+  has to tell meanwhile. So a log that grows all the time wakes nobody up for each of its lines, and
+  what is written to it is known within GROWTH_STEP all the same: what is truncated in place is lost
+  if nobody has read it before.
+"""
+
+import asyncio
+import contextlib
+import errno
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from shipper.clock import Clock
+from shipper.files import inotify
+from shipper.files.inotify import Event, Inotify
+from shipper.files.notifications import Change, Listener
+
+#: Seconds between two looks at what grew, while something grows.
+GROWTH_STEP = 0.05
+
+#: Seconds between two looks at names, at the least: where thousands come and go, they are told of
+#: together.
+NAMES_STEP = 0.01
+
+_OF_NAMES = (
+    inotify.CREATE
+    | inotify.DELETE
+    | inotify.MOVED_FROM
+    | inotify.MOVED_TO
+    | inotify.DELETE_SELF
+    | inotify.MOVE_SELF
+    | inotify.ONLY_DIRECTORY
+)
+_OF_GROWTH = inotify.MODIFY | inotify.ONLY_DIRECTORY
+
+_NEW = inotify.CREATE | inotify.MOVED_TO
+
+#: The directory is not where it was, or is not watched any more.
+_GONE = inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.UNMOUNT | inotify.IGNORED
+
+#: What is said of a directory that just went.
+_VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+#: What the system says of its limits of inotify, as of a disk or of open files (inotify(7)).
+LIMITS = {
+    errno.ENOSPC: "no inotify watches are left (fs.inotify.max_user_watches)",
+    errno.EMFILE: "no inotify instances are left (fs.inotify.max_user_instances), or no "
+    "descriptors",
+}
+
+
+@dataclass(slots=True, eq=False)
+class _Watched:
+    """A directory: its watch in each instance, the paths that lead there, and who listens."""
+
+    names: int
+    growth: int
+    listeners: dict[str, list[Listener]] = field(default_factory=dict)
+
+    def paths(self, name: str) -> Iterator[tuple[str, Listener]]:
+        """The paths of a name in it, each with who is told of it."""
+        for place, listeners in self.listeners.items():
+            path = f"{place.rstrip('/')}/{name}"
+            for listener in listeners:
+                yield path, listener
+
+
+class _Instances:
+    """Both of them, open, in the event loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._names = Inotify()
+        try:
+            self._growth = Inotify()
+        except OSError:
+            self._names.close()
+            raise
+        #: By the watch in each instance.
+        self._by_names: dict[int, _Watched] = {}
+        self._by_growth: dict[int, _Watched] = {}
+        self._names_due = 0.0
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._resume_names()
+        self._rest()
+
+    def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        for instance in (self._names, self._growth):
+            self._loop.remove_reader(instance.fileno())
+            instance.close()
+
+    def add(self, place: str, listener: Listener) -> _Watched:
+        """Watches a directory. Raises OSError."""
+        names = self._names.add(place, _OF_NAMES)
+        watched = self._by_names.get(names)
+        if watched is None:
+            try:
+                growth = self._growth.add(place, _OF_GROWTH)
+            except OSError:
+                self._names.remove(names)
+                raise
+            watched = self._by_names[names] = self._by_growth[growth] = _Watched(names, growth)
+        watched.listeners.setdefault(place, []).append(listener)
+        return watched
+
+    def remove(self, watched: _Watched, place: str, listener: Listener) -> None:
+        """The listener does not listen any more."""
+        listeners = watched.listeners[place]
+        listeners.remove(listener)
+        if not listeners:
+            del watched.listeners[place]
+        if watched.listeners:
+            return
+        for instance, watches, number in (
+            (self._names, self._by_names, watched.names),
+            (self._growth, self._by_growth, watched.growth),
+        ):
+            # It may be gone, and its number the one of another by now.
+            if watches.get(number) is watched:
+                del watches[number]
+                with contextlib.suppress(OSError):
+                    instance.remove(number)
+
+    # Names
+
+    def _resume_names(self) -> None:
+        self._loop.add_reader(self._names.fileno(), self._take_names)
+
+    def _take_names(self) -> None:
+        now = self._loop.time()
+        if now < self._names_due:
+            self._loop.remove_reader(self._names.fileno())
+            self._timers["names"] = self._loop.call_at(self._names_due, self._resume_names)
+            return
+        self._names_due = now + NAMES_STEP
+        told: dict[Listener, list[tuple[Change, str]]] = {}
+        for event in self._names.read():
+            watched = self._watched(event, self._by_names)
+            if watched is None:
+                continue
+            if event.mask & _GONE:
+                if event.mask & inotify.IGNORED:
+                    self._by_names.pop(event.watch, None)
+                for place, listeners in watched.listeners.items():
+                    for listener in listeners:
+                        listener.gone(place)
+                continue
+            change = Change.added if event.mask & _NEW else Change.deleted
+            for path, listener in watched.paths(event.name):
+                told.setdefault(listener, []).append((change, path))
+        since = self._clock.monotonic()
+        for listener, changes in told.items():
+            listener.told(changes, since)
+
+    # Growth
+
+    def _rest(self) -> None:
+        """Nothing grows: the next write wakes us up."""
+        self._loop.add_reader(self._growth.fileno(), self._wake)
+
+    def _wake(self) -> None:
+        self._loop.remove_reader(self._growth.fileno())
+        self._take_growth(self._clock.monotonic())
+
+    def _take_growth(self, since: float) -> None:
+        """`since`: as in `Listener.told`."""
+        now = self._clock.monotonic()
+        # Whatever happens here, it goes on.
+        timer = self._loop.call_later(GROWTH_STEP, self._take_growth, now)
+        self._timers["growth"] = timer
+        events = self._growth.read()
+        if not events:
+            timer.cancel()
+            self._rest()
+            return
+        told: dict[Listener, dict[str, None]] = {}
+        for event in events:
+            watched = self._watched(event, self._by_growth)
+            if event.mask & inotify.IGNORED:
+                self._by_growth.pop(event.watch, None)
+            elif watched is not None and event.mask & inotify.MODIFY:
+                for path, listener in watched.paths(event.name):
+                    told.setdefault(listener, {})[path] = None
+        for listener, paths in told.items():
+            listener.told([(Change.modified, path) for path in paths], since)
+
+    def _watched(self, event: Event, watches: dict[int, _Watched]) -> _Watched | None:
+        """The directory that an event is of; None if nobody listens there any more, or if events
+        were dropped."""
+        if event.mask & inotify.OVERFLOW:
+            for listener in _listeners(watches.values()):
+                listener.missed()
+            return None
+        return watches.get(event.watch)
+
+
+class InotifyNotifier:
+    """That of the whole daemon. As long as nothing is watched it has no descriptors."""
+
+    any_name = True
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._instances: _Instances | None = None
+        self._users = 0
+
+    @asynccontextmanager
+    async def watching(self, places: Sequence[str], listener: Listener) -> AsyncIterator[None]:
+        """As `Notifier.watching`."""
+        with self._open() as instances:
+            added: list[tuple[_Watched, str]] = []
+            try:
+                for place in places:
+                    try:
+                        added.append((instances.add(place, listener), place))
+                    except OSError as error:
+                        if place == places[0] or error.errno not in _VANISHED:
+                            raise _in_words(error) from None
+                yield
+            finally:
+                for watched, place in added:
+                    instances.remove(watched, place, listener)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[_Instances]:
+        try:
+            instances = self._instances = self._instances or _Instances(self._clock)
+        except OSError as error:
+            raise _in_words(error) from None
+        self._users += 1
+        try:
+            yield instances
+        finally:
+            self._users -= 1
+            if not self._users:
+                instances.close()
+                self._instances = None
+
+
+def _listeners(watches: Iterable[_Watched]) -> list[Listener]:
+    """Who listens to any of them, each once."""
+    return list(
+        dict.fromkeys(
+            listener
+            for watched in watches
+            for listeners in watched.listeners.values()
+            for listener in listeners
+        )
+    )
+
+
+def _in_words(error: OSError) -> OSError:
+    """What is about inotify says so."""
+    words = LIMITS.get(error.errno or 0, error.strerror)
+    return OSError(error.errno, words, error.filename)
