@@ -70,6 +70,18 @@ class FileFacts:
     changed: int = 0
 
 
+class Appended(msgspec.Struct, frozen=True, gc=False):
+    """What was appended to a file."""
+
+    data: bytearray
+    #: The bytes that it begins with.
+    head: bytes
+    #: As in `FileFacts`.
+    size: int
+    modified: int
+    allocated: int
+
+
 @dataclass(frozen=True, slots=True)
 class DirectoryFacts:
     """What stat(2) says of a directory."""
@@ -87,7 +99,7 @@ class FileSystem:
     """The real one. Every method raises OSError as the system call below it does."""
 
     def __init__(self) -> None:
-        self._nowait: dict[int, bool] = {}
+        self._read_flags: dict[int, int] = {}
 
     def list_directory(self, path: str) -> Iterator[os.DirEntry[str]]:
         """The entries of a directory, one at a time, in no order; `.` and `..` are none.
@@ -300,10 +312,7 @@ class FileSystem:
         if offset > _LARGEST_OFFSET - len(buffer):
             # preadv(2) refuses a range beyond it; a file of holes may be as large.
             buffer = memoryview(buffer)[: max(0, _LARGEST_OFFSET - offset)]
-        nowait = self._nowait.get(device)
-        if nowait is None:
-            nowait = self._nowait[device] = not _is_in_memory(device)
-        if not nowait:
+        if self._flags(device) == 0:
             return os.preadv(descriptor, [buffer], offset)
         try:
             return os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
@@ -313,6 +322,36 @@ class FileSystem:
             if error.errno != errno.EOPNOTSUPP:
                 raise
         return int(await _read_in_thread(descriptor, [buffer], offset))
+
+    def appended(
+        self,
+        descriptor: int,
+        device: int,
+        offset: int,
+        most: int,
+        head_start: int,
+        head_bytes: int,
+    ) -> Appended | None:
+        """All that is in a file from `offset` on, if there is something, no more than `most` bytes,
+        and it is in the cache; otherwise None. With `head_bytes` from `head_start` on, which were
+        read a while ago, and so do not block."""
+        found = os.fstat(descriptor)
+        count = found.st_size - offset
+        if not 0 < count <= most:
+            return None
+        data = bytearray(count)
+        if os.preadv(descriptor, [data], offset, self._flags(device)) != count:
+            return None
+        head = os.pread(descriptor, head_bytes, head_start)
+        allocated = min(found.st_size, 512 * found.st_blocks)
+        return Appended(data, head, found.st_size, found.st_mtime_ns, allocated)
+
+    def _flags(self, device: int) -> int:
+        """Those of a read that does not wait for a device."""
+        flags = self._read_flags.get(device)
+        if flags is None:
+            flags = self._read_flags[device] = 0 if _is_in_memory(device) else os.RWF_NOWAIT
+        return flags
 
 
 def _directory_facts(found: os.stat_result) -> DirectoryFacts:

@@ -6,9 +6,9 @@ if these bytes are what they were. Together they answer for rename, copy, trunca
 reuse.
 """
 
-from dataclasses import dataclass
 from typing import NewType
 
+import msgspec
 import xxhash
 
 #: 16 hexadecimal digits; the first part of the ids of a file's documents.
@@ -26,8 +26,7 @@ HEAD_BYTES = 4096
 MARK_BYTES = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """A digest of the `length` bytes (0 to MARK_BYTES) that end at some offset."""
 
     length: int

@@ -68,23 +68,28 @@ class Inotify:
         """Ends a watch. What was told of it before may still be read."""
         _call("inotify_rm_watch", ctypes.c_int(self._descriptor), ctypes.c_int(watch))
 
-    def read(self) -> list[Event]:
-        """What was told since the last call, a bounded number of events; none if nothing was."""
+    def read(self) -> bytes:
+        """What was told since the last call, a bounded number of events, for `events_in`; empty if
+        nothing was."""
         try:
-            data = os.read(self._descriptor, _READ_BYTES)
+            return os.read(self._descriptor, _READ_BYTES)
         except BlockingIOError:
-            return []
-        events, at = [], 0
-        while at < len(data):
-            watch, mask, _, length = _HEAD.unpack_from(data, at)
-            at += _HEAD.size + length
-            name = data[at - length : at].rstrip(b"\0")
-            events.append(Event(watch, mask, os.fsdecode(name)))
-        return events
+            return b""
 
     def close(self) -> None:
         """Gives the descriptor back; all watches end."""
         os.close(self._descriptor)
+
+
+def events_in(data: bytes) -> list[Event]:
+    """What was read."""
+    events, at = [], 0
+    while at < len(data):
+        watch, mask, _, length = _HEAD.unpack_from(data, at)
+        at += _HEAD.size + length
+        name = data[at - length : at].rstrip(b"\0")
+        events.append(Event(watch, mask, os.fsdecode(name)))
+    return events
 
 
 def is_available() -> bool:

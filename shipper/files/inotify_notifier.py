@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from shipper.clock import Clock
 from shipper.files import inotify
-from shipper.files.inotify import Event, Inotify
+from shipper.files.inotify import Event, Inotify, events_in
 from shipper.files.notifications import Change, Listener
 
 #: Seconds between two looks at what grew, while something grows.
@@ -28,6 +28,9 @@ GROWTH_STEP = 0.05
 #: Seconds between two looks at names, at the least: where thousands come and go, they are told of
 #: together.
 NAMES_STEP = 0.01
+
+#: So many bytes of events are remembered at the most.
+_REMEMBERED = 4096
 
 _OF_NAMES = (
     inotify.CREATE
@@ -88,6 +91,9 @@ class _Instances:
         self._by_names: dict[int, _Watched] = {}
         self._by_growth: dict[int, _Watched] = {}
         self._names_due = 0.0
+        # What the last look at what grew gave, and whom it was told.
+        self._grown_data = b""
+        self._grown: list[tuple[Listener, list[str]]] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._resume_names()
         self._rest()
@@ -111,10 +117,12 @@ class _Instances:
                 raise
             watched = self._by_names[names] = self._by_growth[growth] = _Watched(names, growth)
         watched.listeners.setdefault(place, []).append(listener)
+        self._grown_data = b""
         return watched
 
     def remove(self, watched: _Watched, place: str, listener: Listener) -> None:
         """The listener does not listen any more."""
+        self._grown_data = b""
         listeners = watched.listeners[place]
         listeners.remove(listener)
         if not listeners:
@@ -144,7 +152,7 @@ class _Instances:
             return
         self._names_due = now + NAMES_STEP
         told: dict[Listener, list[tuple[Change, str]]] = {}
-        for event in self._names.read():
+        for event in events_in(self._names.read()):
             watched = self._watched(event, self._by_names)
             if watched is None:
                 continue
@@ -178,21 +186,31 @@ class _Instances:
         # Whatever happens here, it goes on.
         timer = self._loop.call_later(GROWTH_STEP, self._take_growth, now)
         self._timers["growth"] = timer
-        events = self._growth.read()
-        if not events:
+        data = self._growth.read()
+        if not data:
             timer.cancel()
             self._rest()
             return
+        grown = self._grown if data == self._grown_data else self._who_listens(data)
+        for listener, paths in grown:
+            listener.grew(paths, since)
+
+    def _who_listens(self, data: bytes) -> list[tuple[Listener, list[str]]]:
+        """Whom to tell what. It is mostly the same as before: one file grows."""
         told: dict[Listener, dict[str, None]] = {}
-        for event in events:
+        is_usual = True
+        for event in events_in(data):
             watched = self._watched(event, self._by_growth)
+            is_usual &= event.mask == inotify.MODIFY
             if event.mask & inotify.IGNORED:
                 self._by_growth.pop(event.watch, None)
             elif watched is not None and event.mask & inotify.MODIFY:
                 for path, listener in watched.paths(event.name):
                     told.setdefault(listener, {})[path] = None
-        for listener, paths in told.items():
-            listener.told([(Change.modified, path) for path in paths], since)
+        grown = [(listener, list(paths)) for listener, paths in told.items()]
+        if is_usual and len(data) <= _REMEMBERED:
+            self._grown_data, self._grown = data, grown
+        return grown
 
     def _watched(self, event: Event, watches: dict[int, _Watched]) -> _Watched | None:
         """The directory that an event is of; None if nobody listens there any more, or if events

@@ -25,7 +25,11 @@ class Listener(Protocol):
     """Who is told."""
 
     def told(self, changes: Changes, since: float) -> None:
-        """What changed. `since`: nothing of it is older (monotonic seconds)."""
+        """What changed, with what was written to. `since`: nothing of it is older (monotonic
+        seconds)."""
+
+    def grew(self, paths: Sequence[str], since: float) -> None:
+        """These files were written to, or cut, and nothing else happened; `since` as in `told`."""
 
     def missed(self) -> None:
         """Something changed, and nobody knows what: there was too much to tell of."""

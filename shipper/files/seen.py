@@ -3,14 +3,13 @@ is no line; and the bytes before that, by which it is known whether they are sti
 copy holds them as well.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from shipper.files.content import Content, bytes_at
 from shipper.files.identity import MARK_BYTES, NO_MARK, Mark, mark_of
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """The end of what was seen of a log."""
 
     #: In bytes.

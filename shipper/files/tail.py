@@ -18,9 +18,9 @@ from shipper.files.comparison import Comparison
 from shipper.files.content import Content, Version, bytes_at
 from shipper.files.filesystem import Inode
 from shipper.files.identification import Identification
-from shipper.files.identity import NO_IDENTITY, NO_MARK, Identity, Mark, mark_of
+from shipper.files.identity import MARK_BYTES, NO_IDENTITY, NO_MARK, Identity, Mark, mark_of
 from shipper.files.incomplete import NO_LINE, IncompleteLine, LastIncomplete
-from shipper.files.lines import LineReader, NoLine, ReadBuffer, Reading, Rewritten
+from shipper.files.lines import Block, LineReader, NoLine, ReadBuffer, Reading, Rewritten
 from shipper.files.measure import LastLine, Unread, measure_unread
 from shipper.files.rows import RowId
 from shipper.files.seen import Seen, SeenEnd
@@ -31,6 +31,9 @@ class State(Enum):
     READING = "reading"
     SKIPPING = "skipping"
     DONE = "done"
+
+
+_NEWLINE = 10
 
 
 def _ignored() -> None:
@@ -330,11 +333,37 @@ class Tail:
         self._note_end()
         return reading
 
-    def undo_read(self) -> None:
-        """What the last reading gave is not used: the next one gives it again."""
-        self._lines.undo()
-        self.state = State.SKIPPING if self._lines.skipped_to else State.READING
-        self._note_end()
+    def take(self) -> Block | None:
+        """What was appended since all was read, if that is nothing but whole lines that can be read
+        without waiting: the fast way to what `read` would give. None: `look` and `read` have to."""
+        lines, head, offset = self._lines, self.identification.head, self.acks.opened
+        if (
+            self.state is not State.READING
+            or self.size != offset
+            or self._modified != self._compared
+            or self._end.seen.end > offset
+            or not (guard := lines.guard)
+            or not lines.is_between_lines
+        ):
+            return None
+        begin, most = len(guard), self._buffer.block_bytes
+        try:
+            found = self.content.appended(offset - begin, begin + most, head.start, len(head.data))
+        except OSError:
+            return None
+        if found is None or found.head != head.data:
+            return None
+        data, end = found.data, found.size
+        if end <= offset or not data.startswith(guard) or data[-1] != _NEWLINE:
+            return None
+        if data.find(0, begin) >= 0:
+            return None
+        lines.guard = guard = bytes(data[-MARK_BYTES:])
+        mark = mark_of(guard)
+        self.size, self.allocated = end, found.allocated
+        self._modified = self._compared = found.modified
+        self._known.examined, self._end.seen = Version(end, found.modified), Seen(end, mark)
+        return Block(bytes(data[begin:]), end, mark, offset)
 
     async def last_line_end(self) -> tuple[int, Mark] | None:
         """The offset after the last newline, and its mark; None: call again. What was written since

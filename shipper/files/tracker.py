@@ -18,7 +18,7 @@ from shipper.files.kept_files import KeptFiles
 from shipper.files.lines import Rewritten
 from shipper.files.link_problems import LinkProblem
 from shipper.files.losses import LossReason
-from shipper.files.offload import Offload
+from shipper.files.offload import Offload, walk_in_a_thread
 from shipper.files.overlaps import Overlaps
 from shipper.files.quota import Quota, QuotaInput
 from shipper.files.records import Recorded
@@ -39,7 +39,6 @@ from shipper.logs.events import (
     UNREAD_DATA_LOST,
 )
 from shipper.metrics import Metrics
-from shipper.offload import in_a_thread
 from shipper.option_names import OWN_NAMES, OptionNames
 
 #: Has the registry learn now what changed in an input; what it could not, it learns later.
@@ -64,7 +63,7 @@ class FileTracker:
         max_kept_bytes: int,
         commit: Commit,
         names: OptionNames = OWN_NAMES,
-        offload: Offload = in_a_thread,
+        offload: Offload = walk_in_a_thread,
         other_places: Iterable[str] = (),
     ) -> None:
         """`max_kept_bytes`: of files that are deleted and not done; `commit`: saves what an input
@@ -169,11 +168,12 @@ class FileTracker:
             symlinks=source.symlinks,
             settled=source.catalog.parked.begin_walk(),
         )
-        found = await self._offload(look)
-        gzips = None
+        # Gzips after that, so that one is not taken for the only one that has its lines.
+        walks: list[Callable[[], Scan]] = [look]
         if source.compressed is not None:
-            # After that, so that a gzip is not taken for the only one that has its lines.
-            gzips = await self._offload(source.compressed.scan)
+            walks.append(source.compressed.scan)
+        found, *others = await self._offload(walks)
+        gzips = others[0] if others else None
         cost = found.cpu_seconds + (gzips.cpu_seconds if gzips else 0.0)
         problems: list[OSError] = []
         gzip_problems: list[OSError] = []
@@ -252,7 +252,7 @@ class FileTracker:
         self._links.committed(source.input_id)
         for tracked in self._inputs:
             if tracked.input_id == source.input_id and (opened := tracked.catalog.advance()):
-                tracked.wake_up.wake(tail.path for tail in opened)
+                tracked.wake_up.wake([tail.path for tail in opened])
 
     @property
     def foreign_links(self) -> int:

@@ -51,12 +51,22 @@ class Wake:
     since: float | None = None
 
 
+#: Is given paths, and `Wake.since`.
+Reader = Callable[[Sequence[str], float], Sequence[str]]
+
+
 class WakeUp:
     """A wake-up signal with what happened since the last wait: bounded by the number of files."""
 
     def __init__(self) -> None:
         self._woken = asyncio.Event()
         self._wake = Wake()
+        self._read: Reader | None = None
+
+    def read_with(self, read: Reader) -> None:
+        """From now on, files that were written to are given to `read` at once; `wait` tells of
+        those that it returns, as it could not read them."""
+        self._read = read
 
     def wake(
         self,
@@ -78,6 +88,13 @@ class WakeUp:
             wake.scan = True
         self._woken.set()
 
+    def grew(self, paths: Sequence[str], since: float) -> None:
+        """These files were written to: those that cannot be read at once are with what `wait` tells
+        of. `since`: as in `Wake`."""
+        others = paths if self._read is None else self._read(paths, since)
+        if others:
+            self.wake(others, since=since)
+
     async def wait(self) -> Wake:
         """Waits for the signal; returns what happened."""
         await self._woken.wait()
@@ -90,21 +107,35 @@ class _Running:
     """A watch that is under way: of which directories, and what ends it (`Listener`)."""
 
     def __init__(
-        self, places: tuple[str, ...], inode: Inode, tell: Callable[[Changes, float], None]
+        self,
+        places: tuple[str, ...],
+        completely: bool,
+        inode: Inode,
+        tell: Callable[[Changes, float], None],
+        grew: Callable[[Sequence[str], float], None],
     ) -> None:
         self.places = places
+        #: Whether they are all that matter.
+        self.completely = completely
         self.inode = inode
         self.stop = asyncio.Event()
         #: Whether it ended by what somebody did in the directories, and why it failed.
         self.is_disturbed = False
         self.error: Exception | None = None
         self._tell = tell
+        self._grew = grew
 
     def told(self, changes: Changes, since: float) -> None:
         try:
             self._tell(changes, since)
         except Exception as error:
             # It belongs to the task that watches.
+            self.lost(error)
+
+    def grew(self, paths: Sequence[str], since: float) -> None:
+        try:
+            self._grew(paths, since)
+        except Exception as error:
             self.lost(error)
 
     def missed(self) -> None:
@@ -172,6 +203,17 @@ class Watch:
             if self._schedule.is_due:
                 self._wake_up.wake(scan=True)
             await self._clock.sleep(self._schedule.interval)
+            self._look_at_watches()
+
+    def _look_at_watches(self) -> None:
+        """Ends watches whose path leads to another directory by now. The others work, as they have
+        for a while."""
+        for directory, running in self._running.items():
+            if _inode_of(directory) != running.inode:
+                self._wake_up.wake(scan=True)
+                running.stop.set()
+            elif not running.stop.is_set():
+                self._schedule.watched(directory, completely=running.completely)
 
     async def _follow_directories(self) -> None:
         """Ends watches when other directories were walked than before: they begin anew."""
@@ -227,10 +269,12 @@ class Watch:
             watched = _inode_of(directory)
             if watched is not None:
                 places, completely = self._places(directory)
-                running = self._running[directory] = _Running(places, watched, self._tell)
+                running = self._running[directory] = _Running(
+                    places, completely, watched, self._tell, self._wake_up.grew
+                )
                 self._moved[directory].clear()
                 try:
-                    await self._watch(directory, running, completely=completely)
+                    await self._watch(running)
                 except (FileNotFoundError, NotADirectoryError):
                     pass  # It has just gone.
                 except OSError as error:
@@ -248,36 +292,27 @@ class Watch:
                     continue
                 if running.stop.is_set() or _inode_of(directory) != watched:
                     continue
-            await self._until(self._moved[directory])
-            self._moved[directory].clear()
+            await self._until_moved(directory)
 
-    async def _until(self, event: asyncio.Event) -> None:
-        """Waits until it is set, or it is time to look at a directory again."""
-        is_set = asyncio.create_task(event.wait())
+    async def _until_moved(self, directory: str) -> None:
+        """Waits until it is time to look at a directory again."""
+        moved = asyncio.create_task(self._moved[directory].wait())
         passed = asyncio.create_task(self._clock.sleep(self._schedule.interval))
         try:
-            await asyncio.wait((is_set, passed), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((moved, passed), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            is_set.cancel()
+            moved.cancel()
             passed.cancel()
+        self._moved[directory].clear()
 
-    async def _watch(self, directory: str, running: _Running, *, completely: bool) -> None:
+    async def _watch(self, running: _Running) -> None:
         """Until it ends; raises what it fails by."""
         async with self._notifier.watching(running.places, running):
             # The watch is set up before the scan that this asks for can begin.
             self._wake_up.wake(scan=True)
-            while True:
-                # Not at once: until it runs it is not known whether it can.
-                await self._until(running.stop)
-                if running.error is not None:
-                    raise running.error
-                if running.stop.is_set():
-                    return
-                self._schedule.watched(directory, completely=completely)
-                # Whether the path still leads to the directory that is watched.
-                if _inode_of(directory) != running.inode:
-                    self._wake_up.wake(scan=True)
-                    return
+            await running.stop.wait()
+        if running.error is not None:
+            raise running.error
 
     def _places(self, directory: str) -> tuple[tuple[str, ...], bool]:
         """The directories to watch, and whether they are all that matter."""
@@ -302,8 +337,10 @@ class Watch:
                 scan = True
                 if change is Change.added and any(each.matches(path) for each in self._patterns):
                     added.append(path)
-        if modified or scan:
-            self._wake_up.wake(modified, added=added, scan=scan, since=since)
+        if modified:
+            self._wake_up.grew(modified, since)
+        if scan:
+            self._wake_up.wake(added=added, scan=True)
 
 
 def _is_text(path: str) -> bool:

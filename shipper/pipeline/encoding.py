@@ -4,14 +4,24 @@ that nobody foresaw: then only the lines that are at fault become dead letters.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id
 from shipper.documents.processors.processing import Failed
 from shipper.files.lines import Block, CutLine, HalfLine
+from shipper.files.tracked_input import TrackedInput
 
 #: What has documents, of all that reading a file gives.
 ReadLines = Block | HalfLine | CutLine
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input: where its lines come from, and what is made of them."""
+
+    files: TrackedInput
+    encoder: DocumentEncoder
 
 
 def encode(

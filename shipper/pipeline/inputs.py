@@ -37,7 +37,7 @@ from shipper.files.watch import WakeUp, Watch
 from shipper.logs import Log
 from shipper.logs.events import DIRECTORY_WATCH_FAILED
 from shipper.metrics import Metrics
-from shipper.pipeline.harvest import Input
+from shipper.pipeline.encoding import Input
 
 
 class Inputs:

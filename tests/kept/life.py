@@ -28,7 +28,8 @@ from shipper.config.model import Config
 from shipper.daemon import Daemon
 from shipper.documents.processors.machine import Machine
 from shipper.files.discovery import Scan
-from shipper.files.filesystem import FileSystem
+from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.found import Found
 from shipper.files.notifications import Change
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker
@@ -193,11 +194,14 @@ class ToldWatch(Watch):
         self._tell(changes, self._clock.monotonic())
 
 
-async def _at_once(walk: Callable[[], Scan]) -> Scan:
-    scan = walk()
+async def _at_once(walks: Sequence[Callable[[], Scan]]) -> list[Scan]:
+    scans = [walk() for walk in walks]
     # In an order that is no affair of the machine's.
-    by_path = sorted(scan.found.items(), key=lambda item: item[1].path)
-    return replace(scan, found=dict(by_path))
+    return [replace(scan, found=dict(sorted(scan.found.items(), key=_path))) for scan in scans]
+
+
+def _path(item: tuple[Inode, Found]) -> str:
+    return item[1].path
 
 
 @dataclass
