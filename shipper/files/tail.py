@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from shipper.files.ack import AckTracker
+from shipper.files.appended import AppendedLines
 from shipper.files.archive import Ending
 from shipper.files.comparison import Comparison
 from shipper.files.content import Content, Version, bytes_at
 from shipper.files.filesystem import Inode
 from shipper.files.identification import Identification
-from shipper.files.identity import MARK_BYTES, NO_IDENTITY, NO_MARK, Identity, Mark, mark_of
+from shipper.files.identity import NO_IDENTITY, NO_MARK, Identity, Mark, mark_of
 from shipper.files.incomplete import NO_LINE, IncompleteLine, LastIncomplete
 from shipper.files.lines import Block, LineReader, NoLine, ReadBuffer, Reading, Rewritten
 from shipper.files.measure import LastLine, Unread, measure_unread
@@ -31,9 +32,6 @@ class State(Enum):
     READING = "reading"
     SKIPPING = "skipping"
     DONE = "done"
-
-
-_NEWLINE = 10
 
 
 def _ignored() -> None:
@@ -94,6 +92,7 @@ class Tail:
     #: What is known of which file it is.
     identification: Identification = field(init=False)
     _known: Comparison = field(init=False)
+    _appended: AppendedLines = field(init=False)
     _last_line: LastLine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,7 +103,9 @@ class Tail:
         """Nothing is known of what is in the file."""
         self._lines = LineReader(self.content, self._buffer)
         self.identification = Identification(self.content, self._lines.run)
-        self._known = Comparison(self.content, self.identification.head, self._lines, self._end)
+        head = self.identification.head
+        self._known = Comparison(self.content, head, self._lines, self._end)
+        self._appended = AppendedLines(self.content, head, self._lines, self._buffer)
         self._last_line = LastLine(self._buffer.block_bytes)
 
     @property
@@ -137,14 +138,6 @@ class Tail:
     def compressed(self) -> bool:
         """Whether it is a gzip: offsets are those of what is in it."""
         return self.content.compressed
-
-    def begins_like(self, other: "Tail") -> bool:
-        """Whether it may be the same as another one, as far as both are known for."""
-        return self.identification.is_like(other.identification)
-
-    def begins_with(self, seen: Seen) -> bool:
-        """Whether it begins with what was seen of a file that had no complete first line."""
-        return self.identification.begins_with(seen)
 
     def has_seen(self, seen: Seen) -> bool:
         """Whether it has these bytes, too, as far as that can be said without inflating it."""
@@ -272,16 +265,6 @@ class Tail:
         if not head.searching:
             self._incomplete.note(head.incomplete, version)
 
-    @property
-    def legacy_identity(self) -> Identity | None:
-        """Which file it was to versions that took NULs for a part of its first line."""
-        return self.identification.head.legacy
-
-    @property
-    def is_searching(self) -> bool:
-        """Whether `identify` has more to look at; call it again."""
-        return self.identification.head.searching
-
     async def has_mark(self, offset: int, mark: Mark) -> bool | None:
         """Whether the bytes before `offset` are those that `mark` was made of; None if a gzip has
         to be read on for that: call again."""
@@ -303,10 +286,6 @@ class Tail:
         if not self.compressed:
             # Half a line that was there before is no line, if it is gone.
             self._end.seen = seen or Seen(acks.offset)
-
-    def rest(self) -> None:
-        """Gives back what costs memory: it is not read for a while."""
-        self.content.rest()
 
     async def read(self, *, final: bool) -> Reading:
         """The next lines. `final`: the file will not grow, so a last line needs no newline. Raises
@@ -334,36 +313,23 @@ class Tail:
         return reading
 
     def take(self) -> Block | None:
-        """What was appended since all was read, if that is nothing but whole lines that can be read
-        without waiting: the fast way to what `read` would give. None: `look` and `read` have to."""
-        lines, head, offset = self._lines, self.identification.head, self.acks.opened
-        if (
-            self.state is not State.READING
-            or self.size != offset
-            or self._modified != self._compared
-            or self._end.seen.end > offset
-            or not (guard := lines.guard)
-            or not lines.is_between_lines
-        ):
+        """What was appended since all was read, if it can be had in the fast way (`appended`):
+        without waiting. None: `look` and `read` have to."""
+        offset = self.acks.opened
+        is_read = self.size == offset and self._modified == self._compared
+        if self.state is not State.READING or not is_read or self._end.seen.end > offset:
             return None
-        begin, most = len(guard), self._buffer.block_bytes
         try:
-            found = self.content.appended(offset - begin, begin + most, head.start, len(head.data))
+            found = self._appended.take(offset)
         except OSError:
             return None
-        if found is None or found.head != head.data:
+        if found is None:
             return None
-        data, end = found.data, found.size
-        if end <= offset or not data.startswith(guard) or data[-1] != _NEWLINE:
-            return None
-        if data.find(0, begin) >= 0:
-            return None
-        lines.guard = guard = bytes(data[-MARK_BYTES:])
-        mark = mark_of(guard)
-        self.size, self.allocated = end, found.allocated
-        self._modified = self._compared = found.modified
-        self._known.examined, self._end.seen = Version(end, found.modified), Seen(end, mark)
-        return Block(bytes(data[begin:]), end, mark, offset)
+        block, facts = found
+        self.size, self.allocated = facts.size, facts.allocated
+        self._modified = self._compared = facts.modified
+        self._known.examined, self._end.seen = self.version, Seen(block.end, block.mark)
+        return block
 
     async def last_line_end(self) -> tuple[int, Mark] | None:
         """The offset after the last newline, and its mark; None: call again. What was written since
