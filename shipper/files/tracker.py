@@ -44,6 +44,9 @@ from shipper.option_names import OWN_NAMES, OptionNames
 #: Has the registry learn now what changed in an input; what it could not, it learns later.
 Commit = Callable[[TrackedInput], Awaitable[None]]
 
+#: How long the steps of a scan take before others have their turn, in seconds.
+_TURN_SECONDS = 0.001
+
 #: So many files are linked, or found to be linked, before others have their turn.
 _LINKS_A_STEP = 100
 
@@ -182,14 +185,18 @@ class FileTracker:
             self._looking(source, gzips, gzip_problems),
             self._following_up(source, found, problems, gzips, gzip_problems),
         )
+        turn = 0.0
         while True:
             began = time.thread_time()
             step = next(steps, None)
-            cost += time.thread_time() - began
+            took = time.thread_time() - began
+            cost, turn = cost + took, turn + took
             if step is None:
                 break
             problems += step
-            await asyncio.sleep(0)
+            if turn >= _TURN_SECONDS:
+                turn = 0.0
+                await asyncio.sleep(0)
         source.schedule.end(cost, found.directories)
         self.grew(source, ())
         await self._report_vanished(source, found, complete=not (problems or gzip_problems))
