@@ -17,13 +17,12 @@ from shipper.files.filesystem import Inode, inode_in
 from shipper.files.globs import Pattern
 from shipper.files.mounts import MountChanges
 from shipper.files.notifications import Change, Changes, Notifier
+from shipper.files.running_watch import RunningWatch
 from shipper.files.schedule import WalkSchedule
 from shipper.offload import in_a_thread
 
-#: How soon a watch begins again that ended by what somebody did in a directory, in seconds; and
-#: one that goes on for all but one of its directories.
+#: How soon a watch begins again that ended by what somebody did in a directory, in seconds.
 _AGAIN_AFTER = 0.05
-_RENEWED_AFTER = 0.5
 
 #: So many directories are watched below each directory of a glob, that one included; what is in
 #: others is found by walks.
@@ -103,56 +102,6 @@ class WakeUp:
         return wake
 
 
-class _Running:
-    """A watch that is under way: of which directories, and what ends it (`Listener`)."""
-
-    def __init__(
-        self,
-        places: tuple[str, ...],
-        completely: bool,
-        inode: Inode,
-        tell: Callable[[Changes, float], None],
-        grew: Callable[[Sequence[str], float], None],
-    ) -> None:
-        self.places = places
-        #: Whether they are all that matter.
-        self.completely = completely
-        self.inode = inode
-        self.stop = asyncio.Event()
-        #: Whether it ended by what somebody did in the directories, and why it failed.
-        self.is_disturbed = False
-        self.error: Exception | None = None
-        self._tell = tell
-        self._grew = grew
-
-    def told(self, changes: Changes, since: float) -> None:
-        try:
-            self._tell(changes, since)
-        except Exception as error:
-            # It belongs to the task that watches.
-            self.lost(error)
-
-    def grew(self, paths: Sequence[str], since: float) -> None:
-        try:
-            self._grew(paths, since)
-        except Exception as error:
-            self.lost(error)
-
-    def missed(self) -> None:
-        self.told([], 0.0)
-
-    def gone(self, place: str) -> None:
-        self.missed()
-        # Another one may stand there. Where many come and go, they are watched anew together.
-        pause = 0.0 if place == self.places[0] else _RENEWED_AFTER
-        asyncio.get_running_loop().call_later(pause, self.stop.set)
-
-    def lost(self, error: Exception | None = None) -> None:
-        self.is_disturbed |= error is None
-        self.error = self.error or error
-        self.stop.set()
-
-
 class Watch:
     """Sets the wake-up signal when the directories of some globs have to be scanned again."""
 
@@ -176,7 +125,7 @@ class Watch:
         self._wake_up = wake_up
         self._report = report
         self._mounts = mounts
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, RunningWatch] = {}
         # Is set when a directory of a glob may be there, or be another one.
         self._moved: dict[str, asyncio.Event] = {}
         # Directories of globs of which those below could not be watched.
@@ -269,7 +218,7 @@ class Watch:
             watched = _inode_of(directory)
             if watched is not None:
                 places, completely = self._places(directory)
-                running = self._running[directory] = _Running(
+                running = self._running[directory] = RunningWatch(
                     places, completely, watched, self._tell, self._wake_up.grew
                 )
                 self._moved[directory].clear()
@@ -305,7 +254,7 @@ class Watch:
             passed.cancel()
         self._moved[directory].clear()
 
-    async def _watch(self, running: _Running) -> None:
+    async def _watch(self, running: RunningWatch) -> None:
         """Until it ends; raises what it fails by."""
         async with self._notifier.watching(running.places, running):
             # The watch is set up before the scan that this asks for can begin.
