@@ -22,6 +22,7 @@ from shipper.clock import Clock
 from shipper.config.load import read_config
 from shipper.daemon import Daemon
 from shipper.documents.processors.machine import Machine
+from shipper.files import tracker
 from shipper.files.commits import RegistryThread
 from shipper.files.discovery import Scan
 from shipper.files.filesystem import FileFacts, FileSystem, Inode, inode_in
@@ -193,6 +194,8 @@ async def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> 
         mock.patch.object(inputs, "Watch", _Ticks),
         # Time does not pass.
         mock.patch.object(harvest, "_QUOTA_GRACE", 0.0),
+        # After each step, however fast the machine is.
+        mock.patch.object(tracker, "_TURN_SECONDS", 0.0),
         mock.patch.object(daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
     ):
         await running.run()

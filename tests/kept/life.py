@@ -27,6 +27,7 @@ from shipper.config.load import read_config
 from shipper.config.model import Config
 from shipper.daemon import Daemon
 from shipper.documents.processors.machine import Machine
+from shipper.files import tracker
 from shipper.files.discovery import Scan
 from shipper.files.filesystem import FileSystem, Inode
 from shipper.files.found import Found
@@ -349,6 +350,8 @@ class Lives:
                 patches.enter_context(replaced)
             for target, name, new in (
                 (Registry, "save", save_unless_dead),
+                # Others have their turn after each step of a scan, however fast the machine is.
+                (tracker, "_TURN_SECONDS", 0.0),
                 (inputs, "Watch", self._watch),
                 (daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
                 (destinations, "HttpTransport", self.cluster.transport),
