@@ -44,7 +44,7 @@ COPY --chmod=0755 deploy/image/entrypoint deploy/image/filebeat /opt/shipper/bin
 # The base has no byte code of the standard library; this import writes what a start needs, as it
 # cannot be written once the root is read-only.
 RUN install -d -m 0770 /var/lib/shipper /usr/share/filebeat/data \
- && /opt/shipper/bin/python -c 'import shipper.cli.filebeat, shipper.daemon, shipper.admin.server'
+ && /opt/shipper/bin/python -c 'import shipper.__main__, shipper.cli.filebeat, shipper.daemon, shipper.admin.server'
 ENV PATH=/opt/shipper/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

@@ -28,6 +28,15 @@ def path_text(path: str) -> str:
         return path.encode("utf-8", "replace").decode()
 
 
+def is_encodable(text: str) -> bool:
+    """Whether a text has no byte that is not UTF-8, nor half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def words(text: str, most: int = EXCERPT) -> str:
     """The beginning of a foreign text on one line: no control characters, nothing that cannot be
     encoded, at most `most` characters."""
@@ -37,6 +46,16 @@ def words(text: str, most: int = EXCERPT) -> str:
         return line
     line = path_text(line)
     return "".join(each if each.isprintable() else "\ufffd" for each in line)
+
+
+def escaped(text: str) -> str:
+    """All of the text for a terminal: with escapes for control characters, for line breaks, and for
+    bytes of a file's name that are not UTF-8."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 def decoded(decode: Callable[[bytes], _T], data: bytes) -> _T | None:

@@ -5,7 +5,8 @@ all else goes on. `where` is of a closed set: it is a label.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 
 from shipper.clock import Clock
@@ -44,6 +45,34 @@ class Where(Enum):
     FORMER_FILES = "former_files"
     #: Metrics in the log, giving memory back.
     UPKEEP = "upkeep"
+
+
+class CancelledByNobodyError(Exception):
+    """A library raised CancelledError, and nobody cancelled the task: an error as any other. (A
+    future that was cancelled elsewhere raises it in each task that waits for it.)"""
+
+
+@contextlib.contextmanager
+def cancelled_only_by_us() -> Iterator[None]:
+    """Raises CancelledError only if the task at hand was cancelled; else CancelledByNobodyError.
+
+    For every net: an `except Exception` does not see the former, so that its task would end, and
+    what it holds would be held for ever.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise CancelledByNobodyError("CancelledError, and nobody cancelled the task") from error
+
+
+async def unless_cancelled_by_nobody(work: Awaitable[None]) -> None:
+    """Waits for what a task of an `asyncio.TaskGroup` does: the group takes no notice of one that
+    ends with CancelledError."""
+    with cancelled_only_by_us():
+        await work
 
 
 class InternalErrors:
@@ -99,7 +128,8 @@ class InternalErrors:
         CancelledError."""
         seconds = self.pause_after(failures)
         try:
-            await self._clock.sleep(seconds)
+            with cancelled_only_by_us():
+                await self._clock.sleep(seconds)
         except Exception as error:
             self.report(Where.UPKEEP, error)
             await asyncio.sleep(seconds)
@@ -128,7 +158,8 @@ class InternalErrors:
         while True:
             began = self._clock.monotonic()
             try:
-                await run()
+                with cancelled_only_by_us():
+                    await run()
                 return
             except Exception as error:
                 self.report(where, error)

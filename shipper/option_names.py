@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 #: Two characters for private use, which stand in no text that somebody writes.
 _BEGIN, _END = "\ue000", "\ue001"
+_OF_INPUTS = "inputs[]."
 _MARK = re.compile(f"{_BEGIN}([^{_BEGIN}{_END}]*){_END}")
 
 
@@ -27,12 +28,20 @@ class OptionNames:
 
     #: By the path in our own dialect.
     names: Mapping[str, str] = field(default_factory=dict)
-    #: What is said behind an option that this dialect does not have.
-    missing: str = ""
+    #: The key below which options of our own dialect are that this one has no name for: at the top
+    #: of the file, or in an input.
+    own: str = ""
 
     def __call__(self, path: str) -> str:
         """What the option is called."""
-        return self.names.get(path) or f"{path}{self.missing}"
+        if found := self.names.get(path):
+            return found
+        if not self.own:
+            return path
+        if path.startswith(_OF_INPUTS):
+            inputs = self.names.get("inputs", "inputs")
+            return f"{inputs}[].{self.own}.{path.removeprefix(_OF_INPUTS)}"
+        return f"{self.own}.{path}"
 
     def together(self, *paths: str) -> str:
         """What the options are called that belong together, with `and`; each name once."""
@@ -43,7 +52,7 @@ class OptionNames:
         return _MARK.sub(lambda found: self._one_of(found[1].split()), text)
 
     def _one_of(self, paths: list[str]) -> str:
-        there = [path for path in paths if not self.missing or path in self.names] or paths[:1]
+        there = [path for path in paths if not self.own or path in self.names] or paths[:1]
         # Two of ours may be one there.
         *others, last = dict.fromkeys(map(self, there))
         return f"{', '.join(others)} or {last}" if others else last

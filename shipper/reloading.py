@@ -8,12 +8,13 @@ the former ones.
 """
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from shipper.clock import Clock
-from shipper.config.load import LoadedConfig
+from shipper.config.load import LoadedConfig, content_of
 from shipper.errors import ConfigError
 from shipper.logs import Log
 from shipper.logs.events import (
@@ -21,18 +22,22 @@ from shipper.logs.events import (
     CONFIGURATION_RELOADING,
     RELOAD_WAITS,
 )
-from shipper.offload import in_a_thread
-from shipper.option_names import OWN_NAMES
+from shipper.logs.problems import log_problems
+from shipper.offload import HangsError, TimedCalls
 from shipper.service_manager import ServiceManager
+from shipper.signals import Hangups
 
 #: How often the files are looked at with `config.reload`, in seconds.
 INTERVAL = 10.0
 
 #: How often it is looked whether the daemon may stop, in seconds.
 _LOOK_AGAIN = 1.0
+#: For the files to be read, in seconds.
+_PATIENCE = 20.0
 
-#: So many problems of a configuration are logged.
-_MOST_PROBLEMS = 20
+#: Says why the daemon may not stop now, in words; empty: nothing is lost by a stop, and it can
+#: begin again.
+WhyNotStop = Callable[[], Awaitable[str]]
 
 
 class Reloads:
@@ -46,40 +51,63 @@ class Reloads:
         clock: Clock,
         log: Log,
         service_manager: ServiceManager,
+        hangups: Hangups,
+        seconds: float = _PATIENCE,
     ) -> None:
-        """`loaded`: what is in use; `read`: reads it again, and raises ConfigError."""
+        """`loaded`: what is in use; `read`: reads it again, and raises ConfigError; `seconds`: for
+        that."""
         self._files = loaded.files
         self._watches = loaded.config.config.reload
         self._read = read
         self._clock = clock
         self._log = log
         self._service_manager = service_manager
+        self._hangups = hangups
+        self._calls = TimedCalls("configuration", seconds)
         self._wanted = asyncio.Event()
+        self._is_over = False
         #: What the daemon begins again with.
         self.accepted: LoadedConfig | None = None
+
+    def on_hangup(self) -> contextlib.AbstractContextManager[None]:
+        """Has SIGHUP be acted on meanwhile."""
+        return self._hangups.handled(self.want)
 
     def want(self) -> None:
         """Has the configuration be read again."""
         self._wanted.set()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it was wanted since it was last read."""
+        return self._wanted.is_set()
+
     def cancel(self) -> None:
         """The daemon stops for good."""
+        self._is_over = True
         self.accepted = None
 
-    async def run(self, may_stop: Callable[[], bool], stop: Callable[[], None]) -> None:
-        """Reads it when that is wanted, until one is accepted; then has the daemon stop.
-        `may_stop`: whether nothing is lost by that."""
+    async def run(self, why_not_stop: WhyNotStop, stop: Callable[[], None]) -> None:
+        """Reads it when that is wanted, until one is accepted; then has the daemon stop."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             self._service_manager.reloading()
-            loaded = await self._checked()
+            try:
+                loaded = await self._checked()
+            except Exception:
+                self._service_manager.ready()
+                raise
             if loaded is None:
                 self._service_manager.ready()
                 continue
-            while not may_stop():
-                self._log.emit(RELOAD_WAITS, key="reload")
+            while (reason := await why_not_stop()) and not self._wanted.is_set():
+                self._log.emit(RELOAD_WAITS, key="reload", reason=reason)
                 await self._clock.sleep(_LOOK_AGAIN)
+            if reason:
+                continue  # It has changed again.
+            if self._is_over:
+                return
             self.accepted = loaded
             self._log.emit(CONFIGURATION_RELOADING)
             stop()
@@ -94,42 +122,42 @@ class Reloads:
         while True:
             await self._clock.sleep(INTERVAL)
             now = await self._digest()
-            if now == before and now != known:
+            if now is not None and now == before and now != known:
                 known = now
                 self.want()
             before = now
 
     async def _checked(self) -> LoadedConfig | None:
         try:
-            # In a thread: it may be on a mount that hangs.
-            return await in_a_thread(self._read)
+            # In a thread: it may be on a mount that hangs, or a FIFO.
+            return await self._calls("configuration", self._read)
+        except HangsError as error:
+            problem = ConfigError(
+                f"the file cannot be read: {error}",
+                where=", ".join(map(str, self._files)),
+                what_to_do="check the mount that it is on, and whether it is a FIFO",
+            )
         except ConfigError as error:
-            log_problems(self._log, error)
+            problem = error
+        log_problems(self._log, CONFIGURATION_NOT_RELOADED, problem)
+        return None
+
+    async def _digest(self) -> str | None:
+        """None: nobody knows."""
+        try:
+            return await self._calls("digest", lambda: _digest_of(self._files))
+        except HangsError:
             return None
-
-    async def _digest(self) -> str:
-        return await in_a_thread(lambda: _digest_of(self._files))
-
-
-def log_problems(log: Log, error: ConfigError) -> None:
-    """Says why a configuration is not used, a message for each problem."""
-    for problem in error.problems[:_MOST_PROBLEMS]:
-        words = problem.in_words_of(OWN_NAMES)
-        log.emit(
-            CONFIGURATION_NOT_RELOADED,
-            error=words.what,
-            where=str(words.location) or None,
-            hint=words.what_to_do or None,
-        )
 
 
 def _digest_of(files: Sequence[Path]) -> str:
-    """Of what is in the files; of one that cannot be read, as if it were empty."""
+    """Of what is in the files; of one that cannot be read, or is too large to be a configuration,
+    as if it were empty."""
     digest = hashlib.sha256()
     for file in files:
         try:
-            content = file.read_bytes()
-        except OSError:
+            content = content_of(file)
+        except ConfigError:
             content = b""
         digest.update(b"%d\0" % len(content) + content)
     return digest.hexdigest()

@@ -1,5 +1,5 @@
 """Ends the process when the event loop does not turn any more, or when a stop does not end: its
-supervisor starts it again, and nothing is lost by that.
+supervisor starts it again. What is kept by a descriptor only is lost by that, as by any kill.
 
 Time in which the process could not run does not count: SIGSTOP, the freezer of a container runtime,
 a suspended machine, and waiting for a processor (throttling). Waiting for a disk, a mount or a host

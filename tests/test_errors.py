@@ -47,8 +47,8 @@ def test_a_configuration_has_all_its_problems() -> None:
 def test_an_error_calls_options_as_the_dialect_does() -> None:
     error = ConfigError(f"{option('a.b')} is empty", where=option("a"), what_to_do=option("c"))
     assert str(error) == "a: a.b is empty (c)"
-    named = error.in_words_of(OptionNames({"a": "x", "a.b": "y"}, " (not here)"))
-    assert str(named) == "x: y is empty (c (not here))"
+    named = error.in_words_of(OptionNames({"a": "x", "a.b": "y"}, "shipper"))
+    assert str(named) == "x: y is empty (shipper.c)"
 
 
 @pytest.mark.parametrize(

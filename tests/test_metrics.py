@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shipper import __version__
-from shipper.metrics import CONFIGURED_LABELS, METRICS, OTHER, Kind, Metric, Metrics
+from shipper.metric_table import CONFIGURED_LABELS, METRICS, OTHER, Kind, Metric
+from shipper.metrics import Metrics
 
 BY_NAME = pytest.mark.parametrize("metric", METRICS, ids=[metric.name for metric in METRICS])
 
@@ -47,6 +48,7 @@ def test_labels_are_few_and_none_can_grow_without_bound() -> None:
     assert labels == {
         "input",
         "state",
+        "work",
         "outcome",
         "problem",
         "change",

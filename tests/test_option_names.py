@@ -50,10 +50,12 @@ def test_a_message_has_the_name_of_its_dialect() -> None:
 
 
 def test_of_several_options_those_are_named_that_the_dialect_has() -> None:
-    names = OptionNames({"a": "x", "b": "x", "c": "y"}, " (not here)")
+    names = OptionNames({"a": "x", "b": "x", "c": "y", "inputs": "theirs"}, "shipper")
     assert OWN_NAMES.fill(option("a", "b", "c")) == "a, b or c"
     assert names.fill(option("a", "b", "c", "d")) == "x or y"
-    assert names.fill(option("d", "e")) == "d (not here)"
+    # The others are below a key of their own, at the top of the file or in an input.
+    assert names.fill(option("d", "e")) == "shipper.d"
+    assert names.fill(option("inputs[].d.e")) == "theirs[].shipper.d.e"
 
 
 def test_every_option_that_code_names_is_there() -> None:

@@ -1,7 +1,8 @@
 """docs/filebeat.md, made from the tables of the options."""
 
 from shipper.config.filebeat.options import Option, Section, Support
-from shipper.config.filebeat.translate import SECTIONS
+from shipper.config.filebeat.translate import NAMES, SECTIONS
+from shipper.config.filebeat.unknown import own_options
 
 _INTRODUCTION = """\
 # Filebeat's configuration
@@ -25,17 +26,16 @@ The tables below have each option of these inputs, of the output and of the rest
 
 No option is silently dropped. Filebeat ignores an option that it does not know, and shipper does so
 too, with a warning: an option of the other type of input, or of an earlier version, is named with
-what it is called here. An option that only shipper's own format has is refused, with its name in
-Filebeat's format if there is one. An option that is not known is refused, too, where a required one
-is missing that it is like. Keys that variables name may be called anything.
+what it is called here. An option of shipper's own format is refused, with its name in Filebeat's
+format or [below `shipper`](#options-of-shipper). An option that is not known is refused, too, where
+a required one is missing that it is like. Keys that variables name may be called anything.
 
 What has no effect is as if it were not there, as in Filebeat: empty lists, what is below
 `enabled: false`, and variables without a value in options that nobody looks at.
 
-Some features of shipper have no option in Filebeat's format: `format: ecs`, for example, which
-makes fields of events without an ingest pipeline ([ecs.md](ecs.md)). `shipper convert
-filebeat.yml` prints the file in shipper's own format ([below](#a-configuration)), where you can
-add them.
+Options that Filebeat does not have, such as `watchdog` or `format: ecs`, are set
+[below `shipper`](#options-of-shipper). `shipper convert filebeat.yml` prints the file in shipper's
+own format ([below](#a-configuration)).
 
 Where the file says nothing, shipper's own defaults are used ([configuration.md](configuration.md)),
 except for what decides which lines are shipped: a line may have 10 MiB, and files that are symbolic
@@ -79,8 +79,8 @@ They have the fields that Filebeat's have ([documents.md](documents.md)), with t
 - `@timestamp` is the event's own `time`. With Filebeat it is the time of reading: the guide's
   `timestamp` processor looks for a field `time`, which a line that is not decoded has not.
 - `_id` is made from the file's content, the offset and a checksum, so that a line that is sent
-  again is not stored again. Identical files of two nodes are stored as one: `output.ids: node` in
-  shipper's own format tells them apart ([documents.md](documents.md#document-ids)).
+  again is not stored again. Identical files of two nodes are stored as one:
+  `shipper.output.ids: node` tells them apart ([documents.md](documents.md#document-ids)).
 - `agent.type` and `agent.version` are `shipper` and its version; `ecs.version` is that of the
   integration; `event.*`, `data_stream.*` and `log.file.fingerprint` are there too.
 
@@ -124,6 +124,34 @@ _PROCESSORS = """\
 They are those of [processors.md](processors.md), in Filebeat's own words.
 """
 
+_OWN = """\
+## Options of shipper
+
+What Filebeat has no option for is set below `shipper`, with the names of shipper's own format
+([configuration.md](configuration.md)): at the top of the file, or, for an option of inputs, in the
+input. Filebeat ignores this key, so it can still read the file. Variables, several files and
+`-E shipper.watchdog=2m` work as with the other options. An option that is unknown, or that
+Filebeat has, is refused with its line and what to write.
+
+    shipper:
+      watchdog: 2m
+      config.reload: true
+      admin:
+        token_file: /run/secrets/metrics-token
+        tls:
+          certificate: /run/tls/tls.crt
+          key: /run/tls/tls.key
+    filebeat.inputs:
+      - type: filestream
+        paths: [/var/run/cilium/tetragon/*.log]
+        shipper:
+          format: ecs
+          require_files: true
+
+| Where | Options |
+|---|---|
+"""
+
 _WORDS = {
     Support.HONOURED: "honoured",
     Support.FIXED: "this value",
@@ -134,7 +162,21 @@ _WORDS = {
 
 def page() -> str:
     """The whole page, without the notice that it is generated."""
-    return "\n".join([_INTRODUCTION, *map(_section, SECTIONS), _PROCESSORS])
+    return "\n".join([_INTRODUCTION, _own(), *map(_section, SECTIONS), _PROCESSORS])
+
+
+def _own() -> str:
+    """The options that are below `shipper`."""
+    options = list(own_options(NAMES))
+    of_inputs = [name for name in options if name.startswith("inputs[].")]
+    others = [name for name in options if name not in of_inputs]
+    rows = (
+        ("at the top of the file", [f"shipper.{name}" for name in others]),
+        ("in an input", [f"shipper.{name.removeprefix('inputs[].')}" for name in of_inputs]),
+    )
+    return _OWN + "".join(
+        f"| {where} | {', '.join(f'`{name}`' for name in names)} |\n" for where, names in rows
+    )
 
 
 def _section(section: Section) -> str:

@@ -1,6 +1,7 @@
 """The reference pages, made from what they are about: docs/configuration.md from the types that
-`config.model` gathers, docs/filebeat.md from the tables of Filebeat's options, docs/logs.md from
-the table in `logs.events`, docs/metrics.md from that in `metrics`.
+`config.model` gathers, docs/decisions.md from the table in `output.elasticsearch.decisions`,
+docs/filebeat.md from the tables of Filebeat's options, docs/logs.md from the table in
+`logs.events`, docs/metrics.md from that in `metrics`.
 
 `python -m tools.reference` writes them; with `--check` it writes nothing and ends with exit code
 1 if a page is out of date.
@@ -26,7 +27,8 @@ from shipper.config.presets import Preset, settings_of
 from shipper.config.processors import Processors
 from shipper.config.section import Section, options_of
 from shipper.config.units import ByteSize, HostList, Seconds, Secret
-from shipper.metrics import METRICS, Metric
+from shipper.metric_table import METRICS, Metric
+from tools.decisions_page import page as decisions_page
 from tools.filebeat_page import page as filebeat_page
 from tools.logs_page import page as logs_page
 
@@ -148,6 +150,7 @@ def pages() -> dict[str, str]:
     return {
         "configuration.md": _configuration(),
         "filebeat.md": "\n".join([_NOTICE, filebeat_page()]),
+        "decisions.md": "\n".join([_NOTICE, decisions_page()]),
         "logs.md": "\n".join([_NOTICE, logs_page()]),
         "metrics.md": _metrics(),
     }

@@ -4,7 +4,6 @@ The files are read in a thread, and again when they change: a mount that hangs k
 waiting. Until they could be read, the pages that they protect are refused.
 """
 
-import asyncio
 import hmac
 import os
 import ssl
@@ -18,12 +17,13 @@ from shipper.config.admin import AdminConfig
 from shipper.errors import reason_of
 from shipper.logs import Log
 from shipper.logs.events import ADMIN_FILES_READ, ADMIN_FILES_UNUSABLE
+from shipper.offload import in_a_thread
 from shipper.option_names import OWN_NAMES, OptionNames
 
 #: How often the files are looked at, in seconds.
 INTERVAL = 10.0
 
-#: A token has at most so many bytes.
+#: The file of a token has at most so many bytes.
 _MOST_TOKEN = 4096
 
 #: What is compared to find out whether a file changed: inode, time of change, size.
@@ -70,7 +70,7 @@ class Access:
     async def wait(self) -> None:
         """Returns when the thread that looks is done. For tests."""
         if self._reading is not None:
-            await asyncio.to_thread(self._reading.join)
+            await in_a_thread(self._reading.join)
 
     def refusal(self, request: Request, *, is_tls: bool) -> Page | None:
         """The answer to a request for a protected page that may not be shown; None: it may."""
@@ -112,7 +112,7 @@ class Access:
                 return
             read()
         except (OSError, ValueError) as error:
-            path, words = _words(error, paths[0])
+            path, words = in_words(error, paths[0])
             self._log.emit(
                 ADMIN_FILES_UNUSABLE,
                 key=option,
@@ -127,33 +127,46 @@ class Access:
             self._log.emit(ADMIN_FILES_READ, path=paths[0])
 
     def _read_token(self) -> None:
-        with Path(self._token_file).open("rb") as file:
-            token = file.read(_MOST_TOKEN + 1).strip()
-        if not token or len(token) > _MOST_TOKEN or not all(0x21 <= byte < 0x7F for byte in token):
-            raise ValueError("it has to hold a token: one word of printable ASCII characters")
-        self._token = token
+        self._token = read_token(self._token_file)
 
     def _read_certificate(self) -> None:
-        for path in (self._certificate, self._key):
-            with Path(path).open("rb"):
-                pass  # OpenSSL's errors do not say which file it is.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # The empty passphrase: OpenSSL asks at the terminal otherwise.
-        context.load_cert_chain(self._certificate, self._key, lambda: "")
-        self.context = context
+        self.context = read_certificate(self._certificate, self._key)
 
 
-def _version(path: str) -> _Version:
-    found = os.stat(path)
-    return found.st_ino, found.st_mtime_ns, found.st_size
+def read_token(path: str) -> bytes:
+    """The token in a file. Raises OSError, and ValueError if it holds none."""
+    with Path(path).open("rb") as file:
+        content = file.read(_MOST_TOKEN + 1)
+    token = content.strip()
+    if not token or len(content) > _MOST_TOKEN or not all(0x21 <= byte < 0x7F for byte in token):
+        raise ValueError("it has to hold a token: one word of printable ASCII characters")
+    return token
 
 
-def _words(error: OSError | ValueError, path: str) -> tuple[str, str]:
-    """Which file it is, and what is wrong with it."""
+def read_certificate(certificate: str, key: str) -> ssl.SSLContext:
+    """The settings of a server with that certificate. Raises OSError: the files cannot be read, or
+    (ssl.SSLError) used."""
+    for path in (certificate, key):
+        with Path(path).open("rb"):
+            pass  # OpenSSL's errors do not say which file it is.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # The empty passphrase: OpenSSL asks at the terminal otherwise.
+    context.load_cert_chain(certificate, key, lambda: "")
+    return context
+
+
+def in_words(error: OSError | ValueError, path: str) -> tuple[str, str]:
+    """Which file it is, and what is wrong with it. `path`: the file, where the error does not
+    say."""
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "it is no PEM file").lower().replace("_", " ")
         return path, f"the certificate and its key cannot be used: {reason}"
     if isinstance(error, OSError):
         return str(error.filename or path), reason_of(error)
     return path, str(error)
+
+
+def _version(path: str) -> _Version:
+    found = os.stat(path)
+    return found.st_ino, found.st_mtime_ns, found.st_size

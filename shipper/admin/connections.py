@@ -22,6 +22,7 @@ from enum import Enum
 from shipper.admin.descriptors import NO_DESCRIPTOR, Connection, DescriptorReserve
 from shipper.admin.http import Page, Request, encode, parse, refusal
 from shipper.clock import Clock
+from shipper.internal_errors import cancelled_only_by_us
 
 _HEAD_END = b"\r\n\r\n"
 
@@ -195,7 +196,8 @@ class Connections:
     async def _serve(self, peer: Peer) -> None:
         """Serves one connection to its end."""
         try:
-            await self._converse(peer)
+            with cancelled_only_by_us():
+                await self._converse(peer)
         except (TimeoutError, OSError, EOFError):
             pass  # Too slow, gone, or no TLS (ssl.SSLError is an OSError).
         except asyncio.CancelledError:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from shipper.clock import Clock
 from shipper.logs import Log
 from shipper.logs.events import METRICS as METRICS_EVENT
-from shipper.metrics import METRICS, Kind, Metrics
+from shipper.metric_table import METRICS, Kind
+from shipper.metrics import Metrics
 
 #: Labels whose values are few and known, and are told apart. Of others there is the sum: inputs,
 #: rules and the errors of a server are as many as somebody makes them.

@@ -2,7 +2,7 @@
 
 import functools
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from shipper import __version__
 from shipper.admin.status import (
@@ -18,11 +18,16 @@ from shipper.files.link_problems import LinkProblem
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
 from shipper.foreign import path_text
-from shipper.metrics import OUTCOMES, Metrics
+from shipper.metric_table import OUTCOMES
+from shipper.metrics import Metrics
+from shipper.offload import HANGS_SECONDS
 from shipper.option_names import OWN_NAMES, OptionNames
 from shipper.output.deliveries import Deliveries
 from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.harvest import Harvester
+
+#: Work that waits for the data directory: labels of `shipper_hanging_calls`.
+IN_DATA_DIRECTORY = ("registry", "dead_letters")
 
 
 class StatusReporter:
@@ -39,10 +44,12 @@ class StatusReporter:
         budget: ByteBudget,
         metrics: Metrics,
         registry_trouble: Callable[[], str | None],
+        hanging: Mapping[str, Callable[[], int]],
         names: OptionNames = OWN_NAMES,
     ) -> None:
-        """`registry_trouble`: why offsets cannot be saved at the moment, if they cannot; `names`:
-        what messages call the options."""
+        """`registry_trouble`: why offsets cannot be saved at the moment, if they cannot; `hanging`:
+        how many calls hang, by the work that waits for them (`ThreadPool.hanging`); `names`: what
+        messages call the options."""
         self._clock = clock
         self._inputs = inputs
         self._harvest = harvest
@@ -51,6 +58,7 @@ class StatusReporter:
         self._budget = budget
         self._metrics = metrics
         self._registry_trouble = registry_trouble
+        self._hanging = hanging
         self._names = names
         self._began = clock.monotonic()
 
@@ -68,6 +76,8 @@ class StatusReporter:
         gauge("shipper_kept_files", lambda: self._tracker.kept_by(link=False), "descriptor")
         gauge("shipper_foreign_links", lambda: self._tracker.foreign_links)
         gauge("shipper_kept_bytes", lambda: self._tracker.quota.kept_bytes)
+        for work, count in self._hanging.items():
+            gauge("shipper_hanging_calls", count, work)
         for source in self._inputs:
             self._publish_input(source)
 
@@ -99,12 +109,24 @@ class StatusReporter:
             (TroubleKind.REGISTRY, self._registry_trouble()),
             (TroubleKind.QUOTA, self._tracker.quota.trouble),
             (TroubleKind.OUTPUT, self._deliveries.condition.trouble),
+            (TroubleKind.HANGS, self._data_directory_hangs()),
         )
         troubles = [Trouble.of(kind, words) for kind, words in general if words is not None]
         for source in self._inputs:
             found = self._unreadable(source), self._without_files(source)
             troubles += [trouble for trouble in found if trouble is not None]
         return tuple(troubles)
+
+    def _data_directory_hangs(self) -> str | None:
+        """That its disk does not answer. Files of inputs are named with their input."""
+        works = [work for work in IN_DATA_DIRECTORY if self._hanging[work]()]
+        if not works:
+            return None
+        what = " and ".join(works).replace("_", " ")
+        return (
+            f"the disk of {self._names('data_dir')} does not answer: writing to the {what} has "
+            f"hung for more than {HANGS_SECONDS:g} s"
+        )
 
     def _unreadable(self, source: TrackedInput) -> Trouble | None:
         """What of an input is there and cannot be read."""

@@ -25,7 +25,12 @@ from shipper.admin.listeners import listen, text_of
 from shipper.admin.status import Status, Trouble
 from shipper.clock import Clock
 from shipper.config.admin import AdminConfig
-from shipper.internal_errors import InternalErrors, Where
+from shipper.internal_errors import (
+    InternalErrors,
+    Where,
+    cancelled_only_by_us,
+    unless_cancelled_by_nobody,
+)
 from shipper.logs import Log
 from shipper.logs.events import ADMIN_LISTEN_FAILED, ADMIN_LISTENING
 from shipper.option_names import OWN_NAMES, OptionNames
@@ -86,7 +91,7 @@ class AdminServer:
         reserve = DescriptorReserve(self._limits.descriptors)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._access.run())
+                tasks.create_task(unless_cancelled_by_nobody(self._access.run()))
                 listeners = await self._open()
                 connections = self._connections = Connections(
                     self._answer,
@@ -122,7 +127,8 @@ class AdminServer:
     async def _answer(self, request: Request, peer: Peer) -> Page:
         """Every request has an answer, whatever goes wrong with the page."""
         try:
-            return await self._page(request, peer)
+            with cancelled_only_by_us():
+                return await self._page(request, peer)
         except Exception as error:
             self._errors.report(Where.ADMIN, error, page=request.path)
             return refusal(500, "internal error; see the log")

@@ -12,6 +12,7 @@ class TroubleKind(Enum):
     without the token."""
 
     REGISTRY = "offsets cannot be saved"
+    HANGS = "a disk does not answer"
     QUOTA = "removed files cannot be given up"
     OUTPUT = "events cannot be delivered"
     UNREADABLE = "a file or directory of an input cannot be read"

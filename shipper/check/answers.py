@@ -120,21 +120,37 @@ class _Created(Struct):
 
 
 class _Item(Struct):
-    create: _Created = field(default_factory=_Created)
+    create: _Created | None = None
+    delete: _Created | None = None
 
 
 class Items(Struct):
-    """Of `POST /_bulk` with one document."""
+    """Of `POST /_bulk` with one document, or with none."""
 
+    #: None: it is no answer of `_bulk`.
+    errors: bool | None = None
     items: list[_Item] = field(default_factory=list)
 
     @property
     def only(self) -> tuple[int, str]:
         """Status and reason of the first item; 0 and nothing if there is none."""
-        if not self.items:
-            return 0, ""
-        created = self.items[0].create
-        return created.status, words(created.error.reason or "")
+        found = (self.items[0].create or self.items[0].delete) if self.items else None
+        return (found.status, words(found.error.reason or "")) if found is not None else (0, "")
+
+
+class _FailureError(Struct):
+    type: str = ""
+
+
+class Failure(Struct):
+    """Of a request that was refused as a whole."""
+
+    error: _FailureError = field(default_factory=_FailureError)
+
+    @property
+    def kind(self) -> str:
+        """The `error.type`; empty if it is no error of Elasticsearch or OpenSearch."""
+        return self.error.type
 
 
 def parse(answer: Answer, kind: type[_T]) -> _T:

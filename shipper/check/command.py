@@ -32,14 +32,14 @@ from shipper.config.tls import TlsVerify
 from shipper.documents.constants import index_names
 from shipper.files import agent_id, database
 from shipper.files.database import LOCK_NAME
-from shipper.output import dead_letter
+from shipper.output import dead_letter_file
 from shipper.output.elasticsearch.transport import HttpTransport
 
 #: For all questions to one host together, in seconds.
 _PATIENCE = 30.0
 
 #: What is in the data directory after a start.
-_FILES = (LOCK_NAME, database.FILE_NAME, agent_id.FILE_NAME, dead_letter.FILE_NAME)
+_FILES = (LOCK_NAME, database.FILE_NAME, agent_id.FILE_NAME, dead_letter_file.FILE_NAME)
 
 
 async def check(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
+from shipper.foreign import escaped
+
 if TYPE_CHECKING:
     from shipper.config.filebeat.draft import Notice
 
@@ -37,6 +39,11 @@ class Finding:
     status: Status
     detail: str = ""
     what_to_do: str = ""
+
+    def __post_init__(self) -> None:
+        # Paths may be of any bytes, and servers say what they want.
+        for name in ("subject", "detail", "what_to_do"):
+            object.__setattr__(self, name, escaped(getattr(self, name)))
 
 
 def of_notices(notices: "Sequence[Notice]") -> list[Finding]:

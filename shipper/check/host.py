@@ -1,5 +1,5 @@
 """The questions of `shipper check` to one host, and what follows from its answers. None of them
-writes a document or changes anything.
+stores a document or changes anything.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ import msgspec
 from msgspec import UNSET
 
 from shipper.check.answers import (
-    Items,
     Privileges,
     Resolved,
     Root,
@@ -21,6 +20,7 @@ from shipper.check.answers import (
     parse,
     reason,
 )
+from shipper.check.bulk import Tried, is_there, try_body, try_document
 from shipper.check.findings import Finding, Status
 from shipper.config.model import Config
 from shipper.config.outputs import OutputConfig
@@ -64,6 +64,10 @@ class HostCheck:
         self._indices = indices
         self._transport = transport
         self._host = host
+        #: Whether its `_bulk` is that of Elasticsearch or OpenSearch.
+        self._speaks_bulk = False
+        #: That we may send it nothing, if that showed.
+        self._refused: Tried | None = None
         self.findings: list[Finding] = []
 
     def failed(self, what: str, detail: str, what_to_do: str) -> None:
@@ -73,7 +77,7 @@ class HostCheck:
     async def run(self) -> None:
         """Asks until an answer makes the next question pointless."""
         try:
-            if not await self._is_reached():
+            if not (await self._is_reached() and await self._try_body()):
                 return
             if self._output.is_data_stream:
                 name = self._output.data_stream
@@ -131,7 +135,7 @@ class HostCheck:
         name = self._output.data_stream
         answer = await self._ask("GET", f"/_resolve/index/{name}*")
         found = parse(answer, Resolved) if answer.status == 200 else Resolved()
-        if found.has_data_stream(name):
+        if found.has_data_stream(name) or await self._is_there(answer, name):
             self._ok("data stream", name)
             return True
         if found.has_index(name):
@@ -143,16 +147,30 @@ class HostCheck:
             return False
         return None if await self._has_template() else False
 
+    async def _is_there(self, answer: Answer, name: str) -> bool | None:
+        """Whether an index or data stream is there, where `answer` did not let us see it."""
+        if answer.status not in (401, 403) or not self._speaks_bulk:
+            return None
+        found = await is_there(self._transport, self._host, self._output, name)
+        self._refused = found.refused
+        return found.is_there
+
     async def _has_template(self) -> bool:
         name = self._output.data_stream
         answer = await self._ask("POST", f"/_index_template/_simulate_index/{name}")
+        is_there: bool | None
         if answer.status in (401, 403):
-            self._unknown("template", "no permission to read templates")
-            return True
-        if answer.status != 200:
+            # Templates can be read with less than that takes (`monitor`).
+            is_there = await self._is_matched(name)
+            if is_there is None:
+                self._unknown("template", "no permission to read templates")
+                return True
+        elif answer.status != 200:
             self._unknown("template", f"HTTP {answer.status}{reason(answer)}")
             return True
-        if parse(answer, Simulated).template is not UNSET:
+        else:
+            is_there = parse(answer, Simulated).template is not UNSET
+        if is_there:
             if not await self._makes_data_stream():
                 self.failed(
                     "template",
@@ -178,9 +196,17 @@ class HostCheck:
         winner = await self._template_of(self._output.data_stream)
         return winner is None or winner.data_stream is not UNSET
 
+    async def _is_matched(self, name: str) -> bool | None:
+        """Whether a template matches a name; None if templates are not shown."""
+        answer = await self._ask("GET", "/_index_template")
+        return self._winner(answer, name) is not None if answer.status == 200 else None
+
     async def _template_of(self, name: str) -> Template | None:
         """The template that wins for a name; None if there is none or it is not shown."""
-        answer = await self._ask("GET", "/_index_template")
+        return self._winner(await self._ask("GET", "/_index_template"), name)
+
+    @staticmethod
+    def _winner(answer: Answer, name: str) -> Template | None:
         templates = [
             found.index_template
             for found in parse(answer, Templates).index_templates
@@ -193,6 +219,9 @@ class HostCheck:
         path = f"/_resolve/index/{quote(name, safe='')}*?expand_wildcards=all"
         answer = await self._ask("GET", path)
         if answer.status != 200:
+            if await self._is_there(answer, name):
+                self._ok("index", name)
+                return True
             self._unknown("index", f"HTTP {answer.status}{reason(answer)}")
             return None
         found = parse(answer, Resolved)
@@ -243,20 +272,25 @@ class HostCheck:
         """`untaken`: a document that is refused with 400, by whom it reaches."""
         question = {"index": [{"names": [name], "privileges": list(_PRIVILEGES)}]}
         answer = await self._ask("POST", "/_security/user/_has_privileges", question)
-        if answer.status == 200:
-            self._judge_privileges(name, is_there, parse(answer, Privileges).lacking)
+        lacking = parse(answer, Privileges).lacking if answer.status == 200 else []
+        if lacking:
+            self._lacks(name, is_there, lacking)
+        elif is_there and self._speaks_bulk:
+            tried = await try_document(self._transport, self._host, self._output, name, untaken)
+            self._tried("write permission", tried)
+        elif answer.status == 200:
+            self._ok("write permission")
+        elif self._refused is not None:
+            self._tried("write permission", self._refused)
         elif is_there:
-            await self._try_to_write(name, untaken)
+            self._unknown("write permission", "it is not tried where `_bulk` is not known")
         else:
             created = "data stream" if self._output.is_data_stream else "index"
             self._unknown(
                 "write permission", f"unknown until the first event creates the {created}"
             )
 
-    def _judge_privileges(self, name: str, is_there: bool, lacking: Sequence[str]) -> None:
-        if not lacking:
-            self._ok("write permission")
-            return
+    def _lacks(self, name: str, is_there: bool, lacking: Sequence[str]) -> None:
         detail = f"missing privileges on {name}: {', '.join(lacking)}"
         advice = (
             f"grant {' and '.join(_PRIVILEGES)} on it to the role of the user, or to the API key; "
@@ -270,24 +304,16 @@ class HostCheck:
             return
         self.failed("write permission", detail, advice)
 
-    async def _try_to_write(self, name: str, untaken: bytes) -> None:
-        """Sends a document that nobody takes: 400 is a yes."""
-        path = f"/{quote(name, safe='')}/_bulk"
-        answer = await self._ask("POST", path, b'{"create":{}}\n%b\n' % untaken)
-        status, refusal = parse(answer, Items).only
-        refusal = answer.redact(refusal)
-        if status in (401, 403) or answer.status in (401, 403):
-            self.failed(
-                "write permission",
-                f"status {status}: {refusal}"
-                if refusal
-                else f"HTTP {answer.status}{reason(answer)}",
-                "grant the privilege create_doc; a write block of the index has the same effect",
-            )
-        elif status == 400:
-            self._ok("write permission")
-        else:
-            self._unknown("write permission", f"HTTP {answer.status}{reason(answer)}")
+    async def _try_body(self) -> bool:
+        """Sends a body as `run` does, without a document; returns whether to go on."""
+        tried = await try_body(self._transport, self._host, self._output, self._names)
+        self._speaks_bulk = tried.is_known
+        self._tried("bulk request", tried)
+        return tried.goes_on
+
+    def _tried(self, what: str, tried: Tried) -> None:
+        advice = self._names.fill(tried.what_to_do)
+        self.findings.append(Finding(self._host, what, tried.status, tried.detail, advice))
 
     async def _has_pipeline(self) -> None:
         name = self._output.pipeline

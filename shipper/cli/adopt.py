@@ -22,7 +22,7 @@ from shipper.cli.common import add_config, add_json, errors_of, load, warn
 from shipper.cli.parsers import Commands, add_command
 from shipper.clock import SystemClock
 from shipper.errors import ConfigError, RegistryError, reason_of
-from shipper.foreign import path_text
+from shipper.foreign import escaped, path_text
 from shipper.option_names import OptionNames, option
 
 if TYPE_CHECKING:
@@ -189,10 +189,10 @@ def _print_list(links: "Sequence[ListedLink]", running: int) -> None:
     for link in links:
         facts = link.entry.facts
         owner = link.entry.link.owner if link.entry.link else "-"
-        inputs = printable(",".join(link.inputs)) or "-"
+        inputs = escaped(",".join(link.inputs)) or "-"
         sys.stdout.write(
             f"{_time(facts.changed):<20}  {facts.size:>14}  {facts.inode.number:>10}  "
-            f"{owner:<16}  {inputs:<12}  {_reason(link):<26}  {printable(link.entry.path)}\n"
+            f"{owner:<16}  {inputs:<12}  {_reason(link):<26}  {escaped(link.entry.path)}\n"
         )
     if not links:
         sys.stdout.write("All links belong to an input, or to a shipper that runs.\n")
@@ -209,12 +209,12 @@ def _print_list(links: "Sequence[ListedLink]", running: int) -> None:
 def _print_decisions(decisions: "Sequence[Decision]", names: OptionNames, *, dry_run: bool) -> None:
     verb = "would be adopted" if dry_run else "adopted"
     for each in decisions:
-        path = printable(each.link.entry.path)
+        path = escaped(each.link.entry.path)
         if each.input_id:
-            sys.stdout.write(f"{path}: {verb} by input {printable(each.input_id)}\n")
+            sys.stdout.write(f"{path}: {verb} by input {escaped(each.input_id)}\n")
             continue
-        sys.stdout.write(f"{path}: not adopted: {printable(names.fill(each.refused))}\n")
-        sys.stdout.write(f"  -> {printable(names.fill(each.what_to_do))}\n")
+        sys.stdout.write(f"{path}: not adopted: {escaped(names.fill(each.refused))}\n")
+        sys.stdout.write(f"  -> {escaped(names.fill(each.what_to_do))}\n")
     adopted = sum(bool(each.input_id) for each in decisions)
     refused = f", {len(decisions) - adopted} not" if adopted < len(decisions) else ""
     sys.stdout.write(f"{_count(adopted)} {verb}{refused}\n")
@@ -277,10 +277,3 @@ def _time(nanoseconds: int) -> str:
     """RFC 3339, to the second."""
     found = datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC)
     return found.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def printable(text: str) -> str:
-    """A file name cannot move the cursor."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )

@@ -21,9 +21,10 @@ def add(commands: Commands) -> None:
 Checks the configuration, the log files, the data directory, the address of the
 admin pages, and whether a Filebeat runs here, and asks each host: can it be
 reached, is its certificate valid, are the credentials accepted, may they write,
-is there an index template. Prints a line for each check with OK, WARNING,
-FAILED or UNKNOWN, and what to do. Sends no event, and leaves nothing behind: in
-the data directory a file is written and removed.
+is there an index template, does `_bulk` take requests of the usual size. Prints
+a line for each check with OK, WARNING, FAILED or UNKNOWN, and what to do. Sends
+no event, and leaves nothing behind: in the data directory a file is written and
+removed.
 """,
         examples="""
 shipper check -c /etc/shipper/shipper.yml

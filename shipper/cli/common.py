@@ -11,6 +11,7 @@ import msgspec
 from shipper.config.load import LoadedConfig, find_config, read_config
 from shipper.config.model import Config
 from shipper.errors import ShipperError
+from shipper.foreign import escaped, path_text
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +43,9 @@ def errors_of(config: Config) -> Iterator[None]:
 
 def warn(words: str) -> None:
     """One line to standard error."""
-    sys.stderr.write(f"shipper: {words}\n")
+    sys.stderr.write(f"shipper: {escaped(words)}\n")
 
 
 def warn_json(words: str) -> None:
     """The same for programs."""
-    sys.stderr.write(msgspec.json.encode({"warning": words}).decode() + "\n")
+    sys.stderr.write(msgspec.json.encode({"warning": path_text(words)}).decode() + "\n")

@@ -86,7 +86,7 @@ shipper deadletter replay --reason mapper_parsing --limit 100
 def _show_dead_letters(options: argparse.Namespace) -> int:
     from shipper.dead_letters.selection import Selection
     from shipper.dead_letters.show import show, show_json
-    from shipper.output.dead_letter import FILE_NAME
+    from shipper.output.dead_letter_file import FILE_NAME
 
     config = load(options)[1].config
     path = Path(config.data_dir, FILE_NAME)

@@ -1,5 +1,8 @@
 """`shipper demo`: the real daemon on generated logs."""
 
+import argparse
+import signal
+
 from shipper.cli.parsers import Commands, add_command
 from shipper.demo.run import add_arguments, run
 
@@ -25,4 +28,10 @@ shipper demo
 """,
     )
     add_arguments(demo)
-    demo.set_defaults(command=run)
+    demo.set_defaults(command=_demo)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    # It ends with its terminal.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    return run(options)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TextIO
 import msgspec
 
 from shipper.errors import ConfigError, Problem, ShipperError
+from shipper.foreign import escaped, path_text
 from shipper.option_names import OWN_NAMES
 
 #: Tells of an error.
@@ -52,9 +53,10 @@ def print_text(error: ShipperError, stream: TextIO | None = None) -> None:
         stream.write(f"shipper: {len(problems)} problems in the configuration\n\n")
     for problem in problems:
         where = str(problem.location)
-        stream.write(f"{where}: {problem.what}\n" if where else f"shipper: {problem.what}\n")
+        what = escaped(problem.what)
+        stream.write(f"{escaped(where)}: {what}\n" if where else f"shipper: {what}\n")
         if problem.what_to_do:
-            stream.write(f"  -> {problem.what_to_do}\n")
+            stream.write(f"  -> {escaped(problem.what_to_do)}\n")
 
 
 def print_json(error: ShipperError, stream: TextIO | None = None) -> None:
@@ -62,10 +64,10 @@ def print_json(error: ShipperError, stream: TextIO | None = None) -> None:
     stream = stream or sys.stdout
     errors = [
         {
-            "what": problem.what,
-            "where": problem.location.name,
+            "what": path_text(problem.what),
+            "where": path_text(problem.location.name),
             "line": problem.location.line,
-            "what_to_do": problem.what_to_do,
+            "what_to_do": path_text(problem.what_to_do),
         }
         for problem in _problems(error)
     ]

@@ -9,6 +9,7 @@ from shipper.cli import adopt
 from shipper.cli.common import add_config, add_json, errors_of, load, warn
 from shipper.cli.parsers import Commands, add_command
 from shipper.clock import SystemClock
+from shipper.foreign import escaped
 
 _CODES = """
 0  done
@@ -139,7 +140,9 @@ def _show_registry(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{'ACKNOWLEDGED':>14}  {'STATE':<7}  {'IDENTITY':<16}  PATH\n")
     for record in records:
         state = "present" if record.removed is None else "deleted"
-        sys.stdout.write(f"{record.offset:>14}  {state:<7}  {record.identity}  {record.path}\n")
+        sys.stdout.write(
+            f"{record.offset:>14}  {state:<7}  {record.identity}  {escaped(record.path)}\n"
+        )
     return 0
 
 
@@ -160,12 +163,12 @@ def _show_losses(options: argparse.Namespace) -> int:
     if not losses:
         sys.stdout.write("No losses are recorded.\n")
         return 0
-    sys.stdout.write(f"{'TIME':<20}  {'REASON':<9}  {'BYTES':>14}  {'LINES':>10}  PATH\n")
+    sys.stdout.write(f"{'TIME':<20}  {'REASON':<16}  {'BYTES':>14}  {'LINES':>10}  PATH\n")
     for loss in (stored.loss for stored in losses):
         lines = "unknown" if loss.lines is None else loss.lines
-        path = adopt.printable(loss.path) if loss.path else f"({loss.merged} older losses)"
+        path = escaped(loss.path) if loss.path else f"({loss.merged} older losses)"
         sys.stdout.write(
-            f"{_time(loss.time):<20}  {loss.reason.value:<9}  {loss.bytes:>14}  {lines:>10}  "
+            f"{_time(loss.time):<20}  {loss.reason.value:<16}  {loss.bytes:>14}  {lines:>10}  "
             f"{path}\n"
         )
     known = sum(stored.loss.lines or 0 for stored in losses)

@@ -24,19 +24,15 @@ from shipper.logs.events import (
     CONFIGURATION_READ,
     FATAL,
     INTERNAL_ERROR,
-    LogEvent,
 )
+from shipper.logs.problems import log_problems
 from shipper.logs.process import is_for_people, process_log
-from shipper.option_names import OWN_NAMES
-from shipper.signals import ignore_hangups
+from shipper.signals import Signals
 from shipper.watchdog import ExitDeadline, watched
 
 if TYPE_CHECKING:
     from shipper.daemon import Daemon
     from shipper.reloading import Reloads
-
-#: More problems of a configuration than these are counted, not logged one by one.
-_MOST_MESSAGES = 50
 
 
 def add(commands: Commands) -> None:
@@ -47,7 +43,7 @@ def add(commands: Commands) -> None:
         summary="run the daemon: follow the log files and ship them",
         description="""
 Follows the log files and ships their lines until SIGTERM or Ctrl-C. Then it
-stops loaded, finishes the requests under way and saves the offsets. A second
+stops reading, finishes the requests under way and saves the offsets. A second
 signal ends it at once. Neither that nor SIGKILL loses or doubles a line.
 """,
         examples="""
@@ -74,9 +70,13 @@ def run(read: Callable[[], tuple[str, LoadedConfig]]) -> int:
     Errors are messages of the log. Only one of the configuration at a terminal, where no log is
     yet, is raised as it is: ConfigError.
     """
+    signals = Signals()
+    with signals.hangups.remembered():
+        return _run_remembering(read, signals)
+
+
+def _run_remembering(read: Callable[[], tuple[str, LoadedConfig]], signals: Signals) -> int:
     clock = SystemClock()
-    # Until the daemon has a handler for it, and while it begins again.
-    ignore_hangups()
     try:
         name, loaded = read()
     except ConfigError as error:
@@ -84,9 +84,9 @@ def run(read: Callable[[], tuple[str, LoadedConfig]]) -> int:
             raise
         settings = LoggingConfig()
         with process_log(clock, settings.level, settings.format) as log:
-            _log_error(log, CONFIGURATION_INVALID, error)
+            log_problems(log, CONFIGURATION_INVALID, error)
         return 2
-    life = _Life(name, loaded, lambda: read()[1], clock)
+    life = _Life(name, loaded, lambda: read()[1], clock, signals)
     while True:
         code = life.live()
         if life.following is None:
@@ -103,14 +103,20 @@ class _Life:
         loaded: LoadedConfig,
         read: Callable[[], LoadedConfig],
         clock: Clock,
+        signals: Signals,
         former: LoadedConfig | None = None,
+        *,
+        is_wanted: bool = False,
     ) -> None:
-        """`name`: of the configuration's file; `former`: what was in use before, if anything."""
+        """`name`: of the configuration's file; `former`: what was in use before, if anything;
+        `is_wanted`: whether it is to be read again at once."""
         self._name = name
         self._loaded = loaded
         self._read = read
         self._clock = clock
+        self._signals = signals
         self._former = former
+        self._is_wanted = is_wanted
         #: With another configuration; None: the process ends.
         self.following: _Life | None = None
 
@@ -133,11 +139,11 @@ class _Life:
             except ShipperError as error:
                 error = error.in_words_of(self._loaded.config.option_names)
                 if self._former is not None and not daemon.has_started:
-                    _log_error(log, CONFIGURATION_NOT_RELOADED, error)
-                    self.following = self._with(self._former, None)
+                    log_problems(log, CONFIGURATION_NOT_RELOADED, error)
+                    self.following = self._with(self._former, None, is_wanted=False)
                     return 0
                 is_configured_wrong = isinstance(error, ConfigError)
-                _log_error(log, CONFIGURATION_INVALID if is_configured_wrong else FATAL, error)
+                log_problems(log, CONFIGURATION_INVALID if is_configured_wrong else FATAL, error)
                 return 2 if is_configured_wrong else 1
             except Exception as error:
                 log.emit(INTERNAL_ERROR, error=error)
@@ -145,11 +151,23 @@ class _Life:
             finally:
                 deadline.cancel()  # No thread is left that is waited for.
         if reloads.accepted is not None:
-            self.following = self._with(reloads.accepted, self._loaded)
+            # One that came after that may be about another change.
+            wanted = reloads.is_wanted
+            self.following = self._with(reloads.accepted, self._loaded, is_wanted=wanted)
         return 0
 
-    def _with(self, loaded: LoadedConfig, former: LoadedConfig | None) -> "_Life":
-        return _Life(self._name, loaded, self._read, self._clock, former)
+    def _with(
+        self, loaded: LoadedConfig, former: LoadedConfig | None, *, is_wanted: bool
+    ) -> "_Life":
+        return _Life(
+            self._name,
+            loaded,
+            self._read,
+            self._clock,
+            self._signals,
+            former,
+            is_wanted=is_wanted,
+        )
 
     def _daemon(self, log: Log, deadline: ExitDeadline) -> "tuple[Daemon, Reloads]":
         from shipper.output.elasticsearch.aiohttp_import import import_without_authorities
@@ -158,23 +176,31 @@ class _Life:
             import_without_authorities()
             from shipper.daemon import Daemon
             from shipper.documents.processors.machine import this_machine
-            from shipper.files.filesystem import FileSystem
+            from shipper.files.guarded import GuardedFileSystem
             from shipper.reloading import Reloads
             from shipper.service_manager import ServiceManager
 
         manager = ServiceManager.of(os.environ, self._clock, log)
         reloads = Reloads(
-            self._loaded, self._read, clock=self._clock, log=log, service_manager=manager
+            self._loaded,
+            self._read,
+            clock=self._clock,
+            log=log,
+            service_manager=manager,
+            hangups=self._signals.hangups,
         )
+        if self._is_wanted:
+            reloads.want()
         daemon = Daemon(
             self._loaded.config,
             clock=self._clock,
-            filesystem=FileSystem(),
+            filesystem=GuardedFileSystem(),
             machine=this_machine(os.environ),
             rng=random.Random(),
             log=log,
             service_manager=manager,
             reloads=reloads,
+            stops=self._signals.stops,
             exit_within=deadline,
         )
         return daemon, reloads
@@ -211,18 +237,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def _log_error(log: Log, event: LogEvent, error: ShipperError) -> None:
-    """A message for each problem."""
-    for problem in error.problems[:_MOST_MESSAGES]:
-        problem = problem.in_words_of(OWN_NAMES)
-        log.emit(
-            event,
-            error=problem.what,
-            where=str(problem.location) or None,
-            hint=problem.what_to_do or None,
-        )
-    if (more := len(error.problems) - _MOST_MESSAGES) > 0:
-        advice = "run `shipper check` to see all of them"
-        log.emit(event, error=f"{more} more problems in the configuration", hint=advice)

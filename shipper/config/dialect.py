@@ -5,7 +5,7 @@ which a daemon with a file of our own has no use.
 import yaml
 
 from shipper.config.yaml_text import key_of
-from shipper.errors import ConfigError
+from shipper.errors import ConfigError, Location, Problem
 
 #: What a file of Filebeat begins its keys with, and one of ours does not.
 _MARKS = frozenset({"path", "setup", "http", "queue", "monitoring", "cloud", "xpack"})
@@ -20,13 +20,16 @@ def is_filebeat(root: yaml.MappingNode, name: str) -> bool:
     certain = [key for key in keys if key.startswith(("filebeat.", "output.")) or key == "filebeat"]
     if "inputs" in keys or "data_dir" in keys:
         if certain:
-            raise ConfigError(
+            what = (
                 f"`{certain[0]}` is an option of Filebeat's, but the file has options of shipper's "
-                "own format, too",
-                where=f"{name}, line {_line_of(root, certain[0])}",
-                what_to_do="use either Filebeat's options (`inputs` is `filebeat.inputs` there) or "
-                "shipper's own",
+                "own format, too"
             )
+            advice = (
+                "use either Filebeat's options (`inputs` is `filebeat.inputs` there) or shipper's "
+                "own"
+            )
+            location = Location(name, _line_of(root, certain[0]))
+            raise ConfigError.of([Problem(what, location, advice)])
         return False
     return bool(certain) or any(
         key.partition(".")[0] in _MARKS or (key == "output" and _names_an_output(value))

@@ -127,12 +127,13 @@ def _composed(paths: Sequence[Path]) -> list[tuple[str, yaml.MappingNode]]:
     files = []
     for path in paths:
         with problems:
-            files.append((str(path), compose(_content(path), str(path))))
+            files.append((str(path), compose(content_of(path), str(path))))
     problems.raise_any([str(path) for path in paths])
     return files
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """What is in a file. Raises ConfigError: it cannot be read, or is too large."""
     try:
         with path.open("rb") as file:
             text = file.read(_LARGEST + 1)

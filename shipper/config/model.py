@@ -93,7 +93,8 @@ class RegistryConfig(Section, frozen=True):
         Seconds,
         Meta(
             description="How often acknowledged offsets are saved. What was acknowledged since is "
-            "sent again after a crash, and not stored twice."
+            "sent again after a crash, and not stored twice, unless the data stream rolled over "
+            "in between."
         ),
     ] = Seconds(1)
     forget_after: Annotated[
@@ -177,9 +178,9 @@ class LoggingConfig(Section, frozen=True):
         ),
     ] = Seconds(30)
 
-    def __post_init__(self) -> None:
+    def problems(self) -> Iterator[SectionProblem]:
         if self.metrics_interval:
-            within("metrics_interval", self.metrics_interval, Seconds(1), Seconds(86400))
+            yield from within("metrics_interval", self.metrics_interval, Seconds(1), Seconds(86400))
 
 
 class Config(Section, frozen=True, kw_only=True):

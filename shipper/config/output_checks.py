@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from urllib.parse import urlsplit
 
 from shipper.config.section import SectionProblem, exclusive
 from shipper.config.units import HostList, Secret
+from shipper.config.urls import http_url
 from shipper.option_names import option
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -92,11 +92,6 @@ def _host_problem(host: str) -> str:
     # A query may hold a token: it is not repeated.
     if "?" in host or "#" in host:
         return "the URL contains a query or a fragment"
-    try:
-        url = urlsplit(host)
-        is_url = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url or re.search(r"[\s\x7f]", host):
+    if http_url(host) is None or re.search(r"[\s\x7f]", host):
         return f"`{host}` is not a valid URL"
     return ""

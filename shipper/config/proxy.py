@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from msgspec import Meta
 
 from shipper.config.section import Section, SectionProblem, exclusive
 from shipper.config.units import Secret
+from shipper.config.urls import http_url
 from shipper.option_names import option
 
 
@@ -83,15 +83,9 @@ class ProxyConfig(Section, frozen=True):
 
 def is_proxy_url(text: str) -> bool:
     """Whether it is the URL of an http or https proxy: no path, no query."""
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError:
-        return False
+    url = http_url(text)
     return (
-        url.scheme in ("http", "https")
-        and bool(url.hostname)
-        and port != 0
+        url is not None
         and url.path in ("", "/")
         and not (url.query or url.fragment)
         and not any(character.isspace() for character in text)

@@ -1,5 +1,6 @@
 """Values as people write them: `4MiB`, `1.5s`, one host or a list of them, a secret."""
 
+import math
 import re
 from typing import Self
 
@@ -35,7 +36,7 @@ class ByteSize(int):
             raise ValueError(
                 f"`{unit}` is not a unit of size; those are B, KiB, MiB, GiB, KB, MB, GB"
             )
-        return cls(round(number * factor))
+        return cls(round(_product(number, factor)))
 
     def __str__(self) -> str:
         for unit, factor in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
@@ -60,7 +61,7 @@ class Seconds(float):
         if factor is None:
             given = f"`{unit}` is not a unit of time" if unit else f"`{value}` has no unit"
             raise ValueError(f"{given}; those are ms, s, m, h, d")
-        return cls(number * factor)
+        return cls(_product(number, factor))
 
     def __str__(self) -> str:
         for unit, factor in (("h", 3600), ("m", 60), ("s", 1)):
@@ -108,3 +109,10 @@ def _split(value: object, expected: str) -> tuple[float, str]:
     if found is None or isinstance(value, bool):
         raise ValueError(f"expected {expected}, not `{value}`")
     return float(found[1]), found[2]
+
+
+def _product(number: float, factor: float) -> float:
+    product = number * factor
+    if math.isinf(product):
+        raise ValueError("the number is too large")
+    return product

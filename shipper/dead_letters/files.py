@@ -17,7 +17,8 @@ from typing import BinaryIO
 from shipper.errors import DeadLetterError, reason_of
 from shipper.option_names import option
 from shipper.output.appending import is_of_disk, locked, sync_directory
-from shipper.output.dead_letter import DeadLetter, lock_of, predecessor, read_dead_letter
+from shipper.output.dead_letter import DeadLetter, read_dead_letter
+from shipper.output.dead_letter_file import lock_of, predecessor
 
 _ASIDE = re.compile(r"dead-letter\.replay-(\d+)\.ndjson")
 

@@ -35,7 +35,7 @@ from shipper.dead_letters.summary import Summary
 from shipper.errors import DeadLetterError
 from shipper.option_names import option
 from shipper.output.backoff import Backoff
-from shipper.output.dead_letter import FILE_NAME, DeadLetterFile
+from shipper.output.dead_letter_file import FILE_NAME, DeadLetterFile
 from shipper.output.elasticsearch.hosts import Hosts
 from shipper.output.elasticsearch.transport import HttpTransport
 

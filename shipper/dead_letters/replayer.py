@@ -16,11 +16,10 @@ from shipper.dead_letters.sending import DeadLetterSender, ReplayItem
 from shipper.output.appending import sync_directory, write_failure
 from shipper.output.dead_letter import (
     DeadLetter,
-    DeadLetterFile,
-    DeadLettersFullError,
     bulk_lines,
     encode_dead_letter,
 )
+from shipper.output.dead_letter_file import DeadLetterFile, DeadLettersFullError
 
 #: Maximum bytes of documents in a request, and of lines to put back: a replay shares the memory of
 #: the container with the daemon.

@@ -4,7 +4,7 @@ The answers are those of Elasticsearch 8 for shippers (`create` only, into a dat
 `filter_path`; tests compare them with a real server.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -48,15 +48,21 @@ ERROR_TYPES = {
 class BulkSyntaxError(ValueError):
     """The body is not valid for `_bulk`: the answer is 400."""
 
+    def __init__(self, message: str, kind: str = "illegal_argument_exception") -> None:
+        super().__init__(message)
+        #: The `error.type`.
+        self.kind = kind
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A document to create."""
+    """A document to create, or one to delete, which no data stream does."""
 
     #: Empty if the server chooses it.
     id: str
     #: The document as it was sent.
     document: bytes
+    deletes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,10 @@ class ItemResult:
 
     id: str
     status: int
-    #: The reason of an error.
+    #: The reason of an error, and its type if it is not that of the status.
     reason: str = ""
+    deletes: bool = False
+    type: str = ""
 
 
 def no_timestamp(document_id: str) -> ItemResult:
@@ -75,32 +83,64 @@ def no_timestamp(document_id: str) -> ItemResult:
     return ItemResult(document_id, 400, reason)
 
 
+def not_deleted(document_id: str) -> ItemResult:
+    """The result of a deletion: data streams reject it."""
+    reason = "only write ops with an op_type of create are allowed in data streams"
+    return ItemResult(document_id, 400, reason, deletes=True)
+
+
+def active_copies_wanted(query: Mapping[str, str]) -> int:
+    """How many copies of a shard have to be active; of the server, each shard has one."""
+    wanted = query.get("wait_for_active_shards", "")
+    return int(wanted) if wanted.isdecimal() else 1
+
+
+def too_few_copies(document_id: str, needed: int) -> ItemResult:
+    """The result where `wait_for_active_shards` asks for more copies than the one that there is."""
+    reason = (
+        f"[{_backing_index('stream')}][0] Not enough active copies to meet shard count of "
+        f"[{needed}] (have 1, needed {needed})"
+    )
+    return ItemResult(document_id, 503, reason)
+
+
 class _Target(msgspec.Struct):
     id: str = msgspec.field(default="", name="_id")
 
 
 class _ActionLine(msgspec.Struct):
-    create: _Target
+    create: _Target | None = None
+    delete: _Target | None = None
 
 
 _decode_action = msgspec.json.Decoder(_ActionLine).decode
 
 
 def parse_actions(body: bytes) -> list[Action]:
-    """The actions of a body, decompressed. Raises BulkSyntaxError."""
+    """The actions of a body, decompressed; the last one is ignored if it has no document. Raises
+    BulkSyntaxError, also if there are none."""
+    if not body:
+        raise BulkSyntaxError("request body is required", "parse_exception")
     if not body.endswith(b"\n"):
         raise BulkSyntaxError("The bulk request must be terminated by a newline [\\n]")
-    lines = body.split(b"\n")
-    lines.pop()
-    if len(lines) % 2:
-        raise BulkSyntaxError("an action has no document")
+    lines = iter(body.split(b"\n")[:-1])
+    actions = []
     try:
-        return [
-            Action(_decode_action(lines[number]).create.id, lines[number + 1])
-            for number in range(0, len(lines), 2)
-        ]
+        for line in lines:
+            found = _decode_action(line)
+            if found.delete is not None:
+                actions.append(Action(found.delete.id, b"", deletes=True))
+            elif found.create is None:
+                raise BulkSyntaxError("Malformed action/metadata line: neither create nor delete")
+            elif (document := next(lines, None)) is not None:
+                actions.append(Action(found.create.id, document))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BulkSyntaxError(f"Malformed action/metadata line: {error}") from error
+    if not actions:
+        raise BulkSyntaxError(
+            "Validation Failed: 1: no requests added;", "action_request_validation_exception"
+        )
+    return actions
 
 
 def answer(results: Sequence[ItemResult], index: str, filter_path: str = "") -> bytes:
@@ -108,7 +148,9 @@ def answer(results: Sequence[ItemResult], index: str, filter_path: str = "") -> 
     whole = {
         "errors": any(result.status >= 400 for result in results),
         "took": 1,
-        "items": [{"create": _item(result, index)} for result in results],
+        "items": [
+            {"delete" if result.deletes else "create": _item(result, index)} for result in results
+        ],
     }
     if filter_path:
         filtered = _only(whole, [path.split(".") for path in filter_path.split(",")])
@@ -133,9 +175,10 @@ def other_page(method: str, path: str) -> tuple[int, bytes]:
     return 404, failure(404, f"no handler found for uri [{path}] and method [{method}]")
 
 
-def failure(status: int, reason: str) -> bytes:
-    """The body of an answer that rejects the whole request."""
-    error = {"type": ERROR_TYPES.get(status, "exception"), "reason": reason}
+def failure(status: int, reason: str, kind: str = "") -> bytes:
+    """The body of an answer that rejects the whole request; `kind`: the `error.type`, if it is not
+    that of the status."""
+    error = {"type": kind or ERROR_TYPES.get(status, "exception"), "reason": reason}
     return orjson.dumps({"error": {"root_cause": [error], **error}, "status": status})
 
 
@@ -159,7 +202,10 @@ def _item(result: ItemResult, index: str) -> dict[str, Any]:
         "_index": _backing_index(index),
         "_id": result.id,
         "status": result.status,
-        "error": {"type": ERROR_TYPES.get(result.status, "exception"), "reason": result.reason},
+        "error": {
+            "type": result.type or ERROR_TYPES.get(result.status, "exception"),
+            "reason": result.reason,
+        },
     }
 
 

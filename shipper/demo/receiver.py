@@ -14,7 +14,7 @@ from aiohttp import web
 
 from shipper.demo import bulk_api
 from shipper.demo.audit import Audit, Lag, LineCounts
-from shipper.demo.bulk_api import BulkSyntaxError, ItemResult
+from shipper.demo.bulk_api import Action, BulkSyntaxError, ItemResult
 from shipper.demo.serving import ServerThread
 
 
@@ -83,9 +83,13 @@ class EmbeddedReceiver:
         try:
             actions = bulk_api.parse_actions(body)
         except BulkSyntaxError as error:
-            return _respond(400, bulk_api.failure(400, str(error)))
-        with self._lock:
-            results = [self._create(action.id, action.document) for action in actions]
+            return _respond(400, bulk_api.failure(400, str(error), error.kind))
+        copies = bulk_api.active_copies_wanted(request.query)
+        if copies > 1 and not any(action.deletes for action in actions):
+            results = [bulk_api.too_few_copies(action.id, copies) for action in actions]
+        else:
+            with self._lock:
+                results = [self._apply(action) for action in actions]
         self._requests += 1
         if self._lose_every and self._requests % self._lose_every == 0:
             self.answers_lost += 1
@@ -94,6 +98,11 @@ class EmbeddedReceiver:
         index = request.path.split("/")[1]
         filter_path = request.query.get("filter_path", "")
         return _respond(200, bulk_api.answer(results, index, filter_path))
+
+    def _apply(self, action: Action) -> ItemResult:
+        if action.deletes:
+            return bulk_api.not_deleted(action.id)
+        return self._create(action.id, action.document)
 
     def _create(self, document_id: str, document: bytes) -> ItemResult:
         if b'"@timestamp":' not in document:

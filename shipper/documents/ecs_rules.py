@@ -103,7 +103,8 @@ def map_event(event: dict[str, Any], document: dict[str, Any]) -> str:
     """
     kind = _kind_of(event)
     prune(event)
-    body = event.get(kind)
+    # A stranger's key may be empty, too.
+    body = event.get(kind) if kind else None
     if type(body) is dict:
         _lift(kind, body, document)
         if not body:

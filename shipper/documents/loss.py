@@ -37,6 +37,8 @@ _WHY: Mapping[LossReason, str] = {
     LossReason.VANISHED: "the file was removed before it was read to its end, and nothing kept it",
     LossReason.DAMAGED: "the gzip is damaged, and what follows cannot be unpacked",
     LossReason.TOO_LARGE: "the gzip holds more than shipper unpacks of one file",
+    LossReason.DEAD_LETTER_FULL: "they were rejected, and dead letters took more than "
+    "dead_letter.max_bytes, so that the oldest were deleted",
 }
 
 
@@ -135,7 +137,7 @@ class _Input:
 
 def document_id(loss: Loss, agent_id: str) -> str:
     """The `_id` of a loss's document: the same whenever it is sent."""
-    parts = (
+    parts: tuple[str, ...] = (
         agent_id,
         loss.input_id,
         loss.identity,
@@ -145,6 +147,9 @@ def document_id(loss: Loss, agent_id: str) -> str:
         loss.reason.value,
         repr(loss.time),
     )
+    if loss.reason is LossReason.DEAD_LETTER_FULL:
+        # Those of many logs are recorded at once, and a dead letter may not know the identity.
+        parts = (*parts, loss.path)
     return f"loss-{xxhash.xxh3_128_hexdigest(chr(0).join(parts).encode())}"
 
 

@@ -24,7 +24,7 @@ from shipper.files.found import Found
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of, mark_of
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.records import SUFFIX
-from shipper.foreign import path_text
+from shipper.foreign import decoded, path_text
 
 #: Bytes before an offset in which to search the beginning of the last line; the larger window is
 #: for long lines.
@@ -64,6 +64,9 @@ class DiskFile:
 
 class _Line(msgspec.Struct):
     time: str = ""
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
 
 
 class DiskFiles:
@@ -227,9 +230,10 @@ def _time_of_last(lines: bytes, *, is_all: bool) -> int | None:
 
 
 def _time_of(line: bytes) -> int | None:
+    found = decoded(_decode_line, line)
     try:
-        written = datetime.fromisoformat(msgspec.json.decode(line, type=_Line).time)
-    except (msgspec.DecodeError, ValueError):
+        written = datetime.fromisoformat(found.time if found is not None else "")
+    except ValueError:
         return None
     if written.tzinfo is None:
         return None

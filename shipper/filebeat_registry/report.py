@@ -7,6 +7,7 @@ from typing import TextIO
 from shipper.errors import reason_of
 from shipper.filebeat_registry.matching import Match
 from shipper.filebeat_registry.plan import Decision, Plan
+from shipper.foreign import escaped
 from shipper.logs import Log
 from shipper.logs.events import (
     FILEBEAT_OFFSET_IMPORTED,
@@ -25,13 +26,13 @@ _HEADINGS = ("FILE", "FILEBEAT'S KEY", "OFFSET", "SIZE", "DECISION", "REASON")
 def print_plan(plan: Plan, out: TextIO) -> None:
     """Prints a table of all files, and the files of the registry that were read."""
     store = plan.store
-    out.write(f"Filebeat's registry: {_shown(str(store.directory))}\n")
+    out.write(f"Filebeat's registry: {escaped(str(store.directory))}\n")
     for words in store.read:
         out.write(f"  read: {words}\n")
     for words in store.problems:
         out.write(f"  DAMAGED: {words}\n")
     for path, error in sorted(plan.unreadable.items()):
-        out.write(f"  UNREADABLE: {_shown(path)}: {reason_of(error)}\n")
+        out.write(f"  UNREADABLE: {escaped(path)}: {reason_of(error)}\n")
     rows = [_HEADINGS, *(_row(decision) for decision in _sorted(plan))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     out.write("\n")
@@ -146,17 +147,10 @@ def _row(decision: Decision) -> tuple[str, ...]:
     entry, result = decision.entry, decision.result
     offset = "" if entry is None else "none" if entry.offset is None else str(entry.offset)
     return (
-        _shown(decision.file.path),
-        "" if entry is None else _shown(entry.key),
+        escaped(decision.file.path),
+        "" if entry is None else escaped(entry.key),
         offset,
         str(decision.file.size),
         describe(decision),
         _NEW if result is None else result.why,
-    )
-
-
-def _shown(text: str) -> str:
-    """The text with escapes for control characters, and for bytes that are not UTF-8."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

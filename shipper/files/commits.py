@@ -4,20 +4,20 @@ handed out to be shipped. All of it on one thread of the registry's own.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
 from shipper.clock import Clock
 from shipper.errors import RegistryError
 from shipper.files.changes import Changes
-from shipper.files.losses import LossId, StoredLoss
+from shipper.files.losses import Loss, LossId, StoredLoss
 from shipper.files.records import Recorded
 from shipper.files.registry import Registry
 from shipper.internal_errors import InternalErrors, Where
 from shipper.logs import Log
 from shipper.logs.events import REGISTRY_COMMIT_FAILED, REGISTRY_COMMITTED
 from shipper.metrics import Metrics
+from shipper.offload import ThreadPool
 from shipper.option_names import OWN_NAMES, OptionNames
 
 _P = ParamSpec("_P")
@@ -29,16 +29,16 @@ class RegistryThread:
     the next one begins."""
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(1, "registry")
+        self._thread = ThreadPool("registry", each=1)
 
     async def __call__(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Calls it there, and waits for it."""
-        bound = partial(call, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, bound)
+        return await self._thread(partial(call, *args, **kwargs))
 
-    def close(self) -> None:
-        """Waits until what was called is over."""
-        self._executor.shutdown()
+    @property
+    def hanging(self) -> int:
+        """As `ThreadPool.hanging`."""
+        return self._thread.hanging
 
 
 class OnCommit(Protocol):
@@ -144,7 +144,8 @@ class Commits:
 
 
 class RecordedLosses:
-    """The losses in the registry, for who ships them (`output.loss_shipper.LossStore`)."""
+    """The losses in the registry, for who ships them (`output.loss_shipper.LossStore`), and for who
+    records those of dead letters (`output.dead_letter_losses.LossesOnce`)."""
 
     def __init__(self, registry: Registry, thread: RegistryThread) -> None:
         self._registry = registry
@@ -153,6 +154,10 @@ class RecordedLosses:
     async def unshipped(self, limit: int) -> Sequence[StoredLoss]:
         """As `Registry.unshipped`."""
         return await self._thread(self._registry.unshipped, limit)
+
+    async def record_once(self, name: str, losses: Sequence[Loss]) -> bool:
+        """As `Registry.save_losses_once`."""
+        return await self._thread(self._registry.save_losses_once, name, losses)
 
     async def losses_shipped(self, ids: Sequence[LossId]) -> None:
         """As `Registry.losses_shipped`."""

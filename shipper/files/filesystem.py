@@ -18,22 +18,25 @@ from functools import cache, lru_cache
 from itertools import islice
 
 import msgspec
-from aiofiles.os import wrap
+
+from shipper.files.mount_table import TABLE, type_in_mounts
+from shipper.offload import ThreadPool
 
 #: File systems that live in memory: reading them never waits for a device, and they know no
 #: RWF_NOWAIT. /var/run, where Tetragon's older charts export to, is one.
 _MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 
-#: File systems of several machines: who writes on another one is not known here, and a lease is
-#: refused for other reasons than a writer, too.
-_WITHOUT_LEASES = frozenset(
+#: File systems of several machines, which hang when another one is gone. Who writes on another one
+#: is not known here, and a lease is refused for other reasons than a writer, too.
+NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "gfs2", "ocfs2", "lustre", "virtiofs"}
 )
 
 #: Of a file on Linux, in bytes.
 _LARGEST_OFFSET = 2**63 - 1
 
-_read_in_thread = wrap(os.preadv)
+#: So many reads of one device, and so many gzips on one, are in threads at the same time.
+_READS_OF_A_DEVICE, _GZIPS_OF_A_DEVICE = 4, 4
 
 # statx(2), which Python has no call for; the numbers are those of linux/stat.h.
 _AT_EMPTY_PATH = 0x1000
@@ -100,6 +103,15 @@ class FileSystem:
 
     def __init__(self) -> None:
         self._read_flags: dict[int, int] = {}
+        #: The threads of reads that wait for a device, and of gzips that are inflated. A lane is
+        #: the number of a device.
+        self.reading = ThreadPool("read", each=_READS_OF_A_DEVICE)
+        self.inflating = ThreadPool("inflate", each=_GZIPS_OF_A_DEVICE)
+
+    @property
+    def hanging(self) -> int:
+        """How many calls other than reads have not returned yet, and nobody waits for them."""
+        return 0
 
     def list_directory(self, path: str) -> Iterator[os.DirEntry[str]]:
         """The entries of a directory, one at a time, in no order; `.` and `..` are none.
@@ -156,7 +168,7 @@ class FileSystem:
         gives it back at once. Who opens the file to write in between waits for that, and SIGIO is
         sent to us: ignore that signal, and ask only of files that have no name.
         """
-        if _file_system_of(device) in _WITHOUT_LEASES:
+        if _file_system_of(device) in NETWORK_FILE_SYSTEMS:
             return None
         try:
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -309,9 +321,7 @@ class FileSystem:
 
         Fewer bytes than asked for do not mean the end.
         """
-        if offset > _LARGEST_OFFSET - len(buffer):
-            # preadv(2) refuses a range beyond it; a file of holes may be as large.
-            buffer = memoryview(buffer)[: max(0, _LARGEST_OFFSET - offset)]
+        buffer = _within_largest(buffer, offset)
         if self._flags(device) == 0:
             return os.preadv(descriptor, [buffer], offset)
         try:
@@ -321,7 +331,17 @@ class FileSystem:
         except OSError as error:
             if error.errno != errno.EOPNOTSUPP:
                 raise
-        return int(await _read_in_thread(descriptor, [buffer], offset))
+        return await self._read_in_thread(descriptor, device, buffer, offset)
+
+    async def _read_in_thread(
+        self, descriptor: int, device: int, buffer: bytearray | memoryview, offset: int
+    ) -> int:
+        buffer = _within_largest(buffer, offset)
+        # Into memory of its own: who waits may be gone before the thread is.
+        count = len(buffer)
+        data = await self.reading(lambda: os.pread(descriptor, count, offset), device)
+        buffer[: len(data)] = data
+        return len(data)
 
     def appended(
         self,
@@ -350,8 +370,20 @@ class FileSystem:
         """Those of a read that does not wait for a device."""
         flags = self._read_flags.get(device)
         if flags is None:
-            flags = self._read_flags[device] = 0 if _is_in_memory(device) else os.RWF_NOWAIT
+            flags = self._read_flags[device] = _flags_of(device)
         return flags
+
+
+def _flags_of(device: int) -> int:
+    return 0 if _file_system_of(device) in _MEMORY_FILE_SYSTEMS else os.RWF_NOWAIT
+
+
+def _within_largest(buffer: bytearray | memoryview, offset: int) -> bytearray | memoryview:
+    """As much of it as can be read from `offset` on: preadv(2) refuses a range beyond the largest
+    offset, and a file of holes may be as large."""
+    if offset <= _LARGEST_OFFSET - len(buffer):
+        return buffer
+    return memoryview(buffer)[: max(0, _LARGEST_OFFSET - offset)]
 
 
 def _directory_facts(found: os.stat_result) -> DirectoryFacts:
@@ -396,21 +428,14 @@ def _statx() -> Callable[..., int] | None:
     return function
 
 
-def _is_in_memory(device: int) -> bool:
-    return _file_system_of(device) in _MEMORY_FILE_SYSTEMS
-
-
 @cache
 def _file_system_of(device: int) -> str:
     """The type of the file system of that device number (proc_pid_mountinfo(5)); empty if it is not
     listed."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
-            for line in mounts:
-                before, _, after = line.partition(" - ")
-                if before.split(" ")[2] == wanted:
-                    return after.split(" ")[0]
+        # A carriage return in the name of a mount point ends no line.
+        with open(TABLE, encoding="utf-8", errors="replace", newline="\n") as table:
+            return type_in_mounts(table, wanted)
     except OSError:
-        pass
-    return ""
+        return ""

@@ -263,7 +263,7 @@ class FollowedFiles:
 
     def _tail(self, inode: Inode, path: str, descriptor: int, *, compressed: bool) -> Tail:
         content: Content = (
-            GzipContent(self._filesystem, descriptor)
+            GzipContent(self._filesystem, descriptor, inode.device)
             if compressed
             else PlainContent(self._filesystem, descriptor, inode.device)
         )

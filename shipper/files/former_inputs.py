@@ -354,7 +354,7 @@ class FormerFiles:
             raise
         descriptor, inode = opened.descriptor, opened.inode
         content: Content = (
-            GzipContent(self._filesystem, descriptor)
+            GzipContent(self._filesystem, descriptor, inode.device)
             if path.endswith(SUFFIX)
             else PlainContent(self._filesystem, descriptor, inode.device)
         )

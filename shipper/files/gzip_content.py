@@ -5,11 +5,11 @@ What was read is compared with what is there whenever the gzip is read on or was
 that was written anew is noticed, also where nothing was read of it for a while.
 """
 
-import asyncio
 import errno
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from shipper.files.archive import Ending, GzipStream, Proof
 from shipper.files.filesystem import FileFacts, FileSystem
@@ -32,17 +32,32 @@ _LENGTH_BYTES = 4
 _MOST_RATIO = 1032
 
 
+@dataclass(slots=True)
+class _Work:
+    """What a thread and who waits for it decide between them."""
+
+    has_begun: bool = False
+    is_given_up: bool = False
+
+
 class GzipContent:
     """What is in a gzip, inflated by a worker thread as far as somebody reads."""
 
     compressed = True
 
     def __init__(
-        self, filesystem: FileSystem, descriptor: int, *, largest: int = LARGEST_GZIP_CONTENT
+        self,
+        filesystem: FileSystem,
+        descriptor: int,
+        device: int = 0,
+        *,
+        largest: int = LARGEST_GZIP_CONTENT,
     ) -> None:
-        """`largest`: more than this is not read, in bytes of the content."""
+        """`device`: which one the file is on. `largest`: more than this is not read, in bytes of
+        the content."""
         self._filesystem = filesystem
         self._descriptor = descriptor
+        self._device = device
         self._largest = largest
         # Guards what a thread and `close` decide between them.
         self._lock = threading.Lock()
@@ -213,26 +228,36 @@ class GzipContent:
     async def _in_thread(self, work: Callable[[], tuple[bytes, bool]]) -> tuple[bytes, bool]:
         """Does it while the descriptor stays open, also if nobody waits for it any more."""
 
+        state = _Work()
+
         def guarded() -> tuple[bytes, bool]:
+            with self._lock:
+                if state.is_given_up:
+                    return b"", True
+                state.has_begun = True
             try:
                 return work()
             finally:
                 with self._lock:
-                    self._working = False
-                    if self._closed:
-                        self._filesystem.close(self._descriptor)
+                    self._end_work()
 
         with self._lock:
             if self._closed or self._working:
                 raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
             self._working = True
         try:
-            running = asyncio.get_running_loop().run_in_executor(None, guarded)
-        except BaseException:  # There is no thread for it.
+            return await self._filesystem.inflating(guarded, self._device)
+        except BaseException:
             with self._lock:
-                self._working = False
+                if not state.has_begun:  # There is no thread for it, or nobody waits any more.
+                    state.is_given_up = True
+                    self._end_work()
             raise
-        return await running
+
+    def _end_work(self) -> None:
+        self._working = False
+        if self._closed:
+            self._filesystem.close(self._descriptor)
 
 
 def _next_piece(stream: GzipStream, proof: Proof | None) -> tuple[bytes, bool]:

@@ -7,9 +7,13 @@ they are text as `os.fsdecode` makes it, which gives any bytes back.
 """
 
 import ctypes
+import errno
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import Final
 
 import msgspec
@@ -43,26 +47,33 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Inotify:
-    """One instance. Every method raises OSError as the system call below it does."""
+    """One instance. Every method raises OSError as the system call below it does. `add` may be
+    called by any thread."""
 
     def __init__(self) -> None:
         self._descriptor = _call("inotify_init1", ctypes.c_int(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._lock = Lock()
+        # How many threads add a watch now.
+        self._adding = 0
+        self._is_closed = False
 
     def fileno(self) -> int:
         """Is ready to be read when something was told."""
         return self._descriptor
 
     def add(self, path: str, mask: int) -> int:
-        """Watches what stands at that path; returns the descriptor of the watch. One inode has one
-        watch in an instance: adding it by another path gives the same descriptor."""
+        """Watches what stands at that path, which may hang with its mount; returns the descriptor
+        of the watch. One inode has one watch in an instance: adding it by another path gives the
+        same descriptor."""
         name = os.fsencode(path)
-        return _call(
-            "inotify_add_watch",
-            ctypes.c_int(self._descriptor),
-            ctypes.c_char_p(name),
-            ctypes.c_uint32(mask),
-            path=path,
-        )
+        with self._open():
+            return _call(
+                "inotify_add_watch",
+                ctypes.c_int(self._descriptor),
+                ctypes.c_char_p(name),
+                ctypes.c_uint32(mask),
+                path=path,
+            )
 
     def remove(self, watch: int) -> None:
         """Ends a watch. What was told of it before may still be read."""
@@ -77,8 +88,28 @@ class Inotify:
             return b""
 
     def close(self) -> None:
-        """Gives the descriptor back; all watches end."""
-        os.close(self._descriptor)
+        """Gives the descriptor back, when no thread needs it any more; all watches end."""
+        with self._lock:
+            self._is_closed = True
+            if not self._adding:
+                os.close(self._descriptor)
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._lock:
+            if self._is_closed:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            self._adding += 1
+        try:
+            yield
+        finally:
+            self._added()
+
+    def _added(self) -> None:
+        with self._lock:
+            self._adding -= 1
+            if self._is_closed and not self._adding:
+                os.close(self._descriptor)
 
 
 def events_in(data: bytes) -> list[Event]:

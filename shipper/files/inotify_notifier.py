@@ -8,6 +8,8 @@ instances, whatever they watch:
   has to tell meanwhile. So a log that grows all the time wakes nobody up for each of its lines, and
   what is written to it is known within GROWTH_STEP all the same: what is truncated in place is lost
   if nobody has read it before.
+
+Watches are added in threads: that asks a mount for a directory by its name.
 """
 
 import asyncio
@@ -15,12 +17,14 @@ import contextlib
 import errno
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from shipper.clock import Clock
 from shipper.files import inotify
 from shipper.files.inotify import Event, Inotify, events_in
 from shipper.files.notifications import Change, Listener
+from shipper.offload import ThreadPool
 
 #: Seconds between two looks at what grew, while something grows.
 GROWTH_STEP = 0.05
@@ -59,12 +63,22 @@ LIMITS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """The watches of a directory."""
+
+    place: str
+    names: int
+    #: None: there was none left.
+    growth: int | None
+
+
 @dataclass(slots=True, eq=False)
 class _Watched:
     """A directory: its watch in each instance, the paths that lead there, and who listens."""
 
     names: int
-    growth: int
+    growth: int | None
     listeners: dict[str, list[Listener]] = field(default_factory=dict)
 
     def paths(self, name: str) -> Iterator[tuple[str, Listener]]:
@@ -81,6 +95,10 @@ class _Instances:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        # Each directory of a glob has its own lane: one that hangs keeps no other waiting.
+        self._add = ThreadPool("watch", each=1)
+        # How many watches have ended so far, as far as that matters to who adds some.
+        self._ended = 0
         self._names = Inotify()
         try:
             self._growth = Inotify()
@@ -105,18 +123,30 @@ class _Instances:
             self._loop.remove_reader(instance.fileno())
             instance.close()
 
-    def add(self, place: str, listener: Listener) -> _Watched:
-        """Watches a directory. Raises OSError."""
-        names = self._names.add(place, _OF_NAMES)
-        watched = self._by_names.get(names)
+    async def add(self, places: Sequence[str], listener: Listener) -> list[tuple[_Watched, str]]:
+        """Watches directories, and returns those that are there; raises OSError if the first one is
+        not, or if there can be no more watches."""
+        while True:
+            ended = self._ended
+            add = partial(_add, self._names, self._growth, places)
+            added, error = await self._add(add, places[0])
+            if ended == self._ended:
+                break
+            # One that ended meanwhile may be among these.
+        watched = [(self._listen(each, listener), each.place) for each in added]
+        if error is not None:
+            for directory, place in watched:
+                self.remove(directory, place, listener)
+            raise error
+        return watched
+
+    def _listen(self, added: _Added, listener: Listener) -> _Watched:
+        watched = self._by_names.get(added.names)
         if watched is None:
-            try:
-                growth = self._growth.add(place, _OF_GROWTH)
-            except OSError:
-                self._names.remove(names)
-                raise
-            watched = self._by_names[names] = self._by_growth[growth] = _Watched(names, growth)
-        watched.listeners.setdefault(place, []).append(listener)
+            watched = self._by_names[added.names] = _Watched(added.names, added.growth)
+            if added.growth is not None:
+                self._by_growth[added.growth] = watched
+        watched.listeners.setdefault(added.place, []).append(listener)
         self._grown_data = b""
         return watched
 
@@ -129,12 +159,13 @@ class _Instances:
             del watched.listeners[place]
         if watched.listeners:
             return
+        self._ended += 1
         for instance, watches, number in (
             (self._names, self._by_names, watched.names),
             (self._growth, self._by_growth, watched.growth),
         ):
             # It may be gone, and its number the one of another by now.
-            if watches.get(number) is watched:
+            if number is not None and watches.get(number) is watched:
                 del watches[number]
                 with contextlib.suppress(OSError):
                     instance.remove(number)
@@ -154,6 +185,8 @@ class _Instances:
         told: dict[Listener, list[tuple[Change, str]]] = {}
         for event in events_in(self._names.read()):
             watched = self._watched(event, self._by_names)
+            if event.mask & _GONE:
+                self._ended += 1
             if watched is None:
                 continue
             if event.mask & _GONE:
@@ -236,14 +269,11 @@ class InotifyNotifier:
     async def watching(self, places: Sequence[str], listener: Listener) -> AsyncIterator[None]:
         """As `Notifier.watching`."""
         with self._open() as instances:
-            added: list[tuple[_Watched, str]] = []
             try:
-                for place in places:
-                    try:
-                        added.append((instances.add(place, listener), place))
-                    except OSError as error:
-                        if place == places[0] or error.errno not in _VANISHED:
-                            raise _in_words(error) from None
+                added = await instances.add(places, listener)
+            except OSError as error:
+                raise _in_words(error) from None
+            try:
                 yield
             finally:
                 for watched, place in added:
@@ -263,6 +293,22 @@ class InotifyNotifier:
             if not self._users:
                 instances.close()
                 self._instances = None
+
+
+def _add(
+    names: Inotify, growth: Inotify, places: Sequence[str]
+) -> tuple[list[_Added], OSError | None]:
+    """Watches directories in both instances, until one cannot be watched; returns which, and why
+    not all. Of all but the first, it does not matter if they are gone."""
+    added: list[_Added] = []
+    for place in places:
+        try:
+            added.append(_Added(place, names.add(place, _OF_NAMES), None))
+            added[-1] = replace(added[-1], growth=growth.add(place, _OF_GROWTH))
+        except OSError as error:
+            if place == places[0] or error.errno not in _VANISHED:
+                return added, error
+    return added, None
 
 
 def _listeners(watches: Iterable[_Watched]) -> list[Listener]:

@@ -81,17 +81,23 @@ Reading = Block | HalfLine | CutLine | NoLine | Rewritten
 
 
 class ReadBuffer:
-    """What every tail reads into, one at a time, so that a block costs no fresh pages."""
+    """What every tail reads into, one at a time, so that a block costs no fresh pages. While one
+    waits for its disk, others get another one."""
 
     def __init__(self, max_line_bytes: int) -> None:
         self.max_line_bytes = max_line_bytes
         #: A block can hold no line that is too long.
         self.block_bytes = min(BLOCK_BYTES, max_line_bytes + 1)
-        self._small = bytearray(MARK_BYTES + self.block_bytes)
+        self._free: bytearray | None = None
 
-    def of(self, count: int) -> bytearray:
-        """At least `count` bytes, of which the content is not defined."""
-        return self._small if count <= len(self._small) else bytearray(count)
+    def take(self) -> bytearray:
+        """Room for a block and a mark, of which the content is not defined."""
+        taken, self._free = self._free, None
+        return bytearray(MARK_BYTES + self.block_bytes) if taken is None else taken
+
+    def give_back(self, taken: bytearray) -> None:
+        """It is not used any more."""
+        self._free = taken
 
 
 class LineReader:
@@ -153,6 +159,13 @@ class LineReader:
         return not (self.skipped_to or self.blank_to or self._near_nuls)
 
     async def _read_lines(self, offset: int, final: bool) -> Reading:
+        buffer = self._buffer.take()
+        try:
+            return await self._read_into(buffer, offset, final)
+        finally:
+            self._buffer.give_back(buffer)
+
+    async def _read_into(self, small: bytearray, offset: int, final: bool) -> Reading:
         start, guard, limit = offset, self.guard, self._buffer.max_line_bytes
         wanted = min(_FEW_BYTES, limit + 1) if self._near_nuls else self._buffer.block_bytes
         if self._content.compressed and self.run.begin == start < self.run.end:
@@ -162,7 +175,7 @@ class LineReader:
         self.blank_to = 0
         while True:
             begin = len(guard)
-            buffer = self._buffer.of(begin + wanted)
+            buffer = small if begin + wanted <= len(small) else bytearray(begin + wanted)
             with memoryview(buffer)[: begin + wanted] as view:
                 count = await fill(self._content, view, start - begin)
                 if count < begin or not buffer.startswith(guard):

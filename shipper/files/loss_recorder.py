@@ -24,6 +24,35 @@ def known_end(record: FileRecord) -> int:
     return record.offset if is_unknown else record.seen
 
 
+def make_loss(
+    reason: LossReason,
+    path: str,
+    start: int,
+    end: int,
+    *,
+    now: float,
+    input_id: str = "",
+    identity: Identity = NO_IDENTITY,
+    size: int | None = None,
+    lines: int | None = None,
+    merged: int = 1,
+) -> Loss:
+    """The loss of a range of a file: `size` bytes of it (None: all), with so many lines (None:
+    nobody knows), of `merged` places in it. `now`: Unix seconds."""
+    return Loss(
+        input_id=input_id,
+        path=path,
+        identity=identity,
+        start=start,
+        end=end,
+        bytes=end - start if size is None else size,
+        lines=lines,
+        reason=reason,
+        time=now,
+        merged=merged,
+    )
+
+
 class LossRecorder:
     """Records the losses of one input."""
 
@@ -45,15 +74,15 @@ class LossRecorder:
     ) -> RecordedLoss:
         """Has the registry learn that a range of a file is lost: `size` bytes of it (None: all),
         with so many lines (None: nobody knows)."""
-        loss = Loss(
+        loss = make_loss(
+            reason,
+            path,
+            start,
+            end,
+            now=self._clock.now(),
             input_id=self._input_id,
-            path=path,
             identity=identity,
-            start=start,
-            end=end,
-            bytes=end - start if size is None else size,
+            size=size,
             lines=lines,
-            reason=reason,
-            time=self._clock.now(),
         )
         return RecordedLoss(loss, self._records.add_loss(loss))

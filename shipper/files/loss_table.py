@@ -23,6 +23,7 @@ from shipper.files.losses import (
     fold,
     together,
 )
+from shipper.foreign import is_encodable
 
 #: How many rows are kept one by one.
 MAX_ROWS = 10_000
@@ -48,6 +49,11 @@ _OF_FILE = f"""
 SELECT {_COLUMNS} FROM losses
 WHERE identity = ? AND reason = ? AND state = 0 AND (end_byte = ? OR first_byte = ?)
 """
+_SCATTERED_OF_FILE = f"""
+SELECT {_COLUMNS} FROM losses
+WHERE identity = ? AND reason = ? AND state = 0 AND path = CAST(? AS TEXT)
+ORDER BY id DESC LIMIT 1
+"""
 # The rows that others are folded into, one for each kind.
 _TARGETS = """
 SELECT min(id) FROM losses WHERE path = '' AND state <> 1
@@ -64,11 +70,10 @@ def record(connection: sqlite3.Connection, losses: Iterable[Loss]) -> None:
     newest = 0.0
     for loss in losses:
         newest = max(newest, _moment(loss.time))
-        for stored in _rows(
-            connection.execute(
-                _OF_FILE, (loss.identity, loss.reason.value, _fit(loss.start), _fit(loss.end))
-            )
-        )[0]:
+        if loss.reason.is_scattered and not loss.path:
+            _add_to_target(connection, loss, LossState.NEW)
+            continue
+        for stored in _candidates(connection, loss):
             both = together(stored.loss, loss)
             if both is not None:
                 _update(connection, stored.id, both)
@@ -77,6 +82,15 @@ def record(connection: sqlite3.Connection, losses: Iterable[Loss]) -> None:
             _insert(connection, loss, LossState.NEW)
     if newest:
         _bound(connection, newest)
+
+
+def _candidates(connection: sqlite3.Connection, loss: Loss) -> list[StoredLoss]:
+    """What it may be one with."""
+    if loss.reason.is_scattered:
+        file = loss.identity, loss.reason.value, os.fsencode(loss.path)
+        return _rows(connection.execute(_SCATTERED_OF_FILE, file))[0]
+    part = loss.identity, loss.reason.value, _fit(loss.start), _fit(loss.end)
+    return _rows(connection.execute(_OF_FILE, part))[0]
 
 
 def has_unshipped(connection: sqlite3.Connection) -> bool:
@@ -229,6 +243,8 @@ def _row(values: tuple[object, ...]) -> StoredLoss | None:
                 return None
             numbers = (key, start, lost, merged, 0 if lines is None else lines)
             if min(numbers) < 0 or end < start or not 0 <= time < _LATEST:
+                return None
+            if not is_encodable(input_id + identity):
                 return None
             loss = Loss(
                 input_id, path, Identity(identity), start, end, lost, lines, why, time, merged

@@ -1,6 +1,7 @@
 """Losses: lines that were written to a followed log and will never be delivered.
 
-Losses of one file that adjoin, have one reason and fall into one hour are one. Where there are too
+Losses of one file that adjoin, have one reason and fall into one hour are one; those of dead
+letters, which are lines here and there, need not adjoin. Where there are too
 many, the oldest are folded into one for each reason, which has no file. What they add up to never
 shrinks. Pure functions over values; `loss_table` keeps them in the registry.
 """
@@ -32,6 +33,13 @@ class LossReason(Enum):
     DAMAGED = "damaged"
     #: A gzip holds more than is unpacked of one.
     TOO_LARGE = "too_large"
+    #: Dead letters took more than `dead_letter.max_bytes`: we deleted the oldest.
+    DEAD_LETTER_FULL = "dead_letter_full"
+
+    @property
+    def is_scattered(self) -> bool:
+        """Whether what is lost are lines here and there in a range, not all of it."""
+        return self is LossReason.DEAD_LETTER_FULL
 
 
 class LossState(IntEnum):
@@ -49,7 +57,8 @@ class Loss:
     path: str
     #: Also empty where the file had no complete first line.
     identity: Identity
-    #: The range in the file, `end` excluded; 0 and 0 where it is of several.
+    #: The range in the file, `end` excluded, that is lost, or in which the lost lines are; 0 and 0
+    #: where it is of several.
     start: int
     end: int
     #: How much of it is lost.
@@ -93,11 +102,14 @@ def together(first: Loss, second: Loss) -> Loss | None:
     if (
         (first.input_id, first.identity, first.reason)
         != (second.input_id, second.identity, second.reason)
-        or not first.identity
         or (first.lines is None) != (second.lines is None)
         or first.time // _HOUR != second.time // _HOUR
-        or (first.end != second.start and first.start != second.end)
     ):
+        return None
+    if first.reason.is_scattered:
+        if not first.path or first.path != second.path:
+            return None
+    elif not first.identity or (first.end != second.start and first.start != second.end):
         return None
     return replace(
         second,

@@ -16,6 +16,7 @@ import select
 from collections.abc import Callable
 
 from shipper.clock import Clock
+from shipper.files.mount_table import TABLE
 
 #: Seconds between two changes that are told, at the least: a node with hundreds of pods mounts
 #: often, and who is told looks at directories.
@@ -24,7 +25,7 @@ SPACING = 0.5
 
 def open_mount_table() -> int:
     """A descriptor of the table of this process. Raises OSError."""
-    return os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+    return os.open(TABLE, os.O_RDONLY | os.O_CLOEXEC)
 
 
 class MountChanges:

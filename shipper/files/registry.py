@@ -26,6 +26,9 @@ __all__ = ["FileRecord", "Registry", "RowId", "read_losses", "read_records"]
 # Of so many losses it is known that they are saved: saving them again does nothing.
 _RECENT_LOSSES = 4096
 
+# The property with the name under which losses were saved last by `save_losses_once`.
+_ONCE = "losses.once"
+
 
 class Registry:
     """The registry of one data directory; while it is open, no other daemon can open it."""
@@ -144,6 +147,19 @@ class Registry:
         self._recent_losses.update(dict.fromkeys(new))
         for old in list(self._recent_losses)[:-_RECENT_LOSSES]:
             del self._recent_losses[old]
+
+    def save_losses_once(self, name: str, losses: Iterable[Loss]) -> bool:
+        """Writes losses so that a power cut does not undo it, unless that was done under the same
+        name last: by an earlier process, too. Returns whether they were written now.
+
+        Raises RegistryError, as `save` does.
+        """
+        with self._writing(durable=True) as connection:
+            if _property(connection, _ONCE) == name:
+                return False
+            loss_table.record(connection, losses)
+            connection.execute("INSERT OR REPLACE INTO properties VALUES (?, ?)", (_ONCE, name))
+        return True
 
     def unshipped(self, limit: int) -> list[StoredLoss]:
         """The oldest losses of which no document is acknowledged, `limit` at the most.

@@ -21,7 +21,7 @@ from shipper.files.link_adoption import Adoption
 from shipper.files.link_directory import DIRECTORY, LinkDirectories, LinkDirectory, Opening
 from shipper.files.link_names import LinkOwner, link_name
 from shipper.files.link_problems import LinkProblems
-from shipper.files.steps import Steps, at_once
+from shipper.files.steps import Steps
 from shipper.logs.events import (
     FILE_LINK_FAILED,
     LINK_DIRECTORY_ACCESS_FAILED,
@@ -121,22 +121,6 @@ class Retention:
         for inode, link in missing:
             self._miss(inode, link, result)
         return result
-
-    def adopt(
-        self,
-        place: str,
-        *,
-        matches: Callable[[str], bool],
-        is_known: Callable[[Inode], bool],
-        is_followed: Callable[[Inode], bool],
-        follow: Callable[[KeptFile], None],
-    ) -> Adopted:
-        """As `adopting`, at once."""
-        return at_once(
-            self.adopting(
-                place, matches=matches, is_known=is_known, is_followed=is_followed, follow=follow
-            )
-        )
 
     def adopting(
         self,

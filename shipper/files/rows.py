@@ -17,6 +17,7 @@ import msgspec
 
 from shipper.files.filesystem import Inode
 from shipper.files.identity import MARK_BYTES, NO_MARK, Identity, Mark
+from shipper.foreign import is_encodable
 
 #: The key of a file's row; given out by the registry, never used twice.
 RowId = NewType("RowId", int)
@@ -51,6 +52,8 @@ _SIGN = 2**63
 _LARGEST = _SIGN - 1
 
 _IDENTITY = re.compile(r"([0-9a-f]{16})?")
+# Whole bytes: one that is written in another way is not the same after it was packed.
+_DIGEST = re.compile(r"([0-9a-f]{2})*")
 # How much of an unusable row a message may be.
 _SHOWN = 300
 
@@ -189,13 +192,10 @@ def _read(
     unusable = []
     for values in connection.execute(f"SELECT {columns} FROM files ORDER BY row"):
         record = _record(values)
-        try:
-            if record is not None:
-                add(record)
-                continue
-        except ValueError:
-            pass  # It cannot be packed: a mark of ours can.
-        unusable.append(UnusableRow(values[0], ascii(values)[:_SHOWN]))
+        if record is not None:
+            add(record)
+        else:
+            unusable.append(UnusableRow(values[0], ascii(values)[:_SHOWN]))
     return unusable
 
 
@@ -238,7 +238,7 @@ def _values(record: FileRecord) -> tuple[object, ...]:
         _signed(record.inode.device) if record.inode else None,
         _signed(record.inode.number) if record.inode else None,
         # A file system may say anything.
-        record.born if record.born is not None and abs(record.born) <= _LARGEST else None,
+        _born(record.born),
         record.offset,
         record.seen,
         record.seen_mark.length,
@@ -271,11 +271,14 @@ def _record(values: tuple[object, ...]) -> FileRecord | None:
             float() | None as removed,
         ) if (
             0 < row < LAST_ROW
+            and is_encodable(input_id)
             and "\0" not in path
             and _IDENTITY.fullmatch(identity)
             and offset >= 0
             and 0 <= length <= MARK_BYTES
             and 0 <= seen_length <= MARK_BYTES
+            and _DIGEST.fullmatch(digest)
+            and _DIGEST.fullmatch(seen_digest)
             and (device is None) == (number is None)
             and math.isfinite(updated)
             and (removed is None or math.isfinite(removed))
@@ -288,15 +291,22 @@ def _record(values: tuple[object, ...]) -> FileRecord | None:
                 inode=None
                 if device is None or number is None
                 else Inode(device % _UNSIGNED, number % _UNSIGNED),
-                born=born,
+                born=_born(born),
                 offset=offset,
                 seen=max(seen, offset),
                 mark=Mark(length, digest),
                 updated=updated,
                 removed=removed,
-                seen_mark=Mark(seen_length, seen_digest) if seen >= offset else NO_MARK,
+                seen_mark=Mark(seen_length, seen_digest)
+                if seen_length and seen >= offset
+                else NO_MARK,
             )
     return None
+
+
+def _born(found: int | None) -> int | None:
+    """A time of birth that the table can hold; None if it is no such time."""
+    return found if found is not None and abs(found) <= _LARGEST else None
 
 
 def _signed(number: int) -> int:

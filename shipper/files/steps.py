@@ -7,13 +7,3 @@ _T = TypeVar("_T")
 
 #: Each step is a millisecond or two, and has the problems that it met; the result comes last.
 Steps = Generator[list[OSError], None, _T]
-
-
-def at_once(steps: Steps[_T]) -> _T:
-    """Takes all steps; returns the result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: _T = end.value
-            return result

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from shipper.clock import Clock
 from shipper.files.filesystem import Inode, inode_in
@@ -19,7 +20,8 @@ from shipper.files.mounts import MountChanges
 from shipper.files.notifications import Change, Changes, Notifier
 from shipper.files.running_watch import RunningWatch
 from shipper.files.schedule import WalkSchedule
-from shipper.offload import in_a_thread
+from shipper.internal_errors import unless_cancelled_by_nobody
+from shipper.offload import ThreadPool
 
 #: How soon a watch begins again that ended by what somebody did in a directory, in seconds.
 _AGAIN_AFTER = 0.05
@@ -125,6 +127,9 @@ class Watch:
         self._wake_up = wake_up
         self._report = report
         self._mounts = mounts
+        # Directories are looked at in threads, each in its own lane: a mount that hangs keeps
+        # nobody else waiting.
+        self._look = ThreadPool("watch", each=1)
         self._running: dict[str, RunningWatch] = {}
         # Is set when a directory of a glob may be there, or be another one.
         self._moved: dict[str, asyncio.Event] = {}
@@ -140,29 +145,18 @@ class Watch:
     async def run(self) -> None:
         """Asks for a walk at once, and watches until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._tick())
-            tasks.create_task(self._follow_directories())
+            works = [self._tick(), self._follow_directories()]
             if self._mounts is not None:
-                tasks.create_task(self._follow_mounts(self._mounts.subscribe()))
-            for directory in self._directories:
-                tasks.create_task(self._keep_watching(directory))
+                works.append(self._follow_mounts(self._mounts.subscribe()))
+            works += [self._keep_watching(directory) for directory in self._directories]
+            for work in works:
+                tasks.create_task(unless_cancelled_by_nobody(work))
 
     async def _tick(self) -> None:
         while True:
             if self._schedule.is_due:
                 self._wake_up.wake(scan=True)
             await self._clock.sleep(self._schedule.interval)
-            self._look_at_watches()
-
-    def _look_at_watches(self) -> None:
-        """Ends watches whose path leads to another directory by now. The others work, as they have
-        for a while."""
-        for directory, running in self._running.items():
-            if _inode_of(directory) != running.inode:
-                self._wake_up.wake(scan=True)
-                running.stop.set()
-            elif not running.stop.is_set():
-                self._schedule.watched(directory, completely=running.completely)
 
     async def _follow_directories(self) -> None:
         """Ends watches when other directories were walked than before: they begin anew."""
@@ -185,8 +179,7 @@ class Watch:
             await changed.wait()
             changed.clear()
             began = time.monotonic()
-            # A file system that hangs keeps nobody else waiting.
-            moved = await in_a_thread(self._look_at_directories)
+            moved = await self._look(self._look_at_directories)
             for directory in moved:
                 self._moved[directory].set()
                 if (running := self._running.get(directory)) is not None:
@@ -215,15 +208,17 @@ class Watch:
         """Watches one directory of a glob, also one that does not exist yet, or is replaced by
         another, and those below it that were walked."""
         while True:
-            watched = _inode_of(directory)
+            self._moved[directory].clear()
+            watched = await self._inode_at(directory)
             if watched is not None:
-                places, completely = self._places(directory)
+                places, completely = await self._look(partial(self._places, directory), directory)
+                if self._moved[directory].is_set():
+                    continue  # Another one may stand there by now.
                 running = self._running[directory] = RunningWatch(
                     places, completely, watched, self._tell, self._wake_up.grew
                 )
-                self._moved[directory].clear()
                 try:
-                    await self._watch(running)
+                    await self._watch(directory, running)
                 except (FileNotFoundError, NotADirectoryError):
                     pass  # It has just gone.
                 except OSError as error:
@@ -239,29 +234,43 @@ class Watch:
                     # What was told meanwhile is found by the scan with which the watch begins.
                     await self._clock.sleep(_AGAIN_AFTER)
                     continue
-                if running.stop.is_set() or _inode_of(directory) != watched:
+                if running.stop.is_set() or await self._inode_at(directory) != watched:
                     continue
             await self._until_moved(directory)
 
     async def _until_moved(self, directory: str) -> None:
         """Waits until it is time to look at a directory again."""
-        moved = asyncio.create_task(self._moved[directory].wait())
-        passed = asyncio.create_task(self._clock.sleep(self._schedule.interval))
-        try:
-            await asyncio.wait((moved, passed), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            moved.cancel()
-            passed.cancel()
+        await self._within_interval(self._moved[directory])
         self._moved[directory].clear()
 
-    async def _watch(self, running: RunningWatch) -> None:
+    async def _within_interval(self, event: asyncio.Event) -> bool:
+        """Waits for the event, no longer than the interval; returns whether it happened."""
+        happened = asyncio.create_task(event.wait())
+        passed = asyncio.create_task(self._clock.sleep(self._schedule.interval))
+        try:
+            await asyncio.wait((happened, passed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            happened.cancel()
+            passed.cancel()
+        return event.is_set()
+
+    async def _watch(self, directory: str, running: RunningWatch) -> None:
         """Until it ends; raises what it fails by."""
         async with self._notifier.watching(running.places, running):
             # The watch is set up before the scan that this asks for can begin.
             self._wake_up.wake(scan=True)
-            await running.stop.wait()
+            while not await self._within_interval(running.stop):
+                # Now and then: whether the path still leads to the directory that is watched.
+                if await self._inode_at(directory) != running.inode:
+                    self._wake_up.wake(scan=True)
+                    running.stop.set()
+                elif not running.stop.is_set():
+                    self._schedule.watched(directory, completely=running.completely)
         if running.error is not None:
             raise running.error
+
+    async def _inode_at(self, directory: str) -> Inode | None:
+        return await self._look(partial(_inode_of, directory), directory)
 
     def _places(self, directory: str) -> tuple[tuple[str, ...], bool]:
         """The directories to watch, and whether they are all that matter."""

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import watchfiles
 from watchfiles import awatch
@@ -16,6 +17,7 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 from shipper.clock import Clock
 from shipper.files.inotify_notifier import LIMITS
 from shipper.files.notifications import Change, Listener
+from shipper.offload import in_a_thread
 
 #: How long changes are gathered before they are told of, and the pause that ends the gathering,
 #: in milliseconds. Measured: noticed within 30 ms, 0.2 % of a core when idle.
@@ -68,7 +70,8 @@ class WatchfilesNotifier:
                 error = error.exceptions[0]
             # That must not keep the other files from being told, and neither must a directory that
             # was just removed: what was told meanwhile is found by a walk.
-            if _is_no_text(error) or _is_gone(error, places):
+            look = partial(_is_gone, error, places)
+            if _is_no_text(error) or await in_a_thread(look, name="watch"):
                 listener.lost()
             else:
                 is_known = isinstance(error, OSError | WatchfilesRustInternalError)

@@ -14,6 +14,9 @@ from shipper.golang.layout import Element, Reading, elements_of, read
 
 _NANOSECONDS = 10**9
 
+#: A name of the IANA database: `zoneinfo` imports modules for some others.
+_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,3}")
+
 #: The range of RFC 3339 in Unix seconds; the end is exclusive.
 _FIRST, _END = -62135596800, 253402300800
 
@@ -72,13 +75,15 @@ def parse_zone(name: str) -> tzinfo:
         return UTC
     if name == "Local":
         return _local_zone()
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(
-            f"there is no time zone `{name}`: give UTC, Local, a name such as America/New_York, "
-            "or an offset such as +0200"
-        ) from None
+    if _ZONE.fullmatch(name):
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            pass  # There is none of that name.
+    raise ValueError(
+        f"there is no time zone `{name}`: give UTC, Local, a name such as America/New_York, "
+        "or an offset such as +0200"
+    )
 
 
 def format_utc(nanoseconds: int) -> str:

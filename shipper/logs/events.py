@@ -76,9 +76,10 @@ CONFIGURATION_NOT_RELOADED = LogEvent(
 RELOAD_WAITS = LogEvent(
     "reload-waits",
     Level.WARNING,
-    "new configuration waits until removed files are shipped",
-    "They have no hard link, and are kept by their descriptors only: a stop would lose what is "
-    "left of them.",
+    "new configuration waits until the daemon can stop and begin again",
+    "`event.reason`: removed files that have no hard link are kept by their descriptors only, and "
+    "a stop would lose what is left of them; or the data directory cannot be written, and a start "
+    "would fail.",
 )
 FATAL = LogEvent(
     "fatal",
@@ -321,6 +322,14 @@ FILE_READ_FAILED = LogEvent(
     "file cannot be read; retrying",
     "Check the disk. Nothing is skipped.",
 )
+FILE_READ_HANGS = LogEvent(
+    "file-read-hangs",
+    Level.WARNING,
+    "reading a file hangs; other files are read meanwhile",
+    "The disk or mount of the file does not answer. Files on it wait, others do not. Nothing "
+    "is skipped: reading goes on when the mount answers. `shipper_hanging_calls` has the number of "
+    "such reads.",
+)
 PATH_ACCESS_FAILED = LogEvent(
     "path-access-failed",
     Level.WARNING,
@@ -549,6 +558,13 @@ DEAD_LETTER_FILE_FULL = LogEvent(
     "a template or pipeline. Earlier dead letters are kept for an hour, and the events wait. Fix "
     "the cause and run `shipper deadletter replay`, or raise `dead_letter.max_bytes`. After that "
     "hour, or once they take half of `memory.max_bytes`, the oldest dead letters are deleted.",
+)
+DEAD_LETTERS_DELETED = LogEvent(
+    "dead-letters-deleted",
+    Level.ERROR,
+    "the oldest dead letters were deleted, and are recorded as losses",
+    "Dead letters took more than `dead_letter.max_bytes`. `shipper registry losses` shows of which "
+    "logs they were. Fix the cause of the rejections, or raise `dead_letter.max_bytes`.",
 )
 NEW_FILE_ALREADY_STORED = LogEvent(
     "new-file-already-stored",

@@ -90,12 +90,13 @@ class TextFormatter:
         level = f"{entry.level.value:<7}"
         if self._colours:
             level = f"\x1b[{_COLOURS[entry.level]}m{level}\x1b[0m"
-        words = [f"{name}={_word(value)}" for name, value in _flat(fields, "")]
+        words = [f"{_one_line(name)}={_word(value)}" for name, value in _flat(fields, "")]
         time = timestamp(entry.time)[11:-1]
         line = "  ".join([f"{time} {level} {_one_line(bounded(entry.message))}", *words])
-        below = "".join(f"\n    {each}" for each in trace.splitlines())
+        below = "".join(f"\n    {_one_line(each)}" for each in trace.splitlines())
         data = f"{line}{below}".encode("utf-8", "backslashreplace")
-        return data[: MAX_LINE - 1] + b"\n"
+        # Half a character is left out.
+        return data[: MAX_LINE - 1].decode("utf-8", "ignore").encode() + b"\n"
 
 
 def _flat(fields: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:

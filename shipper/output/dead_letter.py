@@ -1,17 +1,11 @@
-"""The dead letter file: events that Elasticsearch will never accept, with the reason, and with the
-whole document so that they can be sent again. NDJSON, synced to the disk before the event counts as
-processed. The size is limited: one file and its predecessor.
+"""Dead letters: events that Elasticsearch will never accept, with the reason, and with the whole
+document so that they can be sent again. Each is a line of the dead letter file:
 
     {"time":…,"status":400,"reason":…,"id":…,"path":…,"offset":…,"line":…,"type":…,"document":{…}}
-
-A daemon and a replay may both write: each holds a lock while it writes.
 """
 
-import asyncio
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 import msgspec
 import orjson
@@ -20,7 +14,6 @@ import xxhash
 from shipper.documents.encoded import RefusedLine, content_id
 from shipper.documents.origin import Origin, fields_of, origin_of
 from shipper.foreign import decoded, path_text
-from shipper.output.appending import append_synced, cut_incomplete_line, locked
 from shipper.pipeline.batch import Body
 
 _EMPTY = msgspec.Raw()
@@ -67,9 +60,6 @@ class _Action(msgspec.Struct):
 #: The status of an event that was sent, and got no answer with one.
 NO_STATUS = -1
 
-#: Below `data_dir`.
-FILE_NAME = "dead-letter.ndjson"
-
 _encode = msgspec.json.Encoder().encode
 _decode_letter = msgspec.json.Decoder(DeadLetter).decode
 _decode_action = msgspec.json.Decoder(_Action).decode
@@ -85,7 +75,8 @@ def dead_letter_of_line(refused: RefusedLine, now: float) -> DeadLetter:
     except UnicodeDecodeError:
         line, raw = refused.line.decode("utf-8", "replace"), refused.line
     action, _, unsent = refused.unsent.partition(b"\n")
-    fields = fields_of(unsent) or {}
+    unsent = unsent.partition(b"\n")[0]  # One line, as the dead letter.
+    fields = (fields_of(unsent) if _is_utf8(unsent) else None) or {}
     return DeadLetter(
         now,
         0,
@@ -184,7 +175,8 @@ def encode_dead_letter(dead_letter: DeadLetter) -> bytes:
 
 def read_dead_letter(line: bytes) -> DeadLetter | None:
     """The dead letter in a line of the file; None if the line is damaged."""
-    return decoded(_decode_letter, line)
+    # The decoder does not look into `document`.
+    return decoded(_decode_letter, line) if _is_utf8(line) else None
 
 
 def _without_message(fields: dict[str, msgspec.Raw]) -> msgspec.Raw:
@@ -204,130 +196,3 @@ def _is_utf8(data: bytes) -> bool:
 def _type_in(reason: str) -> str:
     found = _TYPE.match(reason)
     return found[1] if found else ""
-
-
-@dataclass(frozen=True, slots=True)
-class WriteResult:
-    """The result of a write."""
-
-    #: Bytes of the oldest dead letters that were deleted.
-    lost: int
-
-
-class DeadLettersFullError(Exception):
-    """Dead letters exceed the size limit, and older ones may not be deleted."""
-
-
-class DeadLetterFile:
-    """Appends dead letters to the file and limits its size."""
-
-    def __init__(self, path: Path, max_bytes: int) -> None:
-        """`max_bytes` for the file and its predecessor (`.1`) together."""
-        self.path = path
-        self._lock = lock_of(path)
-        self._limit = max_bytes // 2
-        self._turn = asyncio.Lock()
-        #: Bytes deleted by a `write` that then failed: the next one reports them.
-        self._lost = 0
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file and its predecessor."""
-        return _size_of(self.path) + _size_of(predecessor(self.path))
-
-    @property
-    def limit(self) -> int:
-        """The most bytes of both."""
-        return 2 * self._limit
-
-    async def write(
-        self, dead_letters: Sequence[DeadLetter], *, keep_since: float | None = None
-    ) -> WriteResult:
-        """Returns once the dead letters are on the disk. `keep_since`: dead letters since that Unix
-        time are not deleted to make room.
-
-        Raises OSError if they could not be written, and DeadLettersFullError if there is no room.
-        Some may have been written then; the caller writes all of them again: a duplicate is better
-        than a loss.
-        """
-        async with self._turn:
-            for data in _pieces(dead_letters, self._limit):
-                await asyncio.to_thread(self._append, data, keep_since)
-            lost, self._lost = self._lost, 0
-        return WriteResult(lost)
-
-    async def put_back(self, lines: Sequence[bytes]) -> None:
-        """Appends lines that were in the file before, unchanged; deletes nothing for them.
-
-        Raises OSError or DeadLettersFullError; some lines may have been written then, as in
-        `write`.
-        """
-        async with self._turn:
-            await asyncio.to_thread(self._append_without_loss, lines)
-
-    def _append(self, data: bytes, keep_since: float | None) -> None:
-        with locked(self._lock):
-            size = cut_incomplete_line(self.path)
-            if size and size + len(data) > self._limit:
-                older = predecessor(self.path)
-                if older.exists():
-                    found = older.stat()
-                    # Its time is that of its last dead letter.
-                    if keep_since is not None and found.st_mtime >= keep_since:
-                        raise DeadLettersFullError("they exceed dead_letter.max_bytes")
-                    self._lost += found.st_size
-                self.path.replace(older)
-            append_synced(self.path, data)
-
-    def _append_without_loss(self, lines: Sequence[bytes]) -> None:
-        """Fills the file line by line: the lines of two files fit into two files."""
-        older = predecessor(self.path)
-        begin = 0
-        with locked(self._lock):
-            size = cut_incomplete_line(self.path)
-            while begin < len(lines):
-                end = begin
-                while end < len(lines) and (not size or size + len(lines[end]) <= self._limit):
-                    size += len(lines[end])
-                    end += 1
-                if end > begin:
-                    append_synced(self.path, b"".join(lines[begin:end]))
-                    begin = end
-                elif older.exists():
-                    raise DeadLettersFullError(
-                        "they do not fit into dead_letter.max_bytes beside newer ones"
-                    )
-                else:
-                    self.path.replace(older)
-                    size = 0
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def predecessor(path: Path) -> Path:
-    """The file with older dead letters, renamed when it was full."""
-    return path.with_name(f"{path.name}.1")
-
-
-def lock_of(path: Path) -> Path:
-    """The lock file that protects writing and renaming the file at `path`."""
-    return path.with_suffix(".lock")
-
-
-def _pieces(dead_letters: Sequence[DeadLetter], limit: int) -> Iterator[bytes]:
-    """The encoded dead letters in pieces of at most `limit` bytes; a larger one is alone."""
-    lines: list[bytes] = []
-    size = 0
-    for dead_letter in dead_letters:
-        line = encode_dead_letter(dead_letter)
-        if lines and size + len(line) > limit:
-            yield b"".join(lines)
-            lines, size = [], 0
-        lines.append(line)
-        size += len(line)
-    yield b"".join(lines)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from shipper.clock import Clock
-from shipper.internal_errors import InternalErrors, Where
+from shipper.internal_errors import InternalErrors, Where, cancelled_only_by_us
 from shipper.output.dead_letter import DeadLetter, dead_letter_of_line, dead_letters_of_items
 from shipper.output.destination import Condition, DeliveryInterruptedError, Destination
 from shipper.output.limiter import Feedback, Permit
@@ -136,7 +136,7 @@ class Deliveries:
             ("dropped", batch.dropped),
             ("filtered", batch.filtered),
         ):
-            self._outcomes.end(outcome, count)
+            self._errors.guarded(Where.DELIVERY, partial(self._outcomes.end, outcome, count))
         for span in batch.spans:
             self._errors.guarded(Where.DELIVERY, span.finish)
 
@@ -161,7 +161,8 @@ class Deliveries:
         rest, permit, delivery.permit = delivery.rests[0], delivery.permit, None
         assert permit is not None
         try:
-            await self._destination.deliver(rest.take_body(), permit, self._outcomes)
+            with cancelled_only_by_us():
+                await self._destination.deliver(rest.take_body(), permit, self._outcomes)
         except DeliveryInterruptedError as interrupted:
             self._errors.report(Where.DELIVERY, interrupted.__cause__ or interrupted)
             delivery.rests.popleft()

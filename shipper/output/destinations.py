@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from msgspec import UNSET
 
 from shipper.clock import Clock
-from shipper.config.outputs import Compression, Concurrency, OutputConfig, OutputKind
+from shipper.config.outputs import Compression, Concurrency, Ids, OutputConfig, OutputKind
 from shipper.errors import ConfigError
 from shipper.logs import Log
 from shipper.metrics import Metrics
@@ -76,6 +76,7 @@ async def _elasticsearch(context: OutputContext) -> AsyncIterator[Destination]:
             log=context.log,
             gzip=output.compression is Compression.GZIP,
             names=context.names,
+            has_ids=output.ids is not Ids.AUTO,
         )
 
 

@@ -13,6 +13,7 @@ from shipper.clock import Clock
 from shipper.documents.loss import LossDocuments
 from shipper.errors import RegistryError
 from shipper.files.losses import LossId, StoredLoss
+from shipper.internal_errors import cancelled_only_by_us
 from shipper.logs import Log
 from shipper.logs.events import LOSSES_READ_FAILED, LOSSES_REJECTED
 from shipper.metrics import Metrics
@@ -127,7 +128,8 @@ class LossShipper:
         permit = await self._destination.admit()
         self._budget.hold(len(body.payload))
         try:
-            await self._destination.deliver(body, permit, answers)
+            with cancelled_only_by_us():
+                await self._destination.deliver(body, permit, answers)
         except DeliveryInterruptedError as interrupted:
             # They are sent again as a whole.
             self._budget.release(sum(len(left.payload) for left in interrupted.bodies))

@@ -18,7 +18,8 @@ from shipper.logs.events import (
 from shipper.metrics import Metrics
 from shipper.output.appending import write_failure
 from shipper.output.backoff import Backoff
-from shipper.output.dead_letter import DeadLetter, DeadLetterFile, DeadLettersFullError
+from shipper.output.dead_letter import DeadLetter
+from shipper.output.dead_letter_file import DeadLetterFile, DeadLettersFullError, NotRecordedError
 
 #: Seconds in which a file that is filled is filled by a flood: a bad update of a template, say.
 FLOOD_SECONDS = 24 * 3600.0
@@ -88,8 +89,10 @@ class Outcomes:
 
     def end(self, outcome: str, count: int) -> None:
         """Counts events with an outcome of `metrics.OUTCOMES`."""
-        self._metrics.count("shipper_events_total", count, outcome)
-        self._on_end(count)
+        try:
+            self._metrics.count("shipper_events_total", count, outcome)
+        finally:
+            self._on_end(count)
 
     def already_stored(
         self, beginnings: Sequence[tuple[int, str]], conflicts: Sequence[int]
@@ -137,34 +140,52 @@ class Outcomes:
         failures = 0
         while True:
             try:
-                written = await self._dead_letters.write(
-                    dead_letters, keep_since=self._keep_since()
-                )
+                await self._dead_letters.write(dead_letters, keep_since=self._keep_since())
             except DeadLettersFullError:
                 failures += 1
                 self._hold(dead_letters, held)
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))
-            except OSError as error:
+            except (OSError, NotRecordedError) as error:
                 failures += 1
-                problem = write_failure(self._dead_letters.path, error)
-                self.trouble = f"the dead letter file cannot be written: {problem}"
-                self._log.emit(
-                    DEAD_LETTER_WRITE_FAILED,
-                    key="dead_letter",
-                    path=str(self._dead_letters.path),
-                    events=len(dead_letters),
-                    reason=dead_letters[0].reason,
-                    error=problem,
-                )
+                self._cannot_write(error, dead_letters)
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))
             else:
                 self._held.discard(held)
                 if not self._held:
                     # Others may still wait for room, and this one was small enough.
                     self.trouble = None
-                self._metrics.count("shipper_lost_bytes_total", written.lost, "dead_letter_full")
                 self.end("dead_letter", len(dead_letters))
                 return
+
+    async def finish_deletions(self) -> None:
+        """Returns when the dead letters that an earlier process was about to delete are recorded as
+        losses."""
+        failures = 0
+        while True:
+            try:
+                await self._dead_letters.finish_deletions()
+                return
+            except (OSError, NotRecordedError) as error:
+                failures += 1
+                self._cannot_write(error)
+                await self._clock.sleep(self._backoff.delay(failures, self._rng))
+
+    def _cannot_write(
+        self, error: OSError | NotRecordedError, dead_letters: Sequence[DeadLetter] = ()
+    ) -> None:
+        path = self._dead_letters.path
+        problem = write_failure(path, error) if isinstance(error, OSError) else str(error)
+        if dead_letters:
+            # What else is not recorded keeps nobody waiting.
+            self.trouble = f"the dead letter file cannot be written: {problem}"
+        self._log.emit(
+            DEAD_LETTER_WRITE_FAILED,
+            key="dead_letter",
+            path=str(path),
+            events=len(dead_letters),
+            reason=dead_letters[0].reason if dead_letters else None,
+            error=problem,
+        )
 
     def _keep_since(self) -> float | None:
         """The time since which no dead letter is deleted; None while any may be."""

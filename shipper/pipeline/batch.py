@@ -16,6 +16,7 @@ from isal import isal_zlib
 from shipper.clock import Clock
 from shipper.documents.encoded import Encoded, RefusedLine
 from shipper.files.ack import Span
+from shipper.internal_errors import cancelled_only_by_us
 from shipper.logs import Log
 from shipper.logs.events import BATCH_CLOSED
 from shipper.pipeline.budget import ByteBudget
@@ -229,7 +230,8 @@ class Batcher:
     async def _hand_on(self, reason: str) -> bool:
         async with self._turn:
             try:
-                return await self._flush(reason)
+                with cancelled_only_by_us():
+                    return await self._flush(reason)
             except Exception:
                 self._has_failed = True
                 self._begun.set()  # `run` tries again.

@@ -11,6 +11,9 @@ from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, conten
 from shipper.documents.processors.processing import Failed
 from shipper.files.lines import Block, CutLine, HalfLine
 from shipper.files.tracked_input import TrackedInput
+from shipper.logs import Log
+from shipper.logs.events import LINE_TRUNCATED, PROCESSOR_FAILED
+from shipper.metrics import Metrics
 
 #: What has documents, of all that reading a file gives.
 ReadLines = Block | HalfLine | CutLine
@@ -22,6 +25,30 @@ class Input:
 
     files: TrackedInput
     encoder: DocumentEncoder
+
+
+def count(encoded: Encoded, input_id: str, path: str, metrics: Metrics, log: Log) -> None:
+    """Counts what is special about lines of the file at `path` that are on their way."""
+    for rule, events in encoded.filtered.items():
+        metrics.count("shipper_events_filtered_total", events, input_id, rule)
+    for problem, events in encoded.flagged.items():
+        metrics.count("shipper_events_flagged_total", events, problem)
+    for name, failed in encoded.failures.items():
+        metrics.count("shipper_processor_failures_total", failed.count, name)
+        log.emit(
+            PROCESSOR_FAILED,
+            key=f"processor:{name}",
+            processor=name,
+            path=path,
+            events=failed.count,
+            reason=failed.problem,
+        )
+
+
+def count_cut(line: CutLine, path: str, metrics: Metrics, log: Log) -> None:
+    """Counts what is lost of a line that is longer than allowed."""
+    log.emit(LINE_TRUNCATED, key="too_long", path=path, offset=line.start, bytes=line.length)
+    metrics.count("shipper_lost_bytes_total", line.length - len(line.head), "line_too_long")
 
 
 def encode(

@@ -13,6 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from shipper.clock import Clock
 from shipper.files.faults import FileErrors
@@ -21,7 +22,10 @@ from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
+from shipper.internal_errors import cancelled_only_by_us
+from shipper.logs import Log
 from shipper.logs.events import FILE_READ_FAILED
+from shipper.pipeline.slow_files import SlowFiles
 
 #: How long files are examined before other tasks have their turn, in seconds.
 _TURN_SECONDS = 0.004
@@ -51,6 +55,7 @@ class Examiner:
         tracker: FileTracker,
         faults: FileErrors,
         clock: Clock,
+        log: Log,
     ) -> None:
         self._tell = tell
         self._tracker = tracker
@@ -59,6 +64,9 @@ class Examiner:
         self._queue: deque[tuple[TrackedInput, Tail]] = deque()
         self._queued: set[Tail] = set()
         self._added = asyncio.Event()
+        self._slow: SlowFiles[TrackedInput] = SlowFiles(
+            clock, log, over=lambda source, tail, task: None, room=self.add
+        )
         #: Whether none is left to examine.
         self.is_idle = True
 
@@ -79,6 +87,12 @@ class Examiner:
 
     async def run(self) -> None:
         """Examines until it is cancelled."""
+        try:
+            await self._examine_in_turns()
+        finally:
+            await self._slow.close()
+
+    async def _examine_in_turns(self) -> None:
         turn_ends = self._clock.monotonic() + _TURN_SECONDS
         while True:
             if not self._queue:
@@ -89,22 +103,27 @@ class Examiner:
                 turn_ends = self._clock.monotonic() + _TURN_SECONDS
             source, tail = self._queue.popleft()
             self._queued.discard(tail)
-            try:
-                await self._examine(source, tail)
-                tail.read_error = ""
-            except OSError as error:
-                # The next scan or notification finds it behind and has it tried again.
-                self._faults.report(FILE_READ_FAILED, error, tail.path)
-                tail.read_error = error.strerror or str(error)
-            except Exception as error:
-                self._tell.failed(source, tail, error)
+            if not self._slow.must_wait(source, tail):
+                await self._slow.run(source, tail, partial(self._examine_one, source, tail))
             if self._clock.monotonic() >= turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = self._clock.monotonic() + _TURN_SECONDS
 
-    async def _examine(self, source: TrackedInput, tail: Tail) -> None:
+    async def _examine_one(self, source: TrackedInput, tail: Tail) -> None:
         if tail.busy or tail.held or tail.descriptor < 0:
             return  # Who reads it has it examined afterwards, and who holds it, by the next scan.
+        try:
+            with cancelled_only_by_us():
+                await self._examine(source, tail)
+            tail.read_error = ""
+        except OSError as error:
+            # The next scan or notification finds it behind and has it tried again.
+            self._faults.report(FILE_READ_FAILED, error, tail.path)
+            tail.read_error = error.strerror or str(error)
+        except Exception as error:
+            self._tell.failed(source, tail, error)
+
+    async def _examine(self, source: TrackedInput, tail: Tail) -> None:
         tail.busy = True
         try:
             if tail.state is State.WAITING:

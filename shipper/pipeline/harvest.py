@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from typing import Any
 from weakref import WeakSet
 
 from shipper.clock import Clock
@@ -20,7 +21,7 @@ from shipper.files.placement import Start
 from shipper.files.tail import State, Tail
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
-from shipper.internal_errors import InternalErrors, Where
+from shipper.internal_errors import InternalErrors, Where, cancelled_only_by_us
 from shipper.logs import Log
 from shipper.logs.events import FILE_OPENED, FILE_READ_FAILED
 from shipper.metrics import Metrics
@@ -29,6 +30,7 @@ from shipper.pipeline.budget import ByteBudget
 from shipper.pipeline.encoding import Input, ReadLines
 from shipper.pipeline.examine import Examined, Examiner
 from shipper.pipeline.retries import Retries
+from shipper.pipeline.slow_files import SlowFiles
 from shipper.pipeline.taken import TakenLines
 
 #: How long files are read before other tasks have their turn, in seconds: long enough that turns
@@ -105,7 +107,13 @@ class Harvester:
             tracker=tracker,
             faults=faults,
             clock=clock,
+            log=log,
         )
+        self._slow: SlowFiles[Input] = SlowFiles(
+            clock, log, over=self._read_late, room=self._requeue
+        )
+        # Files that waited for their disk and were read, until it is their turn: how that ended.
+        self._late: dict[Tail, asyncio.Task[Any]] = {}
 
     @property
     def in_flight_events(self) -> int:
@@ -234,11 +242,8 @@ class Harvester:
                 self._tracker.grew(source.files, [tail])
             if self._examiner.must_examine(tail):
                 self._examiner.add(source.files, tail)
-            elif tail not in self._queued:
-                self._queued.add(tail)
-                self._queue.append((source, tail))
-        if self._queue:
-            self._something.set()
+            else:
+                self._requeue(source, tail)
 
     def _ready(self, files: TrackedInput, tail: Tail) -> None:
         self._enqueue(self._by_id[files.input_id], [tail])
@@ -258,6 +263,17 @@ class Harvester:
             self._enqueue(source, [tail])
 
     async def _read_round_robin(self) -> None:
+        try:
+            await self._read_in_turns()
+        finally:
+            for tail, task in self._late.items():
+                tail.busy = False
+                if not task.cancelled():
+                    task.exception()  # The next reading meets it again.
+            self._late.clear()
+            await self._slow.close()
+
+    async def _read_in_turns(self) -> None:
         turn_ends = self._clock.monotonic() + _TURN_SECONDS
         while True:
             while not self._queue:
@@ -265,15 +281,21 @@ class Harvester:
                 turn_ends = self._clock.monotonic() + _TURN_SECONDS
             source, tail = self._queue.popleft()
             self._queued.discard(tail)
-            if self._taken.has_failed(tail):
-                continue  # It is read when that is tried again.
+            if tail not in self._late and (
+                self._taken.has_failed(tail)  # It is read when that is tried again.
+                or self._slow.must_wait(source, tail)
+            ):
+                continue
             try:
-                if not self._budget.has_room:
-                    await self._taken.encode()
-                    await self._budget.room()
-                more = await self._read(source, tail)
-                tail.read_error = ""
-                self._retries.succeeded(tail)
+                with cancelled_only_by_us():
+                    if not self._budget.has_room:
+                        await self._taken.encode()
+                        await self._budget.room()
+                    more = await self._read(source, tail)
+                if not tail.busy:
+                    tail.read_error = ""
+                if not self._taken.has_lines_of(tail):
+                    self._retries.succeeded(tail)
             except OSError as error:
                 # The next scan or notification finds it behind and has it tried again.
                 self._faults.report(FILE_READ_FAILED, error, tail.path)
@@ -302,7 +324,32 @@ class Harvester:
 
     async def _read(self, source: Input, tail: Tail) -> Tail | None:
         """One step; returns whom to read again soon."""
-        match await self._next(source, tail):
+        late = self._late.pop(tail, None)
+        if late is not None:
+            tail.busy = False
+            self._examiner.add(source.files, tail)
+            reading = late.result()
+        else:
+            reading = await self._slow.run(source, tail, partial(self._next, source, tail))
+            if reading is None:
+                return None  # It takes longer.
+        return await self._use(source, tail, reading)
+
+    def _read_late(self, source: Input, tail: Tail, task: asyncio.Task[Any]) -> None:
+        """A file that waited for its disk was read: it is its turn, and nobody else's."""
+        tail.busy = True
+        self._late[tail] = task
+        self._requeue(source, tail)
+
+    def _requeue(self, source: Input, tail: Tail) -> None:
+        if tail not in self._queued:
+            self._queued.add(tail)
+            self._queue.append((source, tail))
+        self._something.set()
+
+    async def _use(self, source: Input, tail: Tail, reading: Reading) -> Tail | None:
+        """What follows from what was read; returns whom to read again soon."""
+        match reading:
             case Block() | HalfLine() | CutLine():
                 if self._taken.is_enough:
                     await self._taken.encode()

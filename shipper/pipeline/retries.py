@@ -61,4 +61,7 @@ class Retries(Generic[_Source]):
                 await self._clock.sleep(min(left, self._errors.first_pause))
                 continue
             _, _, source, tail = heapq.heappop(self._due)
-            self._again(source, tail)
+            try:
+                self._again(source, tail)
+            except Exception as error:
+                self.failed(source, tail, error)

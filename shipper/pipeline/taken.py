@@ -22,11 +22,17 @@ from shipper.files.lines import BLOCK_BYTES, Block, CutLine
 from shipper.files.tail import Tail
 from shipper.internal_errors import InternalErrors, Where
 from shipper.logs import Log
-from shipper.logs.events import LINE_TRUNCATED, PROCESSOR_FAILED
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget, SetAside
-from shipper.pipeline.encoding import Input, ReadLines, encode, encode_line_by_line
+from shipper.pipeline.encoding import (
+    Input,
+    ReadLines,
+    count,
+    count_cut,
+    encode,
+    encode_line_by_line,
+)
 from shipper.pipeline.retries import Retries
 
 #: So many bytes do not wait for more. A block that was read whole is as large: it is cut at its
@@ -152,6 +158,10 @@ class TakenLines:
         """Whether lines of a file are set aside: no more are to be read of it."""
         return tail in self._failed
 
+    def has_lines_of(self, tail: Tail) -> bool:
+        """Whether lines of a file are not encoded yet."""
+        return tail in self._waiting.last or tail in self._failed
+
     def add(
         self, source: Input, tail: Tail, reading: ReadLines, since: float, *, new_file: str = ""
     ) -> None:
@@ -184,7 +194,7 @@ class TakenLines:
         if nuls:
             self._metrics.count("shipper_nul_bytes_skipped_total", nuls, input_id)
         if isinstance(reading, CutLine):
-            self._report_cut(tail, reading)
+            count_cut(reading, tail.path, self._metrics, self._log)
 
     async def encode(self) -> None:
         """Encodes all that waits, and puts it into batches; waits for room for these."""
@@ -204,7 +214,7 @@ class TakenLines:
             self._waiting.remove(lines)
             self._budget.release(lines.held)
             self._retries.succeeded(lines.tail)
-            self._count(lines, encoded)
+            count(encoded, lines.source.files.input_id, lines.path, self._metrics, self._log)
             # Nothing is lost here, wherever it is cancelled.
             await self._batcher.hand_on_if_full()
             if self._clock.monotonic() >= turn_ends:
@@ -246,28 +256,3 @@ class TakenLines:
             template = encoder.template(tail.identity, lines.path, tail.inode)
             self._templates[tail] = template
         return template
-
-    def _report_cut(self, tail: Tail, line: CutLine) -> None:
-        self._log.emit(
-            LINE_TRUNCATED, key="too_long", path=tail.path, offset=line.start, bytes=line.length
-        )
-        lost = line.length - len(line.head)
-        self._metrics.count("shipper_lost_bytes_total", lost, "line_too_long")
-
-    def _count(self, lines: _Lines, encoded: Encoded) -> None:
-        """Counts what is special about lines that are on their way."""
-        input_id = lines.source.files.input_id
-        for rule, number in encoded.filtered.items():
-            self._metrics.count("shipper_events_filtered_total", number, input_id, rule)
-        for problem, number in encoded.flagged.items():
-            self._metrics.count("shipper_events_flagged_total", number, problem)
-        for name, failed in encoded.failures.items():
-            self._metrics.count("shipper_processor_failures_total", failed.count, name)
-            self._log.emit(
-                PROCESSOR_FAILED,
-                key=f"processor:{name}",
-                processor=name,
-                path=lines.path,
-                events=failed.count,
-                reason=failed.problem,
-            )

@@ -20,6 +20,7 @@ from shipper.config.inputs import Format
 from shipper.config.model import Config
 from shipper.config.outputs import OutputKind
 from shipper.errors import ConfigError
+from shipper.foreign import decoded
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.output.elasticsearch.transport import HttpTransport
 from shipper.setup.fields import CONSTANT, NEXT_BEST
@@ -169,7 +170,7 @@ class _Installer:
             if other != name and _matches(body, self._plan.data_stream)
         }
         for other, body in others.items():
-            if any(_is_for(glob, self._plan.data_stream) for glob in body["index_patterns"]):
+            if any(_is_for(glob, self._plan.data_stream) for glob in _patterns(body)):
                 detail = f"it is for {self._plan.data_stream}, and was not created by shipper"
                 self.results.append(SetupResult("template", other, Action.SKIPPED, detail))
                 if self._plan.force_pipeline:
@@ -177,7 +178,7 @@ class _Installer:
                 return
         if self._plan.pipeline:
             await self._install_pipeline()
-        highest = max((body.get("priority") or 0 for body in others.values()), default=0)
+        highest = max(map(_priority, others.values()), default=0)
         body = template(
             self._plan.data_stream,
             pipeline=self._plan.default_pipeline,
@@ -188,10 +189,10 @@ class _Installer:
 
     async def _templates(self) -> dict[str, dict[str, Any]]:
         answer = await self._request("GET", "/_index_template")
-        if answer.status != 200:
+        found = decoded(_decode_templates, answer.body) if answer.status == 200 else None
+        if found is None:
             raise _FailedError(_refused("template", "all", "be read", answer))
-        found = parse(answer, _Templates).index_templates
-        return {one.name: one.index_template for one in found}
+        return {one.name: one.index_template for one in found.index_templates}
 
     async def _install_template(
         self, name: str, found: dict[str, Any] | None, body: dict[str, Any]
@@ -216,7 +217,7 @@ class _Installer:
             )
             sent = updated(found, wanted) if found is not None else wanted
             answer = await self._request("PUT", f"/_index_template/{name}", sent)
-            if answer.status == 200:
+            if _is_acknowledged(answer):
                 break
             unknown = _unknown_type(answer) - unsupported
             if answer.status != 400 or not unknown & NEXT_BEST.keys():
@@ -248,7 +249,7 @@ class _Installer:
                 return
             action = Action.UPDATED
         answer = await self._request("PUT", path, body)
-        if answer.status != 200:
+        if not _is_acknowledged(answer):
             raise _FailedError(_refused("pipeline", PIPELINE_NAME, "be installed", answer))
         self.results.append(SetupResult("pipeline", PIPELINE_NAME, action))
 
@@ -285,7 +286,17 @@ class _NamedTemplate(msgspec.Struct):
 class _Templates(msgspec.Struct):
     """The answer of `GET /_index_template`."""
 
-    index_templates: list[_NamedTemplate] = []
+    index_templates: list[_NamedTemplate]
+
+
+class _Acknowledged(msgspec.Struct):
+    """The answer to a change."""
+
+    acknowledged: bool
+
+
+_decode_templates = msgspec.json.Decoder(_Templates).decode
+_decode_acknowledged = msgspec.json.Decoder(_Acknowledged).decode
 
 
 #: In the description, as OpenSearch's pipelines have no `_meta`.
@@ -298,8 +309,28 @@ def _marked_pipeline() -> dict[str, Any]:
     return {"description": f"Takes Tetragon's events apart, by `shipper setup` ({mark})", **body}
 
 
+def _is_acknowledged(answer: Answer) -> bool:
+    """Whether the cluster says that it made a change. A page, say of a login, has the status 200,
+    too."""
+    if answer.status != 200:
+        return False
+    found = decoded(_decode_acknowledged, answer.body)
+    return found is not None and found.acknowledged
+
+
+def _patterns(body: Mapping[str, Any]) -> list[str]:
+    """The index patterns of a template, whatever is in it."""
+    found = body.get("index_patterns")
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+
+
+def _priority(body: Mapping[str, Any]) -> int:
+    found = body.get("priority")
+    return found if isinstance(found, int) else 0
+
+
 def _matches(body: Mapping[str, Any], name: str) -> bool:
-    return any(fnmatchcase(name, glob) for glob in body.get("index_patterns", ()))
+    return any(fnmatchcase(name, glob) for glob in _patterns(body))
 
 
 def _is_for(glob: str, data_stream: str) -> bool:
@@ -316,7 +347,7 @@ def _unknown_type(answer: Answer) -> set[str]:
 def _pipeline_in(answer: Answer) -> dict[str, Any]:
     try:
         return msgspec.json.decode(answer.body, type=dict[str, dict[str, Any]])[PIPELINE_NAME]
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError):
         # Not an answer of the cluster, or not a valid pipeline: it is not changed.
         return {}
 
@@ -325,6 +356,11 @@ def _refused(what: str, name: str, action: str, answer: Answer) -> SetupResult:
     detail = f"it cannot {action}: HTTP {answer.status}{reason(answer)}"
     if answer.status == 401:
         advice = "authentication failed: run `shipper check`"
+    elif answer.status == 200:
+        advice = (
+            "run `shipper check`: another server or a proxy answers, or the cluster did not "
+            "acknowledge it in time"
+        )
     elif answer.status == 403:
         advice = f"grant this user or API key {_RIGHTS[what]}, or have an administrator run setup"
     else:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from shipper.admin.metrics_log import MetricsLog
-from shipper.metrics import METRICS, Kind, Metrics
+from shipper.metric_table import METRICS, Kind
+from shipper.metrics import Metrics
 from tests.support.clock import ManualClock, settle
 from tests.support.logs import RecordedLog
 

@@ -76,6 +76,11 @@ def with_output(config: Config, **settings: Any) -> Config:
     )
 
 
+def without_documents(server: BulkServer) -> bool:
+    """Whether no document was sent, not even one that cannot be stored."""
+    return not any(request.ids for request in server.requests)
+
+
 def findings(config: Config) -> dict[str, Finding]:
     """Return what was found, by what was looked at; later findings of the same name win."""
     return {found.check: found for found in asyncio.run(check(config, SystemClock()))}
@@ -93,7 +98,8 @@ def test_nothing_wrong(
     config: Config, bulk_server: BulkServer, log_directory: LogDirectory
 ) -> None:
     log_directory.write(3)
-    assert shown(config) == (
+    found = shown(config)
+    assert found == (
         0,
         f"configuration /etc/shipper.yml: OK\n"
         f"input tetragon\n"
@@ -105,6 +111,7 @@ def test_nothing_wrong(
         f"  OK       admin\n"
         f"{bulk_server.url}\n"
         f"  OK       reachable         Elasticsearch 8.15.3\n"
+        f"  OK       bulk request      {bulk_server.requests[0].body_bytes:,} bytes, gzip\n"
         f"  OK       data stream       {STREAM}\n"
         f"  OK       write permission\n"
         f"result: OK\n",
@@ -329,6 +336,7 @@ class TestCredentials:
 class TestDataStream:
     @pytest.fixture(autouse=True)
     def no_data_stream_yet(self, bulk_server: BulkServer) -> None:
+        bulk_server.is_there = False
         bulk_server.pages[RESOLVE] = (200, NOTHING_THERE)
 
     def test_a_template_will_make_it(self, config: Config, bulk_server: BulkServer) -> None:
@@ -337,7 +345,7 @@ class TestDataStream:
         assert "data stream" not in found
         assert found["write permission"].status is Status.UNKNOWN
         # Nothing is tried that could make an index.
-        assert bulk_server.requests == []
+        assert without_documents(bulk_server)
 
     @pytest.mark.parametrize("page", [{}, {"overlapping": []}, []])
     def test_no_template_is_wrong(
@@ -407,6 +415,23 @@ class TestDataStream:
         assert (found["template"].status, found["template"].detail) == (Status.UNKNOWN, detail)
         assert shown(config)[0] == 0
 
+    @pytest.mark.parametrize(
+        ("template", "status"),
+        [
+            ({"index_patterns": ["logs-*-*"], "data_stream": {}}, Status.OK),
+            ({"index_patterns": ["logs-*-*"]}, Status.FAILED),
+            ({"index_patterns": ["metrics-*-*"], "data_stream": {}}, Status.FAILED),
+        ],
+    )
+    def test_who_may_only_read_templates_is_told_by_them(
+        self, config: Config, bulk_server: BulkServer, template: object, status: Status
+    ) -> None:
+        # As with the cluster privilege `monitor`.
+        bulk_server.pages[SIMULATE] = (403, DENIED)
+        templates = [{"name": "x", "index_template": template}]
+        bulk_server.pages["GET /_index_template"] = (200, {"index_templates": templates})
+        assert findings(config)["template"].status is status
+
     def test_data_streams_that_we_may_not_see_are_no_failure(
         self, config: Config, bulk_server: BulkServer
     ) -> None:
@@ -423,7 +448,7 @@ class TestDataStream:
             f"{STREAM} is a plain index, created while there was no template"
         )
         assert found["data stream"].what_to_do.startswith("install the template")
-        assert bulk_server.requests == []
+        assert without_documents(bulk_server)
 
     def test_another_data_stream_of_a_longer_name_is_not_taken_for_it(
         self, config: Config, bulk_server: BulkServer
@@ -443,6 +468,7 @@ class TestPlainIndex:
 
     @pytest.fixture(autouse=True)
     def nothing_there(self, bulk_server: BulkServer) -> None:
+        bulk_server.is_there = False
         bulk_server.pages[self.RESOLVE] = (200, NOTHING_THERE)
 
     def template(self, bulk_server: BulkServer, **more: object) -> None:
@@ -461,7 +487,7 @@ class TestPlainIndex:
         assert code == 0
         assert "  OK       index             tetragon\n  OK       write permission\n" in text
         assert bulk_server.documents == {}
-        assert [request.path for request in bulk_server.requests] == ["/tetragon/_bulk"]
+        assert {request.path for request in bulk_server.requests} == {"/tetragon/_bulk"}
         bulk_server.refuse_items = Items(403, reason="no permissions")
         found = findings(config)["write permission"]
         assert (found.status, found.detail) == (Status.FAILED, "status 403: no permissions")
@@ -478,7 +504,7 @@ class TestPlainIndex:
         found = findings(config)
         assert found["index"].detail == "the first event creates tetragon; with its template"
         # Nothing is tried that could make an index.
-        assert bulk_server.requests == []
+        assert without_documents(bulk_server)
 
     def test_a_template_that_makes_a_data_stream_of_it_is_wrong(
         self, config: Config, bulk_server: BulkServer
@@ -542,7 +568,7 @@ class TestPlainIndex:
             assert found["write permission"].status is Status.OK
         else:
             assert "is_write_index" in found["index"].what_to_do
-            assert bulk_server.requests == []
+            assert without_documents(bulk_server)
 
     @pytest.mark.parametrize("page", [(403, DENIED), (200, None), (200, {"a": 1}), (200, {})])
     def test_an_alias_that_we_may_not_look_at_is_no_failure(
@@ -611,7 +637,7 @@ class TestWriting:
     def test_the_privileges_are_there(self, config: Config, bulk_server: BulkServer) -> None:
         bulk_server.pages[PRIVILEGES] = self.privileges(create_doc=True)
         assert findings(config)["write permission"].status is Status.OK
-        assert bulk_server.requests == []
+        assert bulk_server.documents == {}
 
     def test_privileges_that_lack_are_named(self, config: Config, bulk_server: BulkServer) -> None:
         bulk_server.pages[RESOLVE] = (200, NOTHING_THERE)

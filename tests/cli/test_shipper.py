@@ -8,7 +8,9 @@ import json
 import os
 import pty
 import re
+import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -29,6 +31,7 @@ from shipper.files.registry import FileRecord, Registry
 from shipper.output.dead_letter import DeadLetter, encode_dead_letter
 from tests.conftest import MakeShipper
 from tests.support.bulk_server import BulkServer
+from tests.support.certificates import Authority
 from tests.support.faults import PATIENCE
 from tests.support.filebeat import FilebeatRegistry, snapshot
 from tests.support.filebeat import value as filebeat_value
@@ -113,6 +116,21 @@ def config(tmp_path: Path, bulk_server: BulkServer) -> dict[str, Any]:
         "output": {"hosts": [bulk_server.url]},
         "admin": {"enabled": False},
     }
+
+
+def is_tls(port: int) -> bool:
+    """Whether TLS is spoken at a port of loopback."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection,
+            context.wrap_socket(connection),
+        ):
+            return True
+    except OSError:
+        return False
 
 
 def write(tmp_path: Path, config: Mapping[str, Any]) -> str:
@@ -389,6 +407,32 @@ class TestRun:
             f"the daemon that runs (process {daemon.pid}) listens there",
         )
         assert done.returncode == 0
+
+    def test_check_finds_the_daemon_with_tls_and_a_token_at_whatever_port(
+        self, shipper: MakeShipper, log_directory: LogDirectory, tmp_path: Path
+    ) -> None:
+        log_directory.write(1)
+        (tmp_path / "token").write_text("for-prometheus")
+        issued = Authority().ca.issue_cert("127.0.0.1")
+        issued.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+        issued.private_key_pem.write_to_path(tmp_path / "tls.key")
+        tls = {"certificate": str(tmp_path / "tls.crt"), "key": str(tmp_path / "tls.key")}
+        daemon = shipper({"admin": {"tls": tls, "token_file": str(tmp_path / "token")}})
+        daemon.start()
+        there = daemon.config["admin"]["listen"]
+        _, port = there.split(":")
+        daemon.wait_until(lambda: is_tls(int(port)), "the certificate is read")
+        for listen, where in (
+            (there, "there"),
+            (":0", f"at port {port}"),
+        ):
+            config = overlay(daemon.config, {"admin": {"listen": listen}})
+            done = run("check", "-c", write(tmp_path, config), "--json")
+            found = [
+                each for each in json.loads(done.stdout)["findings"] if each["check"] == "admin"
+            ]
+            detail = f"the daemon that runs (process {daemon.pid}) listens {where}, with TLS"
+            assert [(each["status"], each["detail"]) for each in found] == [("OK", detail)]
 
     def test_an_index_that_cannot_be_is_said_before_anything_is_made(
         self, tmp_path: Path, config: dict[str, Any]
@@ -789,10 +833,12 @@ class TestRegistry:
         done = run("registry", "losses", "-c", remembered)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
-            "TIME                  REASON              BYTES       LINES  PATH\n"
-            "2025-11-24T16:00:00Z  retention            1500          12  /l/a\\x1b[2J\ufffd.log\n"
-            "2025-11-24T16:00:01Z  vanished               70     unknown  /l/b\n"
-            "2025-11-24T16:00:02Z  rewritten               9           1  (40 older losses)\n"
+            "TIME                  REASON                     BYTES       LINES  PATH\n"
+            "2025-11-24T16:00:00Z  retention                   1500          12  "
+            "/l/a\\x1b[2J\ufffd.log\n"
+            "2025-11-24T16:00:01Z  vanished                      70     unknown  /l/b\n"
+            "2025-11-24T16:00:02Z  rewritten                      9           1  "
+            "(40 older losses)\n"
             "\n"
             "Total: 1579 bytes, 13 lines, and an unknown number of lines in 70 of the bytes\n"
         )

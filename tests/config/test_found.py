@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shipper.cli import filebeat, shipper
 from shipper.cli.check import check_index
 from shipper.config.load import LoadedConfig, read_config, read_filebeat
 from shipper.errors import ConfigError
@@ -118,12 +119,50 @@ OUTCOMES: dict[str, Outcome] = {
     "no-index": refused((5, "output.elasticsearch.index: required option is missing")),
     "cipher-suites": refused((8, "output.elasticsearch.ssl.cipher_suites[0]: unsupported")),
     "monitoring-enabled": refused((6, "monitoring.enabled: unsupported value; only false")),
+    "empty-lists": Outcome(
+        remarked=((13, "setup.template.append_fields", "installs no template"),)
+    ),
+    "several-ca-files": ACCEPTED,
+    "encodings-of-utf-8": ACCEPTED,
+    "encoding-other": refused((5, "filebeat.inputs[0].encoding: unsupported value")),
+    "certificate-restart": ACCEPTED,
+    "metadata-with-options": refused(
+        (6, "processors[0].add_docker_metadata: unsupported processor"),
+        (7, "processors[1].add_cloud_metadata: unsupported processor"),
+    ),
+    "variables-in-ignored-options": Outcome(
+        remarked=(
+            (5, "logging.files.path", "the log goes to standard error"),
+            (7, "setup.kibana.host", "does not talk to Kibana"),
+            (9, "monitoring.cluster_uuid", "for Prometheus"),
+        )
+    ),
+    "variable-set-and-empty": refused(
+        (9, "output.elasticsearch.api_key: the variable ELASTIC_CLOUD_AUTH is not set, or empty")
+    ),
+    "credentials-twice": refused((6, "not the same user and password for all hosts")),
+    "credentials-beside-url": Outcome(
+        warned=(
+            (7, "output.elasticsearch.username", "in the URL of the host win"),
+            (8, "output.elasticsearch.password", "in the URL of the host win"),
+        )
+    ),
+    "own-section-over-filebeat": refused(
+        (9, "shipper.registry.import_from: filebeat.registry.path sets the same")
+    ),
     "no-balance": refused((7, "output.elasticsearch.loadbalance: unsupported value")),
     "index-by-field": refused(
         (8, "output.elasticsearch.index: no index name for the input `log:/var/log/app/*.log`")
     ),
     "mixed-input": refused((1, "input: unknown option")),
-    "mixed-inputs": refused((0, "`output.elasticsearch` is an option of Filebeat's")),
+    "mixed-inputs": refused((3, "`output.elasticsearch` is an option of Filebeat's")),
+    "own-section": ACCEPTED,
+    "own-section-wrong": refused(
+        (5, "filebeat.inputs[0].shipper.paths: Filebeat has an option for that"),
+        (10, "shipper.watchdogg: unknown option"),
+        (11, "shipper.admin.listen: Filebeat has an option for that"),
+        (12, "shipper.memory.max_bytes: 1B is out of range"),
+    ),
     "own-names": refused((5, _OWN), (9, _OWN), (10, _OWN)),
 }
 
@@ -178,6 +217,26 @@ def test_convert_and_run_agree(name: str) -> None:
         check_index(read_filebeat([path], environ)[1])
 
 
+@pytest.mark.parametrize("name", OUTCOMES)
+@pytest.mark.parametrize("command", ["test config", "convert"])
+def test_the_commands_say_so(
+    command: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ELASTIC_CLOUD_ID", "")
+    monkeypatch.setenv("ELASTIC_CLOUD_AUTH", "")
+    path = str(FOUND / f"{name}.yml")
+    if command == "convert":
+        code = shipper.main(["convert", path])
+    else:
+        code = filebeat.main(["test", "config", "-c", path])
+    shown = capsys.readouterr()
+    reasons = OUTCOMES[name].refused
+    assert code == (2 if reasons else 0)
+    assert all(what in shown.err for _, what in reasons)
+    # With what to do about each.
+    assert shown.err.count("\n  -> ") == len(reasons)
+
+
 @pytest.mark.parametrize("kind", ["inputs", "modules"])
 @pytest.mark.parametrize("names_directory", [True, False])
 def test_files_beside_that_filebeat_would_read_are_warned_of(
@@ -202,8 +261,6 @@ def test_files_beside_that_filebeat_would_read_are_warned_of(
 
 
 def test_the_index_is_checked_by_convert_too(capsys: pytest.CaptureFixture[str]) -> None:
-    from shipper.cli import shipper
-
     path = FOUND / "index-by-field.yml"
     assert shipper.main(["convert", str(path)]) == 2
     shown = capsys.readouterr()
@@ -224,8 +281,8 @@ def test_a_mixed_file_is_told_which_option_was_meant() -> None:
 def test_the_options_of_shipper_are_named_as_in_filebeat() -> None:
     with pytest.raises(ConfigError) as raised:
         read(FOUND / "own-names.yml")
-    convert, ca, kept = (problem.what_to_do for problem in raised.value.problems)
-    assert "shipper convert" in convert
+    ecs, ca, kept = (problem.what_to_do for problem in raised.value.problems)
+    assert ecs == "write filebeat.inputs[].shipper.format"
     assert ca == "write output.elasticsearch.ssl.certificate_authorities"
     assert kept == "write queue.disk.max_size"
 
@@ -242,3 +299,34 @@ def test_credentials_of_a_url_are_in_no_text() -> None:
     assert list(config.output.hosts) == ["https://es-1:9200", "https://es-2:9200"]
     assert config.output.password.reveal() == "se:cret"
     assert not any(each in repr(config) for each in ("se:cret", "se%3A"))
+
+
+def test_several_ca_files_are_all_trusted() -> None:
+    tls = read(FOUND / "several-ca-files.yml").config.output.tls
+    assert tls.authorities == ("/etc/pki/a.pem", "/etc/pki/b.pem", "/etc/pki/c.pem")
+
+
+def table() -> str:
+    """What becomes of each file, with the first thing that is said, as Markdown."""
+    rows = ["| Configuration | Outcome | First message |", "|---|---|---|"]
+    for name in sorted(OUTCOMES):
+        word, said = "accepted", ""
+        try:
+            notices = read(FOUND / f"{name}.yml").notices
+        except ConfigError as error:
+            problem = error.problems[0]
+            word = "refused"
+            said = f"line {problem.location.line}: {problem.what} (-> {problem.what_to_do})"
+        else:
+            warned = [notice for notice in notices if notice.is_warning]
+            if warned:
+                word = "accepted, with warnings"
+            for notice in warned or notices[:1]:
+                said = f"line {notice.location.line}: {notice.key}: {notice.what}"
+                break
+        rows.append(f"| {name} | {word} | {said.replace('|', chr(92) + '|')} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table())

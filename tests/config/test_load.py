@@ -378,6 +378,12 @@ WRONG = {
         "inputs[0].max_line_bytes: 1GiB is out of range",
         "use 1KiB to 64MiB",
     ),
+    "metrics interval out of range": (
+        LEAST + "logging: {metrics_interval: 100ms}\n",
+        6,
+        "logging.metrics_interval: 100ms is out of range",
+        "use 1s to 24h",
+    ),
     "duration out of range": (
         LEAST + "registry:\n  commit_interval: 2m\n",
         7,

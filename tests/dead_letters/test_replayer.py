@@ -14,9 +14,9 @@ import pytest
 from shipper.dead_letters.files import move_aside
 from shipper.dead_letters.replayer import Replayer, ReplayResult
 from shipper.dead_letters.selection import Selection
-from shipper.output import dead_letter as dead_letter_module
+from shipper.output import dead_letter_file as dead_letter_module
 from shipper.output.appending import append_synced
-from shipper.output.dead_letter import DeadLetterFile
+from shipper.output.dead_letter_file import DeadLetterFile
 from shipper.output.elasticsearch.exchange import Answer
 from shipper.pipeline.batch import Body
 from tests.dead_letters.world import Elasticsearch, dead_letter, lines_of, standing, working_off

@@ -15,7 +15,8 @@ from shipper.dead_letters.replayer import Replayer
 from shipper.dead_letters.selection import Selection
 from shipper.dead_letters.sending import DeadLetterSender
 from shipper.output.backoff import Backoff
-from shipper.output.dead_letter import DeadLetter, DeadLetterFile, encode_dead_letter
+from shipper.output.dead_letter import DeadLetter, encode_dead_letter
+from shipper.output.dead_letter_file import DeadLetterFile
 from shipper.output.elasticsearch.exchange import Answer
 from shipper.output.elasticsearch.hosts import Hosts
 from shipper.pipeline.batch import Body
@@ -84,6 +85,9 @@ class DirectTransport:
 
     async def probe(self, host: str) -> Answer:
         raise AssertionError("a replay asks for nothing but documents")
+
+    def answered_wrongly(self) -> None:
+        """There are no connections."""
 
     def credentials_refused(self) -> None:
         raise AssertionError("they were not")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from shipper import __version__
-from shipper.metrics import METRICS, Kind
+from shipper.metric_table import METRICS, Kind
 from tests.deploy import manifests
 from tests.deploy.manifests import DEPLOY, ROOT
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shipper.metrics import METRICS
+from shipper.metric_table import METRICS
 from tests.deploy import manifests
 from tests.deploy.manifests import DEPLOY, Manifest
 

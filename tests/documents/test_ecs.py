@@ -75,6 +75,13 @@ def numbers_fit(value: object) -> bool:
     return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
+def floats_fit(line: str) -> bool:
+    """Of all members, also of those that a later one of the same name replaces."""
+    found: list[float] = []
+    json.loads(line, parse_float=lambda digits: found.append(float(digits)), parse_int=str)
+    return float("inf") not in map(abs, found)
+
+
 def set_at(document: dict[str, Any], path: str, value: object) -> None:
     *parents, name = path.split(".")
     for parent in parents:
@@ -132,8 +139,8 @@ def twin(raw: dict[str, Any]) -> dict[str, Any]:
     line = document.pop("message")
     set_at(document, "event.original", line)
     event = event_in(document, line)
-    if event is not None and (levels(event) > 16 or not numbers_fit(event)):
-        set_at(document, "error.message", NOT_MAPPED)
+    if event is not None and (levels(event) > 16 or not numbers_fit(event) or not floats_fit(line)):
+        document.setdefault("error", {}).setdefault("message", NOT_MAPPED)
     elif event is not None:
         kinds = [kind for kind in LIFTED if event.get(f"process_{kind}") is not None]
         kind = kinds[0] if kinds else ""

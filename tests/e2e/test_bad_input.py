@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from shipper.files.registry import read_records
 from tests.conftest import MakeShipper
 from tests.e2e.shipping import lines_read, ship
 from tests.support.bulk_server import BulkServer
@@ -165,6 +166,11 @@ def test_a_data_directory_that_has_no_room_stops_no_line(
         lock.execute("ROLLBACK")
     lock.close()
     process.wait_until_ready()
+    size = sum(path.stat().st_size for path in log_directory.files if path.is_file())
+    process.wait_until(
+        lambda: sum(each.offset for each in read_records(tmp_path / "one/data")) == size,
+        "the offset is saved",
+    )
     process.kill9()
 
     again = shipper(directory=tmp_path / "one")

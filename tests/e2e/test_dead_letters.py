@@ -524,3 +524,94 @@ def test_letters_of_another_user_are_left_alone(
     assert "belong to user 12345" in what
     assert advice == "  -> run it as user 12345"
     assert len(shown(daemon)) == 1
+
+
+def write_large(
+    daemon: ShipperProcess, server: BulkServer, logs: Path, first: int, count: int
+) -> None:
+    """Have lines of 10 kB be dead letters; 50 of them are half of 1 MiB."""
+    before = dead_letters(daemon)
+    server.refuse_items = Items(400, lambda document: "refused" in document["message"])
+    with (logs / "large.log").open("a") as file:
+        for number in range(first, first + count):
+            line = {"refused": number, "padding": "x" * 10_000}
+            file.write(f"{json.dumps(line)}\n")
+            file.write(f'{{"good":{number}}}\n')
+    daemon.wait_until(lambda: dead_letters(daemon) == before + count, "they are dead letters")
+
+
+def losses_of(daemon: ShipperProcess) -> list[dict[str, Any]]:
+    """What `registry losses --json` lists."""
+    config = ["-c", str(daemon.config_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "shipper", "registry", "losses", "--json", *config],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_what_a_flood_deletes_is_listed_over_restarts_and_arrives_as_documents(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    config = {"dead_letter": {"max_bytes": "1MiB"}, "output": {"bulk": {"max_events": 20}}}
+    daemon = shipper(config, directory=tmp_path / "daemon")
+    daemon.start()
+    write_large(daemon, bulk_server, log_directory.path, 0, 60)
+    older = data(daemon) / "dead-letter.ndjson.1"
+    deleted = [json.loads(line) for line in older.read_bytes().splitlines()]
+    # Not of a flood that is held back.
+    os.utime(older, (1.7e9, 1.7e9))
+    write_large(daemon, bulk_server, log_directory.path, 60, 40)
+    daemon.wait_until(lambda: bool(bulk_server.losses), "its document arrives")
+
+    [loss] = losses_of(daemon)
+    assert (loss["reason"], loss["lines"]) == ("dead_letter_full", len(deleted))
+    assert loss["path"] == str(log_directory.path / "large.log")
+    assert loss["identity"]
+    assert loss["input_id"]
+    assert loss["bytes"] == sum(len(letter["line"]) + 1 for letter in deleted)
+    last = deleted[-1]
+    assert (loss["start"], loss["end"]) == (
+        deleted[0]["offset"],
+        last["offset"] + len(last["line"]) + 1,
+    )
+    assert len(shown(daemon)) + loss["lines"] == 100
+    page = daemon.metrics()
+    assert page.value("shipper_lost_lines_total", reason="dead_letter_full") == loss["lines"]
+    assert page.value("shipper_lost_bytes_total", reason="dead_letter_full") == loss["bytes"]
+    assert page.uncounted_lines == 0
+    [document] = bulk_server.losses.values()
+    facts = json.loads(document["message"])["shipper_loss"]
+    assert (facts["lines"], facts["reason"]) == (loss["lines"], "dead_letter_full")
+    assert not list(data(daemon).glob("*.deleted-*"))
+    assert daemon.logged("dead-letters-deleted")
+    daemon.kill9()
+
+    again = shipper(config, directory=tmp_path / "daemon")
+    again.start()
+    again.wait_until_idle()
+    assert losses_of(again)[0]["lines"] == loss["lines"]
+    assert len(losses_of(again)) == 1
+
+
+def test_what_was_about_to_be_deleted_at_a_kill_is_recorded_by_the_next_start(
+    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+) -> None:
+    daemon = shipper(directory=tmp_path / "daemon")
+    daemon.start()
+    write_dead_letters(daemon, bulk_server, log_directory, 20)
+    daemon.kill9()
+    file = data(daemon) / "dead-letter.ndjson"
+    letters = file.read_bytes().splitlines(keepends=True)
+    file.with_name(f"{file.name}.deleted-0123456789abcdef").write_bytes(b"".join(letters[:12]))
+    file.write_bytes(b"".join(letters[10:]))
+    bulk_server.heal()
+
+    again = shipper(directory=tmp_path / "daemon")
+    again.start()
+    again.wait_until(lambda: bool(bulk_server.losses), "its document arrives")
+    assert [loss["lines"] for loss in losses_of(again)] == [10]
+    again.wait_until(lambda: not list(data(again).glob("*.deleted-*")), "it is deleted")

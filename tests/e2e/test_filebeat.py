@@ -36,7 +36,7 @@ from tests.support.logs import flat
 
 GUIDE = (Path(__file__).parents[1] / "data" / "filebeat.yml").read_text()
 LOGS, DATA = "/var/run/cilium/tetragon", "/usr/share/filebeat/data"
-ENTRY = "import sys; from shipper.cli.filebeat import entry; sys.exit(entry())"
+ENTRY = "import sys; from shipper.__main__ import image; sys.exit(image())"
 PASSWORD = "pa,ss: $w"
 
 #: Has Filebeat's places lead to our directories, for itself and the daemon alone.

@@ -47,6 +47,13 @@ def outcomes(daemon: ShipperProcess) -> dict[str, float]:
         ),
         pytest.param(Status(403, body=b"\xff\xfe<html>\0"), id="a page that is no text"),
         pytest.param(Status(302, body=b"<p>Moved"), id="a redirect"),
+        pytest.param(Status(204, body=b""), id="no content"),
+        pytest.param(Status(503, retry_after="9" * 5000 + "x"), id="a pause that is no number"),
+        pytest.param(
+            Garbage(b'{"errors":false,"items":' + b"[" * 100_000), id="nested without end"
+        ),
+        pytest.param(Garbage(b'{"errors":true,"items":[null]}'), id="items that are none"),
+        pytest.param(Status(502, body=b"\x1b[2J\x1b]0;x\x07" * 1000), id="a terminal's codes"),
     ],
 )
 def test_an_answer_that_nobody_expects_is_waited_out(

@@ -6,13 +6,20 @@ The places are found in the syntax trees of the modules (`tests.support.injectio
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import MakeShipper
+from tests.e2e.injecting import (
+    AFTER_THE_LAST_COMMIT,
+    PAGES,
+    Inject,
+    assert_counted_once,
+    injected,
+    raised,
+)
 from tests.e2e.shipping import assert_delivered_once, ship_and_stop
 from tests.e2e.test_compressed import compress
 from tests.e2e.test_local_outputs import documents, into
@@ -24,38 +31,16 @@ from tests.support.injection import all_places
 from tests.support.logdir import LogDirectory
 from tests.support.processes import ShipperProcess
 
-PLACES = 270
+PLACES = 330
 """There are so many at least."""
-
-
-AFTER_THE_LAST_COMMIT = [
-    "shipper.output.elasticsearch.transport:__aexit__:",
-    "shipper.output.elasticsearch.connections:close:",
-    "shipper.output.elasticsearch.connections:_end:",
-    "shipper.output.elasticsearch.resolver:close:",
-]
-"""The beginnings of places that close connections: the exit code says that this failed."""
-
-PAGES = ["shipper.admin."]
-"""Pages that these tests wait for."""
-
-
-def injected(process: ShipperProcess, directory: Path, **plan: Any) -> Path:
-    """Has places of a process raise, as a plan says; returns the report."""
-    report, path = directory / "report", directory / "plan"
-    report.touch()
-    path.write_text(json.dumps({"times": 1, "report": str(report), **plan}))
-    process.executed_by = (sys.executable, "-m", "tests.support.injection", str(path))
-    return report
-
-
-def raised(report: Path) -> set[str]:
-    return set(report.read_text().splitlines())
 
 
 def test_the_places_are_many_and_each_has_a_name() -> None:
     found = all_places()
     assert len(found) == len(set(found)) >= PLACES
+
+
+__all__ = ["injected"]
 
 
 @pytest.fixture
@@ -67,15 +52,27 @@ def process(shipper: MakeShipper, log_directory: LogDirectory, tmp_path: Path) -
     return shipper({"inputs": inputs, "output": {"bulk": {"max_events": 50}}})
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    ("times", "error"),
+    [
+        (1, "usual"),
+        (2, "usual"),
+        (1, "memory"),
+        (1, "recursion"),
+        (1, "cancelled"),
+        (1, "speechless"),
+    ],
+)
 def test_every_place_that_is_reached_raises_and_all_lines_are_there_once(
     times: int,
+    error: str,
     process: ShipperProcess,
     bulk_server: BulkServer,
     log_directory: LogDirectory,
     tmp_path: Path,
+    injected: Inject,
 ) -> None:
-    report = injected(process, tmp_path, times=times, skip=AFTER_THE_LAST_COMMIT)
+    report = injected(process, times=times, error=error, skip=AFTER_THE_LAST_COMMIT)
     bulk_server.refuse_items = Items(400, lambda document: "refused" in document["message"])
     other = tmp_path / "other"
     other.mkdir()
@@ -103,12 +100,10 @@ def test_every_place_that_is_reached_raises_and_all_lines_are_there_once(
         )
 
     process.wait_until(is_over, "every line has its outcome")
-    status, metrics = process.status(), process.metrics()
-    assert (status["in_flight_bytes"], status["in_flight_requests"]) == (0, 0)
-    assert metrics.uncounted_lines == 0
+    status = process.status()
+    assert_counted_once(process, 531)
     assert status["events"]["blank"] == 10
     assert status["events"]["delivered"] + status["events"]["already_delivered"] == 510
-    assert metrics.value("shipper_internal_errors_total") > 0
     documents = [document["message"] for document in bulk_server.documents.values()]
     assert len(documents) == len(set(documents)) == 510
     assert process.sigterm() == 0
@@ -116,12 +111,12 @@ def test_every_place_that_is_reached_raises_and_all_lines_are_there_once(
 
 
 def test_the_places_of_an_output_file_raise_and_all_lines_are_there_once(
-    shipper: MakeShipper, log_directory: LogDirectory, tmp_path: Path
+    shipper: MakeShipper, log_directory: LogDirectory, tmp_path: Path, injected: Inject
 ) -> None:
     out = tmp_path / "out" / "output.ndjson"
     out.parent.mkdir()
     process = into(shipper(), out)
-    report = injected(process, tmp_path, skip=PAGES)
+    report = injected(process, skip=PAGES)
     log_directory.write(100)
     process.start()
     process.wait_until(lambda: out.exists() and len(documents(out)) >= 100, "they are written")
@@ -130,12 +125,17 @@ def test_the_places_of_an_output_file_raise_and_all_lines_are_there_once(
     process.wait_until_idle()
     messages = [json.loads(line)["message"] for line in documents(out)]
     assert len(messages) == len(set(messages)) == 200
+    assert_counted_once(process, 200)
     assert process.sigterm() == 0
     assert any(place.startswith("shipper.output.file") for place in raised(report))
 
 
 def test_the_places_of_gzips_raise_and_all_lines_are_there_once(
-    shipper: MakeShipper, bulk_server: BulkServer, log_directory: LogDirectory, tmp_path: Path
+    shipper: MakeShipper,
+    bulk_server: BulkServer,
+    log_directory: LogDirectory,
+    tmp_path: Path,
+    injected: Inject,
 ) -> None:
     ship_and_stop(shipper(directory=tmp_path / "daemon"), bulk_server, log_directory, 100)
     log_directory.write(50)
@@ -144,22 +144,24 @@ def test_the_places_of_gzips_raise_and_all_lines_are_there_once(
     compress(log_directory.rotate())
     log_directory.write(20)
     process = shipper(directory=tmp_path / "daemon")
-    report = injected(process, tmp_path, skip=PAGES + AFTER_THE_LAST_COMMIT)
+    report = injected(process, skip=PAGES + AFTER_THE_LAST_COMMIT)
     process.start()
     assert_delivered_once(process, bulk_server, 200)
+    # The first gzip and the file that it was made of, which a link keeps, may both be read.
+    assert_counted_once(process, 100, read_again=50)
     assert process.sigterm() == 0
     assert any(place.startswith("shipper.files.compressed") for place in raised(report))
 
 
 def test_the_places_of_the_quota_and_of_losses_raise_and_what_is_lost_is_known(
-    shipper: MakeShipper, bulk_server: BulkServer, tmp_path: Path
+    shipper: MakeShipper, bulk_server: BulkServer, tmp_path: Path, injected: Inject
 ) -> None:
     """Takes 20 seconds: nothing is given up in the first five."""
     # So many backups that a file lives longer than scans are disturbed.
     rotating = LogDirectory(tmp_path / "rotating", seed=5, max_bytes=200_000, backups=12)
     bulk_server.down()
     process = shipper(tracker(rotating, **QUOTA))
-    report = injected(process, tmp_path, skip=PAGES + AFTER_THE_LAST_COMMIT)
+    report = injected(process, skip=PAGES + AFTER_THE_LAST_COMMIT)
     process.start()
     give_up_some(process, rotating)
     bulk_server.up()
@@ -168,7 +170,7 @@ def test_the_places_of_the_quota_and_of_losses_raise_and_what_is_lost_is_known(
     audit = bulk_server.audit(rotating.written)
     assert (audit.doubled, audit.strange) == (0, 0)
     assert process.metrics().value("shipper_lost_lines_total", reason="retention") == audit.lost
-    assert process.metrics().uncounted_lines == 0
+    assert_counted_once(process, rotating.written - audit.lost)
     assert process.sigterm() == 0
     assert any(place.startswith("shipper.files.quota") for place in raised(report))
     assert any(place.startswith("shipper.output.loss_shipper") for place in raised(report))
@@ -176,7 +178,7 @@ def test_the_places_of_the_quota_and_of_losses_raise_and_what_is_lost_is_known(
 
 
 def test_the_places_of_odd_files_raise_and_all_lines_are_there_once(
-    shipper: MakeShipper, bulk_server: BulkServer, tmp_path: Path
+    shipper: MakeShipper, bulk_server: BulkServer, tmp_path: Path, injected: Inject
 ) -> None:
     """Runs of NULs, half lines, lines that are too long, files that are rewritten or removed, those
     of which only the end is read, and those of an input that is not configured any more."""
@@ -203,7 +205,7 @@ def test_the_places_of_odd_files_raise_and_all_lines_are_there_once(
     )
     config["inputs"][0]["exclude"] = [f"{logs}/ended*"]
     process = shipper(config, directory=tmp_path / "daemon")
-    report = injected(process, tmp_path, skip=PAGES + AFTER_THE_LAST_COMMIT)
+    report = injected(process, skip=PAGES + AFTER_THE_LAST_COMMIT)
     (logs / "nuls.log").write_bytes(b"\0" * 70_000 + b'{"n":1}\n' + b"\0" * 5000 + b'{"n":2}\n')
     (logs / "half.log").write_bytes(b'{"h":1}\n{"half":' + b"\0" * 9000 + b'{"h":2}\n')
     (logs / "long.log").write_bytes(b'{"l":1}\n' + b"x" * 300_000 + b'\n{"l":2}\n')
@@ -226,10 +228,9 @@ def test_the_places_of_odd_files_raise_and_all_lines_are_there_once(
     assert '{"old":1}' not in stored()
     assert sum(message.startswith("x") for message in stored()) == 1
     page = process.metrics()
-    assert page.uncounted_lines == 0
     assert page.value("shipper_lost_bytes_total", reason="line_too_long") == 300_000 - 1024
     assert page.value("shipper_nul_bytes_skipped_total") == 70_000 + 5000 + 9000
     # The lines of each file, and not one twice.
-    assert page.value("shipper_lines_read_total") == 2 + 2 + 3 + 3 + 101 + 1
+    assert_counted_once(process, 2 + 2 + 3 + 3 + 101 + 1)
     assert process.sigterm() == 0
     assert any(place.startswith("shipper.files.nuls") for place in raised(report))

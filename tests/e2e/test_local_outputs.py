@@ -305,7 +305,8 @@ class Printing:
 
     def __init__(self, process: ShipperProcess) -> None:
         shipping(process, {"console": {}}, admin={"enabled": False})
-        command = [sys.executable, "-m", "shipper", "run", "-c", str(process.config_path)]
+        command = [*process.executed_by, sys.executable, "-m", "shipper", "run"]
+        command += ["-c", str(process.config_path)]
         self.log = process.log_path
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)

@@ -45,14 +45,26 @@ def links(directory: LogDirectory) -> list[str]:
 def kept(directory: LogDirectory) -> list[str]:
     """The links to files that have no other name."""
     place = directory.path / DIRECTORY
-    named = {path.stat().st_ino for path in directory.path.iterdir()}
-    return [name for name in links(directory) if (place / name).stat().st_ino not in named]
+    named = {inode_of(path) for path in directory.path.iterdir()}
+    found = {name: inode_of(place / name) for name in links(directory)}
+    return [name for name, inode in found.items() if inode and inode not in named]
+
+
+def inode_of(path: Path) -> int:
+    """0: it is gone; links are released meanwhile."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def all_are_linked(directory: LogDirectory) -> bool:
     place = directory.path / DIRECTORY
-    linked = {(place / name).stat().st_ino for name in links(directory)}
-    return all(path.stat().st_ino in linked for path in directory.files if path != place)
+    try:
+        linked = {(place / name).stat().st_ino for name in links(directory)}
+        return all(path.stat().st_ino in linked for path in directory.files if path != place)
+    except FileNotFoundError:
+        return False  # A link was released meanwhile.
 
 
 def held_below(process: ShipperProcess, directory: LogDirectory) -> list[str]:

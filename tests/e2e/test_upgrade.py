@@ -6,6 +6,7 @@ The older shipper is taken from the history of this repository, and runs in the 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -27,6 +28,8 @@ OLD = "48cd20eda8ddbff851044a868fabe848f2c68c37"
 """The last commit with version 1 of the registry and of the names in `.shipper`."""
 SECOND = "ff08d9726e6811e8b388ed1ba5c18c7b4c449f77"
 """The last one with version 2 of the registry."""
+LETTERS_NOT_RECORDED = "16ce3bd2c43f9163b8f0b9a04b329eb1393b6d81"
+"""The last one that deletes dead letters without recording a loss."""
 VERSIONS = {OLD: 1, SECOND: 2}
 """Of the registry."""
 VERSION = 3
@@ -75,13 +78,16 @@ def old_root(tmp_path_factory: pytest.TempPathFactory, commit: str) -> Path:
 class Upgrade:
     """One configuration and one data directory, and both shippers."""
 
-    def __init__(self, home: Path, old_root: Path, server: BulkServer, logs: LogDirectory) -> None:
+    def __init__(
+        self, home: Path, old_root: Path, server: BulkServer, logs: LogDirectory, **other: Any
+    ) -> None:
         self._home = home
         self._old_root = old_root
         self._made: list[ShipperProcess] = []
         self._config = {
             "inputs": [{"id": "tetragon", "paths": [logs.glob]}],
             "output": {"hosts": [server.url], "bulk": {"max_events": 20}, "max_in_flight": 2},
+            **other,
         }
         self.data = home / "data"
 
@@ -257,3 +263,52 @@ def test_a_downgrade_ships_what_only_a_link_keeps(
     old.start()
     bulk_server.wait_for_lines(log_directory.written, timeout=15)
     assert_delivered_once(old, bulk_server, log_directory.written)
+
+
+@pytest.mark.parametrize("commit", [LETTERS_NOT_RECORDED], indirect=True)
+def test_dead_letters_of_before_an_upgrade_are_recorded_when_they_are_deleted(
+    tmp_path: Path, old_root: Path, bulk_server: BulkServer, log_directory: LogDirectory
+) -> None:
+    upgrade = Upgrade(
+        tmp_path / "shipper",
+        old_root,
+        bulk_server,
+        log_directory,
+        dead_letter={"max_bytes": "1MiB"},
+    )
+    bulk_server.refuse_items = Items(400, lambda document: BAD in str(document["message"]))
+
+    def reject(process: ShipperProcess, first: int, count: int) -> None:
+        for number in range(first, first + count):
+            line = f'{{"{BAD}": {number}, "x": "{"x" * 10_000}"}}\n{{"good": {number}}}\n'
+            log_directory.append(line.encode())
+        bulk_server.wait_for(lambda: len(bulk_server.documents) >= first + count)
+        process.wait_until_idle()
+
+    try:
+        old = upgrade.old()
+        old.start()
+        reject(old, 0, 60)
+        assert old.sigterm() == 0
+        older = upgrade.data / "dead-letter.ndjson.1"
+        os.utime(older, (1.7e9, 1.7e9))
+        deleted = len(older.read_bytes().splitlines())
+        new = upgrade.new()
+        new.start()
+        reject(new, 60, 40)
+        new.wait_until(lambda: bool(bulk_server.losses), "the document of the loss arrives")
+        [loss] = upgrade.command("registry", "losses", "--json").splitlines()
+        assert json.loads(loss)["lines"] == deleted
+        assert len(upgrade.command("deadletter", "show", "--json").splitlines()) == 100 - deleted
+        # The older shipper goes on with the registry, and the file.
+        assert new.sigterm() == 0
+        again = upgrade.old()
+        again.start()
+        log_directory.write(1)
+        again.wait_until(
+            lambda: again.metrics().value("shipper_lines_read_total") == 1, "the line is read"
+        )
+        again.wait_until_idle()
+        assert again.metrics().value("shipper_lines_read_total") == 1
+    finally:
+        upgrade.close()

@@ -15,7 +15,8 @@ from shipper.logs.events import (
     LINK_DIRECTORY_REPLACED,
     LogEvent,
 )
-from shipper.metrics import LINK_DIRECTORY_CHANGES, Metrics
+from shipper.metric_table import LINK_DIRECTORY_CHANGES
+from shipper.metrics import Metrics
 from tests.support.clock import ManualClock
 from tests.support.logs import RecordedLog
 

@@ -21,6 +21,7 @@ MANY = 20_000
 #: Who lists a whole directory, and why that may be.
 LISTERS = {
     "check/filebeat.py": "a command: the processes of the machine, and their descriptors",
+    "check/listening.py": "a command: the descriptors of a process",
     "check/locks.py": "a command: the descriptors of a process",
     "dead_letters/files.py": "data_dir: nobody else may write to it",
     "filebeat_registry/store.py": "Filebeat's data directory: once, at a first start",

@@ -19,7 +19,8 @@ from shipper.files.retention import DIRECTORY
 from shipper.files.tail import Tail
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
-from shipper.metrics import LOSS_REASONS, Metrics
+from shipper.metric_table import LOSS_REASONS
+from shipper.metrics import Metrics
 from tests.files.test_compressed import World
 
 LINE = b"0123456789abcde\n"

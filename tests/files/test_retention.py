@@ -27,6 +27,7 @@ from shipper.logs.events import (
     LogEvent,
 )
 from tests.support.clock import ManualClock
+from tests.support.steps import at_once
 
 
 class Refusing(FileSystem):
@@ -135,12 +136,14 @@ class World:
 
     def adopt(self, retention: Retention, *, matches: bool = True, is_known: bool = True) -> Found:
         followed: list[KeptFile] = []
-        adopted = retention.adopt(
-            str(self.log.parent),
-            matches=lambda path: matches,
-            is_known=lambda inode: is_known,
-            is_followed=lambda inode: False,
-            follow=followed.append,
+        adopted = at_once(
+            retention.adopting(
+                str(self.log.parent),
+                matches=lambda path: matches,
+                is_known=lambda inode: is_known,
+                is_followed=lambda inode: False,
+                follow=followed.append,
+            )
         )
         found = Found(adopted.foreign, adopted.of_inputs, followed)
         for kept in found.kept:
@@ -376,12 +379,14 @@ def test_links_are_adopted_whether_or_not_there_are_descriptors_for_them(world: 
     filesystem = Refusing(opens_left=0)
     retention = world.retention(filesystem)
     kept: list[KeptFile] = []
-    retention.adopt(
-        str(world.log.parent),
-        matches=lambda path: True,
-        is_known=lambda inode: True,
-        is_followed=lambda inode: False,
-        follow=kept.append,
+    at_once(
+        retention.adopting(
+            str(world.log.parent),
+            matches=lambda path: True,
+            is_known=lambda inode: True,
+            is_followed=lambda inode: False,
+            follow=kept.append,
+        )
     )
     assert len(kept) == 2
     with pytest.raises(OSError, match="Too many open files"):
@@ -546,23 +551,27 @@ class TestReconciling:
         world.keep(retention)
         kept: list[KeptFile] = []
         for followed, looked in (({world.inode}, 0), (set[Inode](), 1)):
-            retention.adopt(
-                str(world.log.parent),
-                matches=lambda path: True,
-                is_known=lambda inode: True,
-                is_followed=followed.__contains__,
-                follow=kept.append,
+            at_once(
+                retention.adopting(
+                    str(world.log.parent),
+                    matches=lambda path: True,
+                    is_known=lambda inode: True,
+                    is_followed=followed.__contains__,
+                    follow=kept.append,
+                )
             )
             assert (filesystem.looked, len(kept)) == (looked, looked)
         # What others could write to is looked at.
         world.links.chmod(0o777)
         retention.reconcile()
-        retention.adopt(
-            str(world.log.parent),
-            matches=lambda path: True,
-            is_known=lambda inode: True,
-            is_followed=lambda inode: True,
-            follow=kept.append,
+        at_once(
+            retention.adopting(
+                str(world.log.parent),
+                matches=lambda path: True,
+                is_known=lambda inode: True,
+                is_followed=lambda inode: True,
+                follow=kept.append,
+            )
         )
         assert len(kept) == 2
 

@@ -344,7 +344,13 @@ def test_a_mount_elsewhere_asks_for_no_walk(notifier: Watches, tmp_path: Path) -
     async def run() -> None:
         looking = Looking(f"{tmp_path}/*.log", 60.0, notifier, mounts := Mounts())
         async with watching(looking.watch):
-            await looking.until(lambda: str(tmp_path) in looking.schedule.directories)
+            # The watch asks for a walk when it begins.
+            await looking.until(
+                lambda: (
+                    str(tmp_path) in looking.schedule.directories
+                    and str(tmp_path) in looking.watch._running
+                )
+            )
             looked = asyncio.Event()
             look = looking.watch._look_at_directories
 

@@ -39,6 +39,8 @@ REQUESTS_CHANGED: dict[str, str] = {
 CHANGED: dict[str, str] = {
     # Logging has a bounded queue; what does not fit is counted.
     "shipper_log_messages_dropped_total": ADDED,
+    # Calls on mounts that hang are counted.
+    "shipper_hanging_calls": ADDED,
     # Bugs that stop nothing are counted.
     "shipper_internal_errors_total": ADDED,
     # The registry's version 2: 64-bit inodes, how far a file was seen, losses.
@@ -79,6 +81,7 @@ CHANGED: dict[str, str] = {
     'shipper_lost_lines_total{reason="vanished"} 0.0': ADDED,
     'shipper_lost_lines_total{reason="damaged"} 0.0': ADDED,
     'shipper_lost_lines_total{reason="too_large"} 0.0': ADDED,
+    'shipper_lost_lines_total{reason="dead_letter_full"} 0.0': ADDED,
     # What each input finds.
     "shipper_input_files": ADDED,
 }

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from unittest import mock
 
-from shipper import __version__
+from shipper import __version__, stages
 from shipper import daemon as daemon_module
 from shipper.clock import Clock
 from shipper.config.load import read_config
@@ -180,22 +180,22 @@ def _path(item: tuple[Inode, Found]) -> str:
 async def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> None:
     """Run the real daemon with that configuration."""
     reading = read_config([config], ENVIRONMENT)
-    running = Daemon(
-        reading.config,
-        clock=clock,
-        filesystem=files,
-        machine=Machine(ENVIRONMENT, _host),
-        rng=random.Random(0),
-        log=log,
-    )
     with (
-        mock.patch.object(running, "_on_disk", _Inline()),
+        mock.patch.object(daemon_module, "RegistryThread", _Inline),
         mock.patch.object(inputs, "WalkSchedule", partial(_ToldSchedule, files.scans)),
         mock.patch.object(inputs, "Watch", _Ticks),
         # Time does not pass.
         mock.patch.object(harvest, "_QUOTA_GRACE", 0.0),
         # After each step, however fast the machine is.
         mock.patch.object(tracker, "_TURN_SECONDS", 0.0),
-        mock.patch.object(daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
+        mock.patch.object(stages, "FileTracker", partial(FileTracker, offload=_at_once)),
     ):
+        running = Daemon(
+            reading.config,
+            clock=clock,
+            filesystem=files,
+            machine=Machine(ENVIRONMENT, _host),
+            rng=random.Random(0),
+            log=log,
+        )
         await running.run()

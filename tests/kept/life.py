@@ -22,7 +22,7 @@ from unittest import mock
 import orjson
 import yaml
 
-from shipper import daemon as daemon_module
+from shipper import stages
 from shipper.config.load import read_config
 from shipper.config.model import Config
 from shipper.daemon import Daemon
@@ -39,7 +39,7 @@ from shipper.output import destinations
 from shipper.output.elasticsearch.exchange import Answer, TransportError
 from shipper.pipeline import inputs
 from shipper.pipeline.batch import Body
-from tests.kept.loop import IdleClock, InlineExecutor
+from tests.kept.loop import IdleClock, InlineExecutor, InlinePool
 from tests.support.logs import RecordedLog
 
 _T = TypeVar("_T")
@@ -95,6 +95,7 @@ class MortalFileSystem(FileSystem):
 
     def __init__(self, executioner: Executioner, obstacles: Obstacles) -> None:
         super().__init__()
+        self.inflating = InlinePool("inflate", each=1)
         self._executioner = executioner
         self._obstacles = obstacles
 
@@ -175,6 +176,9 @@ class Cluster:
             self.documents.setdefault(name, orjson.loads(document))
         answer = {"errors": any("error" in item["create"] for item in items), "items": items}
         return Answer(200, orjson.dumps(answer), product="Elasticsearch")
+
+    def answered_wrongly(self) -> None:
+        """There are no connections."""
 
     def credentials_refused(self) -> None:
         """There are none."""
@@ -345,15 +349,18 @@ class Lives:
             executioner.change(lambda: save(*args, **kwargs))
 
         with contextlib.ExitStack() as patches:
-            for module in modules_of("shipper", "ThreadPoolExecutor"):
-                replaced = mock.patch.object(module, "ThreadPoolExecutor", InlineExecutor)
-                patches.enter_context(replaced)
+            for name, inline in (
+                ("ThreadPoolExecutor", InlineExecutor),
+                ("ThreadPool", InlinePool),
+            ):
+                for module in modules_of("shipper", name):
+                    patches.enter_context(mock.patch.object(module, name, inline))
             for target, name, new in (
                 (Registry, "save", save_unless_dead),
                 # Others have their turn after each step of a scan, however fast the machine is.
                 (tracker, "_TURN_SECONDS", 0.0),
                 (inputs, "Watch", self._watch),
-                (daemon_module, "FileTracker", partial(FileTracker, offload=_at_once)),
+                (stages, "FileTracker", partial(FileTracker, offload=_at_once)),
                 (destinations, "HttpTransport", self.cluster.transport),
             ):
                 patches.enter_context(mock.patch.object(target, name, new))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
+from shipper.offload import ThreadPool
 from tests.support.clock import ManualClock
 
 _P = ParamSpec("_P")
@@ -28,6 +29,13 @@ class InlineExecutor(ThreadPoolExecutor):
         except BaseException as error:  # It is raised where it is waited for.
             future.set_exception(error)
         return future
+
+
+class InlinePool(ThreadPool):
+    """Runs each call at once, in the thread of who asks."""
+
+    async def __call__(self, call: Callable[[], _T], lane: object = None) -> _T:
+        return call()
 
 
 class IdleSelector(selectors.SelectSelector):
@@ -81,9 +89,7 @@ def run(main: Callable[[IdleClock], Coroutine[Any, Any, _T]]) -> _T:
     selector = IdleSelector()
 
     def new_loop() -> asyncio.AbstractEventLoop:
-        loop = asyncio.SelectorEventLoop(selector)
-        loop.set_default_executor(InlineExecutor(1))
-        return loop
+        return asyncio.SelectorEventLoop(selector)
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(main(IdleClock(selector)))

@@ -15,7 +15,7 @@ import json
 import random
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from typing import Any
 from shipper.documents.encoded import RefusedLine
 from shipper.files.ack import AckTracker
 from shipper.files.identity import Mark
+from shipper.files.losses import Loss
 from shipper.internal_errors import InternalErrors
 from shipper.metrics import Metrics
 from shipper.output.backoff import Backoff
-from shipper.output.dead_letter import DeadLetterFile
+from shipper.output.dead_letter_file import DeadLetterFile
+from shipper.output.dead_letter_losses import DeadLetterLosses
 from shipper.output.deliveries import Deliveries
 from shipper.output.elasticsearch.bulk import BulkSender
 from shipper.output.elasticsearch.exchange import Answer, TransportError
@@ -84,6 +86,7 @@ class ScriptedTransport:
         self.posts: list[Post] = []
         self.probes: list[str] = []
         self.times_refused = 0
+        self.times_wrong = 0
         """How often it was told that the credentials were refused."""
         self.gate = asyncio.Event()
         """No answer is given while it is not set."""
@@ -108,6 +111,9 @@ class ScriptedTransport:
     async def probe(self, host: str) -> Answer:
         self.probes.append(host)
         return self._reply(Body(b"", gzip=False, events=0))
+
+    def answered_wrongly(self) -> None:
+        self.times_wrong += 1
 
     def credentials_refused(self) -> None:
         self.times_refused += 1
@@ -190,6 +196,21 @@ class World:
         return [json.loads(line) for line in self.dead_letters.read_text().splitlines()]
 
 
+class MemoryLosses:
+    """A registry for losses that are recorded once."""
+
+    def __init__(self) -> None:
+        self.losses: list[Loss] = []
+        self.names: list[str] = []
+
+    async def record_once(self, name: str, losses: Sequence[Loss]) -> bool:
+        if name in self.names[-1:]:
+            return False
+        self.names.append(name)
+        self.losses += losses
+        return True
+
+
 @contextlib.asynccontextmanager
 async def bulk_world(
     directory: Path,
@@ -216,7 +237,19 @@ async def bulk_world(
         log=recorded.log,
         gzip=True,
     )
-    dead_letter_file = DeadLetterFile(dead_letters, 1 << 20)
+    losses = MemoryLosses()
+    dead_letter_file = DeadLetterFile(
+        dead_letters,
+        1 << 20,
+        DeadLetterLosses(
+            losses,
+            input_of=lambda path: "tetragon",
+            on_recorded=lambda: None,
+            clock=clock,
+            metrics=metrics,
+            log=recorded.log,
+        ),
+    )
     outcomes = Outcomes(
         dead_letters=dead_letter_file,
         backoff=BACKOFF,
@@ -258,10 +291,14 @@ def make_batch(
     blank: int = 0,
     dropped: int = 0,
     filtered: int = 0,
+    first: int = 0,
 ) -> Batch:
-    """Return a batch of these lines in a file of its own, held at 100 bytes besides its body."""
+    """Return a batch of these lines in a file of its own, held at 100 bytes besides its body.
+
+    The first line has that number.
+    """
     lines = []
-    for number, message in enumerate(messages):
+    for number, message in enumerate(messages, first):
         lines.append(b'{"create":{"_id":"id-%d"}}\n' % number)
         log = {"offset": number, "file": {"path": "/logs/a.log"}}
         lines.append(json.dumps({"log": log, "message": message}).encode() + b"\n")

@@ -6,10 +6,10 @@ import asyncio
 import base64
 import json
 import os
-import random
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ import msgspec
 import pytest
 
 from shipper.config.inputs import OnInvalid
-from shipper.dead_letters.summary import format_dead_letter
 from shipper.documents.ecs import EcsDocuments
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, RefusedLine
@@ -26,9 +25,6 @@ from shipper.files.identity import Identity
 from shipper.output.appending import write_failure
 from shipper.output.dead_letter import (
     DeadLetter,
-    DeadLetterFile,
-    DeadLettersFullError,
-    WriteResult,
     bulk_lines,
     dead_letter_of_line,
     dead_letters_of_items,
@@ -36,8 +32,8 @@ from shipper.output.dead_letter import (
     read_dead_letter,
     rejected_again,
 )
+from shipper.output.dead_letter_file import DeadLetterFile, DeadLettersFullError
 from shipper.pipeline.batch import Body
-from tests.support import odd_documents
 
 MIB = 1024**2
 
@@ -51,8 +47,18 @@ def dead_letter(line: str) -> DeadLetter:
     return DeadLetter(1.5, 400, "a: b", "id-1", "/logs/a.log", 10, line)
 
 
-def write(file: DeadLetterFile, *lines: str) -> WriteResult:
-    return asyncio.run(file.write([dead_letter(line) for line in lines]))
+def write(file: DeadLetterFile, *lines: str) -> None:
+    asyncio.run(file.write([dead_letter(line) for line in lines]))
+
+
+class Recorded:
+    """Takes what is deleted as recorded."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    async def __call__(self, deleted: Path, others: Sequence[Path]) -> None:
+        self.bytes += os.stat(deleted).st_size
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -65,7 +71,7 @@ def lines(*paths: Path) -> list[str]:
 
 
 def test_a_letter_says_what_was_refused_where_it_stands_and_why(path: Path) -> None:
-    assert write(DeadLetterFile(path, MIB), '{"a":"é\\n"}') == WriteResult(lost=0)
+    write(DeadLetterFile(path, MIB), '{"a":"é\\n"}')
     assert read(path) == [
         {
             "time": 1.5,
@@ -104,35 +110,117 @@ def test_a_write_returns_once_the_letters_are_synced(
         synced.append((found.st_ino, found.st_size))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    write(DeadLetterFile(path, MIB), "one")
+    file = DeadLetterFile(path, MIB)
+    write(file, "one")
     size = path.stat().st_size
     # A file that is new needs its name in the directory too.
     directory = path.parent.stat()
     assert synced == [(path.stat().st_ino, size), (directory.st_ino, directory.st_size)]
-    write(DeadLetterFile(path, MIB), "one")
+    write(file, "one")
     assert synced[2:] == [(path.stat().st_ino, 2 * size)]
+
+
+class Syncs:
+    """What is synced, by name; `.` is the directory."""
+
+    def __init__(self, directory: Path, patched: pytest.MonkeyPatch) -> None:
+        self._directory = directory
+        self._names: list[str] = []
+        patched.setattr(os, "fsync", self._fsync)
+
+    def take(self) -> list[str]:
+        """Return what was synced since the last call."""
+        taken, self._names = self._names, []
+        return taken
+
+    def _fsync(self, descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        self._names.append("." if path == self._directory else path.name)
+
+
+def _killed_after_the_first_sync(path: Path) -> None:
+    path.write_text('{"of":"a process that was killed"}\n')
+
+
+def _killed_between_rename_and_sync(path: Path) -> None:
+    write(DeadLetterFile(path, MIB), "older")
+    path.replace(path.with_name(f"{path.name}.1"))
+    path.write_text('{"of":"a process that was killed"}\n')
+
+
+def _killed_before_it_wrote(path: Path) -> None:
+    path.touch()
+
+
+@pytest.mark.parametrize(
+    "killed",
+    [_killed_after_the_first_sync, _killed_between_rename_and_sync, _killed_before_it_wrote],
+)
+@pytest.mark.parametrize("puts_back", [False, True])
+def test_the_name_of_a_file_that_another_process_made_is_synced_before_a_letter_counts(
+    path: Path, monkeypatch: pytest.MonkeyPatch, killed: Callable[[Path], None], puts_back: bool
+) -> None:
+    """Who made it was killed before it synced the directory."""
+    killed(path)
+    syncs = Syncs(path.parent, monkeypatch)
+    file = DeadLetterFile(path, MIB)
+
+    def again() -> None:
+        if puts_back:
+            asyncio.run(file.put_back([encode_dead_letter(dead_letter("back"))]))
+        else:
+            write(file, "one")
+
+    again()
+    assert sorted({*syncs.take()}) == [".", path.name]
+    again()
+    assert syncs.take() == [path.name]
+
+
+def test_the_name_of_a_file_that_came_in_place_of_ours_is_synced(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay moves the file aside, puts a letter back, and is killed."""
+    syncs = Syncs(path.parent, monkeypatch)
+    file = DeadLetterFile(path, MIB)
+    write(file, "one")
+    path.rename(path.with_name("dead-letter.replay-0001.ndjson"))
+    path.write_text('{"of":"a replay that was killed"}\n')
+    syncs.take()
+    write(file, "two")
+    assert sorted(syncs.take()) == [".", path.name]
 
 
 def test_the_file_and_its_predecessor_stay_within_the_bound_and_what_goes_is_counted(
     path: Path,
 ) -> None:
-    file = DeadLetterFile(path, MIB)
+    recorded = Recorded()
+    file = DeadLetterFile(path, MIB, recorded)
     older = path.with_name("dead-letter.ndjson.1")
     size = len(b'{"time":1.5,"status":400,"reason":"a: b","id":"id-1","path":"/logs/a.log",')
-    lost = 0
     for number in range(10):
-        lost += write(file, f"{number:03}" + "x" * 200_000).lost
+        write(file, f"{number:03}" + "x" * 200_000)
         kept = path.stat().st_size + (older.stat().st_size if older.exists() else 0)
         assert kept <= MIB
     # Two fit into half of the bound: the file has the last two, its predecessor those before.
     assert lines(older, path) == ["006", "007", "008", "009"]
-    assert 6 * (200_000 + size) < lost < 6 * (200_000 + 2 * size)
+    assert 6 * (200_000 + size) < recorded.bytes < 6 * (200_000 + 2 * size)
+    assert file.size == path.stat().st_size + older.stat().st_size
+
+
+def test_without_a_record_nothing_is_deleted(path: Path) -> None:
+    file = DeadLetterFile(path, MIB)
+    with pytest.raises(DeadLettersFullError):
+        write(file, *(f"{n:03}" + "x" * 200_000 for n in range(10)))
+    assert lines(path.with_name("dead-letter.ndjson.1"), path) == ["000", "001", "002", "003"]
 
 
 def test_many_letters_at_once_stay_within_the_bound_too(path: Path) -> None:
-    written = write(DeadLetterFile(path, MIB), *(f"{n:03}" + "x" * 200_000 for n in range(10)))
+    recorded = Recorded()
+    file = DeadLetterFile(path, MIB, recorded)
+    write(file, *(f"{n:03}" + "x" * 200_000 for n in range(10)))
     assert lines(path.with_name("dead-letter.ndjson.1"), path) == ["006", "007", "008", "009"]
-    assert written.lost > 6 * 200_000
+    assert recorded.bytes > 6 * 200_000
 
 
 def test_a_letter_larger_than_the_bound_is_kept_whole(path: Path) -> None:
@@ -165,14 +253,21 @@ def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 FULL_DISK = """
 import asyncio, resource, signal, sys
 from pathlib import Path
-from shipper.output.dead_letter import DeadLetter, DeadLetterFile
+from shipper.output.dead_letter import DeadLetter
+from shipper.output.dead_letter_file import DeadLetterFile
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-file = DeadLetterFile(Path(sys.argv[1]), 400_000)
+lost = []
+
+async def record(deleted, others):
+    lost.append(deleted.stat().st_size)
+
+file = DeadLetterFile(Path(sys.argv[1]), 400_000, record)
 letters = [DeadLetter(1.5, 400, "", "", "", 0, name + "x" * 90_000) for name in ("one", "two")]
 
 def write():
-    return asyncio.run(file.write(letters)).lost
+    asyncio.run(file.write(letters))
+    return sum(lost)
 
 print(write(), write(), flush=True)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
@@ -384,48 +479,6 @@ def test_a_letter_is_made_of_a_document_of_any_shape_and_can_be_sent_again(
     assert json.loads(again[1]) == document
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_a_letter_is_made_of_any_bytes(seed: int) -> None:
-    for document in odd_documents.documents(seed, 400):
-        sent = [b'{"create":{"_id":"a-3"}}\n', document + b"\n"]
-        (dead_letter,) = dead_letters_of_items(Body.of(sent, gzip=True), [(0, 400, "no")], 7.0)
-        data = encode_dead_letter(dead_letter)
-        found = read_dead_letter(data)
-        assert found is not None
-        assert (found.id, found.reason, data.count(b"\n")) == ("a-3", "no", 1)
-        data.decode()
-        assert found.document or found.line_base64 == document + b"\n"
-        if again := bulk_lines(found):
-            assert again[1].count(b"\n") == 1
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_letter_is_made_of_any_line_that_was_not_sent(seed: int) -> None:
-    rng = random.Random(seed)
-    for unsent in (b"", *odd_documents.documents(seed, 200)):
-        line = rng.randbytes(rng.randrange(40))
-        name = "/logs/" + rng.randbytes(6).decode("utf-8", "surrogateescape")
-        refused = RefusedLine(name, 5, "a-5", "not JSON", line, unsent and b"{}\n" + unsent)
-        data = encode_dead_letter(dead_letter_of_line(refused, 7.0))
-        found = read_dead_letter(data)
-        assert found is not None
-        assert (found.line_base64 or found.line.encode()) == line
-        bulk_lines(found)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_any_damage_of_the_file_leaves_a_letter_or_none(seed: int) -> None:
-    rng = random.Random(seed)
-    whole = encode_dead_letter(
-        DeadLetter(7.0, 400, "no", "a-3", "/a", 3, "m", document=document_at(3))
-    )
-    for _ in range(500):
-        found = read_dead_letter(odd_documents.damaged(rng, whole))
-        if found is not None:
-            bulk_lines(found)
-            format_dead_letter(found)
-
-
 def test_a_letter_names_a_file_whose_name_is_not_utf8() -> None:
     refused = RefusedLine("/logs/t-\udcff.log", 0, "a-0", "not JSON", b"m")
     assert through_the_file(dead_letter_of_line(refused, 7.0)).path == "/logs/t-\ufffd.log"
@@ -550,7 +603,7 @@ def test_who_writes_waits_for_another_process_that_has_the_lock(path: Path) -> N
         assert not done
         holder.kill()
         await holder.wait()
-        assert await writing == WriteResult(0)
+        await writing
 
     asyncio.run(story())
     assert lines(path) == ["one"]

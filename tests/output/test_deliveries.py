@@ -206,6 +206,26 @@ async def test_a_span_that_cannot_be_finished_keeps_no_other_one(tmp_path: Path)
         assert errors(world) == 1
 
 
+@in_a_loop
+async def test_an_outcome_that_cannot_be_counted_keeps_no_span_open(tmp_path: Path) -> None:
+    async with bulk_world(tmp_path) as world:
+        batch = make_batch("a", blank=1, dropped=2, filtered=3)
+
+        def end(outcome: str, count: int) -> None:
+            if outcome == "blank":
+                raise BugError
+            count_it(outcome, count)
+
+        outcomes = world.deliveries._outcomes
+        count_it, outcomes.end = outcomes.end, end  # type: ignore[method-assign]
+        await world.submit(batch)
+        await world.finish()
+        assert is_done(batch)
+        assert (world.events("delivered"), world.events("filtered")) == (1, 3)
+        assert world.budget.held == 0
+        assert errors(world) == 1
+
+
 @pytest.mark.parametrize("reply", [bug, answer(429), answer(503)])
 @in_a_loop
 async def test_a_batch_that_waits_is_given_up_at_a_stop(tmp_path: Path, reply: Reply) -> None:

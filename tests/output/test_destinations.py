@@ -22,7 +22,7 @@ from shipper.config.units import HostList
 from shipper.metrics import Metrics
 from shipper.option_names import OWN_NAMES
 from shipper.output.backoff import Backoff
-from shipper.output.dead_letter import DeadLetterFile
+from shipper.output.dead_letter_file import DeadLetterFile
 from shipper.output.destination import Destination
 from shipper.output.destinations import DESTINATIONS, OutputContext, destination
 from shipper.output.outcomes import Outcomes

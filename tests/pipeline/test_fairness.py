@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shipper.files.lines import BLOCK_BYTES
 from shipper.files.tail import State
-from tests.kept.loop import InlineExecutor
+from tests.kept.loop import InlinePool
 from tests.pipeline.test_harvest import World, run
 
 GZIPS = 100
@@ -33,9 +33,9 @@ async def until(predicate: Callable[[], bool]) -> None:
     raise AssertionError(f"not in {MOST_TURNS} turns")
 
 
-def without_threads() -> None:
+def without_threads(world: World) -> None:
     """Have what is inflated inflated at once, so that turns are always the same."""
-    asyncio.get_running_loop().set_default_executor(InlineExecutor(1))
+    world.files.inflating = InlinePool("inflate", each=1)
 
 
 def write_gzips(directory: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_line_of_the_active_log_waits_for_one_block_of_each_gzip_that_is_infla
         return [tail.content.inflated for tail in world.catalog.tails if tail.compressed]
 
     async def story() -> None:
-        without_threads()
+        without_threads(world)
         world.append(world.lines(1))
         await world.scan()
         await until(lambda: len(gzips()) == GZIPS and sum(gzips()) >= AT_A_TIME * BLOCK_BYTES)
@@ -88,7 +88,7 @@ def test_all_of_them_are_read_in_the_end(tmp_path: Path) -> None:
         (tmp_path / f"{number}.log.gz").write_bytes(gzip.compress(content, mtime=0))
 
     async def story() -> None:
-        without_threads()
+        without_threads(world)
         numbers: list[int] = []
         for _ in range(3 * GZIPS // AT_A_TIME):
             await world.scan()

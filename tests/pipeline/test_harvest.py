@@ -63,6 +63,10 @@ class Files(FileSystem):
         #: Whether looking at an open file, or reading it, fails.
         self.facts_fail = False
         self.failing: set[int] = set()
+        #: By inode: reads wait for it, as for a slow disk.
+        self.slow: dict[int, asyncio.Event] = {}
+        #: Inodes of reads that wait.
+        self.waiting: list[int] = []
 
     def list_directory(self, path: str) -> Iterator[os.DirEntry[str]]:
         self.walks += 1
@@ -88,7 +92,14 @@ class Files(FileSystem):
     async def read(
         self, descriptor: int, device: int, buffer: bytearray | memoryview, offset: int
     ) -> int:
-        if os.fstat(descriptor).st_ino in self.failing:
+        number = os.fstat(descriptor).st_ino
+        if (answered := self.slow.get(number)) is not None:
+            self.waiting.append(number)
+            try:
+                await answered.wait()
+            finally:
+                self.waiting.remove(number)
+        if number in self.failing:
             raise OSError(errno.EIO, "Input/output error")
         if len(buffer) > BLOCK_BYTES // 2:
             self.block_reads += 1

@@ -39,7 +39,7 @@ COPY = "dependency:copy-dependencies"
 DISTRIBUTIONS = {
     "elasticsearch": Distribution(
         "elasticsearch",
-        ("compiler:compile", f"{COPY}@jars", f"{COPY}@transport"),
+        ("compiler:compile", f"{COPY}@jars", f"{COPY}@privileges", f"{COPY}@transport"),
         module_descriptor="home/modules/transport-netty4/plugin-descriptor.properties",
     ),
     "opensearch": Distribution("opensearch", ("compiler:compile", f"{COPY}@jars")),
@@ -90,7 +90,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def _run_maven(distribution: Distribution, target: Path) -> None:
     (target / "stamp").unlink(missing_ok=True)
-    for leftover in ("jars", "classes", "home"):
+    for leftover in ("jars", "classes", "home", "privileges"):
         shutil.rmtree(target / leftover, ignore_errors=True)
     source = SOURCES / distribution.name
     command = ["mvn", "-q", "-B", "-f", str(source / "pom.xml"), f"-Doutput.directory={target}"]

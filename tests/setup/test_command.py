@@ -103,6 +103,78 @@ def foreign(*globs: str, priority: int = 200) -> dict[str, Any]:
     return {"index_patterns": list(globs), "priority": priority, "data_stream": {}}
 
 
+@dataclass
+class Stranger:
+    """Answers 200 with the same to some requests, and as a cluster without anything otherwise."""
+
+    body: bytes
+    #: METHOD and the beginning of the path.
+    to: str
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        limit: int,
+        headers: dict[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> Answer:
+        path = url.removeprefix(HOST)
+        if f"{method} {path}".startswith(self.to):
+            return Answer(200, self.body)
+        if path.startswith("/_ingest/pipeline/") and method == "GET":
+            return Answer(404, b"{}")
+        return Answer(200, b'{"acknowledged":true,"index_templates":[]}')
+
+
+STRANGE = {
+    "a page": b"<html><body><h1>Log in</h1></body></html>",
+    "nothing": b"",
+    "an empty object": b"{}",
+    "another product": b'{"status":"ok"}',
+    "a bulk answer": b'{"errors":false,"items":[]}',
+    "not acknowledged": b'{"acknowledged":false}',
+    "acknowledged in words": b'{"acknowledged":"yes"}',
+    "templates that are none": b'{"index_templates":5}',
+    "templates without end": b'{"index_templates":' + b"[" * 100_000,
+    "not UTF-8": b'{"index_templates":[{"name":"\xff"}]}',
+}
+
+
+@pytest.mark.parametrize("body", STRANGE.values(), ids=STRANGE)
+@pytest.mark.parametrize(
+    ("to", "kind"),
+    [
+        ("GET /_index_template", "template"),
+        ("PUT /_index_template", "template"),
+        ("PUT /_ingest", "pipeline"),
+    ],
+)
+def test_a_200_alone_says_nothing(body: bytes, to: str, kind: str) -> None:
+    *_, last = asyncio.run(install(Stranger(body, to), [HOST], PLAN))
+    assert (last.kind, last.action) == (kind, Action.NONE)
+    assert "HTTP 200" in last.detail
+    assert "`shipper check`" in last.what_to_do
+    assert exit_code([last]) == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"index_patterns": None, "priority": "high"},
+        {"index_patterns": "logs-*"},
+        {"index_patterns": 5, "priority": [1]},
+        {"index_patterns": [1, None, {}, "logs-*"], "priority": None},
+        {"index_patterns": ["logs-*-*"], "priority": "9" * 5000},
+    ],
+)
+def test_templates_of_others_may_be_odd(odd: dict[str, Any]) -> None:
+    cluster = Cluster(templates={"odd": odd})
+    assert ("template", TEMPLATE, Action.CREATED) in outcomes(run(cluster))
+    assert cluster.templates["odd"] == odd
+
+
 def test_what_is_missing_is_made_and_then_it_is_there() -> None:
     cluster = Cluster()
     assert outcomes(run(cluster)) == [

@@ -95,12 +95,18 @@ class BulkServer(Closing):
         self.refused_items: Counter[int] = Counter()
         """How many items were refused as the test had it, by status."""
         self.refuse_items: Items | None = None
+        self.is_there = True
+        """Whether the data stream is there, as a deletion is told."""
         self.authorization: str | None = None
         """The header that every request must carry; 401 without it."""
         self.max_body_bytes: int | None = None
         """A larger body, as sent, is refused with 413."""
         self.refuse_bodies: tuple[bytes, int] | None = None
         """Bodies that hold these bytes are answered that status, as by a firewall in between."""
+        self.poison: tuple[bytes, Fault] | None = None
+        """Bodies that hold these bytes meet that fault; others those of `next` and `rates`."""
+        self.poisoned = 0
+        """How many of them came."""
         self.witness: str | None = None
         """A line that is no numbered one: it is created, and not kept."""
         self.pages: dict[str, tuple[int, object]] = {}
@@ -167,7 +173,7 @@ class BulkServer(Closing):
             self.rates.clear()
             self.item_rates.clear()
             self.refuse_items = self.authorization = self.max_body_bytes = None
-            self.refuse_bodies = None
+            self.refuse_bodies = self.poison = None
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Return once the predicate is true; it is looked at when a request is applied, and at its
@@ -239,11 +245,12 @@ class BulkServer(Closing):
         body = await request.read()
         if self.refuse_bodies is not None and self.refuse_bodies[0] in body:
             return self._refuse(request, self.refuse_bodies[1], "blocked by policy")
-        fault = self._draw()
+        fault = self._draw(body)
         try:
             actions = bulk_api.parse_actions(body)
         except BulkSyntaxError as error:
-            return self._refuse(request, 400, str(error))
+            return self._refuse(request, 400, str(error), error.kind)
+        copies = bulk_api.active_copies_wanted(request.query)
         ids = tuple(action.id for action in actions)
         match fault:
             case Status():
@@ -255,7 +262,7 @@ class BulkServer(Closing):
                 self._log(request, self.requests, None, ids, fault)
                 return _cut(request)
         with self._changed:
-            results = [self._apply(action, fault) for action in actions]
+            results = [self._apply(action, fault, copies) for action in actions]
             # The answer may be held or slow: who waits for a document has it now.
             self._changed.notify_all()
         answer = bulk_api.answer(
@@ -286,9 +293,13 @@ class BulkServer(Closing):
         wanted = self.authorization
         return wanted is None or request.headers.get("Authorization") == wanted
 
-    def _draw(self) -> Fault | None:
+    def _draw(self, body: bytes) -> Fault | None:
         """Choose the fault of a request that could be carried out."""
         with self._changed:
+            if self.poison is not None and self.poison[0] in body:
+                self.poisoned += 1
+                self._changed.notify_all()
+                return self.poison[1]
             if self._scripted:
                 return self._scripted.popleft()
             for fault, rate in self.rates.items():
@@ -296,7 +307,11 @@ class BulkServer(Closing):
                     return fault
             return None
 
-    def _apply(self, action: Action, fault: Fault | None) -> ItemResult:
+    def _apply(self, action: Action, fault: Fault | None, copies: int) -> ItemResult:
+        if action.deletes:
+            if self.is_there:
+                return bulk_api.not_deleted(action.id)
+            return ItemResult(action.id, 404, "no such index", deletes=True)
         try:
             document, is_json = orjson.loads(action.document), True
         except orjson.JSONDecodeError:
@@ -304,11 +319,13 @@ class BulkServer(Closing):
         for refusal in (fault, self.refuse_items):
             if isinstance(refusal, Items) and refusal.matches(document):
                 self.refused_items[refusal.status] += 1
-                return ItemResult(action.id, refusal.status, refusal.reason)
+                return ItemResult(action.id, refusal.status, refusal.reason, type=refusal.type)
         for status, rate in self.item_rates.items():
             if self._rng.random() < rate:
                 self.refused_items[status] += 1
                 return ItemResult(action.id, status, "injected by the test")
+        if copies > 1:
+            return bulk_api.too_few_copies(action.id, copies)
         if not is_json:
             return ItemResult(action.id, 400, "failed to parse")
         if "@timestamp" not in document:
@@ -323,9 +340,11 @@ class BulkServer(Closing):
             self._counts.take(document_id, action.document)
         return ItemResult(document_id, 201)
 
-    def _refuse(self, request: web.Request, status: int, reason: str) -> web.Response:
+    def _refuse(
+        self, request: web.Request, status: int, reason: str, kind: str = ""
+    ) -> web.Response:
         self._log(request, self.requests, status)
-        return _json(status, bulk_api.failure(status, reason))
+        return _json(status, bulk_api.failure(status, reason, kind))
 
     def _log(
         self,

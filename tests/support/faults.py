@@ -99,6 +99,8 @@ class Items:
     status: int
     matches: Callable[[Document], bool] = lambda document: True
     reason: str = "injected by the test"
+    type: str = ""
+    """The usual one of that status when not given."""
 
 
 Fault = Status | CutBefore | LostAnswer | Garbage | CutAnswer | Held | Slow | Items

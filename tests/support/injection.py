@@ -2,14 +2,17 @@
 
 Every ``await`` in the modules of the stages is a place, found in their syntax trees when they are
 imported. A place raises, instead of what is awaited, as often as the plan says, from when it is
-first reached. What has raised is written to the plan's report.
+first reached, once a place that begins with `armed_by` was reached. What has raised is written to
+the plan's report.
 
-    {"times": 1, "only": null, "skip": [], "report": "/tmp/…/report"}
+    {"times": 1, "only": null, "skip": [], "armed_by": "shipper.pipeline.", "error": "usual",
+     "report": "/tmp/…/r"}
 """
 
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -42,6 +45,25 @@ class InjectedError(Exception):
     """What a place raises: nothing that any code expects."""
 
 
+class SpeechlessError(Exception):
+    """One that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+ERRORS: dict[str, type[BaseException]] = {
+    "usual": InjectedError,
+    "memory": MemoryError,
+    "recursion": RecursionError,
+    "cancelled": asyncio.CancelledError,
+    "speechless": SpeechlessError,
+}
+"""By the names that plans have for them."""
+
+
 class Places(ast.NodeTransformer):
     """Turns ``await X`` into ``await _injected(place, lambda: X)``.
 
@@ -71,6 +93,10 @@ class Places(ast.NodeTransformer):
         number = sum(each.split("#")[0] == place for each in self.found)
         place = f"{place}#{number}"
         self.found.append(place)
+        for inner in ast.walk(node.value):
+            if isinstance(inner, ast.Call) and ast.unparse(inner) == "super()":
+                # It takes its arguments from the function that it is in.
+                inner.args = [ast.Name(name, ast.Load()) for name in ("__class__", "self")]
         later = ast.Lambda(
             ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[]),
             node.value,
@@ -104,14 +130,16 @@ class Injector:
     def __init__(self, plan: dict[str, Any]) -> None:
         self._times = plan["times"]
         self._only = plan.get("only")
+        self._error = ERRORS[plan.get("error", "usual")]
         self._skip = tuple(plan.get("skip", ()))
         self._armed = False
+        self._armed_by = plan.get("armed_by", "shipper.pipeline.")
         self._raised: Counter[str] = Counter()
         self._report = Path(plan["report"]).open("a", buffering=1)  # noqa: SIM115
 
     def __call__(self, place: str, call: Callable[[], Awaitable[object]]) -> Awaitable[object]:
         # What is done before the stages run may end the process: it says why.
-        self._armed = self._armed or place.startswith("shipper.pipeline.")
+        self._armed = self._armed or place.startswith(self._armed_by)
         if (
             self._armed
             and (self._only is None or place == self._only)
@@ -120,7 +148,7 @@ class Injector:
         ):
             self._raised[place] += 1
             self._report.write(f"{place}\n")
-            raise InjectedError(place)
+            raise self._error(place)
         return call()
 
 

@@ -119,6 +119,7 @@ NAMED: dict[str, bytes] = {
     "a kind that is empty text": _event(process_exit=""),
     "a kind that is a list": _event(process_exit=[{"process": {"pid": 1}}]),
     "a kind that nobody knows": _event(process_dance={"process": {"pid": 1}, "": None}),
+    "a kind without a name": _event(**{"": {"process": {"pid": 1, "uid": True}}}),
     "several kinds": _event(
         process_exit={"process": {"pid": 2}, "status": 1}, process_exec={"process": {"pid": 1}}
     ),

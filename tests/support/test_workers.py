@@ -34,6 +34,7 @@ def test_without_workers_every_port_may_be_used(monkeypatch: pytest.MonkeyPatch)
         ("tests/e2e/test_real_servers.py::test_a[plain-elasticsearch]", "elasticsearch"),
         ("tests/deploy/test_pod.py::test_a", "tests/deploy/"),
         ("tests/e2e/test_kill.py::test_a", "tests/e2e/test_kill.py::test_a"),
+        ("tests/e2e/test_internal_errors_files.py::test_a[1]", "tests/e2e/test_internal_errors"),
     ],
 )
 def test_tests_that_share_something_are_in_one_group(test: str, group: str) -> None:

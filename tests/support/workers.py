@@ -1,10 +1,10 @@
 """How a complete run is divided among worker processes (pytest-xdist).
 
 Tests of one group run in one worker, one after another, so that what they share is made once: a
-real server, the installed image and helm, the fixtures of a module. The id of a test says its
-group, because the process that divides them knows nothing else: a test of a real server has the
-server's name among its parameters. An end-to-end test without one shares nothing; each goes to the
-worker that is free.
+real server, the installed image and helm, the fixtures of a module, the list of places that have
+raised. The id of a test says its group, because the process that divides them knows nothing else: a
+test of a real server has the server's name among its parameters. Another end-to-end test shares
+nothing; each goes to the worker that is free.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tests.servers.launcher import NAMES
 
 DEPLOY = "tests/deploy/"
 END_TO_END = "tests/e2e/"
+INJECTION = "tests/e2e/test_internal_errors"
 WITH_SERVERS = (END_TO_END, "tests/servers/", "tests/demo/")
 
 
@@ -35,6 +36,7 @@ def group_of(test: str) -> str:
         for server in NAMES:
             if server in parameters:
                 return server
-    if path.startswith(DEPLOY):
-        return DEPLOY
+    for together in (DEPLOY, INJECTION):
+        if path.startswith(together):
+            return together
     return test if path.startswith(END_TO_END) else path

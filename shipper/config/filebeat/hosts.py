@@ -56,6 +56,10 @@ def translate_credentials(hosts: Value, found: Mapping[str, Value], draft: Draft
     draft.put(("output", "username"), username, origin)
     kept = hidden(password, "ELASTICSEARCH_PASSWORD", origin, draft)
     draft.put(("output", "password"), kept, origin)
+    for key in _OPTIONS:
+        if key in found and of_hosts[index] != set_ones:
+            what = "ignored: the user and the password in the URL of the host win, as in Filebeat"
+            draft.notice(what, found[key], is_warning=True)
 
 
 _OPTIONS = ("username", "password")

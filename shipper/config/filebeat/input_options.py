@@ -15,12 +15,12 @@ from shipper.config.filebeat.values import (
 
 FILTER = (
     "the processor `drop_event` leaves lines out: `when.regexp.message`, or `when.not` for those "
-    "to keep; what they cost less is `inputs[].events` of our own dialect"
+    "to keep; cheaper is `shipper.events` in the input"
 )
 _OWN_PACE = "changes are noticed as they happen, and a file is read when there is something to read"
 _UNTIL_DONE = "a file is left when it is gone, read to its end and acknowledged, and never before"
 _BY_CONTENT = "files are known by their content"
-_KEPT = "what is forgotten, and when, is `registry.forget_after` of our own dialect"
+_KEPT = "what is forgotten, and when, is `shipper.registry.forget_after`"
 _OPEN_FILES = "files that are quiet cost no descriptor"
 DECODED = (
     "leave it out: the line is shipped as it is, for the ingest pipeline; the processor "

@@ -2,7 +2,7 @@
 
 import difflib
 
-from shipper.config.filebeat import processors
+from shipper.config.filebeat import own, processors
 from shipper.config.filebeat.draft import Draft, Path, Value
 from shipper.config.filebeat.gathering import gather, is_off, transfer
 from shipper.config.filebeat.globs import globs
@@ -49,9 +49,11 @@ def translate(
             section = _section(node, key, draft)
             if section is None:
                 continue
+            of_our_own = own.take(node)
             found = gather(section, node, key, draft, named)
             whole = Value(None, node, key)
             _translate_one(section, len(of_output), whole, found, top, draft)
+            own.translate_input(of_our_own, key, ("inputs", len(of_output)), draft)
             of_output.append({name: found[name] for name in ("pipeline", "index") if name in found})
             if section is FILESTREAM:
                 of_filestreams.append(found)

@@ -5,9 +5,14 @@ from collections.abc import Iterable, Mapping
 from shipper.config.filebeat.options import Section
 from shipper.option_names import OptionNames
 
-#: Where it takes more than the target of one option. What is missing has no equivalent.
+#: Options without an equivalent are below this key, at the top of the file or in an input.
+OWN = "shipper"
+
+#: Where it takes more than the target of one option. What is missing has no equivalent;
+#: `registry.import_from` has one (`filebeat.registry.path`) that cannot say `none`.
 _OTHERS: Mapping[str, str] = {
     "inputs": "filebeat.inputs",
+    "inputs[].type": "filebeat.inputs[].type",
     "inputs[].exclude": "filebeat.inputs[].prospector.scanner.exclude_files",
     "inputs[].start_at": "filebeat.inputs[].seek_to_tail",
     "inputs[].compressed": "filebeat.inputs[].compression",
@@ -41,7 +46,6 @@ _OTHERS: Mapping[str, str] = {
     "output.console": "output.console",
     "retention.max_bytes": "queue.disk.max_size",
     "registry.commit_interval": "filebeat.registry.flush",
-    "registry.import_from": "filebeat.registry.path",
     "registry.import_fingerprint_offset": (
         "filebeat.inputs[].prospector.scanner.fingerprint.offset"
     ),
@@ -64,4 +68,4 @@ def filebeat_names(sections: Iterable[Section]) -> OptionNames:
         for option in section.options:
             if option.target:
                 names.setdefault(f"{base}{option.target}", section.full_name(option))
-    return OptionNames(names, " (only in shipper's own configuration format)")
+    return OptionNames(names, OWN)

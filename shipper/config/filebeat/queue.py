@@ -7,7 +7,7 @@ from shipper.config.filebeat.draft import Draft, Value
 from shipper.config.filebeat.options import Option, Section, honoured, ignored, refused
 from shipper.config.filebeat.values import duration, size
 
-_BUDGET = "what is under way is bounded in bytes: `memory.max_bytes` of our own dialect"
+_BUDGET = "what is under way is bounded in bytes: `shipper.memory.max_bytes`"
 _LOGS = "the logs themselves are the queue: what is not acknowledged is read again"
 
 OPTIONS: tuple[Option, ...] = (

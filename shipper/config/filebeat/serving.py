@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from shipper.config.filebeat.draft import Draft, Value
 from shipper.config.filebeat.options import Section, fixed, honoured, ignored, refused
-from shipper.config.filebeat.values import boolean, duration, duration_text, number, text
+from shipper.config.filebeat.values import boolean, duration, duration_text, number, seconds, text
 
 _STDERR = "the log goes to standard error, where the container's runtime or systemd keeps it"
 _METRICS = "`/metrics` has all numbers, for Prometheus"
@@ -84,6 +84,10 @@ _LEVELS = {
 }
 
 
+#: Of metrics in the log, in seconds.
+_LEAST_PERIOD = 1.0
+
+
 def translate(found: Mapping[str, Value], draft: Draft) -> None:
     """Sets `logging` and `admin`. Raises ConfigError."""
     with draft.problems:
@@ -108,7 +112,8 @@ def _metrics(found: Mapping[str, Value], draft: Draft) -> None:
     if enabled and not enabled.value:
         draft.put(path, duration_text(0), enabled)
     elif period:
-        draft.put(path, period.value, period)
+        is_short = 0 < seconds(period.node) < _LEAST_PERIOD
+        draft.put(path, duration_text(_LEAST_PERIOD) if is_short else period.value, period)
 
 
 def _http(found: Mapping[str, Value], draft: Draft) -> None:

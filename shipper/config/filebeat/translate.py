@@ -9,6 +9,7 @@ from shipper.config.filebeat import (
     general,
     inputs,
     other_outputs,
+    own,
     processors,
     queue,
     serving,
@@ -82,6 +83,7 @@ def read(
 
 def _translate(root: Node, named: frozenset[str], assumed: frozenset[str], draft: Draft) -> None:
     general.drop_cloud_without_value(root, draft)
+    of_our_own = own.take(root)
     draft.given = frozenset(path for path in general.PATH_DEFAULTS if path not in assumed)
     top = gather(_TOP, root, "", draft, named)
     of_inputs: Mapping[str, Value] = {}
@@ -106,6 +108,7 @@ def _translate(root: Node, named: frozenset[str], assumed: frozenset[str], draft
         serving.translate(top, draft)
     with draft.problems:
         _translate_output(root, top, of_inputs, draft, named)
+    own.translate_top(of_our_own, draft)
     draft.notice_unknown()
 
 

@@ -5,6 +5,7 @@ The rules are those of go-ucfg, which Filebeat reads its files with: keys of sev
 merged, lists element by element, and a number in a key is the index of a list.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -36,6 +37,9 @@ class Scalar:
     #: variable when it unpacks the option.
     unresolved: tuple[Problem, ...] = ()
 
+
+#: An index of a list has no more digits.
+_LONGEST_INDEX = 9
 
 #: What is put in the place of a value that cannot be used.
 INVALID_SCALAR = Scalar("", "", is_invalid=True)
@@ -145,8 +149,8 @@ def find(root: Node, path: str) -> Node | None:
         match node.content if node else None:
             case dict() as keys:
                 node = keys.get(part)
-            case list() as items if part.isdecimal() and int(part) < len(items):
-                node = items[int(part)]
+            case list() as items if _index(part) < len(items):
+                node = items[_index(part)]
             case _:
                 return None
     return node
@@ -224,8 +228,8 @@ def _child(root: Node, part: str, whole: str, value: Node) -> Node | None:
     match root.content:
         case dict() as keys:
             return keys.get(part)
-        case list() as items if part.isdecimal() and int(part) <= len(items):
-            return items[int(part)] if int(part) < len(items) else None
+        case list() as items if (index := _index(part)) <= len(items):
+            return items[index] if index < len(items) else None
     raise value.error(whole, "contradicts another key above it", "remove one of them")
 
 
@@ -251,3 +255,8 @@ def _unite(below: Node, value: Node, path: str) -> None:
 def _twice(path: str, location: Location) -> ConfigError:
     what = f"{path}: the key is set twice"
     return ConfigError.of([Problem(what, location, "remove one of them")])
+
+
+def _index(part: str) -> int:
+    """The index of a list that a key is; past all lists if it is none."""
+    return int(part) if part.isdecimal() and len(part) <= _LONGEST_INDEX else sys.maxsize

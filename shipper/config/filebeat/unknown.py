@@ -1,6 +1,6 @@
 """Options that are in no table. Filebeat ignores an option that it does not know, so shipper starts
-with a file that has one, and warns. What only shipper's own format has is refused: Filebeat never
-had it, so it was written for shipper."""
+with a file that has one, and warns. What only shipper's own format has is refused where it is not
+below `shipper`: Filebeat never had it, so it was written for shipper."""
 
 import difflib
 import re
@@ -116,10 +116,7 @@ def _own_options(whole: str, node: Node, names: OptionNames) -> Iterator[ConfigE
     for path, leaf in leaves(node, whole):
         own = _own_name(path) or _own_name(whole)
         assert own is not None
-        advice = f"`shipper convert` prints this file in that format: add {own} there"
-        if own in names.names:
-            advice = f"write {names(own)}"
-        yield leaf.error(path, "an option of shipper's own format", advice)
+        yield leaf.error(path, "an option of shipper's own format", f"write {names(own)}")
 
 
 def _own_name(key: str) -> str | None:
@@ -135,6 +132,16 @@ def _own_name(key: str) -> str | None:
 @cache
 def _own_names() -> frozenset[str]:
     return frozenset(_names_of(Config, ""))
+
+
+def own_options(names: OptionNames) -> Iterator[str]:
+    """The options that only shipper's own format has, in its order; of those in lists, the list."""
+    known = {*names.names, "inputs", "processors"}
+    for name in _names_of(Config, ""):
+        is_section = any(other.startswith(f"{name}.") for other in _own_names())
+        is_in_list = any("[]" in part for part in name.split(".")[1:])
+        if not (name in known or is_section or is_in_list):
+            yield name
 
 
 def _names_of(kind: type[OwnSection], path: str) -> Iterable[str]:

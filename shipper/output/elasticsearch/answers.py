@@ -18,13 +18,26 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
-from typing import Annotated
 
 import msgspec
 
 from shipper.foreign import words
+from shipper.output.elasticsearch.items import (
+    LARGEST_STATUS,
+    LEAST_STATUS,
+    Item,
+    ItemError,
+    error_of,
+    items_of,
+)
 from shipper.output.elasticsearch.redaction import nothing_to_cut
-from shipper.output.elasticsearch.said import Redact, is_html, page_text, said
+from shipper.output.elasticsearch.said import Redact, is_html, page_text, said, shown
+
+#: The reason of an answer that is not one of `_bulk`.
+NOT_BULK = "garbage"
+
+#: Of what is said of such an answer, and of its beginning, in characters.
+_LONGEST_WHY, _LONGEST_SHOWN = 150, 100
 
 #: The label of an error without a type, or with one that is not a plain name.
 OTHER_TYPE = "other"
@@ -106,36 +119,6 @@ class RequestFailed:
 Verdict = ItemResults | TooLarge | RequestFailed
 
 
-class _Error(msgspec.Struct):
-    type: str = ""
-    reason: str | None = None
-
-
-#: The statuses of HTTP; another number is no answer.
-_LEAST_STATUS, _LARGEST_STATUS = 100, 599
-
-
-class _Result(msgspec.Struct):
-    status: Annotated[int, msgspec.Meta(ge=_LEAST_STATUS, le=_LARGEST_STATUS)]
-    error: _Error | None = None
-    #: Elasticsearch 8.19 and later; of a stored document `used`, of a rejected one other words.
-    failure_store: str = ""
-
-
-class _Item(msgspec.Struct):
-    create: _Result
-
-
-class _Summary(msgspec.Struct):
-    errors: bool
-    items: msgspec.Raw = msgspec.Raw(b"")
-
-
-_decode_summary = msgspec.json.Decoder(_Summary).decode
-_decode_items = msgspec.json.Decoder(list[_Item]).decode
-
-_CREATED = b'{"create":{"status":201}}'
-
 #: Type and reason of an item 400 that the cluster causes, as Elasticsearch 8 and OpenSearch 2
 #: write them. Most of these errors have no type of their own.
 _CLUSTERS_FAULT = re.compile(
@@ -170,7 +153,7 @@ def status_label(status: int) -> str:
     """A metric label for a status, from a closed set."""
     if status in _KNOWN_STATUSES:
         return str(status)
-    in_range = _LEAST_STATUS <= status <= _LARGEST_STATUS
+    in_range = LEAST_STATUS <= status <= LARGEST_STATUS
     return f"{status // 100}xx" if in_range else "invalid"
 
 
@@ -184,7 +167,7 @@ def verdict_of(
 ) -> Verdict:
     """The verdict on the answer to a request with this number of events. `redact` cuts our secrets
     out of all texts; `location`: the header of a redirect."""
-    if not _LEAST_STATUS <= status <= _LARGEST_STATUS:
+    if not LEAST_STATUS <= status <= LARGEST_STATUS:
         return RequestFailed("invalid_answer", f"{status} is not a status of HTTP")
     if status == 413 or (status == 429 and _never_fits(body)):
         return TooLarge(status)
@@ -200,21 +183,20 @@ def verdict_of(
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         # A truncated answer or a proxy's page: the request may have been processed.
         if is_html(body):
-            return RequestFailed("garbage", f"HTML, not a bulk answer: {page_text(body, redact)}")
+            return RequestFailed(NOT_BULK, f"HTML, not a bulk answer: {page_text(body, redact)}")
         # The error may have a piece of the answer in it.
+        why = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        why = shown(why, redact, _LONGEST_WHY)
+        beginning = words(page_text(body, redact), _LONGEST_SHOWN)
         return RequestFailed(
-            "garbage", f"the answer is not that of _bulk: {words(redact(str(error)))}"
+            NOT_BULK, ": ".join(filter(None, ("the answer is not that of _bulk", why, beginning)))
         )
 
 
 def _items(body: bytes, events: int, redact: Redact) -> ItemResults:
-    summary = _decode_summary(body)
-    listed = bytes(summary.items)
-    if listed == b"[%b]" % b",".join([_CREATED] * events):
+    results = items_of(body, events)
+    if results is None:
         return ItemResults(events, 0, [], {}, "", [])
-    results = [item.create for item in _decode_items(listed)]
-    if len(results) != events:
-        raise ValueError(f"{len(results)} items for {events} events")
     counts = dict.fromkeys(Outcome, 0)
     retry: list[int] = []
     retry_counts: dict[str, int] = {}
@@ -224,26 +206,30 @@ def _items(body: bytes, events: int, redact: Redact) -> ItemResults:
     not_created: list[int] = []
     failure_store = 0
     for index, result in enumerate(results):
-        outcome = Outcome.RETRY if _is_clusters_fault(result) else outcome_of_status(result.status)
+        # Of a conflict nobody needs to know more, and there may be thousands.
+        error = error_of(result) if result.status != HTTPStatus.CONFLICT else None
+        if _is_clusters_fault(result.status, error):
+            outcome = Outcome.RETRY
+        else:
+            outcome = outcome_of_status(result.status)
         counts[outcome] += 1
         if outcome is Outcome.DELIVERED:
-            in_failure_store = result.failure_store == "used"
-            failure_store += in_failure_store
-            if in_failure_store or result.status != HTTPStatus.CREATED:
+            failure_store += result.is_in_failure_store
+            if result.is_in_failure_store or result.status != HTTPStatus.CREATED:
                 not_created.append(index)
         elif outcome is Outcome.RETRY:
             label = f"item_{status_label(result.status)}"
             retry_counts[label] = retry_counts.get(label, 0) + 1
             retry_reason = (
-                retry_reason or f"item status {result.status}{_error_text(result.error, redact)}"
+                retry_reason or f"item status {result.status}{_error_text(error, redact)}"
             )
             retry.append(index)
             if result.status == 500:
-                server_errors.append(_rejection(index, result, redact))
+                server_errors.append(_rejection(index, result, error, redact))
         elif outcome is Outcome.ALREADY_DELIVERED:
             conflicts.append(index)
         elif outcome is Outcome.REJECTED:
-            rejected.append(_rejection(index, result, redact))
+            rejected.append(_rejection(index, result, error, redact))
     delivered, already = counts[Outcome.DELIVERED], counts[Outcome.ALREADY_DELIVERED]
     return ItemResults(
         delivered,
@@ -259,22 +245,21 @@ def _items(body: bytes, events: int, redact: Redact) -> ItemResults:
     )
 
 
-def _rejection(index: int, result: _Result, redact: Redact) -> Rejection:
-    text = _error_text(result.error, redact).removeprefix(": ")
-    return Rejection(index, result.status, text, _type_of(result.error, redact))
+def _rejection(index: int, item: Item, error: ItemError | None, redact: Redact) -> Rejection:
+    text = _error_text(error, redact).removeprefix(": ")
+    return Rejection(index, item.status, text, _type_of(error, redact))
 
 
-def _is_clusters_fault(result: _Result) -> bool:
+def _is_clusters_fault(status: int, error: ItemError | None) -> bool:
     """Whether the cluster, not the event, causes an item 400."""
-    error = result.error
     return (
-        result.status == 400
+        status == 400
         and error is not None
-        and _CLUSTERS_FAULT.fullmatch(f"{error.type}: {error.reason or ''}") is not None
+        and _CLUSTERS_FAULT.fullmatch(f"{error.type}: {error.reason}") is not None
     )
 
 
-def _type_of(error: _Error | None, redact: Redact) -> str:
+def _type_of(error: ItemError | None, redact: Redact) -> str:
     """The type of an error as a metric label; OTHER_TYPE if it is not a short name."""
     if error is None or not _TYPE.fullmatch(error.type) or redact(error.type) != error.type:
         return OTHER_TYPE
@@ -287,8 +272,8 @@ def _never_fits(body: bytes) -> bool:
     return found is not None and int(found[1]) > int(found[2])
 
 
-def _error_text(error: _Error | None, redact: Redact) -> str:
+def _error_text(error: ItemError | None, redact: Redact) -> str:
     if error is None:
         return ""
-    text = f"{error.type}: {error.reason}" if error.reason else error.type
-    return f": {words(redact(text))}"
+    text = ": ".join(each for each in (error.type, error.reason) if each)
+    return f": {shown(text, redact)}"

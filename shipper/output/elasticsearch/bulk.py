@@ -10,6 +10,7 @@ stop the others. While no event is accepted, the permit is kept, so that nothing
 import random
 
 from shipper.clock import Clock
+from shipper.internal_errors import cancelled_only_by_us
 from shipper.logs import Log
 from shipper.metrics import Metrics
 from shipper.option_names import OWN_NAMES, OptionNames
@@ -17,9 +18,10 @@ from shipper.output.backoff import Backoff
 from shipper.output.destination import Condition, DeliveryInterruptedError
 from shipper.output.elasticsearch.decisions import HostAction
 from shipper.output.elasticsearch.delivery import Delivery
-from shipper.output.elasticsearch.evidence import Evidence
+from shipper.output.elasticsearch.evidence import Evidence, Suspected
 from shipper.output.elasticsearch.exchange import Transport, TransportError
 from shipper.output.elasticsearch.hosts import Hosts
+from shipper.output.elasticsearch.overdue import Overdue, most_suspects
 from shipper.output.elasticsearch.requests import Requests
 from shipper.output.elasticsearch.said import said
 from shipper.output.elasticsearch.weighing import Tools
@@ -27,9 +29,6 @@ from shipper.output.limiter import Feedback, Limiter, Permit
 from shipper.output.outcomes import OutcomeSink
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
-
-#: One request of so many may be with a part that failed while others got through.
-_SUSPECTS = 4
 
 
 class BulkSender:
@@ -50,8 +49,10 @@ class BulkSender:
         gzip: bool,
         names: OptionNames = OWN_NAMES,
         rejections_are_final: bool = False,
+        has_ids: bool = True,
     ) -> None:
-        """`names`: what messages call the options; `rejections_are_final`: as in `Evidence`."""
+        """`names`: what messages call the options; `rejections_are_final`: as in `Evidence`;
+        `has_ids`: whether an event that is sent twice is stored once."""
         self.gzip = gzip
         evidence = Evidence(rejections_are_final=rejections_are_final)
         self._tools = Tools(
@@ -61,6 +62,7 @@ class BulkSender:
                 transport=transport,
                 hosts=hosts,
                 evidence=evidence,
+                overdue=Overdue(evidence, limiter.most, may_give_up=has_ids),
                 clock=clock,
                 metrics=metrics,
                 log=log,
@@ -68,8 +70,9 @@ class BulkSender:
             evidence,
             backoff,
             limiter,
-            Limiter(clock, most=max(1, limiter.most // _SUSPECTS), adaptive=False),
+            Limiter(clock, most=most_suspects(limiter.most), adaptive=False),
             budget,
+            Suspected(),
             clock,
             rng,
             metrics,
@@ -145,7 +148,8 @@ class BulkSender:
         # Parts replace the body: no reference keeps the whole in memory.
         del body
         try:
-            await delivery.run(permit)
+            with cancelled_only_by_us():
+                await delivery.run(permit)
         except Exception as error:
             if not delivery.has_begun:
                 permit.release(Feedback.FAILED, 0)

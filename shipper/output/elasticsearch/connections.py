@@ -4,7 +4,8 @@ settings, and a limited lifetime.
     current -> retired -> closed
        |          |
        |          +- its last request has finished
-       +- TLS files changed, or it is too old: the next request starts a new one
+       +- TLS files changed, it is too old, or an answer was not that to its request: the next
+          request starts a new one
 
 So a renewed certificate is used without a restart and without interrupting requests, and names are
 resolved again regularly: new nodes behind a name get connections.
@@ -15,9 +16,14 @@ import contextlib
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 from shipper.clock import Clock
 from shipper.errors import ConfigError
@@ -33,6 +39,32 @@ GENERATION_SECONDS = 300.0
 
 # Less than the idle timeout of proxies and load balancers (60 s and more).
 _KEEPALIVE_SECONDS = 30.0
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Uses no connection again on which a host said something that nobody asked for, such as an
+    answer twice, or a 408 before it closes: that would count as the answer to the next request."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._seen: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
+    ) -> Connection:
+        """As its base class."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None or protocol not in self._seen or not protocol.should_close:
+                break
+            connection.close()
+        if protocol is not None:
+            self._seen.add(protocol)
+        return connection
 
 
 class Generation:
@@ -76,6 +108,8 @@ class Connections:
         self._resolver: RoundRobinResolver | None = None
         self._current: Generation | None = None
         self._alive: set[Generation] = set()
+        #: Whether the next request begins a new generation.
+        self._is_over = False
         #: One request at a time looks for changed files, and begins a generation.
         self._renewing = asyncio.Lock()
 
@@ -83,6 +117,10 @@ class Connections:
         """Creates the first generation, without connections."""
         self._resolver = RoundRobinResolver(self._given_resolver or system_resolver())
         self._begin()
+
+    def retire(self) -> None:
+        """Makes the next request begin a new generation."""
+        self._is_over = True
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -113,7 +151,8 @@ class Connections:
                 raise RuntimeError("the transport is used outside of its context")
             if self._tls is not None and self._tls.context is not current.context:
                 return self._begin()
-            if self._clock.monotonic() - current.created_at > GENERATION_SECONDS:
+            is_old = self._clock.monotonic() - current.created_at > GENERATION_SECONDS
+            if is_old or self._is_over:
                 return self._begin()
             return current
 
@@ -139,7 +178,7 @@ class Connections:
 
     def _begin(self) -> Generation:
         context = self._tls.context if self._tls is not None else None
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             limit=self._limit,
             ssl=context or True,
             keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -150,6 +189,7 @@ class Connections:
         session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=self._timeout
         )
+        self._is_over = False
         self._current = Generation(session, context, self._clock.monotonic())
         self._alive.add(self._current)
         return self._current

@@ -4,7 +4,8 @@ what becomes of the part, of its permit, of the time until it is sent again, and
 Pure: `delivery` carries it out. What is known beside the answer is the evidence of `evidence`:
 
 - *single*: the part is one event.
-- *others*: other requests got through at this host since it first failed to take this part.
+- *others*: other requests got through at this host since it first failed to take this part; or,
+  when that just happened, were sent later than this one and got through.
 - *proven*: the part itself is at fault, not the host. What proves it depends on the answer:
   `NOT_TAKEN`: it failed five times in the same way, at two hosts where there are two. `UNUSABLE`
   and `TOO_LONG`: the same; and a single event only after it failed for minutes while others of its
@@ -165,7 +166,8 @@ TABLE: tuple[Row, ...] = (
     Row(Kind.REMAINDER, Decision(_AGAIN, _RELEASE, _BACKOFF, _SAME)),
     Row(Kind.BUSY, Decision(_AGAIN, _RELEASE, _BACKOFF, _BUSY), able=True),
     Row(Kind.BUSY, Decision(_AGAIN, _RELEASE, _ASKED, _BUSY)),
-    Row(Kind.FAILING, Decision(_AGAIN, _LATER, _BACKOFF, _FAILED)),
+    Row(Kind.FAILING, Decision(_AGAIN, _LATER, _BACKOFF, _FAILED), others=False),
+    Row(Kind.FAILING, Decision(_AGAIN, _RELEASE, _BACKOFF, _SAME)),
     Row(Kind.DENIED, Decision(_AGAIN, _KEEP, _BACKOFF, _FAILED), others=False),
     Row(Kind.DENIED, Decision(_AGAIN, _RELEASE, _BACKOFF, _SAME)),
     Row(Kind.REJECTED, Decision(_AGAIN, _RELEASE, _BACKOFF, _GOOD)),

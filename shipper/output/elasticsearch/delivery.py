@@ -10,6 +10,7 @@ does not wait. So a delivery that was interrupted by an exception anywhere else 
 holds no permit, goes on with the parts that are left, and counts nothing twice.
 """
 
+import contextlib
 from collections import deque
 
 from shipper.logs.events import EVENTS_IN_FAILURE_STORE
@@ -68,6 +69,7 @@ class Delivery:
             while self._parts:
                 await self._send()
         finally:
+            self._tools.suspected.note(self, 0)
             self._release(Feedback.FAILED, 0)
 
     async def _send(self) -> None:
@@ -80,7 +82,9 @@ class Delivery:
             self._is_suspect = part.is_suspect
             self._held = await (tools.suspects if part.is_suspect else tools.limiter).acquire()
         self._held.restart()
-        answered = await tools.requests.send(part.body, part.request)
+        # A suspect has a permit of its own kind, and all of its time.
+        give_back = None if part.is_suspect else self._give_back
+        answered = await tools.requests.send(part.body, part.request, give_back)
         step = self._weighing.weigh(part, answered)
         self.reason = step.reason
         self._apply(part, answered.verdict, step)
@@ -95,6 +99,10 @@ class Delivery:
         if permit is PermitAction.RELEASE_LATER:
             self._release(without_time(verdict), 0)
 
+    def _give_back(self) -> None:
+        """The request goes on without a permit."""
+        self._release(Feedback.FAILED, 0)
+
     def _release(self, feedback: Feedback, events: int) -> None:
         permit, self._held = self._held, None
         if permit is not None:
@@ -105,33 +113,47 @@ class Delivery:
     def _apply(self, part: Part, verdict: Verdict, step: Step) -> None:
         """Puts what is left in the place of the part that was sent; counts what has its outcome.
 
-        The only place that changes either: it neither waits nor raises.
+        The only place that changes either: it does not wait, and whatever one of its steps raises,
+        the others are taken.
         """
-        tools, metrics = self._tools, self._tools.metrics
+        budget = self._tools.budget
+        held = sum(len(each.body.payload) for each in step.parts)
+        written = _size(step.dead_letters)
         self._parts.popleft()
         if step.others_first:
             self._parts.extend(step.parts)
         else:
             self._parts.extendleft(reversed(step.parts))
-        if step.parts != (part,):
-            tools.budget.hold(sum(len(each.body.payload) for each in step.parts))
-            tools.budget.release(len(part.body.payload))
+        suspects = (len(each.body.payload) for each in self._parts if each.is_suspect)
+        suspected = sum(suspects)
         self._unwritten = step.dead_letters
-        tools.budget.hold(_size(step.dead_letters))
+        with contextlib.ExitStack() as steps:
+            # What is raised comes out when all are taken, the last one first.
+            steps.callback(self._count, part, verdict, step)
+            if isinstance(verdict, ItemResults):
+                steps.callback(self._outcomes.end, "already_delivered", verdict.already_delivered)
+                steps.callback(self._outcomes.end, "delivered", verdict.delivered)
+            if step.parts != (part,):
+                steps.callback(budget.release, len(part.body.payload))
+                steps.callback(budget.hold, held)
+            steps.callback(budget.hold, written)
+            steps.callback(self._tools.suspected.note, self, suspected)
+
+    def _count(self, part: Part, verdict: Verdict, step: Step) -> None:
+        """What is counted and logged besides the outcomes."""
+        metrics = self._tools.metrics
         for rejection in step.rejected:
             metrics.count("shipper_refused_events_total", 1, rejection.type)
         match verdict:
             case ItemResults():
-                self._count(part, verdict, step)
+                self._count_items(part, verdict, step)
             case TooLarge(status):
                 metrics.count("shipper_retries_total", 1, status_label(status))
             case RequestFailed(reason):
                 metrics.count("shipper_retries_total", 1, reason)
 
-    def _count(self, part: Part, results: ItemResults, step: Step) -> None:
+    def _count_items(self, part: Part, results: ItemResults, step: Step) -> None:
         tools, metrics = self._tools, self._tools.metrics
-        self._outcomes.end("delivered", results.delivered)
-        self._outcomes.end("already_delivered", results.already_delivered)
         # At the first attempt only: what is sent again may have been stored by us.
         if not part.failures:
             self._outcomes.already_stored(part.body.beginnings, results.conflicts)

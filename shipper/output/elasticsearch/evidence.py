@@ -68,6 +68,20 @@ class _Passed:
     wall: int | None = None
 
 
+class Suspected:
+    """How many bytes wait in parts that fail while others get through."""
+
+    def __init__(self) -> None:
+        self._of: dict[object, int] = {}
+        self.bytes = 0
+
+    def note(self, delivery: object, size: int) -> None:
+        """So many are a delivery's now."""
+        self.bytes += size - self._of.pop(delivery, 0)
+        if size:
+            self._of[delivery] = size
+
+
 class Evidence:
     """What got through at one output, and what was rejected since."""
 
@@ -114,6 +128,12 @@ class Evidence:
             for kind, number in passed.last.items()
             if kind >= least.bit_length()
         )
+
+    def passed_since(self, host: str, number: int) -> bool:
+        """Whether a request got through at a host that was sent after that one: while the one is
+        under way, or when it just failed, the host is not at fault."""
+        passed = self._passed.get(host)
+        return passed is not None and any(last > number for last in passed.last.values())
 
     def is_largest(self, host: str, size: int) -> bool:
         """Whether requests got through at a host, and none of this size."""

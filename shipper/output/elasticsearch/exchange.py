@@ -6,7 +6,7 @@ from typing import Protocol, Self
 from shipper.foreign import words
 from shipper.option_names import OptionNames
 from shipper.output.elasticsearch.redaction import nothing_to_cut
-from shipper.output.elasticsearch.said import Redact
+from shipper.output.elasticsearch.said import Redact, shown
 from shipper.pipeline.batch import Body
 
 #: The reason of an answer that was not read to its end.
@@ -38,15 +38,16 @@ class TransportError(Exception):
 
     def __init__(self, reason: str, message: str, what_to_do: str = "") -> None:
         # It may have words of a server or a proxy in it, such as a reason phrase.
-        # No secret is cut in two before `without_secrets`.
         self.what = words(message, 4 * _LONGEST_MESSAGE)
+        # For `without_secrets`: here no secret is cut in two.
+        self._message = message
         super().__init__(self.what)
         self.reason = reason
         self.what_to_do = what_to_do
 
     def without_secrets(self, redact: Redact) -> Self:
         """The same error, with our secrets cut out of its words."""
-        self.what = words(redact(self.what), _LONGEST_MESSAGE)
+        self.what = shown(self._message, redact, _LONGEST_MESSAGE)
         return self
 
     def in_words_of(self, names: OptionNames) -> Self:
@@ -69,3 +70,7 @@ class Transport(Protocol):
 
     def credentials_refused(self) -> None:
         """Makes the next request read the credentials from their files again."""
+
+    def answered_wrongly(self) -> None:
+        """Makes the next request use a new connection: an answer was not that to its request, and
+        may have been that to another."""

@@ -6,7 +6,7 @@
 | `connect` | connection refused, or no route |
 | `timeout` | no answer in time |
 | `disconnected`, `cut_answer` | the connection was closed before the answer, or during it |
-| `invalid_answer` | not HTTP |
+| `invalid_answer` | not HTTP, compressed in a way that cannot be read, or before the request |
 | `answer_too_long` | longer than is read; the request was executed |
 | `tls_issuer`, `tls_hostname`, `tls_expired` | the server certificate is not valid |
 | `tls_fingerprint` | no CA of the chain has the fingerprint |
@@ -20,6 +20,7 @@
 import ssl
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from shipper.errors import reason_of
@@ -59,6 +60,12 @@ def explain(
     """
     if found := _ssl_error(error):
         return _explain_tls(found, _subject(error, proxy), shows_certificate=shows_certificate)
+    if encoding := _encoding_error(error):
+        return TransportError(
+            "invalid_answer",
+            f"the answer cannot be decompressed: Content-Encoding {encoding}",
+            "check proxies in between; shipper reads gzip and deflate",
+        )
     match error:
         case aiohttp.ClientHttpProxyError():
             return proxy_refuses(error.status, error.message)
@@ -90,9 +97,17 @@ def explain(
             return TransportError(
                 "cut_answer", "the connection was closed in the middle of the answer"
             )
+        case aiohttp.ClientResponseError(message=why):
+            # Its text has our URL, and a status that is not the host's.
+            return _invalid(why.rstrip("^ \n"))
         case _:
-            message = f"the answer is not valid HTTP: {error}"
-            return TransportError("invalid_answer", message)
+            return _invalid(str(error))
+
+
+def _invalid(why: str) -> TransportError:
+    return TransportError(
+        "invalid_answer", ": ".join(filter(None, ("the answer is not valid HTTP", why)))
+    )
 
 
 def proxy_refuses(status: int, message: str = "") -> TransportError:
@@ -144,6 +159,8 @@ def _subject(error: Exception, proxy: URL | None) -> str:
 def _explain_tls(error: ssl.SSLError, failed: str, *, shows_certificate: bool) -> TransportError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _explain_certificate(error, failed)
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return TransportError("tls", f"{failed}: it was closed", "check the log of the server")
     reason = error.reason or ""
     if reason.endswith(_ALERTS_OF_CERTIFICATES):
         if shows_certificate:
@@ -229,6 +246,17 @@ def _ssl_error(error: BaseException) -> ssl.SSLError | None:
             return seen
         seen = seen.__cause__
     return None
+
+
+def _encoding_error(error: BaseException) -> str:
+    """The Content-Encoding that could not be read; empty if that is not the reason."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ContentEncodingError):
+            # Without the advice to install a package.
+            return seen.message.partition(": ")[2].partition(".")[0] or "unknown"
+        seen = seen.__cause__
+    return ""
 
 
 def _alert(reason: str) -> str:

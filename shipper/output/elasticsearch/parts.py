@@ -28,8 +28,8 @@ class Part:
     is_remainder: bool = False
 
     def halves(self, *, same_way: bool) -> tuple["Part", "Part"]:
-        """Both halves of its events. `same_way`: what got through since this part failed counts for
-        each of them; else nothing is known of them."""
+        """Both halves of its events. `same_way`: what is known of this part counts for each of
+        them, so one that fails in the same way is halved in turn; else nothing is known."""
         events, half = self.body.events, self.body.events // 2
         return self._with(range(half), same_way), self._with(range(half, events), same_way)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from yarl import URL
 
 from shipper.config.proxy import ProxyConfig, is_proxy_url
+from shipper.config.urls import http_url
 from shipper.errors import ConfigError
 from shipper.option_names import option
 from shipper.output.elasticsearch.credentials import basic
@@ -117,7 +118,7 @@ def _parse(text: str, variable: str) -> Proxy:
     named = text.strip() if "://" in text else f"http://{text.strip()}"
     scheme, _, rest = named.partition("://")
     credentials, _, address = rest.rpartition("@")
-    if not is_proxy_url(f"{scheme}://{address}"):
+    if not is_proxy_url(f"{scheme}://{address}") or http_url(named) is None:
         raise ConfigError(
             f"the variable {variable} is not the URL of an HTTP proxy",
             where=option("output.proxy.from_environment"),

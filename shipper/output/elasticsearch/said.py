@@ -4,11 +4,12 @@ redirect leads to. Total: any bytes may come.
 """
 
 import html
+import string
 from collections.abc import Callable
 
 import msgspec
 
-from shipper.foreign import decoded, words
+from shipper.foreign import EXCERPT, decoded, words
 
 #: Cuts secrets out of a text.
 Redact = Callable[[str], str]
@@ -16,6 +17,11 @@ Redact = Callable[[str], str]
 #: Of a page or text, in characters; and how much of it is looked at, in bytes.
 _PAGE = 200
 _LOOKED_AT = 16 * 1024
+
+#: In characters.
+_LONGEST_SECRET = 2048
+
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 #: Elements whose content is not text.
 _HIDDEN = ("script", "style", "head")
@@ -40,8 +46,9 @@ class _Message(msgspec.Struct):
 _decode_failure = msgspec.json.Decoder(_Failure).decode
 _decode_message = msgspec.json.Decoder(_Message).decode
 
-#: Jackson's words for the first byte of gzip.
-_GZIP_AS_TEXT = "CTRL-CHAR, code 31"
+#: What a server says of gzip that it takes for text: Jackson's words for its first byte, and of a
+#: body that is so short that there is no newline in it (ours end with one).
+_GZIP_AS_TEXT = ("CTRL-CHAR, code 31", "must be terminated by a newline")
 
 
 def said(status: int, body: bytes, redact: Redact, location: str = "") -> str:
@@ -51,7 +58,7 @@ def said(status: int, body: bytes, redact: Redact, location: str = "") -> str:
         return f": it redirects to {_cut(location, redact)}"
     if failure := decoded(_decode_failure, body):
         found = _of_error(failure.error)
-        if status == 400 and _GZIP_AS_TEXT in found:
+        if status == 400 and any(each in found for each in _GZIP_AS_TEXT):
             return (
                 f": {_cut(found, redact)} (something on the way removes Content-Encoding: set "
                 "compression to none, in a filebeat.yml compression_level to 0)"
@@ -64,12 +71,24 @@ def said(status: int, body: bytes, redact: Redact, location: str = "") -> str:
     return f": {text}" if text else ""
 
 
+def shown(text: str, redact: Redact, most: int = EXCERPT) -> str:
+    """The beginning of a foreign text without our secrets, on one line."""
+    looked_at = text[: 4 * most + _LONGEST_SECRET]
+    clean = redact(looked_at)
+    if len(looked_at) < len(text):
+        # Its end may be half of a secret.
+        clean = clean[: max(0, len(clean) - _LONGEST_SECRET)]
+    # Again, as white space between their words may have been another one.
+    return words(redact(words(clean, 4 * most)), most)
+
+
 def page_text(body: bytes, redact: Redact) -> str:
     """The first words of a page or text; empty if there are none."""
     text = body[:_LOOKED_AT].decode("utf-8", "replace")
     if is_html(body):
-        text = html.unescape(_without_tags(text))
-    text = words(redact(text), _PAGE)
+        # First: a secret may have what looks like a tag in it.
+        text = html.unescape(_without_tags(redact(text), is_cut=len(body) > _LOOKED_AT))
+    text = shown(text, redact, _PAGE)
     return text if any(map(str.isalnum, text)) else ""
 
 
@@ -85,13 +104,15 @@ def _of_error(error: _Error | str) -> str:
 
 
 def _cut(text: str, redact: Redact) -> str:
-    return words(redact(text[:_LOOKED_AT]))
+    return shown(text, redact)
 
 
-def _without_tags(page: str) -> str:
-    """The text between the tags, in one pass."""
+def _without_tags(page: str, *, is_cut: bool) -> str:
+    """The text between the tags, in one pass. `is_cut`: the page goes on; its last text, which may
+    end in half of a secret, is left out."""
     found = []
-    lower = page.lower()
+    # Of ASCII alone: other letters may become two.
+    lower = page.translate(_LOWER)
     at = 0
     while (begin := page.find("<", at)) >= 0:
         found += [page[at:begin], " "]
@@ -105,4 +126,4 @@ def _without_tags(page: str) -> str:
         at = page.find(">", end) + 1 if end >= 0 else 0
         if not at:
             return "".join(found)
-    return "".join([*found, page[at:]])
+    return "".join(found if is_cut and found else [*found, page[at:]])

@@ -58,7 +58,7 @@ class StoredSecret:
             version = FileVersion.of(self._path)
             if version != self._version:
                 # Editors add a newline, which is not part of the secret; other white space may be.
-                self._read = Path(self._path).read_text(encoding="utf-8").rstrip("\r\n")
+                self._read = Path(self._path).read_bytes().decode().rstrip("\r\n")
                 self._version = version
         except (OSError, UnicodeDecodeError) as error:
             self._version = None

@@ -35,6 +35,7 @@ from shipper.output.elasticsearch.failures import (
     proxy_refuses,
     wrong_fingerprint,
 )
+from shipper.output.elasticsearch.overdue import most_requests
 from shipper.output.elasticsearch.proxy import Proxies, Proxy
 from shipper.output.elasticsearch.redaction import Redactor
 from shipper.output.elasticsearch.tls import Tls
@@ -52,6 +53,12 @@ _FILTER = ",".join(
         "items.*.error.reason",
     )
 )
+
+#: With these no document is stored, whatever it is and whatever a pipeline makes of it: no shard
+#: has so many active copies. The copies are counted after privileges, pipelines and blocks were
+#: looked at, and before anything is indexed (Elasticsearch from 5.0 on, and OpenSearch).
+COPIES_THAT_NO_SHARD_HAS = 1_000_000
+_DRY_RUN = f"&wait_for_active_shards={COPIES_THAT_NO_SHARD_HAS}&timeout=1ms"
 
 #: With it Elasticsearch (8.13 and later) creates no plain index if the template is missing.
 _REQUIRE_DATA_STREAM = "require_data_stream"
@@ -100,12 +107,10 @@ class HttpTransport:
             raise error.in_words_of(names) from None
         self._authorization = Authorization(credentials, self._proxies, calls, log)
         # The server's timeout for a shard must end before our timeout for the server.
-        shard_timeout = max(1, int(config.timeout / 2))
-        query = f"?filter_path={_FILTER}&timeout={shard_timeout}s"
-        if config.pipeline:
-            query += f"&pipeline={config.pipeline}"
+        self._shard_timeout = f"&timeout={max(1, int(config.timeout / 2))}s"
+        self._pipeline = f"&pipeline={config.pipeline}" if config.pipeline else ""
         target = f"/{quote(config.target, safe='')}" if config.target else ""
-        self._bulk_path = f"{target}/_bulk{query}"
+        self._bulk_path = f"{target}/_bulk?filter_path={_FILTER}"
         self._is_data_stream = config.is_data_stream
         self._headers = {
             "Content-Type": "application/x-ndjson",
@@ -125,8 +130,7 @@ class HttpTransport:
         use_tls = uses_tls(config) or self._proxies.use_tls
         self._connections = Connections(
             tls=_tls(config, names, file_seconds) if use_tls else None,
-            # One more than bulk requests, for a probe.
-            limit=config.max_in_flight + 1,
+            limit=most_requests(config.max_in_flight),
             timeout=aiohttp.ClientTimeout(total=config.timeout, connect=_CONNECT_SECONDS),
             calls=calls,
             clock=clock,
@@ -151,15 +155,21 @@ class HttpTransport:
     ) -> None:
         await self._connections.close()
 
-    async def post(self, host: str, body: Body) -> Answer:
-        """Sends a bulk request. Raises TransportError if there is no complete answer."""
+    async def post(self, host: str, body: Body, *, dry_run: bool = False) -> Answer:
+        """Sends a bulk request. Raises TransportError if there is no complete answer.
+
+        `dry_run`: each item fails where it would be stored. An index or data stream that is not
+        there yet is created all the same.
+        """
+        shards = _DRY_RUN if dry_run else self._shard_timeout
+        url = f"{host}{self._bulk_path}{shards}{self._pipeline}"
         if self._is_data_stream and host not in self._without_data_stream_check:
-            answer = await self._post(f"{host}{self._bulk_path}&{_REQUIRE_DATA_STREAM}=true", body)
+            answer = await self._post(f"{url}&{_REQUIRE_DATA_STREAM}=true", body)
             if not _does_not_know_the_check(answer):
                 return answer
             # An older Elasticsearch, or OpenSearch. It has processed none of the events.
             self._without_data_stream_check.add(host)
-        return await self._post(host + self._bulk_path, body)
+        return await self._post(url, body)
 
     async def _post(self, url: str, body: Body) -> Answer:
         headers = {"Content-Encoding": "gzip"} if body.gzip else {}
@@ -180,6 +190,10 @@ class HttpTransport:
     def credentials_refused(self) -> None:
         """Makes the next request read the credentials again."""
         self._authorization.refused()
+
+    def answered_wrongly(self) -> None:
+        """Makes the next request use a new connection."""
+        self._connections.retire()
 
     async def request(
         self,
@@ -224,10 +238,14 @@ class HttpTransport:
                     if response.status == 407 and proxy is not None:
                         self._authorization.refused_by_proxy()
                         raise proxy_refuses(response.status).in_words_of(self._names)
+                    if response.status == 200 and isinstance(data, _BulkPayload):
+                        data.check_sent()
                     answer = Answer(
                         response.status,
                         await _read(response, limit),
-                        self._retry_after(response.headers.get("Retry-After", "")),
+                        seconds_of_retry_after(
+                            response.headers.get("Retry-After", ""), self._clock.now()
+                        ),
                         response.headers.get(product.HEADER, ""),
                         response.headers.get("Location", ""),
                         self._redact,
@@ -294,15 +312,17 @@ class HttpTransport:
             return needs_tls().in_words_of(self._names)
         return failure
 
-    def _retry_after(self, value: str) -> float:
-        """Seconds, from either form of the header (RFC 9110, 10.2.3); 0 if it is not valid."""
-        if value.isascii() and value.isdigit():
-            return float(value)
-        try:
-            until = email.utils.parsedate_to_datetime(value).timestamp()
-        except (ValueError, OverflowError):
-            return 0.0
-        return max(0.0, until - self._clock.now())
+
+def seconds_of_retry_after(value: str, now: float) -> float:
+    """Seconds, from either form of the header (RFC 9110, 10.2.3); 0 if it is not valid. `now`: Unix
+    seconds."""
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        until = email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+    return max(0.0, until - now)
 
 
 def _tls(config: OutputConfig, names: OptionNames, seconds: float) -> Tls:
@@ -340,6 +360,13 @@ class _BulkPayload(aiohttp.payload.Payload):
     def __init__(self, value: bytes) -> None:
         super().__init__(value)
         self._size = len(value)
+        self._is_sent = False
+
+    def check_sent(self) -> None:
+        """Raises TransportError if an answer cannot be that to this body: the rest of it was not
+        sent when the answer came. It would be the answer to another request, or to none."""
+        if not self._is_sent:
+            raise TransportError("invalid_answer", "the host answered before the body was sent")
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("a bulk body is not text")
@@ -347,6 +374,8 @@ class _BulkPayload(aiohttp.payload.Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         with memoryview(self._value) as view:
             for start in range(0, len(view), _WRITE_BYTES):
+                # Before it is written: the answer may come while it is.
+                self._is_sent = start + _WRITE_BYTES >= len(view)
                 await writer.write(bytes(view[start : start + _WRITE_BYTES]))
 
     async def write_with_length(

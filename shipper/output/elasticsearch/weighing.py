@@ -15,6 +15,7 @@ from shipper.option_names import OptionNames
 from shipper.output.backoff import Backoff
 from shipper.output.dead_letter import NO_STATUS, DeadLetter, dead_letters_of_items
 from shipper.output.elasticsearch.answers import (
+    NOT_BULK,
     ItemResults,
     Rejection,
     RequestFailed,
@@ -35,15 +36,21 @@ from shipper.output.elasticsearch.evidence import (
     ENOUGH_SECONDS,
     ENOUGH_TRIES,
     Evidence,
+    Suspected,
     Suspicion,
 )
 from shipper.output.elasticsearch.exchange import Transport
-from shipper.output.elasticsearch.hosts import Host, Hosts
+from shipper.output.elasticsearch.hosts import Hosts
 from shipper.output.elasticsearch.parts import Part, Sorted, sort_rejected
 from shipper.output.elasticsearch.requests import Answered, Requests
 from shipper.output.limiter import Limiter
 from shipper.pipeline.batch import Body
 from shipper.pipeline.budget import ByteBudget
+
+#: The reasons of answers that say that the cluster, or what is before it, is overloaded.
+_SAID_OVERLOAD = frozenset({"503", "504"})
+#: Failures that may be due to the body, and say nothing of the host while others get through.
+_OF_THE_BODY = frozenset({Kind.NOT_TAKEN, Kind.UNUSABLE, Kind.TOO_LONG})
 
 #: How many events of a part are sent by themselves at the most.
 _MOST_PROBES = 4
@@ -63,6 +70,8 @@ class Tools:
     #: again, and must neither hold the permits of the others nor count as overload.
     suspects: Limiter
     budget: ByteBudget
+    #: What these parts have of it.
+    suspected: Suspected
     clock: Clock
     rng: random.Random
     metrics: Metrics
@@ -117,9 +126,11 @@ class Weighing:
             is_remainder=part.is_remainder,
         )
         others = False
-        if kind is Kind.DENIED:
-            part.request.again("denied", host.url, evidence.mark, now)
+        if kind in (Kind.DENIED, Kind.FAILING):
+            part.request.again(kind.value, host.url, evidence.mark, now)
             others = evidence.others(host.url, part.request)
+            if kind is Kind.FAILING and part.request.tries == 1:
+                others |= evidence.passed_since(host.url, answered.number)
         else:
             # Whatever failed before has ended: the request got through.
             part.request = Suspicion()
@@ -146,7 +157,7 @@ class Weighing:
         kind = kind_of_failure(failure)
         if isinstance(failure, RequestFailed) and failure.unauthorised:
             tools.transport.credentials_refused()
-        situation = self._situation(part, host, kind, failure)
+        situation = self._situation(part, answered, kind, failure)
         decision = decide(situation)
         why = self._why(part, failure, kind)
         tools.requests.note(decision.host, host, why, answered.retry_after)
@@ -154,8 +165,7 @@ class Weighing:
             tools.evidence.too_large(host.url)
         match decision.fate:
             case Fate.HALVE:
-                # What is smaller shows whether a half is too large, too.
-                return Step(decision, part.halves(same_way=kind is Kind.TOO_LARGE))
+                return Step(decision, part.halves(same_way=_holds_for_halves(part, failure, kind)))
             case Fate.DEAD_LETTER:
                 rejection = _rejection(part, failure, kind, why)
                 return Step(
@@ -172,15 +182,19 @@ class Weighing:
         return Step(decision, (part,), pause, f"{host.url}: {why}", others_first=part.failures > 1)
 
     def _situation(
-        self, part: Part, host: Host, kind: Kind, failure: RequestFailed | TooLarge
+        self, part: Part, answered: Answered, kind: Kind, failure: RequestFailed | TooLarge
     ) -> Situation:
         """What is known beside an answer without items; notes that it is one more."""
         tools, evidence, suspicion = self._tools, self._tools.evidence, part.request
+        host = answered.host
         now = tools.clock.monotonic()
         if kind not in (Kind.OVERLOADED, Kind.UNREACHABLE):
             suspicion.again(_way(failure), host.url, evidence.mark, now)
         single, size = part.body.events == 1, len(part.body.payload)
         others = evidence.others(host.url, suspicion)
+        if kind in _OF_THE_BODY and suspicion.tries == 1:
+            # The first time nothing was sent since it failed.
+            others |= evidence.passed_since(host.url, answered.number)
         match kind:
             case Kind.TOO_LARGE if not single:
                 proven = not evidence.takes_nothing(host.url)
@@ -195,9 +209,12 @@ class Weighing:
                     and len(suspicion.hosts) >= min(2, tools.hosts.healthy(host))
                 )
         if single and kind in (Kind.UNUSABLE, Kind.TOO_LONG):
+            # While such events take half of the memory, there is no time to be patient: what waits
+            # behind them would be read by nobody.
+            is_pressed = tools.suspected.bytes > tools.budget.limit // 2
             proven = (
                 proven
-                and now - suspicion.since >= ENOUGH_SECONDS
+                and (is_pressed or now - suspicion.since >= ENOUGH_SECONDS)
                 and evidence.others(host.url, suspicion, least=size)
             )
         stuck = (
@@ -216,7 +233,12 @@ class Weighing:
         if kind not in (Kind.UNUSABLE, Kind.TOO_LONG) or part.request.tries < ENOUGH_TRIES:
             return failure.message
         names = self._tools.names
-        advice = f"set {names('output.bulk.max_bytes')} lower, or {names('output.timeout')} higher"
+        if isinstance(failure, RequestFailed) and failure.reason == NOT_BULK:
+            advice = f"check that {names('output.hosts')} has the URL of the cluster"
+        else:
+            advice = (
+                f"set {names('output.bulk.max_bytes')} lower, or {names('output.timeout')} higher"
+            )
         return f"{failure.message} (a body of {size} bytes, {events} events; {advice})"
 
     def _pause(self, decision: Decision, part: Part, retry_after: float) -> float:
@@ -254,6 +276,16 @@ def _parts_left(part: Part, results: ItemResults, found: Sorted, failures: int) 
         body = part.body.only(others) if len(others) < part.body.events else part.body
         made.append(Part(body, failures, part.request, failing=part.failing, is_remainder=accepted))
     return tuple(made)
+
+
+def _holds_for_halves(part: Part, failure: RequestFailed | TooLarge, kind: Kind) -> bool:
+    """Whether a half that fails as its whole did needs no more tries to be halved in turn."""
+    if kind is Kind.TOO_LARGE:
+        # What is smaller shows whether a half is too large, too.
+        return True
+    # Single events have their own tries, as they become dead letters. A cluster that says that it
+    # is overloaded is not sent more and more requests; without an answer, the timeouts see to it.
+    return part.body.events > 3 and _way(failure) not in _SAID_OVERLOAD
 
 
 def _way(failure: RequestFailed | TooLarge) -> str:

@@ -7,7 +7,6 @@
 One body at a time, in a separate thread: a disk that hangs stops reading, and nothing else.
 """
 
-import asyncio
 import contextlib
 import errno
 import random
@@ -18,8 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from aiofiles.os import wrap
+
 from shipper.clock import Clock
 from shipper.config.file_output import FileConfig, FileFormat
+from shipper.internal_errors import cancelled_only_by_us
 from shipper.logs import Log
 from shipper.logs.events import (
     OUTPUT_FILES_DELETED,
@@ -107,11 +109,12 @@ class FileSender:
         # The body is split into lines and joined again: a second copy in memory.
         self._budget.hold(size)
         try:
-            await self._with_retries(self._file.open)
-            new = await self._in_thread(partial(self._select_new, body))
-            if new.events:
-                deleted = await self._with_retries(partial(self._file.append, new.data))
-                self._count_deleted(deleted)
+            with cancelled_only_by_us():
+                await self._with_retries(self._file.open)
+                new = await self._in_thread(partial(self._select_new, body))
+                if new.events:
+                    deleted = await self._with_retries(partial(self._file.append, new.data))
+                    self._count_deleted(deleted)
             outcomes.end("delivered", new.events)
             outcomes.end("already_delivered", events - new.events)
             self._budget.release(size)
@@ -168,7 +171,7 @@ class FileSender:
                 return result
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        return await wrap(call)(executor=self._executor)
 
     def _count_deleted(self, deleted: int) -> None:
         if deleted:

@@ -380,3 +380,9 @@ def test_of_two_bounds_the_one_that_is_not_set_fits_the_other(
 def test_there_is_one_output() -> None:
     error = refusal(f"{LEAST}output: {{console: {{}}}}\n")
     assert error.what == "output: several outputs: elasticsearch, console"
+
+
+def test_metrics_are_in_the_log_every_second_at_the_most() -> None:
+    for written, expected in (("100ms", 1.0), ("1s", 1.0), ("90s", 90.0)):
+        config = load(f"{LEAST}logging.metrics.period: {written}\n")
+        assert float(config.logging.metrics_interval) == expected

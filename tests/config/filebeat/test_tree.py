@@ -103,8 +103,12 @@ def test_an_unknown_option_is_refused_where_a_required_one_is_missing(
         ("retention.max_bytes: 1GiB", "retention.max_bytes", "write queue.disk.max_size"),
         ("admin: {listen: '0.0.0.0:9479'}", "admin.listen", "write http.host"),
         ("output.tls.ca: /ca", "output.tls.ca", "write output.elasticsearch.ssl.certificate_auth"),
-        ("memory.max_bytes: 1MiB", "memory.max_bytes", "`shipper convert` prints this file in"),
-        ("dead_letter: {max_bytes: 1MiB}", "dead_letter.max_bytes", "`shipper convert` prints"),
+        ("memory.max_bytes: 1MiB", "memory.max_bytes", "write shipper.memory.max_bytes"),
+        (
+            "dead_letter: {max_bytes: 1MiB}",
+            "dead_letter.max_bytes",
+            "write shipper.dead_letter.max_bytes",
+        ),
         ("logging.metrics_interval: 1m", "logging.metrics_interval", "write logging.metrics.per"),
     ],
 )

@@ -462,7 +462,7 @@ class TestDeadLetters:
         async with bulk_world(tmp_path) as world:
             for number in range(1, 4):
                 world.transport.script(answer(201, 400))
-                await world.submit(make_batch("good", "x" * 400_000))
+                await world.submit(make_batch("good", "x" * 400_000, first=2 * number))
                 # The last one is held back for an hour: it may be of a flood.
                 while world.events("dead_letter") < number:
                     await world.pass_seconds(BACKOFF.max)
@@ -479,7 +479,9 @@ class TestAFloodOfRejections:
         """Have large events be dead letters, as of now by the test's clock."""
         for _ in range(letters):
             world.transport.script(answer(201, 400))
-            await world.submit(make_batch("good", "x" * 400_000))
+            # Each is another event.
+            first = int(1000 * world.clock.now())
+            await world.submit(make_batch("good", "x" * 400_000, first=first))
             await world.pass_seconds(0.5)
             await world.wait_for(
                 lambda: (

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from shipper.output.dead_letter import DeadLetter
+from shipper.output.destination import DeliveryInterruptedError
 from shipper.output.elasticsearch.delivery import Delivery
 from shipper.output.elasticsearch.evidence import ENOUGH_SECONDS
 from shipper.output.elasticsearch.exchange import Answer, TransportError
@@ -106,6 +109,24 @@ class TestUnusableAnswers:
             assert [each["line"] for each in world.dead_lettered()] == ["poison"]
 
     @in_a_loop
+    async def test_it_does_not_wait_so_long_if_such_events_take_half_of_the_memory(
+        self, tmp_path: Path
+    ) -> None:
+        async with bulk_world(tmp_path, max_in_flight=20) as world:
+            world.transport.script(*[host(TIMEOUT)] * 10_000)
+            batches = [make_batch(f"poison {number}") for number in range(10)]
+            size = len(batches[0].body.payload)
+            for batch in batches:
+                await world.submit(batch)
+            await pass_good_ones(world, ENOUGH_SECONDS / 2)
+            assert world.dead_lettered() == []
+            world.budget.limit = 10 * size
+            await pass_good_ones(world, ENOUGH_SECONDS / 4)
+            count = len(world.dead_lettered())
+            assert 1 <= count < 10, "half of the memory is left to them"
+            assert world.budget.held > 0
+
+    @in_a_loop
     async def test_others_of_a_smaller_size_do_not_make_it_a_dead_letter(
         self, tmp_path: Path
     ) -> None:
@@ -118,6 +139,49 @@ class TestUnusableAnswers:
             assert world.dead_lettered() == []
             world.transport.heal()
             await world.finish()
+            assert world.dead_lettered() == []
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            TIMEOUT,
+            TransportError("disconnected", "the connection was closed"),
+            CUT,
+            TransportError("invalid_answer", "the answer is not valid HTTP"),
+            Answer(200, b"<html>It works</html>"),
+            Answer(403, b"<html>blocked</html>"),
+            Answer(502, b""),
+        ],
+        ids=["timeout", "disconnected", "cut", "not HTTP", "page", "403", "502"],
+    )
+    @in_a_loop
+    async def test_what_is_large_is_cut_to_what_passes_in_one_go(
+        self, tmp_path: Path, bad: Reply
+    ) -> None:
+        """Something on the way takes no large bodies, and says so in its own way."""
+        async with bulk_world(tmp_path, max_in_flight=1) as world:
+            world.transport.script(*[host(bad, lambda body: body.events > 4)] * 10_000)
+            began = world.clock.monotonic()
+            await world.submit(make_batch(*map(str, range(256))))
+            while world.events("delivered") < 256:
+                await world.pass_seconds(1)
+                assert world.clock.monotonic() - began < 120
+            assert world.dead_lettered() == []
+            # Five tries of the whole, a probe, a tree of halves: none of these is tried again.
+            assert len(world.transport.posts) < 5 + 2 + 2 * 64 + 10
+
+    @pytest.mark.parametrize("bad", [Answer(503, b""), Answer(504, b"")])
+    @in_a_loop
+    async def test_a_cluster_that_says_that_it_is_overloaded_is_not_asked_more_and_more(
+        self, tmp_path: Path, bad: Reply
+    ) -> None:
+        async with bulk_world(tmp_path, max_in_flight=1) as world:
+            world.transport.script(*[host(bad, lambda body: body.events > 4)] * 10_000)
+            await world.submit(make_batch(*map(str, range(256))))
+            await world.clock.advance(60)
+            # Each part has its pauses: one request a second or so.
+            assert len(world.transport.posts) < 100
+            assert world.events("delivered") < 50
             assert world.dead_lettered() == []
 
     @pytest.mark.parametrize("bad", [TIMEOUT, Answer(502, b""), Answer(403, b""), TOO_LONG])
@@ -207,6 +271,39 @@ class TestUnusableAnswers:
                 f"http://es: no answer within the timeout (a body of {size} bytes, 1 events; set "
                 "output.bulk.max_bytes lower, or output.timeout higher)"
             )
+
+    @pytest.mark.parametrize(
+        ("reply", "times"),
+        [
+            (Answer(200, b'{"errors":false,"items":[]}'), 1),
+            (Answer(200, b"<html>It works</html>"), 1),
+            (Answer(503, b""), 0),
+            (Answer(429, b""), 0),
+            (CUT, 0),
+        ],
+        ids=["of another request", "page", "503", "429", "cut"],
+    )
+    @in_a_loop
+    async def test_connections_are_new_after_an_answer_that_may_be_that_to_another_request(
+        self, tmp_path: Path, reply: Reply, times: int
+    ) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(reply)
+            await world.submit(make_batch("a"))
+            await world.finish()
+            assert world.transport.times_wrong == times
+            assert world.events("delivered") == 1
+
+    @in_a_loop
+    async def test_another_product_is_no_matter_of_sizes(self, tmp_path: Path) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(*[Answer(200, b'{"status":"ok"}')] * 1000)
+            await world.submit(make_batch("a"))
+            await world.clock.advance(300)
+            trouble = world.trouble()
+            assert trouble is not None
+            assert '`errors`: {"status":"ok"} (a body of ' in trouble
+            assert trouble.endswith("check that output.hosts has the URL of the cluster)")
 
     @in_a_loop
     async def test_an_answer_that_is_too_long_halves_at_once(self, tmp_path: Path) -> None:
@@ -527,3 +624,59 @@ async def _run(world: World, delivery: Delivery) -> None:
     while not running.done():
         await world.pass_seconds(1)
     await running
+
+
+class ShakyOutcomes:
+    """An `OutcomeSink` that counts an outcome, and then fails, once for each."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._failed: set[str] = set()
+
+    def _fail(self, what: str) -> None:
+        if what not in self._failed:
+            self._failed.add(what)
+            raise MemoryError(what)
+
+    def end(self, outcome: str, count: int) -> None:
+        self.counts[outcome] += count
+        self._fail(outcome)
+
+    def already_stored(
+        self, beginnings: Sequence[tuple[int, str]], conflicts: Sequence[int]
+    ) -> None:
+        self._fail("already_stored")
+
+    async def refuse(self, dead_letters: Sequence[DeadLetter]) -> None:
+        self._fail("refuse")
+        self.counts["dead_letter"] += len(dead_letters)
+
+
+class TestExceptionsInTheMiddleOfOutcomes:
+    @in_a_loop
+    async def test_each_event_has_its_outcome_once_and_nothing_is_held(
+        self, tmp_path: Path
+    ) -> None:
+        async with bulk_world(tmp_path) as world:
+            world.transport.script(answer(201, 409, 429, 400, 201))
+            outcomes = ShakyOutcomes()
+            body = make_batch("a", "b", "c", "d", "e").take_body()
+            world.budget.hold(len(body.payload))
+            bodies, tries = [body], 0
+            while bodies:
+                tries += 1
+                body = bodies.pop()
+                try:
+                    delivering = world.sender.deliver(body, await world.sender.admit(), outcomes)
+                    task = asyncio.create_task(delivering)
+                    while not task.done():
+                        await world.pass_seconds(BACKOFF.max)
+                    await task
+                except DeliveryInterruptedError as interrupted:
+                    bodies += interrupted.bodies
+                    if interrupted.dead_letters:
+                        outcomes.counts["dead_letter"] += len(interrupted.dead_letters)
+            assert tries > 1
+            assert outcomes.counts == {"delivered": 3, "already_delivered": 1, "dead_letter": 1}
+            assert world.budget.held == 0
+            assert world.sender.condition.requests == 0

@@ -369,8 +369,8 @@ class TestAnswers:
         (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "invalid_answer", "the answer is not valid HTTP"),
         (
             response("200 OK", b"no gzip", "Content-Encoding: gzip"),
-            "cut_answer",
-            "the connection was closed in the middle of the answer",
+            "invalid_answer",
+            "the answer cannot be decompressed: Content-Encoding gzip (check proxies",
         ),
     ],
 )
