@@ -17,6 +17,7 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 from shipper.clock import Clock
 from shipper.files.inotify_notifier import LIMITS
 from shipper.files.notifications import Change, Listener
+from shipper.internal_errors import cancelled_only_by_us
 from shipper.offload import in_a_thread
 
 #: How long changes are gathered before they are told of, and the pause that ends the gathering,
@@ -53,16 +54,17 @@ class WatchfilesNotifier:
 
     async def _follow(self, places: Sequence[str], listener: Listener, stop: asyncio.Event) -> None:
         try:
-            async for changes in awatch(
-                *places,
-                watch_filter=None,
-                debounce=_DEBOUNCE_MS,
-                step=_STEP_MS,
-                stop_event=stop,
-                recursive=False,
-            ):
-                told = [(_CHANGES[change], path) for change, path in changes]
-                listener.told(told, self._clock.monotonic())
+            with cancelled_only_by_us():
+                async for changes in awatch(
+                    *places,
+                    watch_filter=None,
+                    debounce=_DEBOUNCE_MS,
+                    step=_STEP_MS,
+                    stop_event=stop,
+                    recursive=False,
+                ):
+                    told = [(_CHANGES[change], path) for change, path in changes]
+                    listener.told(told, self._clock.monotonic())
         except* Exception as errors:
             # (From the watching itself errors come in groups.)
             error = errors.exceptions[0]

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import gc
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -284,6 +285,124 @@ def test_a_directory_below_that_is_gone_already_keeps_no_other_from_being_watche
         with pytest.raises(FileNotFoundError):
             async with notifier.watching([f"{tmp_path}/gone"], heard):
                 pass
+
+    in_a_loop(story)
+
+
+class Hanging:
+    """Adding a watch of one place hangs until it is told to go on."""
+
+    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hangs, self.goes_on = threading.Event(), threading.Event()
+        add = Inotify.add
+
+        def add_late(instance: Inotify, path: str, mask: int) -> int:
+            if path == str(place) and mask & inotify.CREATE:
+                with instance._open():
+                    self.hangs.set()
+                    assert self.goes_on.wait(PATIENCE)
+            return add(instance, path, mask)
+
+        monkeypatch.setattr(Inotify, "add", add_late)
+
+    async def until_it_hangs(self) -> None:
+        assert await asyncio.to_thread(self.hangs.wait, PATIENCE)
+
+
+def test_a_directory_that_hangs_keeps_no_other_from_being_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, other = tmp_path / "slow", tmp_path / "other"
+    slow.mkdir()
+    other.mkdir()
+    hanging = Hanging(slow, monkeypatch)
+
+    async def story(notifier: InotifyNotifier, heard: Heard) -> None:
+        begun = asyncio.Event()
+
+        async def watch() -> None:
+            async with notifier.watching([str(slow)], heard):
+                begun.set()
+                await asyncio.Event().wait()
+
+        watching = asyncio.create_task(watch())
+        await hanging.until_it_hangs()
+        async with notifier.watching([str(other)], heard):
+            (other / "a").touch()
+            await heard.until(lambda: heard.changes == [(Change.added, f"{other}/a")])
+        hanging.goes_on.set()
+        async with asyncio.timeout(PATIENCE):
+            await begun.wait()
+        (slow / "b").touch()
+        await heard.until(lambda: heard.changes[-1] == (Change.added, f"{slow}/b"))
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    in_a_loop(story)
+
+
+def test_who_waits_for_a_directory_that_hangs_can_end_and_nothing_stays_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = Hanging(tmp_path, monkeypatch)
+
+    async def story(notifier: InotifyNotifier, heard: Heard) -> None:
+        async def watch() -> None:
+            async with notifier.watching([str(tmp_path)], heard):
+                raise AssertionError("it is watched")
+
+        watching = asyncio.create_task(watch())
+        await hanging.until_it_hangs()
+        watching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await watching
+        # Its number is nobody else's as long as the thread has it.
+        assert any("inotify" in each for each in descriptors())
+        hanging.goes_on.set()
+        async with asyncio.timeout(PATIENCE):
+            while any("inotify" in each for each in descriptors()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    in_a_loop(story)
+
+
+@pytest.mark.parametrize("how", ["another listener ends", "the directory goes"])
+def test_a_watch_that_ends_while_it_is_added_is_added_again(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number in the kernel is known to the thread, and not to the event loop yet."""
+    logs, slow = tmp_path / "logs", tmp_path / "slow"
+    logs.mkdir()
+    slow.mkdir()
+    hanging = Hanging(slow, monkeypatch)
+
+    async def story(notifier: InotifyNotifier, heard: Heard) -> None:
+        first = Heard()
+
+        async def watch() -> None:
+            async with notifier.watching([str(logs), str(slow)], heard):
+                begun.set()
+                await asyncio.Event().wait()
+
+        begun = asyncio.Event()
+        async with notifier.watching([str(tmp_path)], first), contextlib.AsyncExitStack() as stack:
+            if how == "another listener ends":
+                await stack.enter_async_context(notifier.watching([str(logs)], Heard()))
+            watching = asyncio.create_task(watch())
+            await hanging.until_it_hangs()
+            if how == "another listener ends":
+                await stack.aclose()
+            else:
+                logs.rmdir()
+                await first.until(lambda: (Change.deleted, str(logs)) in first.changes)
+                logs.mkdir()
+            hanging.goes_on.set()
+            async with asyncio.timeout(PATIENCE):
+                await begun.wait()
+            (logs / "a").touch()
+            await heard.until(lambda: (Change.added, f"{logs}/a") in heard.changes)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
     in_a_loop(story)
 
