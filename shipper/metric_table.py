@@ -133,7 +133,8 @@ METRICS = (
     Metric(
         "shipper_in_flight_bytes",
         Kind.GAUGE,
-        "Bytes in memory that wait for the output, compressed; limited by memory.max_bytes.",
+        "Bytes in memory that wait for the output, compressed as soon as they are encoded; limited "
+        "by memory.max_bytes.",
     ),
     Metric("shipper_in_flight_requests", Kind.GAUGE, "Bulk requests in flight."),
     Metric(

@@ -50,6 +50,8 @@ class Metrics:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
+        # The series of counters, by name and labels.
+        self._counted: dict[tuple[str, ...], Counter] = {}
         #: The labels so far of counters with a bound, and the bound.
         self._series: dict[str, tuple[set[tuple[str, ...]], int]] = {}
         for row in METRICS:
@@ -82,8 +84,13 @@ class Metrics:
     def count(self, name: str, amount: float = 1, *labels: str) -> None:
         """Adds to a counter; beyond the bound of its series, to the one with OTHER. Raises KeyError
         for a name that is not in the table."""
-        counter = self._counters[name]
-        (counter.labels(*self._bounded(name, labels)) if labels else counter).inc(amount)
+        series = self._counted.get((name, *labels))
+        if series is None:
+            counter, bounded = self._counters[name], self._bounded(name, labels)
+            series = counter.labels(*bounded) if labels else counter
+            if bounded == labels:
+                self._counted[name, *labels] = series
+        series.inc(amount)
 
     def _bounded(self, name: str, labels: tuple[str, ...]) -> tuple[str, ...]:
         if name not in self._series:

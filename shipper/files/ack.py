@@ -74,6 +74,13 @@ class AckTracker:
         self._in_flight.append(span)
         return span
 
+    def extend(self, end: int, mark: Mark) -> None:
+        """Has the span that was opened last end there. It may not be finished."""
+        assert self._in_flight is not None
+        last = self._in_flight[-1]
+        last.end, last.mark = end, mark
+        self.opened = end
+
     def skip(self, end: int, mark: Mark) -> None:
         """Goes on at `end`, as if all before were acknowledged. Nothing may be under way."""
         if self._in_flight:

@@ -121,7 +121,7 @@ class Closing:
             if tail.unread_lost and (
                 just_rewritten
                 or self._files.parked.untried
-                or any(other.begins_like(tail) for other in unplaced)
+                or any(other.identification.is_like(tail.identification) for other in unplaced)
             ):
                 continue  # One may be a copy that has what is missing here, or is not found yet.
             self._files.retired.discard(tail)

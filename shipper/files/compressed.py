@@ -183,7 +183,7 @@ class CompressedLogs:
                 tail.settle()
         elif start is None:
             gzip.active = False
-            tail.rest()
+            tail.content.rest()
         return start
 
     async def _place(self, gzip: Gzip) -> Start | NoLine | None:
@@ -193,7 +193,11 @@ class CompressedLogs:
             gzip.forget_content()
         if gzip.identity is None:
             gzip.identity = await tail.identify(final=self._catalog.is_final(tail))
-        if gzip.identity is None and not tail.is_searching and self._catalog.is_final(tail):
+        if (
+            gzip.identity is None
+            and not tail.identification.head.searching
+            and self._catalog.is_final(tail)
+        ):
             gzip.identity = await tail.identify(final=True)  # Its end was met meanwhile.
         self._note_original(gzip, in_turn=True)
         holds_nothing = tail.identification.is_empty and tail.content.ending not in UNREADABLE
@@ -201,7 +205,7 @@ class CompressedLogs:
             self._drop(gzip)
             return None
         if gzip.identity is None:
-            return NoLine.MORE if tail.is_searching else None
+            return NoLine.MORE if tail.identification.head.searching else None
         same = await self._is_followed(gzip, gzip.identity)
         if same is None:
             return NoLine.MORE
@@ -269,7 +273,9 @@ class CompressedLogs:
             return gzip.identity == other.identity
         # What a gzip is made from is all there until the gzip is.
         inflated = tail.content.inflated
-        return other.size >= inflated and (not inflated or tail.begins_like(other))
+        return other.size >= inflated and (
+            not inflated or tail.identification.is_like(other.identification)
+        )
 
     async def _is_unrelated(self, gzip: Gzip) -> bool | None:
         """Whether the file under the name without `.gz`, which begins with the same line, goes on
@@ -314,7 +320,7 @@ class CompressedLogs:
             if other is gzip.tail or same is False:
                 continue
             if same is None and not other.acks.offset:
-                if not gzip.tail.begins_like(other):
+                if not gzip.tail.identification.is_like(other.identification):
                     gzip.same[other] = False, None
                     continue
             elif same is None:
@@ -349,6 +355,6 @@ class CompressedLogs:
         return any(
             gzip.over is None
             if gzip.identity is None
-            else record.identity in (gzip.identity, gzip.tail.legacy_identity)
+            else record.identity in (gzip.identity, gzip.tail.identification.head.legacy)
             for gzip in self._gzips.values()
         )

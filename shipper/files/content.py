@@ -10,10 +10,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from shipper.files.archive import Ending
-from shipper.files.filesystem import FileFacts, FileSystem
+from shipper.files.filesystem import Appended, FileFacts, FileSystem
 
 
-class Version(Struct, frozen=True):
+class Version(Struct, frozen=True, gc=False):
     """What changes when a file is written to."""
 
     size: int
@@ -70,6 +70,9 @@ class Content(Protocol):
         """Reads from `offset` on; returns how many bytes, 0 at the end. Fewer than fit into the
         view do not mean the end."""
 
+    def appended(self, offset: int, most: int, head_start: int, head_bytes: int) -> Appended | None:
+        """As `FileSystem.appended`; None of what is compressed."""
+
     def peek(self, count: int, offset: int) -> bytes:
         """A few bytes that were read a while ago, and so do not block."""
 
@@ -121,6 +124,11 @@ class PlainContent:
 
     def read(self, view: memoryview, offset: int) -> Awaitable[int]:
         return self._filesystem.read(self.descriptor, self._device, view, offset)
+
+    def appended(self, offset: int, most: int, head_start: int, head_bytes: int) -> Appended | None:
+        return self._filesystem.appended(
+            self.descriptor, self._device, offset, most, head_start, head_bytes
+        )
 
     def peek(self, count: int, offset: int) -> bytes:
         return self._filesystem.peek(self.descriptor, count, offset)

@@ -72,6 +72,18 @@ class FileFacts(msgspec.Struct, frozen=True):
     changed: int = 0
 
 
+class Appended(msgspec.Struct, frozen=True, gc=False):
+    """What was appended to a file."""
+
+    data: bytearray
+    #: The bytes that it begins with.
+    head: bytes
+    #: As in `FileFacts`.
+    size: int
+    modified: int
+    allocated: int
+
+
 class DirectoryFacts(msgspec.Struct, frozen=True):
     """What stat(2) says of a directory."""
 
@@ -88,7 +100,7 @@ class FileSystem:
     """The real one. Every method raises OSError as the system call below it does."""
 
     def __init__(self) -> None:
-        self._nowait: dict[int, bool] = {}
+        self._read_flags: dict[int, int] = {}
         #: The threads of reads that wait for a device, and of gzips that are inflated. A lane is
         #: the number of a device.
         self.reading = ThreadPool("read", each=_READS_OF_A_DEVICE)
@@ -308,10 +320,7 @@ class FileSystem:
         Fewer bytes than asked for do not mean the end.
         """
         buffer = _within_largest(buffer, offset)
-        nowait = self._nowait.get(device)
-        if nowait is None:
-            nowait = self._nowait[device] = _file_system_of(device) not in _MEMORY_FILE_SYSTEMS
-        if not nowait:
+        if self._flags(device) == 0:
             return os.preadv(descriptor, [buffer], offset)
         try:
             return os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
@@ -331,6 +340,40 @@ class FileSystem:
         data = await self.reading(lambda: os.pread(descriptor, count, offset), device)
         buffer[: len(data)] = data
         return len(data)
+
+    def appended(
+        self,
+        descriptor: int,
+        device: int,
+        offset: int,
+        most: int,
+        head_start: int,
+        head_bytes: int,
+    ) -> Appended | None:
+        """All that is in a file from `offset` on, if there is something, no more than `most` bytes,
+        and it is in the cache; otherwise None. With `head_bytes` from `head_start` on, which were
+        read a while ago, and so do not block."""
+        found = os.fstat(descriptor)
+        count = found.st_size - offset
+        if not 0 < count <= most:
+            return None
+        data = bytearray(count)
+        if os.preadv(descriptor, [data], offset, self._flags(device)) != count:
+            return None
+        head = os.pread(descriptor, head_bytes, head_start)
+        allocated = min(found.st_size, 512 * found.st_blocks)
+        return Appended(data, head, found.st_size, found.st_mtime_ns, allocated)
+
+    def _flags(self, device: int) -> int:
+        """Those of a read that does not wait for a device."""
+        flags = self._read_flags.get(device)
+        if flags is None:
+            flags = self._read_flags[device] = _flags_of(device)
+        return flags
+
+
+def _flags_of(device: int) -> int:
+    return 0 if _file_system_of(device) in _MEMORY_FILE_SYSTEMS else os.RWF_NOWAIT
 
 
 def _within_largest(buffer: bytearray | memoryview, offset: int) -> bytearray | memoryview:

@@ -363,12 +363,12 @@ class FormerFiles:
     async def _are_in(self, tail: Tail, records: Iterable[FileRecord]) -> list[RowId]:
         """Those of which a file has the content."""
         identity = await tail.identify(final=True)
-        while identity is None and tail.is_searching:
+        while identity is None and tail.identification.head.searching:
             await asyncio.sleep(0)
             identity = await tail.identify(final=True)
         if identity is None:
             return []
-        known = {identity, tail.legacy_identity or identity}
+        known = {identity, tail.identification.head.legacy or identity}
         return [
             record.row
             for record in sorted(records, key=lambda record: record.offset)

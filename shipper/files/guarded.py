@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from shipper.files.filesystem import (
     NETWORK_FILE_SYSTEMS,
+    Appended,
     DirectoryFacts,
     FileFacts,
     FileSystem,
@@ -290,3 +291,16 @@ class GuardedFileSystem(FileSystem):
         if self._devices and descriptor in self._devices:
             return await self._read_in_thread(descriptor, device, buffer, offset)
         return await super().read(descriptor, device, buffer, offset)
+
+    def appended(
+        self,
+        descriptor: int,
+        device: int,
+        offset: int,
+        most: int,
+        head_start: int,
+        head_bytes: int,
+    ) -> Appended | None:
+        if self._devices and descriptor in self._devices:
+            return None  # Nothing of it is had without waiting.
+        return super().appended(descriptor, device, offset, most, head_start, head_bytes)

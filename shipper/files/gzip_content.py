@@ -109,6 +109,9 @@ class GzipContent:
         view[:count] = self._window[begin : begin + count]
         return count
 
+    def appended(self, offset: int, most: int, head_start: int, head_bytes: int) -> None:
+        return None
+
     def peek(self, count: int, offset: int) -> bytes:
         begin = offset - self._start
         return bytes(self._window[begin : begin + count]) if begin >= 0 else b""

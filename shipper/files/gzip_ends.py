@@ -86,7 +86,8 @@ class GzipEnds:
     def report(self, gzip: Gzip) -> None:
         """Says once what is wrong with a gzip, when that is final."""
         tail = gzip.tail
-        if gzip.reported or not tail.content.problem:
+        # One that need not be read was looked at while it was written, if at all.
+        if gzip.reported or not tail.content.problem or tail.done_as is not None:
             return
         if not tail.is_finished and (tail.descriptor < 0 or not self._catalog.is_final(tail)):
             return

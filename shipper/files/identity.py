@@ -26,7 +26,7 @@ HEAD_BYTES = 4096
 MARK_BYTES = 256
 
 
-class Mark(Struct, frozen=True):
+class Mark(Struct, frozen=True, gc=False):
     """A digest of the `length` bytes (0 to MARK_BYTES) that end at some offset."""
 
     length: int

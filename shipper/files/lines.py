@@ -27,7 +27,7 @@ BLOCK_BYTES = 256 * 1024
 _FEW_BYTES = 4096
 
 
-class Block(Struct, frozen=True):
+class Block(Struct, frozen=True, gc=False):
     """Whole lines, the last newline included."""
 
     data: bytes
@@ -100,7 +100,6 @@ class LineReader:
     """Reads the lines of one log, one after the other."""
 
     __slots__ = (
-        "_before",
         "_buffer",
         "_content",
         "_line_head",
@@ -139,7 +138,6 @@ class LineReader:
         self.blank_to = 0
         #: The line that waits for its newline, if the last reading met the end in one.
         self.incomplete: IncompleteLine | None = None
-        self._before = self._position
 
     async def read(self, offset: int, *, final: bool) -> Reading:
         """What is at `offset`, where the last reading ended. `final`: the log will not grow.
@@ -147,21 +145,14 @@ class LineReader:
         Raises OSError if the content cannot be read now; the next call does the same again.
         """
         self.incomplete = None
-        self._before = self._position
         if self.skipped_to:
             return await self._skip(offset, final)
         return await self._read_lines(offset, final)
 
-    def undo(self) -> None:
-        """What the last reading gave is not used: the next one, at the same offset, gives it
-        again."""
-        self.guard, self._near_nuls, self._line_start, self.skipped_to, self._line_head = (
-            self._before
-        )
-
     @property
-    def _position(self) -> tuple[bytes, bool, int, int, bytes]:
-        return self.guard, self._near_nuls, self._line_start, self.skipped_to, self._line_head
+    def is_between_lines(self) -> bool:
+        """Whether the next line begins at the offset, and there were no NULs around."""
+        return not (self.skipped_to or self.blank_to or self._near_nuls)
 
     async def _read_lines(self, offset: int, final: bool) -> Reading:
         buffer = self._buffer.take()

@@ -78,7 +78,7 @@ class Placement:
         there is much to look at before that is known: call again."""
         identity = await tail.identify(final=self._is_final(tail))
         if identity is None:
-            return NoLine.MORE if tail.is_searching else None
+            return NoLine.MORE if tail.identification.head.searching else None
         found = self._decided.pop(tail, None)
         fresh = found is None
         if found is None:
@@ -134,7 +134,7 @@ class Placement:
     def _like(self, tail: Tail, identity: Identity) -> list[FileRecord]:
         """The files that are remembered with that first line, also by a version that made another
         identity of it."""
-        legacy = tail.legacy_identity
+        legacy = tail.identification.head.legacy
         return self._records.like(identity) + (self._records.like(legacy) if legacy else [])
 
     async def _decide(self, tail: Tail, identity: Identity) -> _Decision | None:

@@ -364,7 +364,7 @@ async def _holds_the_same(other: Tail, tail: Tail, unread: Unread) -> bool:
     try:
         if other.state is State.WAITING:
             identity = await other.identify(final=False)
-            while identity is None and other.is_searching:
+            while identity is None and other.identification.head.searching:
                 await asyncio.sleep(0)
                 identity = await other.identify(final=False)
         else:
@@ -381,4 +381,4 @@ async def _holds_the_same(other: Tail, tail: Tail, unread: Unread) -> bool:
     finally:
         other.held = False
         if other.state is State.WAITING:
-            other.rest()
+            other.content.rest()

@@ -9,7 +9,7 @@ from shipper.files.content import Content, bytes_at
 from shipper.files.identity import MARK_BYTES, NO_MARK, Mark, mark_of
 
 
-class Seen(Struct, frozen=True):
+class Seen(Struct, frozen=True, gc=False):
     """The end of what was seen of a log."""
 
     #: In bytes.

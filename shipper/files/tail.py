@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from shipper.files.ack import AckTracker
+from shipper.files.appended import AppendedLines
 from shipper.files.archive import Ending
 from shipper.files.comparison import Comparison
 from shipper.files.content import Content, Version, bytes_at
@@ -20,7 +21,7 @@ from shipper.files.filesystem import Inode
 from shipper.files.identification import Identification
 from shipper.files.identity import NO_IDENTITY, NO_MARK, Identity, Mark, mark_of
 from shipper.files.incomplete import NO_LINE, IncompleteLine, LastIncomplete
-from shipper.files.lines import LineReader, NoLine, ReadBuffer, Reading, Rewritten
+from shipper.files.lines import Block, LineReader, NoLine, ReadBuffer, Reading, Rewritten
 from shipper.files.measure import LastLine, Unread, measure_unread
 from shipper.files.rows import RowId
 from shipper.files.seen import Seen, SeenEnd
@@ -91,6 +92,7 @@ class Tail:
     #: What is known of which file it is.
     identification: Identification = field(init=False)
     _known: Comparison = field(init=False)
+    _appended: AppendedLines = field(init=False)
     _last_line: LastLine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,7 +103,9 @@ class Tail:
         """Nothing is known of what is in the file."""
         self._lines = LineReader(self.content, self._buffer)
         self.identification = Identification(self.content, self._lines.run)
-        self._known = Comparison(self.content, self.identification.head, self._lines, self._end)
+        head = self.identification.head
+        self._known = Comparison(self.content, head, self._lines, self._end)
+        self._appended = AppendedLines(self.content, head, self._lines, self._buffer)
         self._last_line = LastLine(self._buffer.block_bytes)
 
     @property
@@ -134,14 +138,6 @@ class Tail:
     def compressed(self) -> bool:
         """Whether it is a gzip: offsets are those of what is in it."""
         return self.content.compressed
-
-    def begins_like(self, other: "Tail") -> bool:
-        """Whether it may be the same as another one, as far as both are known for."""
-        return self.identification.is_like(other.identification)
-
-    def begins_with(self, seen: Seen) -> bool:
-        """Whether it begins with what was seen of a file that had no complete first line."""
-        return self.identification.begins_with(seen)
 
     def has_seen(self, seen: Seen) -> bool:
         """Whether it has these bytes, too, as far as that can be said without inflating it."""
@@ -269,16 +265,6 @@ class Tail:
         if not head.searching:
             self._incomplete.note(head.incomplete, version)
 
-    @property
-    def legacy_identity(self) -> Identity | None:
-        """Which file it was to versions that took NULs for a part of its first line."""
-        return self.identification.head.legacy
-
-    @property
-    def is_searching(self) -> bool:
-        """Whether `identify` has more to look at; call it again."""
-        return self.identification.head.searching
-
     async def has_mark(self, offset: int, mark: Mark) -> bool | None:
         """Whether the bytes before `offset` are those that `mark` was made of; None if a gzip has
         to be read on for that: call again."""
@@ -300,10 +286,6 @@ class Tail:
         if not self.compressed:
             # Half a line that was there before is no line, if it is gone.
             self._end.seen = seen or Seen(acks.offset)
-
-    def rest(self) -> None:
-        """Gives back what costs memory: it is not read for a while."""
-        self.content.rest()
 
     async def read(self, *, final: bool) -> Reading:
         """The next lines. `final`: the file will not grow, so a last line needs no newline. Raises
@@ -330,11 +312,24 @@ class Tail:
         self._note_end()
         return reading
 
-    def undo_read(self) -> None:
-        """What the last reading gave is not used: the next one gives it again."""
-        self._lines.undo()
-        self.state = State.SKIPPING if self._lines.skipped_to else State.READING
-        self._note_end()
+    def take(self) -> Block | None:
+        """What was appended since all was read, if it can be had in the fast way (`appended`):
+        without waiting. None: `look` and `read` have to."""
+        offset = self.acks.opened
+        is_read = self.size == offset and self._modified == self._compared
+        if self.state is not State.READING or not is_read or self._end.seen.end > offset:
+            return None
+        try:
+            found = self._appended.take(offset)
+        except OSError:
+            return None
+        if found is None:
+            return None
+        block, facts = found
+        self.size, self.allocated = facts.size, facts.allocated
+        self._modified = self._compared = facts.modified
+        self._known.examined, self._end.seen = self.version, Seen(block.end, block.mark)
+        return block
 
     async def last_line_end(self) -> tuple[int, Mark] | None:
         """The offset after the last newline, and its mark; None: call again. What was written since

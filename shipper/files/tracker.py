@@ -18,7 +18,7 @@ from shipper.files.kept_files import KeptFiles
 from shipper.files.lines import Rewritten
 from shipper.files.link_problems import LinkProblem
 from shipper.files.losses import LossReason
-from shipper.files.offload import Offload
+from shipper.files.offload import Offload, walk_in_a_thread
 from shipper.files.overlaps import Overlaps
 from shipper.files.quota import Quota, QuotaInput
 from shipper.files.records import Recorded
@@ -39,11 +39,13 @@ from shipper.logs.events import (
     UNREAD_DATA_LOST,
 )
 from shipper.metrics import Metrics
-from shipper.offload import in_a_thread
 from shipper.option_names import OWN_NAMES, OptionNames
 
 #: Has the registry learn now what changed in an input; what it could not, it learns later.
 Commit = Callable[[TrackedInput], Awaitable[None]]
+
+#: How long the steps of a scan take before others have their turn, in seconds.
+_TURN_SECONDS = 0.001
 
 #: So many files are linked, or found to be linked, before others have their turn.
 _LINKS_A_STEP = 100
@@ -64,7 +66,7 @@ class FileTracker:
         max_kept_bytes: int,
         commit: Commit,
         names: OptionNames = OWN_NAMES,
-        offload: Offload = in_a_thread,
+        offload: Offload = walk_in_a_thread,
         other_places: Iterable[str] = (),
     ) -> None:
         """`max_kept_bytes`: of files that are deleted and not done; `commit`: saves what an input
@@ -169,11 +171,12 @@ class FileTracker:
             symlinks=source.symlinks,
             settled=source.catalog.parked.begin_walk(),
         )
-        found = await self._offload(look)
-        gzips = None
+        # Gzips after that, so that one is not taken for the only one that has its lines.
+        walks: list[Callable[[], Scan]] = [look]
         if source.compressed is not None:
-            # After that, so that a gzip is not taken for the only one that has its lines.
-            gzips = await self._offload(source.compressed.scan)
+            walks.append(source.compressed.scan)
+        found, *others = await self._offload(walks)
+        gzips = others[0] if others else None
         cost = found.cpu_seconds + (gzips.cpu_seconds if gzips else 0.0)
         problems: list[OSError] = []
         gzip_problems: list[OSError] = []
@@ -182,14 +185,18 @@ class FileTracker:
             self._looking(source, gzips, gzip_problems),
             self._following_up(source, found, problems, gzips, gzip_problems),
         )
+        turn = 0.0
         while True:
             began = time.thread_time()
             step = next(steps, None)
-            cost += time.thread_time() - began
+            took = time.thread_time() - began
+            cost, turn = cost + took, turn + took
             if step is None:
                 break
             problems += step
-            await asyncio.sleep(0)
+            if turn >= _TURN_SECONDS:
+                turn = 0.0
+                await asyncio.sleep(0)
         source.schedule.end(cost, found.directories)
         self.grew(source, ())
         await self._report_vanished(source, found, complete=not (problems or gzip_problems))
@@ -252,7 +259,7 @@ class FileTracker:
         self._links.committed(source.input_id)
         for tracked in self._inputs:
             if tracked.input_id == source.input_id and (opened := tracked.catalog.advance()):
-                tracked.wake_up.wake(tail.path for tail in opened)
+                tracked.wake_up.wake([tail.path for tail in opened])
 
     @property
     def foreign_links(self) -> int:

@@ -203,7 +203,9 @@ class UnopenedFiles:
             return None if unsure else False
         unsure |= bool(self._catalog.parked.waiting)
         for tail in (*self._catalog.tails, *(self._gzips.tails if self._gzips else ())):
-            if tail.begins_with(file.head) and (tail.compressed or tail.size >= file.end):
+            if tail.identification.begins_with(file.head) and (
+                tail.compressed or tail.size >= file.end
+            ):
                 return True
             unsure |= _may_begin_so(tail)
         return None if unsure else False
@@ -283,6 +285,6 @@ def _may_begin_so(tail: Tail) -> bool:
     """Whether it is not known yet how a file begins."""
     if tail.state is not State.WAITING or not tail.size:
         return False
-    return tail.is_searching or (
+    return tail.identification.head.searching or (
         tail.identification.known is None if tail.compressed else not tail.tried
     )

@@ -172,6 +172,6 @@ def _may_be(tail: Tail, record: FileRecord) -> bool:
         return False
     if tail.compressed:
         return tail.identification.known in (None, record.identity)
-    if not tail.tried or tail.is_searching:
+    if not tail.tried or tail.identification.head.searching:
         return True
     return tail.inode == record.inode

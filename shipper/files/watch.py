@@ -1,5 +1,4 @@
-"""Tells of changes in the directories of an input within milliseconds, where the kernel does
-(inotify through watchfiles).
+"""Tells of changes in the directories of an input at once, where the kernel does (inotify).
 
 A new name is told by itself, so that its file is opened without a walk. Besides, a walk is asked
 for when a name comes or goes that a glob matches or may match something below, when another file
@@ -8,29 +7,22 @@ next walk.
 """
 
 import asyncio
-import errno
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from msgspec import Struct, field
-from watchfiles import Change, awatch
-from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from shipper.clock import Clock
 from shipper.files.filesystem import Inode, inode_in
 from shipper.files.globs import Pattern
 from shipper.files.mounts import MountChanges
+from shipper.files.notifications import Change, Changes, Notifier
+from shipper.files.running_watch import RunningWatch
 from shipper.files.schedule import WalkSchedule
 from shipper.internal_errors import unless_cancelled_by_nobody
 from shipper.offload import ThreadPool
-
-#: How long changes are gathered before they are told of, and the pause that ends the gathering,
-#: in milliseconds. Measured: noticed within 30 ms, 0.2 % of a core when idle.
-_DEBOUNCE_MS = 100
-_STEP_MS = 25
 
 #: How soon a watch begins again that ended by what somebody did in a directory, in seconds.
 _AGAIN_AFTER = 0.05
@@ -56,6 +48,12 @@ class Wake(Struct):
     modified: set[str] = field(default_factory=set)
     #: Names that are new and match.
     added: set[str] = field(default_factory=set)
+    #: Nothing of it is older (monotonic seconds); None: that is not known.
+    since: float | None = None
+
+
+#: Is given paths, and `Wake.since`.
+Reader = Callable[[Sequence[str], float], Sequence[str]]
 
 
 class WakeUp:
@@ -64,18 +62,39 @@ class WakeUp:
     def __init__(self) -> None:
         self._woken = asyncio.Event()
         self._wake = Wake()
+        self._read: Reader | None = None
+
+    def read_with(self, read: Reader) -> None:
+        """From now on, files that were written to are given to `read` at once; `wait` tells of
+        those that it returns, as it could not read them."""
+        self._read = read
 
     def wake(
-        self, modified: Iterable[str] = (), *, added: Iterable[str] = (), scan: bool = False
+        self,
+        modified: Iterable[str] = (),
+        *,
+        added: Iterable[str] = (),
+        scan: bool = False,
+        since: float | None = None,
     ) -> None:
         """Adds to what `wait` tells of."""
-        self._wake.modified.update(modified)
-        self._wake.added.update(added)
-        self._wake.scan = self._wake.scan or scan
-        if len(self._wake.added) > _MAX_ADDED:
-            self._wake.added.clear()
-            self._wake.scan = True
+        wake = self._wake
+        wake.modified.update(modified)
+        wake.added.update(added)
+        wake.scan = wake.scan or scan
+        if wake.since is None:
+            wake.since = since
+        if len(wake.added) > _MAX_ADDED:
+            wake.added.clear()
+            wake.scan = True
         self._woken.set()
+
+    def grew(self, paths: Sequence[str], since: float) -> None:
+        """These files were written to: those that cannot be read at once are with what `wait` tells
+        of. `since`: as in `Wake`."""
+        others = paths if self._read is None else self._read(paths, since)
+        if others:
+            self.wake(others, since=since)
 
     async def wait(self) -> Wake:
         """Waits for the signal; returns what happened."""
@@ -83,14 +102,6 @@ class WakeUp:
         wake, self._wake = self._wake, Wake()
         self._woken.clear()
         return wake
-
-
-class _Running(Struct, frozen=True):
-    """A watch that is under way: of which directories, and what ends it."""
-
-    places: tuple[str, ...]
-    inode: Inode
-    stop: asyncio.Event
 
 
 class Watch:
@@ -103,11 +114,14 @@ class Watch:
         schedule: WalkSchedule,
         wake_up: WakeUp,
         report: Callable[[str, OSError], None],
+        notifier: Notifier,
         mounts: MountChanges | None = None,
     ) -> None:
         """`report` is told of a directory that cannot be watched (it is scanned all the same).
-        `mounts`: tells when another file system may be at a path; None: walks find it."""
+        `notifier`: watches directories. `mounts`: tells when another file system may be at a path;
+        None: walks find it."""
         self._clock = clock
+        self._notifier = notifier
         self._patterns = [Pattern(text) for text in patterns]
         self._schedule = schedule
         self._wake_up = wake_up
@@ -116,7 +130,7 @@ class Watch:
         # Directories are looked at in threads, each in its own lane: a mount that hangs keeps
         # nobody else waiting.
         self._look = ThreadPool("watch", each=1)
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, RunningWatch] = {}
         # Is set when a directory of a glob may be there, or be another one.
         self._moved: dict[str, asyncio.Event] = {}
         # Directories of globs of which those below could not be watched.
@@ -195,30 +209,29 @@ class Watch:
         another, and those below it that were walked."""
         while True:
             self._moved[directory].clear()
-            watched, is_disturbed = await self._inode_at(directory), False
+            watched = await self._inode_at(directory)
             if watched is not None:
                 places, completely = await self._look(partial(self._places, directory), directory)
                 if self._moved[directory].is_set():
                     continue  # Another one may stand there by now.
-                running = self._running[directory] = _Running(places, watched, asyncio.Event())
+                running = self._running[directory] = RunningWatch(
+                    places, completely, watched, self._tell, self._wake_up.grew
+                )
                 try:
-                    await self._watch(directory, running, watched, completely=completely)
-                except* (OSError, WatchfilesRustInternalError) as errors:
-                    # The number of inotify watches is limited, or the directory may just have
-                    # gone. The periodic scan serves until it can be watched. (From the watching
-                    # itself errors come in groups.)
-                    check = partial(_is_disturbed, errors.exceptions[0], places)
-                    is_disturbed = await self._look(check, directory)
-                    if not is_disturbed:
-                        self._report(directory, watch_error(errors.exceptions[0]))
-                        if len(places) > 1:
-                            self._alone.add(directory)
+                    await self._watch(directory, running)
+                except (FileNotFoundError, NotADirectoryError):
+                    pass  # It has just gone.
+                except OSError as error:
+                    # The number of inotify watches is limited. The periodic scan serves until it
+                    # can be watched.
+                    self._report(directory, error)
+                    if len(places) > 1:
+                        self._alone.add(directory)
                 finally:
                     del self._running[directory]
                     self._schedule.watched(directory, completely=False)
-                if is_disturbed:
-                    # That must not keep the other files from being told. What was told meanwhile
-                    # is found by the scan with which the watch begins.
+                if running.is_disturbed:
+                    # What was told meanwhile is found by the scan with which the watch begins.
                     await self._clock.sleep(_AGAIN_AFTER)
                     continue
                 if running.stop.is_set() or await self._inode_at(directory) != watched:
@@ -227,38 +240,34 @@ class Watch:
 
     async def _until_moved(self, directory: str) -> None:
         """Waits until it is time to look at a directory again."""
-        moved = asyncio.create_task(self._moved[directory].wait())
-        passed = asyncio.create_task(self._clock.sleep(self._schedule.interval))
-        try:
-            await asyncio.wait((moved, passed), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            moved.cancel()
-            passed.cancel()
+        await self._within_interval(self._moved[directory])
         self._moved[directory].clear()
 
-    async def _watch(
-        self, directory: str, running: _Running, watched: Inode, *, completely: bool
-    ) -> None:
-        # The watch is set up before the scan that this asks for can begin.
-        self._wake_up.wake(scan=True)
-        # A wake-up without changes, now and then, is for the question whether the path still
-        # leads to the directory that is watched.
-        async for changes in awatch(
-            *running.places,
-            watch_filter=None,
-            debounce=_DEBOUNCE_MS,
-            step=_STEP_MS,
-            stop_event=running.stop,
-            recursive=False,
-            rust_timeout=int(self._schedule.interval * 1000),
-            yield_on_timeout=True,
-        ):
-            if not running.stop.is_set():
-                self._schedule.watched(directory, completely=completely)
-            self._tell(changes)
-            if await self._inode_at(directory) != watched:
-                self._wake_up.wake(scan=True)
-                return
+    async def _within_interval(self, event: asyncio.Event) -> bool:
+        """Waits for the event, no longer than the interval; returns whether it happened."""
+        happened = asyncio.create_task(event.wait())
+        passed = asyncio.create_task(self._clock.sleep(self._schedule.interval))
+        try:
+            await asyncio.wait((happened, passed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            happened.cancel()
+            passed.cancel()
+        return event.is_set()
+
+    async def _watch(self, directory: str, running: RunningWatch) -> None:
+        """Until it ends; raises what it fails by."""
+        async with self._notifier.watching(running.places, running):
+            # The watch is set up before the scan that this asks for can begin.
+            self._wake_up.wake(scan=True)
+            while not await self._within_interval(running.stop):
+                # Now and then: whether the path still leads to the directory that is watched.
+                if await self._inode_at(directory) != running.inode:
+                    self._wake_up.wake(scan=True)
+                    running.stop.set()
+                elif not running.stop.is_set():
+                    self._schedule.watched(directory, completely=running.completely)
+        if running.error is not None:
+            raise running.error
 
     async def _inode_at(self, directory: str) -> Inode | None:
         return await self._look(partial(_inode_of, directory), directory)
@@ -271,13 +280,14 @@ class Watch:
         below = [path for path in self._schedule.directories if path.startswith(start)]
         if directory in self._alone:
             return (directory,), not below
-        named = [path for path in sorted(below) if _is_text(path)]
-        there = [path for path in named if os.path.isdir(path)]
+        known = below if self._notifier.any_name else filter(_is_text, below)
+        there = [path for path in sorted(known) if os.path.isdir(path)]
         chosen = there[: MAX_WATCHED - 1]
         return (directory, *chosen), len(chosen) == len(below)
 
-    def _tell(self, changes: Iterable[tuple[Change, str]]) -> None:
-        modified, added, scan = [], [], False
+    def _tell(self, changes: Changes, since: float) -> None:
+        """What changed; nothing: that is not known."""
+        modified, added, scan = [], [], not changes
         for change, path in changes:
             if change is Change.modified:
                 modified.append(path)
@@ -285,46 +295,14 @@ class Watch:
                 scan = True
                 if change is Change.added and any(each.matches(path) for each in self._patterns):
                     added.append(path)
-        if modified or scan:
-            self._wake_up.wake(modified, added=added, scan=scan)
-
-
-def _is_disturbed(error: Exception, places: Sequence[str]) -> bool:
-    """Whether a watch ended by a name that is not UTF-8, which watchfiles does not know, or did not
-    begin since one of the directories below was just removed."""
-    if isinstance(error, WatchfilesRustInternalError) and "Unable to decode" in str(error):
-        return True
-    is_gone = watch_error(error).errno == errno.ENOENT
-    return is_gone and not all(os.path.isdir(path) for path in places[1:])
-
-
-#: What the system says of its limits of inotify, as of a disk or of open files (inotify(7)).
-_LIMITS = {
-    errno.ENOSPC: "no inotify watches are left (fs.inotify.max_user_watches)",
-    errno.EMFILE: "no inotify instances are left (fs.inotify.max_user_instances), or no "
-    "descriptors",
-}
-
-
-def watch_error(error: Exception) -> OSError:
-    """The error with its number and the directory that it is about, which watchfiles has in the
-    text, if at all; what is about inotify says so."""
-    text = str(error)
-    if isinstance(error, OSError) and error.errno:
-        number, text = error.errno, error.strerror or text
-    else:
-        found = re.search(r"os error ([0-9]{1,9})", text)
-        number = int(found[1]) if found else 0
-        if not number and "watch limit reached" in text:
-            number = errno.ENOSPC
-    _, about, path = str(error).partition('about ["/')
-    path, is_whole, _ = path.partition('"]')
-    where = f"/{path}" if about and is_whole else None
-    return OSError(number, _LIMITS.get(number, text), where)
+        if modified:
+            self._wake_up.grew(modified, since)
+        if scan:
+            self._wake_up.wake(added=added, scan=True)
 
 
 def _is_text(path: str) -> bool:
-    """Whether the path is UTF-8: watchfiles knows no other."""
+    """Whether the path is UTF-8."""
     return path.isascii() or not any("\udc80" <= character <= "\udcff" for character in path)
 
 

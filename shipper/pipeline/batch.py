@@ -7,7 +7,7 @@ megabytes of documents are about four hundred kilobytes here.
 import asyncio
 import io
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from isal import isal_zlib
@@ -134,6 +134,17 @@ class _Open(Struct):
     beginnings: list[tuple[int, str]] = field(default_factory=list)
 
 
+class Waiting(Protocol):
+    """What is not encoded yet."""
+
+    @property
+    def oldest(self) -> float | None:
+        """Since when the oldest waits (monotonic seconds); None: nothing does."""
+
+    def encode(self) -> Awaitable[None]:
+        """Puts all of it into batches."""
+
+
 class Batcher:
     """Fills one batch at a time and hands full or old ones on."""
 
@@ -162,22 +173,40 @@ class Batcher:
         self._open: _Open | None = None
         # Closed, and not handed on yet: who did that was cancelled, or waits for a slot.
         self._closed: Batch | None = None
+        self._waiting: Waiting | None = None
         # Handing it on raised an exception.
         self._has_failed = False
         self._turn = asyncio.Lock()
         self._begun = asyncio.Event()
 
-    async def add(self, encoded: Encoded, span: Callable[[], Span], *, new_file: str = "") -> None:
-        """Takes a block; returns when there is room for another one. `span` opens its span, when
-        nothing can go wrong with the block any more. `new_file`: the path, if the block is the
-        first of a new file."""
+    def fill_from(self, waiting: Waiting) -> None:
+        """From now on, what waits there is put into a batch before that is handed on for its age,
+        and counts for this age."""
+        self._waiting = waiting
+
+    def waits(self) -> None:
+        """Something waits there."""
+        self._begun.set()
+
+    def put(
+        self,
+        encoded: Encoded,
+        spans: Iterable[Span],
+        *,
+        since: float | None = None,
+        new_file: str = "",
+    ) -> None:
+        """Takes what was encoded of a file, with its spans; or raises, and then it has taken
+        nothing. `hand_on_if_full` comes next. `since`: when it began to wait; None: now.
+        `new_file`: the path, if it is the first of a new file."""
         batch = self._open
         if batch is None:
-            batch = self._open = _Open(_packer(self._gzip), self._clock.monotonic())
+            opened_at = self._clock.monotonic() if since is None else since
+            batch = self._open = _Open(_packer(self._gzip), opened_at)
             self._budget.hold(batch.held)
             self._begun.set()
         chunk = batch.packer.compress(encoded.body) if encoded.body else b""
-        batch.spans.append(span())
+        batch.spans += spans
         if chunk:
             batch.chunks.append(chunk)
         held = len(chunk) + sum(
@@ -193,16 +222,25 @@ class Batcher:
         batch.dropped += encoded.dropped
         batch.filtered += sum(encoded.filtered.values())
         batch.refused += encoded.refused
-        if batch.raw_bytes >= self._max_bytes:
-            await self.flush("max_bytes")
-        elif batch.events >= self._max_events:
-            await self.flush("max_events")
+
+    async def hand_on_if_full(self) -> None:
+        """Returns when there is room for more."""
+        batch = self._open
+        if batch is not None and batch.raw_bytes >= self._max_bytes:
+            await self._hand_on("max_bytes")
+        elif batch is not None and batch.events >= self._max_events:
+            await self._hand_on("max_events")
 
     async def flush(self, reason: str = "flush") -> bool:
         """Hands on what there is; returns whether there was anything. `reason`: for the log.
 
         Cancelled, it leaves the batch to the next call.
         """
+        if self._waiting is not None:
+            await self._waiting.encode()
+        return await self._hand_on(reason)
+
+    async def _hand_on(self, reason: str) -> bool:
         async with self._turn:
             try:
                 with cancelled_only_by_us():
@@ -218,7 +256,6 @@ class Batcher:
             if self._log.debug_enabled:
                 self._log_closed(self._open, reason)
             self._closed, self._open = self._close(self._open), None
-            self._begun.clear()
             handed_on = await self._submit()
         return handed_on
 
@@ -261,11 +298,20 @@ class Batcher:
             if self._has_failed:
                 self._has_failed = False
                 await self.flush("retry")
-            batch = self._open
-            if batch is None:
+            oldest = self._oldest
+            if oldest is None:
                 self._begun.clear()
             else:
-                age = self._clock.monotonic() - batch.opened_at
+                age = self._clock.monotonic() - oldest
                 await self._clock.sleep(max(0.0, self._linger - age))
-                if self._open is batch:
+                if (still := self._oldest) is not None and still <= oldest:
                     await self.flush("linger")
+
+    @property
+    def _oldest(self) -> float | None:
+        """Since when something waits, encoded or not."""
+        opened_at = None if self._open is None else self._open.opened_at
+        oldest = None if self._waiting is None else self._waiting.oldest
+        if opened_at is None or oldest is None:
+            return oldest if opened_at is None else opened_at
+        return min(opened_at, oldest)

@@ -36,6 +36,11 @@ class ByteBudget:
         is tried again after an internal error."""
         return SetAside(self, count)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether something may be read now."""
+        return self.held < self.limit
+
     async def room(self) -> None:
         """Returns when something may be read."""
         await self._room.wait()

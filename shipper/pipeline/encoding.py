@@ -4,9 +4,12 @@ that nobody foresaw: then only the lines that are at fault become dead letters.
 
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, FileTemplate, RefusedLine, content_id, joined
 from shipper.files.lines import Block, CutLine, HalfLine
+from shipper.files.tracked_input import TrackedInput
 from shipper.logs import Log
 from shipper.logs.events import LINE_TRUNCATED, PROCESSOR_FAILED
 from shipper.metrics import Metrics
@@ -15,12 +18,15 @@ from shipper.metrics import Metrics
 ReadLines = Block | HalfLine | CutLine
 
 
-def count(
-    encoded: Encoded, size: int, input_id: str, path: str, metrics: Metrics, log: Log
-) -> None:
-    """Counts what is on its way: `size` bytes of the file at `path`."""
-    metrics.count("shipper_lines_read_total", encoded.lines, input_id)
-    metrics.count("shipper_bytes_read_total", size, input_id)
+class Input(Struct, frozen=True):
+    """One input: where its lines come from, and what is made of them."""
+
+    files: TrackedInput
+    encoder: DocumentEncoder
+
+
+def count(encoded: Encoded, input_id: str, path: str, metrics: Metrics, log: Log) -> None:
+    """Counts what is special about lines of the file at `path` that are on their way."""
     if encoded.declined:
         metrics.count("shipper_native_declined_lines_total", encoded.declined, input_id)
     for rule, events in encoded.filtered.items():

@@ -1,7 +1,10 @@
-"""From files to batches: reads whoever has something, a block at a time and in turns, has it
-encoded, and hands it on. It waits for lines, for room in the byte budget, and for a slot to send;
+"""From files to batches: reads whoever has something, a block at a time and in turns, and hands it
+on to be encoded (`taken`). It waits for lines, for room in the byte budget, and for a slot to send;
 while it waits nothing is read, and that is the backpressure. What changed is examined all the same
 (`examine`), before it is read.
+
+A file that a notification names, and that has nothing new but whole lines, is read at once
+(`Tail.take`): that is how most lines come, and costs a tenth of the way through the queues.
 """
 
 import asyncio
@@ -9,14 +12,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
-
-from msgspec import Struct
+from weakref import WeakSet
 
 from shipper.clock import Clock
-from shipper.documents.encode import DocumentEncoder
-from shipper.documents.encoded import Encoded, FileTemplate
-from shipper.files.ack import Span
 from shipper.files.faults import FileErrors
 from shipper.files.lines import Block, CutLine, HalfLine, NoLine, Reading, Rewritten
 from shipper.files.placement import Start
@@ -25,17 +23,15 @@ from shipper.files.tracked_input import TrackedInput
 from shipper.files.tracker import FileTracker
 from shipper.internal_errors import InternalErrors, Where, cancelled_only_by_us
 from shipper.logs import Log
-from shipper.logs.events import (
-    FILE_OPENED,
-    FILE_READ_FAILED,
-)
+from shipper.logs.events import FILE_OPENED, FILE_READ_FAILED
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batcher
 from shipper.pipeline.budget import ByteBudget
-from shipper.pipeline.encoding import ReadLines, count, count_cut, encode, encode_line_by_line
+from shipper.pipeline.encoding import Input, ReadLines
 from shipper.pipeline.examine import Examined, Examiner
 from shipper.pipeline.retries import Retries
 from shipper.pipeline.slow_files import SlowFiles
+from shipper.pipeline.taken import TakenLines
 
 #: How long files are read before other tasks have their turn, in seconds: long enough that turns
 #: cost nothing, short enough that answers and notifications do not wait.
@@ -47,22 +43,12 @@ _QUOTA_SECONDS = 0.5
 #: How long after the start nothing is given up, in seconds.
 _QUOTA_GRACE = 5.0
 
-#: After so many internal errors in a row with a file, its lines are encoded one by one.
-_TRIES_AS_A_BLOCK = 3
-
 #: So many files are looked through for something to read before others have their turn.
 _ENQUEUED_AT_ONCE = 1000
 
 #: So many files that a notification names are opened, linked or looked at before others have their
 #: turn: each takes up to a millisecond.
 _NOTICED_AT_ONCE = 50
-
-
-class Input(Struct, frozen=True):
-    """One input: where its lines come from, and what is made of them."""
-
-    files: TrackedInput
-    encoder: DocumentEncoder
 
 
 class Harvester:
@@ -89,7 +75,6 @@ class Harvester:
         self._batcher = batcher
         self._budget = budget
         self._clock = clock
-        self._metrics = metrics
         self._log = log
         self._queue: deque[tuple[Input, Tail]] = deque()
         self._queued: set[Tail] = set()
@@ -97,15 +82,25 @@ class Harvester:
         self._reading: asyncio.Task[None] | None = None
         self._reads_no_more = False
         self._walk_due = {source.files.input_id: asyncio.Event() for source in inputs}
-        self._templates: WeakKeyDictionary[Tail, FileTemplate] = WeakKeyDictionary()
         self._sent_first = False
         self._first_start = first_start
         # When giving up may begin (monotonic seconds).
         self._quota_from = clock.monotonic() + _QUOTA_GRACE
         self._errors = errors
         self._retries: Retries[Input] = Retries(errors, clock, self._try_again)
+        self._taken = TakenLines(
+            batcher=batcher,
+            budget=budget,
+            retries=self._retries,
+            clock=clock,
+            metrics=metrics,
+            log=log,
+            errors=errors,
+        )
         # New files of which no block is read yet.
         self._new_files: WeakSet[Tail] = WeakSet()
+        for source in inputs:
+            source.files.wake_up.read_with(partial(self._take_at_once, source))
         self._by_id = {source.files.input_id: source for source in inputs}
         self._examiner = Examiner(
             Examined(self._placed, self._ready, self._examined_all, self._examination_failed),
@@ -117,14 +112,17 @@ class Harvester:
         self._slow: SlowFiles[Input] = SlowFiles(
             clock, log, over=self._read_late, room=self._requeue
         )
-        # What was read of files that waited for their disk, and is not used yet.
+        # Files that waited for their disk and were read, until it is their turn: how that ended.
         self._late: dict[Tail, asyncio.Task[Any]] = {}
-        #: Lines that were read and have no outcome yet.
-        self.in_flight_events = 0
+
+    @property
+    def in_flight_events(self) -> int:
+        """Lines that were read and have no outcome yet."""
+        return self._taken.in_flight_events
 
     def ended(self, count: int) -> None:
         """So many of the lines that were read have their outcome."""
-        self.in_flight_events -= count
+        self._taken.in_flight_events -= count
 
     async def run(self) -> None:
         """Reads until it is cancelled. Wherever that happens, nothing is lost: what was read and
@@ -177,8 +175,49 @@ class Harvester:
                 await asyncio.sleep(0)
             # Looked at in any case: the backlog is to be right while reading stops, too.
             for paths in _slices(wake.modified):
-                self._enqueue(source, self._tracker.written(source.files, paths))
+                others = self._take(source, paths, wake.since)
+                self._enqueue(source, self._tracker.written(source.files, others))
                 await asyncio.sleep(0)
+
+    def _take_at_once(self, source: Input, paths: Sequence[str], since: float) -> Sequence[str]:
+        """As `_take`, if these are few."""
+        return paths if len(paths) > _NOTICED_AT_ONCE else self._take(source, paths, since)
+
+    def _take(self, source: Input, paths: Sequence[str], since: float | None) -> Sequence[str]:
+        """Takes what was appended to these files; returns the others. `since`: as in `Wake`."""
+        if self._reads_no_more:
+            return paths
+        others, taken = [], []
+        now = self._clock.monotonic() if since is None else since
+        for path in paths:
+            tail = source.files.catalog.at(path)
+            if tail is None or not self._may_take(tail):
+                others.append(path)
+                continue
+            try:
+                block = tail.take()
+                if block is None:
+                    others.append(path)
+                    continue
+                self._hand_on(source, tail, block, now)
+                taken.append(tail)
+            except Exception as error:
+                self._retries.failed(source, tail, error)
+        self._tracker.grew(source.files, taken)
+        if self._taken.is_enough:
+            self._something.set()
+        return others
+
+    def _may_take(self, tail: Tail) -> bool:
+        """Whether a file may be read here and now, before others."""
+        is_free = tail not in self._queued and not (tail.busy or tail.held)
+        may_wait = self._budget.has_room and not self._taken.is_enough
+        return is_free and may_wait and not self._taken.has_failed(tail)
+
+    def _hand_on(self, source: Input, tail: Tail, reading: ReadLines, since: float) -> None:
+        new_file = tail.path if tail in self._new_files else ""
+        self._taken.add(source, tail, reading, since, new_file=new_file)
+        self._new_files.discard(tail)
 
     async def _walk(self, source: Input) -> None:
         """Looks at the directories when it is due, and not more often than the schedule has it."""
@@ -217,6 +256,8 @@ class Harvester:
 
     def _try_again(self, source: Input, tail: Tail) -> None:
         """After an internal error. Whatever it left undone: the file is looked at anew."""
+        self._taken.try_again(tail)
+        self._something.set()
         if tail.state is not State.DONE:
             self._examiner.add(source.files, tail)
             self._enqueue(source, [tail])
@@ -227,8 +268,8 @@ class Harvester:
         finally:
             for tail, task in self._late.items():
                 tail.busy = False
-                if not task.cancelled() and task.exception() is None:
-                    _undo(tail, task.result())
+                if not task.cancelled():
+                    task.exception()  # The next reading meets it again.
             self._late.clear()
             await self._slow.close()
 
@@ -240,15 +281,21 @@ class Harvester:
                 turn_ends = self._clock.monotonic() + _TURN_SECONDS
             source, tail = self._queue.popleft()
             self._queued.discard(tail)
-            if tail not in self._late and self._slow.must_wait(source, tail):
+            if tail not in self._late and (
+                self._taken.has_failed(tail)  # It is read when that is tried again.
+                or self._slow.must_wait(source, tail)
+            ):
                 continue
             try:
                 with cancelled_only_by_us():
-                    await self._budget.room()
+                    if not self._budget.has_room:
+                        await self._taken.encode()
+                        await self._budget.room()
                     more = await self._read(source, tail)
                 if not tail.busy:
                     tail.read_error = ""
-                self._retries.succeeded(tail)
+                if not self._taken.has_lines_of(tail):
+                    self._retries.succeeded(tail)
             except OSError as error:
                 # The next scan or notification finds it behind and has it tried again.
                 self._faults.report(FILE_READ_FAILED, error, tail.path)
@@ -269,6 +316,8 @@ class Harvester:
         if not self._sent_first and self._examiner.is_idle:
             # The first request shows whether anything gets through: it does not wait for others.
             self._sent_first = await self._batcher.flush()
+        if self._taken.is_enough:
+            await self._taken.encode()
         self._something.clear()
         if not self._queue:
             await self._something.wait()
@@ -284,12 +333,7 @@ class Harvester:
             reading = await self._slow.run(source, tail, partial(self._next, source, tail))
             if reading is None:
                 return None  # It takes longer.
-        try:
-            with cancelled_only_by_us():
-                return await self._use(source, tail, reading)
-        except Exception:
-            _undo(tail, reading)
-            raise
+        return await self._use(source, tail, reading)
 
     def _read_late(self, source: Input, tail: Tail, task: asyncio.Task[Any]) -> None:
         """A file that waited for its disk was read: it is its turn, and nobody else's."""
@@ -304,11 +348,12 @@ class Harvester:
         self._something.set()
 
     async def _use(self, source: Input, tail: Tail, reading: Reading) -> Tail | None:
-        """Hands on what was read; returns whom to read again soon."""
+        """What follows from what was read; returns whom to read again soon."""
         match reading:
             case Block() | HalfLine() | CutLine():
-                await self._submit(source, tail, reading)
-                return tail
+                if self._taken.is_enough:
+                    await self._taken.encode()
+                return tail if tail.may_have_data else None
             case Rewritten() as found:
                 self._examiner.rewritten(source.files, tail, found)
                 return None
@@ -321,6 +366,7 @@ class Harvester:
                 return None
 
     async def _next(self, source: Input, tail: Tail) -> Reading:
+        """What is read next; lines are handed on."""
         if tail.busy or tail.held:
             return NoLine.AT_END  # It is read when it is examined, or the next scan has it read.
         tail.busy = True
@@ -329,38 +375,14 @@ class Harvester:
                 return NoLine.AT_END  # The next scan has it read when it may be.
             if tail.state is State.WAITING and (waiting := await self._begin(source, tail)):
                 return waiting
-            return await tail.read(final=source.files.catalog.is_final(tail))
+            reading = await tail.read(final=source.files.catalog.is_final(tail))
+            if isinstance(reading, Block | HalfLine | CutLine):
+                # At once: it is in flight from now on, and is not read again.
+                self._hand_on(source, tail, reading, self._clock.monotonic())
+            return reading
         finally:
             tail.busy = False
             self._examiner.add(source.files, tail)
-
-    async def _submit(self, source: Input, tail: Tail, reading: ReadLines) -> None:
-        """Hands on what was read: between the tail's offset and its start are NULs."""
-        encoded = self._encode(source, tail, reading)
-        new_file = tail.path if tail in self._new_files else ""
-
-        def span() -> Span:
-            now, nuls = self._clock.monotonic(), reading.start - tail.offset
-            opened = tail.acks.open(reading.end, reading.mark, tail.unread_since or now)
-            tail.unread_since = now if tail.unread else None
-            self._new_files.discard(tail)
-            if nuls:
-                self._metrics.count("shipper_nul_bytes_skipped_total", nuls, source.files.input_id)
-            if isinstance(reading, CutLine):
-                count_cut(reading, tail.path, self._metrics, self._log)
-            self.in_flight_events += encoded.lines
-            size = reading.end - reading.start
-            count(encoded, size, source.files.input_id, tail.path, self._metrics, self._log)
-            return opened
-
-        await self._batcher.add(encoded, span, new_file=new_file)
-
-    def _encode(self, source: Input, tail: Tail, reading: ReadLines) -> Encoded:
-        template, now = self._template(source, tail), self._clock.now()
-        if self._retries.failures(tail) < _TRIES_AS_A_BLOCK:
-            return encode(source.encoder, template, reading, now)
-        report = partial(self._errors.report, Where.FILE, path=tail.path)
-        return encode_line_by_line(source.encoder, template, reading, now, report)
 
     async def _begin(self, source: Input, tail: Tail) -> NoLine | None:
         """Why a gzip cannot be read yet; None: it can."""
@@ -382,24 +404,6 @@ class Harvester:
         self._log.emit(
             FILE_OPENED, path=tail.path, offset=start.offset, size=tail.size, reason=start.why
         )
-
-    def _template(self, source: Input, tail: Tail) -> FileTemplate:
-        source.encoder.refresh(self._clock.now())
-        template = self._templates.get(tail)
-        if (
-            template is None
-            or template.path != tail.path
-            or template.generation != source.encoder.generation
-        ):
-            template = source.encoder.template(tail.identity, tail.path, tail.inode)
-            self._templates[tail] = template
-        return template
-
-
-def _undo(tail: Tail, reading: Reading) -> None:
-    """What was not handed on has no span: it is read again."""
-    if isinstance(reading, Block | HalfLine | CutLine) and tail.offset < reading.end:
-        tail.undo_read()
 
 
 def _slices(paths: Iterable[str]) -> Iterator[Sequence[str]]:

@@ -17,14 +17,17 @@ from shipper.documents.encoded import DROPPED
 from shipper.documents.filters import EventFilter, filter_of
 from shipper.documents.native import core
 from shipper.documents.processors.machine import Machine
+from shipper.files import inotify
 from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs, gzips_of
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
+from shipper.files.inotify_notifier import InotifyNotifier
 from shipper.files.lines import ReadBuffer
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
 from shipper.files.mounts import MountChanges
+from shipper.files.notifications import Notifier
 from shipper.files.records import SUFFIX
 from shipper.files.registry import Registry
 from shipper.files.retention import Retention
@@ -35,7 +38,7 @@ from shipper.files.watch import WakeUp, Watch
 from shipper.logs import Log
 from shipper.logs.events import DIRECTORY_WATCH_FAILED, NATIVE_CORE
 from shipper.metrics import Metrics
-from shipper.pipeline.harvest import Input
+from shipper.pipeline.encoding import Input
 
 
 class Inputs:
@@ -148,7 +151,7 @@ class Inputs:
 
     def watches(self, inputs: Iterable[Input]) -> Iterator[Watch | MountChanges]:
         """The watch of each of them, and that of the mount table, which they share."""
-        mounts = MountChanges(self._clock)
+        mounts, notifier = MountChanges(self._clock), _notifier(self._clock)
         yield mounts
 
         def report(directory: str, error: OSError) -> None:
@@ -159,7 +162,9 @@ class Inputs:
             patterns = [*settings.paths]
             if settings.compressed:
                 patterns += gzips_of(settings.paths)
-            yield Watch(self._clock, patterns, files.schedule, files.wake_up, report, mounts)
+            yield Watch(
+                self._clock, patterns, files.schedule, files.wake_up, report, notifier, mounts
+            )
 
     def _event_filter(self, settings: InputConfig, *, drops: bool) -> EventFilter | None:
         """`drops`: whether processors may drop events, too."""
@@ -190,3 +195,13 @@ class Inputs:
             return None
         owner = LinkOwner(agent_id, input_id, self._config.data_dir)
         return Retention(self._filesystem, self._links, owner, self._faults.report)
+
+
+def _notifier(clock: Clock) -> Notifier:
+    """Who tells of changes in directories, for all inputs."""
+    if inotify.is_available():
+        return InotifyNotifier(clock)
+    # Imported where it is needed: it takes 2 MB.
+    from shipper.files.watchfiles_notifier import WatchfilesNotifier
+
+    return WatchfilesNotifier(clock)

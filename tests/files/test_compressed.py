@@ -240,6 +240,30 @@ def test_a_gzip_waits_for_the_file_with_the_same_content_and_is_not_read_after_i
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("written", [0, 25])
+def test_a_gzip_of_a_file_that_was_read_is_not_damaged_for_being_seen_while_it_is_written(
+    world: World, written: int
+) -> None:
+    async def story() -> None:
+        log = world.write("a.log", b"one\ntwo\n")
+        assert await world.settle() == [b"one", b"two"]
+        packed = world.directory / "a.log.gz"
+        whole = gzip.compress(b"one\ntwo\n", mtime=0)
+        packed.write_bytes(whole[:written])
+        tail = world.source.appear(str(packed))
+        assert tail is not None
+        await world.source.place(tail)
+        packed.write_bytes(whole)
+        os.utime(packed, (0, world.clock.now() + 1))
+        log.unlink()
+        assert await world.settle() == []
+        assert world.recorded.entries("error") == []
+        assert world.losses == []
+        assert world.metrics.value("shipper_gzip_problems_total") == 0
+
+    asyncio.run(story())
+
+
 def test_a_gzip_does_not_wait_for_another_file_that_begins_with_the_same_line(
     world: World,
 ) -> None:

@@ -455,7 +455,7 @@ def test_what_earlier_versions_made_of_the_first_line_is_known(path: Path) -> No
     path.write_bytes(content)
     tail = Follower(path).tail
     assert asyncio.run(tail.identify(final=False)) == identity_of(b"one\n")
-    assert tail.legacy_identity == identity_of(content)
+    assert tail.identification.head.legacy == identity_of(content)
     # Their marks cover NULs.
     assert asyncio.run(tail.has_mark(104, mark_of(content[:104])))
 
@@ -472,7 +472,7 @@ def test_a_gzip_whose_content_begins_with_zeros(tmp_path: Path) -> None:
     async def read() -> tuple[int, NoLine | Rewritten]:
         steps = 1
         while await follower.tail.identify(final=False) is None:
-            assert follower.tail.is_searching
+            assert follower.tail.identification.head.searching
             steps += 1
         await follower.start()
         return steps, await follower.all(final=True)

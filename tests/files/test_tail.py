@@ -17,6 +17,7 @@ from shipper.files.filesystem import FileSystem
 from shipper.files.identity import MARK_BYTES, NO_MARK, identity_of, mark_of
 from shipper.files.lines import (
     BLOCK_BYTES,
+    Block,
     NoLine,
     Rewritten,
 )
@@ -587,3 +588,92 @@ def test_what_was_seen_and_cut_off_is_not_passed_by_reading_on(path: Path) -> No
     append(path, b"six\n")
     assert isinstance(follower.read(), Rewritten)
     assert follower.tail.unread_lost == len(b"three\nfour\nfive\n")
+
+
+# The fast way -------------------------------------------------------------------------------------
+
+
+LOG = b"first line\n" + b"x" * 300 + b"\n"
+
+
+def caught_up(path: Path, content: bytes = LOG) -> Follower:
+    """A log of which all is read."""
+    path.write_bytes(content)
+    follower = Follower(path)
+    follower.begin()
+    follower.read()
+    return follower
+
+
+def test_whole_lines_that_were_appended_are_taken_at_once_as_a_read_gives_them(
+    tmp_path: Path,
+) -> None:
+    fast, slow = caught_up(tmp_path / "fast"), caught_up(tmp_path / "slow")
+    for data in (b"a\n", b"b\n\n", b"y" * 500 + b"\n", b"c\nd\n"):
+        for follower in (fast, slow):
+            append(Path(follower.tail.path), data)
+        taken, read = fast.tail.take(), slow.step()
+        assert isinstance(taken, Block)
+        assert taken == read
+        assert taken.data == data
+        fast.tail.acks.open(taken.end, taken.mark, 0.0)
+        for follower in (fast, slow):
+            assert not follower.tail.may_have_data
+            assert not follower.tail.needs_examination
+        assert fast.tail.seen == slow.tail.seen
+        assert fast.tail.take() is None, "nothing is new"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda path: append(path, b"half"), id="half a line"),
+        pytest.param(lambda path: append(path, b"a\0\nb\n"), id="NULs"),
+        pytest.param(lambda path: append(path, b"z" * (LIMIT + 1) + b"\n"), id="more than a block"),
+        pytest.param(lambda path: rewrite(path, b"first"), id="cut"),
+        pytest.param(lambda path: rewrite(path, LOG.upper() + b"more\n"), id="written over"),
+        pytest.param(
+            lambda path: rewrite(path, b"other line\n" + LOG[11:] + b"more\n"),
+            id="another beginning, and the same bytes before the offset",
+        ),
+        pytest.param(lambda path: append(path, b""), id="touched"),
+        pytest.param(lambda path: path.unlink(), id="removed"),
+    ],
+)
+def test_whatever_else_happened_is_left_to_a_read(
+    path: Path, change: Callable[[Path], object]
+) -> None:
+    follower = caught_up(path)
+    before = follower.tail.offset, follower.tail.size, follower.tail.version, follower.tail.seen
+    change(path)
+    assert follower.tail.take() is None
+    tail = follower.tail
+    assert (tail.offset, tail.size, tail.version, tail.seen) == before
+
+
+def test_a_file_that_is_not_read_to_its_end_is_left_to_a_read(path: Path) -> None:
+    follower = caught_up(path)
+    append(path, b"half")
+    follower.read()
+    append(path, b" a line\n")
+    assert follower.tail.take() is None
+    follower.read()
+    assert follower.lines[-1].data == b"half a line"
+
+
+class NotCached(FileSystem):
+    """What is read is on a disk."""
+
+    def appended(self, *args: int) -> None:
+        raise BlockingIOError
+
+
+def test_what_is_not_in_the_cache_is_left_to_a_read(path: Path) -> None:
+    path.write_bytes(LOG)
+    follower = Follower(path, filesystem=NotCached())
+    follower.begin()
+    follower.read()
+    append(path, b"more\n")
+    assert follower.tail.take() is None
+    follower.read()
+    assert follower.lines[-1].data == b"more"

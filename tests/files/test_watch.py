@@ -8,21 +8,28 @@ import errno
 import gc
 import os
 import resource
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
-from typing import Any
 
 import pytest
-from watchfiles import Change, awatch
+from watchfiles import awatch
 
 import shipper.files.watch as watch_module
-from shipper.clock import SystemClock
+from shipper.clock import Clock, SystemClock
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.inotify_notifier import InotifyNotifier
 from shipper.files.mounts import MountChanges
+from shipper.files.notifications import Listener, Notifier
 from shipper.files.schedule import WalkSchedule
-from shipper.files.watch import Wake, WakeUp, Watch, watch_error
+from shipper.files.watch import Wake, WakeUp, Watch
+from shipper.files.watchfiles_notifier import WatchfilesNotifier, watch_error
 from tests.support.clock import ManualClock, settle
 from tests.support.faults import PATIENCE
 
@@ -83,6 +90,31 @@ def test_the_bell_tells_everything_that_happened_since_it_was_answered() -> None
 # Watching -----------------------------------------------------------------------------------------
 
 
+Watches = Callable[[Clock], Notifier]
+"""Makes who tells of changes."""
+
+
+@pytest.fixture(params=[InotifyNotifier, WatchfilesNotifier])
+def notifier(request: pytest.FixtureRequest) -> Watches:
+    made: Watches = request.param
+    return made
+
+
+class Begun:
+    """Calls something with the directories whenever a watch begins."""
+
+    def __init__(self, notifier: Notifier, begins: Callable[[Sequence[str]], None]) -> None:
+        self._notifier = notifier
+        self._begins = begins
+        self.any_name = notifier.any_name
+
+    def watching(
+        self, places: Sequence[str], listener: Listener
+    ) -> AbstractAsyncContextManager[None]:
+        self._begins(places)
+        return self._notifier.watching(places, listener)
+
+
 @asynccontextmanager
 async def watching(watch: Watch) -> AsyncIterator[None]:
     task = asyncio.create_task(watch.run())
@@ -109,7 +141,8 @@ def test_time_alone_is_a_reason_to_scan(tmp_path: Path) -> None:
         clock, wake_up = ManualClock(), WakeUp()
         # Nothing is there that could be watched.
         schedule = WalkSchedule(clock, 2.0)
-        watch = Watch(clock, [f"{tmp_path}/absent/*.log"], schedule, wake_up, no_report)
+        globs, told = [f"{tmp_path}/absent/*.log"], InotifyNotifier(clock)
+        watch = Watch(clock, globs, schedule, wake_up, no_report, told)
         async with watching(watch):
             await clock.advance(0)
             assert await wake_up.wait() == Wake(True)
@@ -123,21 +156,24 @@ def test_time_alone_is_a_reason_to_scan(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def watch_of(tmp_path: Path, interval: float, run: Callable[[WakeUp], Awaitable[None]]) -> None:
+def watch_of(
+    notifier: Watches, tmp_path: Path, interval: float, run: Callable[[WakeUp], Awaitable[None]]
+) -> None:
     """Runs against a real watch of a real directory, with scans every `interval` seconds."""
 
     async def all_of_it() -> None:
         wake_up = WakeUp()
         clock = SystemClock()
         schedule = WalkSchedule(clock, interval)
-        async with watching(Watch(clock, [f"{tmp_path}/*.log"], schedule, wake_up, no_report)):
+        globs, told = [f"{tmp_path}/*.log"], notifier(clock)
+        async with watching(Watch(clock, globs, schedule, wake_up, no_report, told)):
             await run(wake_up)
 
     asyncio.run(all_of_it())
 
 
 def test_a_file_that_grows_is_told_by_its_path_and_a_new_name_asks_for_a_scan(
-    tmp_path: Path,
+    notifier: Watches, tmp_path: Path
 ) -> None:
     log, new, rotated = tmp_path / "a.log", tmp_path / "b.log", tmp_path / "a-1.log"
     log.touch()
@@ -166,10 +202,12 @@ def test_a_file_that_grows_is_told_by_its_path_and_a_new_name_asks_for_a_scan(
         await answers_until(wake_up, lambda wake: wake.scan and not wake.added)
 
     # No scan by time comes to help within a minute.
-    watch_of(tmp_path, 60.0, run)
+    watch_of(notifier, tmp_path, 60.0, run)
 
 
-def test_names_that_are_not_utf_8_keep_no_other_file_from_being_told(tmp_path: Path) -> None:
+def test_names_that_are_not_utf_8_keep_no_other_file_from_being_told(
+    notifier: Watches, tmp_path: Path
+) -> None:
     log, other = tmp_path / "a.log", os.fsencode(tmp_path) + b"/caf\xe9.txt"
 
     def append(path: Path | bytes) -> None:
@@ -191,15 +229,20 @@ def test_names_that_are_not_utf_8_keep_no_other_file_from_being_told(tmp_path: P
         await told(wake_up)
         for _ in range(3):
             append(other)
-            # What was told together with such a name is found by a scan.
-            await answers_until(wake_up, lambda wake: wake.scan)
+            if notifier is WatchfilesNotifier:
+                # What was told together with such a name is found by a scan.
+                await answers_until(wake_up, lambda wake: wake.scan)
+            else:
+                await answers_until(wake_up, lambda wake: os.fsdecode(other) in wake.modified)
             await told(wake_up)
 
     # No scan by time comes to help within a minute, and nothing is reported.
-    watch_of(tmp_path, 60.0, run)
+    watch_of(notifier, tmp_path, 60.0, run)
 
 
-def test_a_directory_that_appears_or_is_replaced_is_watched_then(tmp_path: Path) -> None:
+def test_a_directory_that_appears_or_is_replaced_is_watched_then(
+    notifier: Watches, tmp_path: Path
+) -> None:
     directory = tmp_path / "logs"
 
     def append() -> None:
@@ -220,22 +263,20 @@ def test_a_directory_that_appears_or_is_replaced_is_watched_then(tmp_path: Path)
         directory.mkdir()
         await told(wake_up)
 
-    watch_of(directory, 0.2, run)
+    watch_of(notifier, directory, 0.2, run)
 
 
 def test_a_directory_that_is_mounted_over_is_watched_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    notifier: Watches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = asyncio.Event()
     devices = {"now": 1}
 
-    def count_and_watch(*places: str, **options: Any) -> AsyncIterator[set[tuple[Change, str]]]:
-        begun.set()
-        return awatch(*places, **options)
+    def noted(clock: Clock) -> Notifier:
+        return Begun(notifier(clock), lambda places: begun.set())
 
     # As the topmost directories of two file systems of one kind: their numbers are the same.
     monkeypatch.setattr(watch_module, "inode_in", lambda _: Inode(devices["now"], 2))
-    monkeypatch.setattr(watch_module, "awatch", count_and_watch)
 
     async def run(_: WakeUp) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -244,7 +285,7 @@ def test_a_directory_that_is_mounted_over_is_watched_then(
             devices["now"] = 2
             await begun.wait()
 
-    watch_of(tmp_path, 0.2, run)
+    watch_of(noted, tmp_path, 0.2, run)
 
 
 class Mounts(MountChanges):
@@ -260,7 +301,7 @@ class Mounts(MountChanges):
 
 @pytest.mark.parametrize("glob", ["*.log", "*/*.log"])
 def test_a_change_of_the_mount_table_is_looked_at_without_waiting_for_a_walk(
-    tmp_path: Path, glob: str
+    notifier: Watches, tmp_path: Path, glob: str
 ) -> None:
     logs = tmp_path / "logs"
     place = logs / "pod" if "/" in glob else logs
@@ -268,7 +309,7 @@ def test_a_change_of_the_mount_table_is_looked_at_without_waiting_for_a_walk(
 
     async def run() -> None:
         # No scan by time comes to help within a minute.
-        looking = Looking(f"{logs}/{glob}", 60.0, mounts := Mounts())
+        looking = Looking(f"{logs}/{glob}", 60.0, notifier, mounts := Mounts())
         async with watching(looking.watch):
             await looking.until(lambda: str(place) in looking.schedule.directories)
             for number in range(2):
@@ -282,11 +323,13 @@ def test_a_change_of_the_mount_table_is_looked_at_without_waiting_for_a_walk(
     asyncio.run(run())
 
 
-def test_a_directory_that_is_mounted_is_found_without_waiting_for_a_walk(tmp_path: Path) -> None:
+def test_a_directory_that_is_mounted_is_found_without_waiting_for_a_walk(
+    notifier: Watches, tmp_path: Path
+) -> None:
     logs = tmp_path / "logs"
 
     async def run() -> None:
-        looking = Looking(f"{logs}/*.log", 60.0, mounts := Mounts())
+        looking = Looking(f"{logs}/*.log", 60.0, notifier, mounts := Mounts())
         async with watching(looking.watch):
             await looking.until(lambda: looking.walks > 0)
             logs.mkdir()
@@ -297,9 +340,9 @@ def test_a_directory_that_is_mounted_is_found_without_waiting_for_a_walk(tmp_pat
     asyncio.run(run())
 
 
-def test_a_mount_elsewhere_asks_for_no_walk(tmp_path: Path) -> None:
+def test_a_mount_elsewhere_asks_for_no_walk(notifier: Watches, tmp_path: Path) -> None:
     async def run() -> None:
-        looking = Looking(f"{tmp_path}/*.log", 60.0, mounts := Mounts())
+        looking = Looking(f"{tmp_path}/*.log", 60.0, notifier, mounts := Mounts())
         async with watching(looking.watch):
             # The watch asks for a walk when it begins.
             await looking.until(
@@ -343,7 +386,7 @@ def no_more_descriptors() -> Iterator[None]:
 
 
 def test_a_directory_that_cannot_be_watched_is_reported_and_scanned_all_the_same(
-    tmp_path: Path,
+    notifier: Watches, tmp_path: Path
 ) -> None:
     reports: list[tuple[str, OSError]] = []
 
@@ -355,7 +398,11 @@ def test_a_directory_that_cannot_be_watched_is_reported_and_scanned_all_the_same
         patterns = [f"{tmp_path}/*.log"]
         clock = SystemClock()
         schedule = WalkSchedule(clock, 0.05)
-        watch = Watch(clock, patterns, schedule, wake_up, lambda *report: reports.append(report))
+
+        def report(directory: str, error: OSError) -> None:
+            reports.append((directory, error))
+
+        watch = Watch(clock, patterns, schedule, wake_up, report, notifier(clock))
         with no_more_descriptors():
             async with watching(watch):
                 async with asyncio.timeout(PATIENCE):
@@ -372,12 +419,16 @@ def test_a_directory_that_cannot_be_watched_is_reported_and_scanned_all_the_same
 class Looking:
     """Who walks whenever it is asked for, and what it was told meanwhile."""
 
-    def __init__(self, pattern: str, interval: float, mounts: MountChanges | None = None) -> None:
+    def __init__(
+        self, pattern: str, interval: float, notifier: Watches, mounts: MountChanges | None = None
+    ) -> None:
         clock = SystemClock()
         self.pattern = pattern
         self.schedule = WalkSchedule(clock, interval)
         self.wake_up = WakeUp()
-        self.watch = Watch(clock, [pattern], self.schedule, self.wake_up, no_report, mounts)
+        self.watch = Watch(
+            clock, [pattern], self.schedule, self.wake_up, no_report, notifier(clock), mounts
+        )
         self.walks = 0
         self.added: set[str] = set()
 
@@ -406,12 +457,14 @@ class Looking:
                     self.schedule.end(0.0, scan(FileSystem(), [self.pattern]).directories)
 
 
-def test_directories_under_a_wildcard_are_watched_once_they_are_found(tmp_path: Path) -> None:
+def test_directories_under_a_wildcard_are_watched_once_they_are_found(
+    notifier: Watches, tmp_path: Path
+) -> None:
     logs = tmp_path / "logs"
     (logs / "one").mkdir(parents=True)
 
     async def run() -> None:
-        looking = Looking(f"{logs}/*/*.log", 0.2)
+        looking = Looking(f"{logs}/*/*.log", 0.2, notifier)
         async with watching(looking.watch):
             await looking.until(lambda: looking.schedule.in_force)
             # A directory that is new, and then a file in it.
@@ -427,23 +480,23 @@ def test_directories_under_a_wildcard_are_watched_once_they_are_found(tmp_path: 
 
 
 def test_a_directory_that_goes_as_the_watch_begins_keeps_no_other_from_being_watched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    notifier: Watches, tmp_path: Path
 ) -> None:
     logs = tmp_path / "logs"
     going = [logs / f"pod-{number}" for number in range(3)]
     for directory in (logs / "stays", *going):
         directory.mkdir(parents=True)
 
-    def rmdir_and_watch(*places: str, **options: Any) -> AsyncIterator[set[tuple[Change, str]]]:
+    def remove(places: Sequence[str]) -> None:
         if going and str(going[-1]) in places:
             going.pop().rmdir()
-        return awatch(*places, **options)
 
-    monkeypatch.setattr(watch_module, "awatch", rmdir_and_watch)
+    def removing(clock: Clock) -> Notifier:
+        return Begun(notifier(clock), remove)
 
     async def run() -> None:
         # No scan by time comes to help within a minute, and nothing is reported.
-        looking = Looking(f"{logs}/*/*.log", 60.0)
+        looking = Looking(f"{logs}/*/*.log", 60.0, removing)
         async with watching(looking.watch):
             await looking.until(lambda: not going)
             await looking.until_told_of(logs / "stays" / "a.log")
@@ -451,9 +504,9 @@ def test_a_directory_that_goes_as_the_watch_begins_keeps_no_other_from_being_wat
     asyncio.run(run())
 
 
-def test_names_that_no_glob_matches_ask_for_no_walk(tmp_path: Path) -> None:
+def test_names_that_no_glob_matches_ask_for_no_walk(notifier: Watches, tmp_path: Path) -> None:
     async def run() -> None:
-        looking = Looking(f"{tmp_path}/*.log", 60.0)
+        looking = Looking(f"{tmp_path}/*.log", 60.0, notifier)
         looking.schedule.interval = 0.2  # How soon it is known to be watched.
         async with watching(looking.watch):
             await looking.until(lambda: looking.schedule.in_force)

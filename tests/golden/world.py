@@ -9,7 +9,7 @@ import os
 import random
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -23,9 +23,11 @@ from shipper.clock import Clock
 from shipper.config.load import read_config
 from shipper.daemon import Daemon
 from shipper.documents.processors.machine import Machine
+from shipper.files import tracker
 from shipper.files.commits import RegistryThread
 from shipper.files.discovery import Scan
 from shipper.files.filesystem import FileFacts, FileSystem, Inode, inode_in
+from shipper.files.found import Found
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tracker import FileTracker
 from shipper.files.watch import Watch
@@ -164,13 +166,16 @@ class _Inline(RegistryThread):
         return call(*args, **kwargs)
 
 
-async def _at_once(walk: Callable[[], Scan]) -> Scan:
+async def _at_once(walks: Sequence[Callable[[], Scan]]) -> list[Scan]:
     """Not in a thread: which of several inputs is the first is always the same. The files that were
     written to last come first; when that was is the machine's affair, so they have their order by
     name here."""
-    scan = walk()
-    by_path = sorted(scan.found.items(), key=lambda item: item[1].path)
-    return replace(scan, found=dict(by_path))
+    scans = [walk() for walk in walks]
+    return [replace(scan, found=dict(sorted(scan.found.items(), key=_path))) for scan in scans]
+
+
+def _path(item: tuple[Inode, Found]) -> str:
+    return item[1].path
 
 
 async def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> None:
@@ -182,6 +187,8 @@ async def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> 
         mock.patch.object(inputs, "Watch", _Ticks),
         # Time does not pass.
         mock.patch.object(harvest, "_QUOTA_GRACE", 0.0),
+        # After each step, however fast the machine is.
+        mock.patch.object(tracker, "_TURN_SECONDS", 0.0),
         mock.patch.object(stages, "FileTracker", partial(FileTracker, offload=_at_once)),
     ):
         running = Daemon(

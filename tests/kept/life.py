@@ -22,15 +22,17 @@ from unittest import mock
 import orjson
 import yaml
 from msgspec.structs import replace
-from watchfiles import Change
 
 from shipper import stages
 from shipper.config.load import read_config
 from shipper.config.model import Config
 from shipper.daemon import Daemon
 from shipper.documents.processors.machine import Machine
+from shipper.files import tracker
 from shipper.files.discovery import Scan
-from shipper.files.filesystem import FileSystem
+from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.found import Found
+from shipper.files.notifications import Change
 from shipper.files.registry import Registry
 from shipper.files.tracker import FileTracker
 from shipper.files.watch import Watch
@@ -195,14 +197,17 @@ class ToldWatch(Watch):
 
     def tell(self, changes: Sequence[tuple[Change, str]]) -> None:
         """As inotify does."""
-        self._tell(changes)
+        self._tell(changes, self._clock.monotonic())
 
 
-async def _at_once(walk: Callable[[], Scan]) -> Scan:
-    scan = walk()
+async def _at_once(walks: Sequence[Callable[[], Scan]]) -> list[Scan]:
+    scans = [walk() for walk in walks]
     # In an order that is no affair of the machine's.
-    by_path = sorted(scan.found.items(), key=lambda item: item[1].path)
-    return replace(scan, found=dict(by_path))
+    return [replace(scan, found=dict(sorted(scan.found.items(), key=_path))) for scan in scans]
+
+
+def _path(item: tuple[Inode, Found]) -> str:
+    return item[1].path
 
 
 @dataclass
@@ -353,6 +358,8 @@ class Lives:
                     patches.enter_context(mock.patch.object(module, name, inline))
             for target, name, new in (
                 (Registry, "save", save_unless_dead),
+                # Others have their turn after each step of a scan, however fast the machine is.
+                (tracker, "_TURN_SECONDS", 0.0),
                 (inputs, "Watch", self._watch),
                 (stages, "FileTracker", partial(FileTracker, offload=_at_once)),
                 (transport, "HttpTransport", self.cluster.transport),

@@ -24,9 +24,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from watchfiles import Change
-
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of
+from shipper.files.notifications import Change
 
 LINKS = ".shipper"
 

@@ -64,7 +64,8 @@ class World:
 
     async def add(self, block: Encoded) -> Span:
         span = self.acks.open(self.acks.opened + 10, NO_MARK, 0.0)
-        await self.batcher.add(block, lambda: span)
+        self.batcher.put(block, [span])
+        await self.batcher.hand_on_if_full()
         return span
 
     def run(self, story: Callable[[], Awaitable[None]]) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import Scan
 from shipper.files.faults import FileErrors
-from shipper.files.filesystem import FileFacts, FileSystem
+from shipper.files.filesystem import Appended, FileFacts, FileSystem
 from shipper.files.lines import BLOCK_BYTES, ReadBuffer
 from shipper.files.losses import LossReason
 from shipper.files.offload import Offload
@@ -38,7 +38,8 @@ from shipper.logs import Log
 from shipper.metrics import Metrics
 from shipper.pipeline.batch import Batch, Batcher
 from shipper.pipeline.budget import ByteBudget
-from shipper.pipeline.harvest import Harvester, Input
+from shipper.pipeline.encoding import Input
+from shipper.pipeline.harvest import Harvester
 from tests.support.clock import ManualClock, settle
 from tests.support.committing import committing
 from tests.support.logs import RecordedLog
@@ -78,6 +79,12 @@ class Files(FileSystem):
         self.noticed[str(descriptor)] += 1
         return super().facts(descriptor)
 
+    def appended(self, descriptor: int, *args: int) -> Appended | None:
+        if self.facts_fail or os.fstat(descriptor).st_ino in self.failing:
+            raise OSError(errno.EIO, "Input/output error")
+        self.noticed[str(descriptor)] += 1
+        return super().appended(descriptor, *args)
+
     def open(self, path: str, *, symlinks: bool = True) -> int:
         self.noticed[path] += 1
         return super().open(path, symlinks=symlinks)
@@ -99,9 +106,9 @@ class Files(FileSystem):
         return os.preadv(descriptor, [buffer], offset)
 
 
-async def at_once(walk: Callable[[], Scan]) -> Scan:
+async def at_once(walks: Sequence[Callable[[], Scan]]) -> list[Scan]:
     """Walks here and now, not in a thread: the test knows when it is over."""
-    return walk()
+    return [walk() for walk in walks]
 
 
 class World:
@@ -722,9 +729,9 @@ def test_thousands_of_files_that_a_notification_names_leave_others_their_turns(
 
 
 def test_new_names_are_read_while_a_walk_goes_on_for_ever(tmp_path: Path) -> None:
-    async def for_ever(walk: Callable[[], Scan]) -> Scan:
+    async def for_ever(walks: Sequence[Callable[[], Scan]]) -> list[Scan]:
         await asyncio.Event().wait()
-        return walk()
+        return [walk() for walk in walks]
 
     world = World(tmp_path, offload=for_ever)
 

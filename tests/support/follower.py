@@ -63,7 +63,7 @@ class Follower:
     async def start(self, offset: int = 0, before: bytes = b"", *, final: bool = True) -> bool:
         """As `begin`; returns whether the file is identified."""
         identity = await self.tail.identify(final=final)
-        while identity is None and self.tail.is_searching:
+        while identity is None and self.tail.identification.head.searching:
             identity = await self.tail.identify(final=final)
         if identity is None:
             return False
