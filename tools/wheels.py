@@ -122,7 +122,9 @@ def _wheel(python: Path, sdist: Path, into: Path, target: Target | None) -> Path
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=_BUILD) as directory:
         with tarfile.open(sdist) as archive:
-            archive.extractall(directory, filter="data")
+            # Python before 3.11.4 has no filters; the archive is our own.
+            archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+            archive.extractall(directory)
         (source,) = Path(directory).iterdir()
         if target is None:
             pyproject = source / "pyproject.toml"
