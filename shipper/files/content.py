@@ -126,9 +126,12 @@ class PlainContent:
         return self._filesystem.read(self.descriptor, self._device, view, offset)
 
     def appended(self, offset: int, most: int, head_start: int, head_bytes: int) -> Appended | None:
-        return self._filesystem.appended(
+        found = self._filesystem.appended(
             self.descriptor, self._device, offset, most, head_start, head_bytes
         )
+        if found is not None:
+            self.stored = found.size
+        return found
 
     def peek(self, count: int, offset: int) -> bytes:
         return self._filesystem.peek(self.descriptor, count, offset)

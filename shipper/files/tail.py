@@ -328,7 +328,8 @@ class Tail:
         block, facts = found
         self.size, self.allocated = facts.size, facts.allocated
         self._modified = self._compared = facts.modified
-        self._known.examined, self._end.seen = self.version, Seen(block.end, block.mark)
+        self._known.examined = Version(facts.size, facts.modified)
+        self._end.seen = Seen(block.end, block.mark)
         return block
 
     async def last_line_end(self) -> tuple[int, Mark] | None:

@@ -10,7 +10,7 @@ sending them costs more, and the less the more of them there are.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -142,6 +142,11 @@ class TakenLines:
         self._templates: WeakKeyDictionary[Tail, FileTemplate] = WeakKeyDictionary()
         #: Lines that were taken and have no outcome yet.
         self.in_flight_events = 0
+        # By input.
+        self._lines_read: Counter[str] = Counter()
+        self._bytes_read: Counter[str] = Counter()
+        metrics.follow("shipper_lines_read_total", lambda: self._lines_read)
+        metrics.follow("shipper_bytes_read_total", lambda: self._bytes_read)
         batcher.fill_from(self)
 
     @property
@@ -153,6 +158,12 @@ class TakenLines:
     def is_enough(self) -> bool:
         """Whether they need not wait for more."""
         return self._waiting.held >= ENOUGH or self._have_waited
+
+    def may_take(self, tail: Tail) -> bool:
+        """Whether lines of a file may be added now, before those of others and without waiting."""
+        budget = self._budget
+        may_wait = self._waiting.held < ENOUGH and not self._have_waited
+        return may_wait and budget.held < budget.limit and tail not in self._failed
 
     def has_failed(self, tail: Tail) -> bool:
         """Whether lines of a file are set aside: no more are to be read of it."""
@@ -168,33 +179,47 @@ class TakenLines:
         """Takes what was read: between the tail's offset and its start are NULs. From now on it is
         in flight. `since`: nothing of it is older (monotonic seconds). `new_file`: the path, if it
         is the first block of a new file."""
+        if isinstance(reading, Block) and self.extend(tail, reading, since):
+            return
         nuls, input_id = reading.start - tail.offset, source.files.input_id
         size = len(reading.head if isinstance(reading, CutLine) else reading.data)
         self._budget.hold(size)
-        lines = self._waiting.last.get(tail)
-        if lines and isinstance(reading, Block) and lines.takes(reading, tail.path, since):
-            tail.acks.extend(reading.end, reading.mark)
-            lines.read_at = self._clock.now()
-            lines.readings.append(reading)
-            lines.held += size
-            self._waiting.held += size
-        else:
-            now = self._clock.monotonic()
-            span = tail.acks.open(reading.end, reading.mark, tail.unread_since or now)
-            read_at = self._clock.now()
-            new = _Lines(source, tail, tail.path, since, read_at, new_file, [reading], span, size)
-            self._waiting.add(new)
-            self._batcher.waits()
-        count = reading.data.count(b"\n") if isinstance(reading, Block) else 1
-        self.in_flight_events += count
-        self._metrics.count("shipper_lines_read_total", count, input_id)
-        self._metrics.count("shipper_bytes_read_total", reading.end - reading.start, input_id)
+        now, read_at = self._clock.monotonic(), self._clock.now()
+        span = tail.acks.open(reading.end, reading.mark, tail.unread_since or now)
+        new = _Lines(source, tail, tail.path, since, read_at, new_file, [reading], span, size)
+        self._waiting.add(new)
+        self._batcher.waits()
+        lines = reading.data.count(b"\n") if isinstance(reading, Block) else 1
+        self.in_flight_events += lines
+        self._lines_read[input_id] += lines
+        self._bytes_read[input_id] += reading.end - reading.start
         if tail.unread_since is not None:
-            tail.unread_since = self._clock.monotonic() if tail.unread else None
+            tail.unread_since = now if tail.unread else None
         if nuls:
             self._metrics.count("shipper_nul_bytes_skipped_total", nuls, input_id)
         if isinstance(reading, CutLine):
             count_cut(reading, tail.path, self._metrics, self._log)
+
+    def extend(self, tail: Tail, block: Block, since: float) -> bool:
+        """Takes a block if it can be encoded together with what waits of the file already, as most
+        can; returns whether it did. `since`: as in `add`."""
+        lines = self._waiting.last.get(tail)
+        if lines is None or not lines.takes(block, tail.path, since):
+            return False
+        size, input_id = len(block.data), lines.source.files.input_id
+        self._budget.hold(size)
+        tail.acks.extend(block.end, block.mark)
+        lines.read_at = self._clock.now()
+        lines.readings.append(block)
+        lines.held += size
+        self._waiting.held += size
+        count = block.data.count(b"\n")
+        self.in_flight_events += count
+        self._lines_read[input_id] += count
+        self._bytes_read[input_id] += size
+        if tail.unread_since is not None:
+            tail.unread_since = self._clock.monotonic() if tail.unread else None
+        return True
 
     async def encode(self) -> None:
         """Encodes all that waits, and puts it into batches; waits for room for these."""
