@@ -28,7 +28,7 @@ TASKS = {
     "work": "a delivery, whose steps each have a net",
     "_rest(work, waits_for)": "has the net in it",
     "self._follow(places, listener, stop)": "has the net in it",
-    "event.wait()": "is waited for by asyncio.wait, which raises nothing of it",
+    "self._moved[directory].wait()": "is waited for by asyncio.wait, which raises nothing of it",
     "self._clock.sleep(self._schedule.interval)": "the same",
 }
 """What tasks are made of without a net around it, and why."""
