@@ -31,9 +31,8 @@ class Content(Protocol):
     def compressed(self) -> bool:
         """Whether it is read from its beginning to its end only, and nobody fills gaps in it."""
 
-    @property
-    def stored(self) -> int:
-        """How large the file itself is, in bytes, as of the last `facts`."""
+    #: How large the file itself is, in bytes, as of the last `facts`.
+    stored: int
 
     @property
     def length_hint(self) -> int:
@@ -126,12 +125,9 @@ class PlainContent:
         return self._filesystem.read(self.descriptor, self._device, view, offset)
 
     def appended(self, offset: int, most: int, head_start: int, head_bytes: int) -> Appended | None:
-        found = self._filesystem.appended(
+        return self._filesystem.appended(
             self.descriptor, self._device, offset, most, head_start, head_bytes
         )
-        if found is not None:
-            self.stored = found.size
-        return found
 
     def peek(self, count: int, offset: int) -> bytes:
         return self._filesystem.peek(self.descriptor, count, offset)

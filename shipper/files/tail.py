@@ -326,7 +326,8 @@ class Tail:
         if found is None:
             return None
         block, facts = found
-        self.size, self.allocated = facts.size, facts.allocated
+        self.size = self.content.stored = facts.size
+        self.allocated = facts.allocated
         self._modified = self._compared = facts.modified
         self._known.examined = Version(facts.size, facts.modified)
         self._end.seen = Seen(block.end, block.mark)

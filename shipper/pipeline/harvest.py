@@ -96,6 +96,7 @@ class Harvester:
             metrics=metrics,
             log=log,
             errors=errors,
+            on_enough=self._something.set,
         )
         # New files of which no block is read yet.
         self._new_files: WeakSet[Tail] = WeakSet()
@@ -206,8 +207,6 @@ class Harvester:
                 self._retries.failed(source, tail, error)
         if grown:
             self._tracker.grew(source.files, grown)
-        if taken.is_enough:
-            self._something.set()
         return others
 
     def _hand_on(self, source: Input, tail: Tail, reading: ReadLines, since: float) -> None:
@@ -253,7 +252,6 @@ class Harvester:
     def _try_again(self, source: Input, tail: Tail) -> None:
         """After an internal error. Whatever it left undone: the file is looked at anew."""
         self._taken.try_again(tail)
-        self._something.set()
         if tail.state is not State.DONE:
             self._examiner.add(source.files, tail)
             self._enqueue(source, [tail])

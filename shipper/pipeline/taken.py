@@ -11,6 +11,7 @@ sending them costs more, and the less the more of them there are.
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -125,9 +126,10 @@ class TakenLines:
         metrics: Metrics,
         log: Log,
         errors: InternalErrors,
+        on_enough: Callable[[], None],
     ) -> None:
         """`retries`: calls `try_again` after the pause for a file whose lines could not be
-        encoded."""
+        encoded. `on_enough` is called when they need not wait for more."""
         self._batcher = batcher
         self._budget = budget
         self._retries = retries
@@ -135,6 +137,7 @@ class TakenLines:
         self._metrics = metrics
         self._log = log
         self._errors = errors
+        self._on_enough = on_enough
         self._waiting = _Waiting()
         self._failed: dict[Tail, list[_Lines]] = {}
         # Some of them were set aside, and are to be tried again now.
@@ -199,6 +202,8 @@ class TakenLines:
             self._metrics.count("shipper_nul_bytes_skipped_total", nuls, input_id)
         if isinstance(reading, CutLine):
             count_cut(reading, tail.path, self._metrics, self._log)
+        if self.is_enough:
+            self._on_enough()
 
     def extend(self, tail: Tail, block: Block, since: float) -> bool:
         """Takes a block if it can be encoded together with what waits of the file already, as most
@@ -219,6 +224,8 @@ class TakenLines:
         self._bytes_read[input_id] += size
         if tail.unread_since is not None:
             tail.unread_since = self._clock.monotonic() if tail.unread else None
+        if self._waiting.held >= ENOUGH:
+            self._on_enough()
         return True
 
     async def encode(self) -> None:
@@ -254,6 +261,7 @@ class TakenLines:
             self._waiting.add(lines)
             self._batcher.waits()
             self._have_waited = True
+            self._on_enough()
 
     def _set_aside(self, tail: Tail) -> None:
         for lines in self._waiting.of(tail):
