@@ -145,11 +145,10 @@ class TakenLines:
         self._templates: WeakKeyDictionary[Tail, FileTemplate] = WeakKeyDictionary()
         #: Lines that were taken and have no outcome yet.
         self.in_flight_events = 0
-        # By input.
+        # By input, since the metrics were read.
         self._lines_read: Counter[str] = Counter()
         self._bytes_read: Counter[str] = Counter()
-        metrics.follow("shipper_lines_read_total", lambda: self._lines_read)
-        metrics.follow("shipper_bytes_read_total", lambda: self._bytes_read)
+        metrics.before_reading(self._sum_up)
         batcher.fill_from(self)
 
     @property
@@ -227,6 +226,15 @@ class TakenLines:
         if self._waiting.held >= ENOUGH:
             self._on_enough()
         return True
+
+    def _sum_up(self) -> None:
+        for name, counted in (
+            ("shipper_lines_read_total", self._lines_read),
+            ("shipper_bytes_read_total", self._bytes_read),
+        ):
+            for input_id, amount in counted.items():
+                self._metrics.count(name, amount, input_id)
+            counted.clear()
 
     async def encode(self) -> None:
         """Encodes all that waits, and puts it into batches; waits for room for these."""
