@@ -50,6 +50,8 @@ class Metrics:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._external: dict[str, _ExternalCounter] = {}
+        self._before_reading: list[Callable[[], None]] = []
         # The series of counters, by name and labels.
         self._counted: dict[tuple[str, ...], Counter] = {}
         #: The labels so far of counters with a bound, and the bound.
@@ -118,22 +120,38 @@ class Metrics:
         values that are counted elsewhere. Raises KeyError for a name that is not in the table."""
         self._registry.unregister(self._counters.pop(name))
         (row,) = (row for row in METRICS if row.name == name)
-        self._registry.register(_ExternalCounter(row, totals))
+        external = self._external[name] = _ExternalCounter(row, totals)
+        self._registry.register(external)
+
+    def before_reading(self, count: Callable[[], None]) -> None:
+        """Has `count` called before values are read: it counts what happens so often that it is
+        summed up elsewhere."""
+        self._before_reading.append(count)
+
+    def _sum_up(self) -> None:
+        for count in self._before_reading:
+            count()
 
     def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
         """Name, labels and value of all series."""
+        self._sum_up()
         for family in self._registry.collect():
             for sample in family.samples:
                 yield sample.name, sample.labels, sample.value
 
     def value(self, name: str, *labels: str) -> float:
-        """The value of a counter or gauge; with fewer labels, the sum over the others."""
+        """The value of a counter or gauge; with fewer labels, the sum over the others. 0 for a name
+        that is none."""
+        self._sum_up()
+        of_name = self._counters.get(name) or self._external.get(name) or self._gauges.get(name)
         return sum(
-            value
-            for found, its_labels, value in self.samples()
-            if found == name and tuple(its_labels.values())[: len(labels)] == labels
+            sample.value
+            for family in (of_name.collect() if of_name is not None else ())
+            for sample in family.samples
+            if sample.name == name and tuple(sample.labels.values())[: len(labels)] == labels
         )
 
     def exposition(self) -> bytes:
         """All metrics in the text format of Prometheus."""
+        self._sum_up()
         return generate_latest(self._registry)

@@ -28,7 +28,7 @@ TASKS = {
     "_rest(work, waits_for)": "who waits has a net; beside others, the file is examined again",
     "work": "a delivery, whose steps each have a net",
     "self._follow(places, listener, stop)": "has the net in it",
-    "event.wait()": "is waited for by asyncio.wait, which raises nothing of it",
+    "self._moved[directory].wait()": "is waited for by asyncio.wait, which raises nothing of it",
     "self._clock.sleep(self._schedule.interval)": "the same",
 }
 """What tasks are made of without a net around it, and why."""

@@ -29,8 +29,8 @@ class AppendedLines:
         None: nothing was, or something else happened. Raises OSError as that."""
         lines, head = self._lines, self._head
         guard = lines.guard
-        if not guard or not lines.is_between_lines:
-            return None
+        if not guard or lines.skipped_to or lines.blank_to or lines.near_nuls:
+            return None  # The next line may begin elsewhere.
         begin = len(guard)
         found = self._content.appended(
             offset - begin, begin + self._most, head.start, len(head.data)

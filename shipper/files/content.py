@@ -31,9 +31,8 @@ class Content(Protocol):
     def compressed(self) -> bool:
         """Whether it is read from its beginning to its end only, and nobody fills gaps in it."""
 
-    @property
-    def stored(self) -> int:
-        """How large the file itself is, in bytes, as of the last `facts`."""
+    #: How large the file itself is, in bytes, as of the last `facts`.
+    stored: int
 
     @property
     def length_hint(self) -> int:

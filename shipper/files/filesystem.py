@@ -357,8 +357,10 @@ class FileSystem:
         count = found.st_size - offset
         if not 0 < count <= most:
             return None
-        data = bytearray(count)
-        if os.preadv(descriptor, [data], offset, self._flags(device)) != count:
+        flags, data = self._read_flags.get(device), bytearray(count)
+        if flags is None:
+            flags = self._flags(device)
+        if os.preadv(descriptor, [data], offset, flags) != count:
             return None
         head = os.pread(descriptor, head_bytes, head_start)
         allocated = min(found.st_size, 512 * found.st_blocks)

@@ -12,11 +12,12 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from threading import Lock
 from typing import Final
 
 import msgspec
+
+from shipper.files.libc import call
 
 MODIFY: Final = 0x00000002
 MOVED_FROM: Final = 0x00000040
@@ -29,6 +30,9 @@ UNMOUNT: Final = 0x00002000
 OVERFLOW: Final = 0x00004000
 IGNORED: Final = 0x00008000
 ONLY_DIRECTORY: Final = 0x01000000
+
+#: What is called here.
+CALLS = ("inotify_init1", "inotify_add_watch", "inotify_rm_watch")
 
 #: Of one read, in bytes: about two thousand events with names as Tetragon has them.
 _READ_BYTES = 64 * 1024
@@ -51,7 +55,7 @@ class Inotify:
     called by any thread."""
 
     def __init__(self) -> None:
-        self._descriptor = _call("inotify_init1", ctypes.c_int(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._descriptor = call("inotify_init1", ctypes.c_int(os.O_NONBLOCK | os.O_CLOEXEC))
         self._lock = Lock()
         # How many threads add a watch now.
         self._adding = 0
@@ -67,7 +71,7 @@ class Inotify:
         same descriptor."""
         name = os.fsencode(path)
         with self._open():
-            return _call(
+            return call(
                 "inotify_add_watch",
                 ctypes.c_int(self._descriptor),
                 ctypes.c_char_p(name),
@@ -77,7 +81,7 @@ class Inotify:
 
     def remove(self, watch: int) -> None:
         """Ends a watch. What was told of it before may still be read."""
-        _call("inotify_rm_watch", ctypes.c_int(self._descriptor), ctypes.c_int(watch))
+        call("inotify_rm_watch", ctypes.c_int(self._descriptor), ctypes.c_int(watch))
 
     def read(self) -> bytes:
         """What was told since the last call, a bounded number of events, for `events_in`; empty if
@@ -121,25 +125,3 @@ def events_in(data: bytes) -> list[Event]:
         name = data[at - length : at].rstrip(b"\0")
         events.append(Event(watch, mask, os.fsdecode(name)))
     return events
-
-
-def is_available() -> bool:
-    """Whether the system has inotify at all."""
-    return _library() is not None
-
-
-@cache
-def _library() -> ctypes.CDLL | None:
-    try:
-        library = ctypes.CDLL(None, use_errno=True)
-        return library if library.inotify_init1 and library.inotify_add_watch else None
-    except (OSError, AttributeError):
-        return None
-
-
-def _call(name: str, *arguments: object, path: str | None = None) -> int:
-    result = int(getattr(_library(), name)(*arguments))
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), path)
-    return result

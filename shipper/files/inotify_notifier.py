@@ -26,6 +26,7 @@ from shipper.clock import Clock
 from shipper.files import inotify
 from shipper.files.inotify import Event, Inotify, events_in
 from shipper.files.notifications import Change, Listener
+from shipper.files.timer import PeriodicTimer
 from shipper.offload import ThreadPool
 
 #: Seconds between two looks at what grew, while something grows.
@@ -99,12 +100,11 @@ class _Instances:
         self._add = ThreadPool("watch", each=1)
         # How many watches have ended so far, as far as that matters to who adds some.
         self._ended = 0
-        self._names = Inotify()
-        try:
-            self._growth = Inotify()
-        except OSError:
-            self._names.close()
-            raise
+        with contextlib.ExitStack() as opened:
+            self._names = opened.enter_context(contextlib.closing(Inotify()))
+            self._growth = opened.enter_context(contextlib.closing(Inotify()))
+            self._timer = opened.enter_context(contextlib.closing(PeriodicTimer()))
+            opened.pop_all()
         #: By the watch in each instance.
         self._by_names: dict[int, _Watched] = {}
         self._by_growth: dict[int, _Watched] = {}
@@ -112,16 +112,19 @@ class _Instances:
         # What the last look at what grew gave, and whom it was told.
         self._grown_data = b""
         self._grown: list[tuple[Listener, list[str]]] = []
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        # When that was, in monotonic seconds.
+        self._looked = 0.0
+        self._names_timer: asyncio.TimerHandle | None = None
         self._resume_names()
+        self._loop.add_reader(self._timer.fileno(), self._take_growth)
         self._rest()
 
     def close(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        for instance in (self._names, self._growth):
-            self._loop.remove_reader(instance.fileno())
-            instance.close()
+        if self._names_timer is not None:
+            self._names_timer.cancel()
+        for opened in (self._names, self._growth, self._timer):
+            self._loop.remove_reader(opened.fileno())
+            opened.close()
 
     async def add(self, places: Sequence[str], listener: Listener) -> list[tuple[_Watched, str]]:
         """Watches directories, and returns those that are there; raises OSError if the first one is
@@ -179,7 +182,7 @@ class _Instances:
         now = self._loop.time()
         if now < self._names_due:
             self._loop.remove_reader(self._names.fileno())
-            self._timers["names"] = self._loop.call_at(self._names_due, self._resume_names)
+            self._names_timer = self._loop.call_at(self._names_due, self._resume_names)
             return
         self._names_due = now + NAMES_STEP
         told: dict[Listener, list[tuple[Change, str]]] = {}
@@ -211,17 +214,17 @@ class _Instances:
 
     def _wake(self) -> None:
         self._loop.remove_reader(self._growth.fileno())
-        self._take_growth(self._clock.monotonic())
+        # From now on, whatever happens in a look.
+        self._timer.start(GROWTH_STEP)
+        self._looked = self._clock.monotonic()
+        self._take_growth()
 
-    def _take_growth(self, since: float) -> None:
-        """`since`: as in `Listener.told`."""
-        now = self._clock.monotonic()
-        # Whatever happens here, it goes on.
-        timer = self._loop.call_later(GROWTH_STEP, self._take_growth, now)
-        self._timers["growth"] = timer
+    def _take_growth(self) -> None:
+        self._timer.read()
+        since, self._looked = self._looked, self._clock.monotonic()
         data = self._growth.read()
         if not data:
-            timer.cancel()
+            self._timer.stop()
             self._rest()
             return
         grown = self._grown if data == self._grown_data else self._who_listens(data)

@@ -104,11 +104,11 @@ class LineReader:
         "_content",
         "_line_head",
         "_line_start",
-        "_near_nuls",
         "_run_after",
         "blank_to",
         "guard",
         "incomplete",
+        "near_nuls",
         "run",
         "skipped_to",
     )
@@ -123,9 +123,10 @@ class LineReader:
         they are known."""
         #: The NULs before the next line.
         self.run = NulRun(self._buffer.block_bytes)
-        # Those after half a line, and whether there were any near what was read last.
+        # Those after half a line.
         self._run_after = NulRun(self._buffer.block_bytes)
-        self._near_nuls = False
+        #: Whether there were any near what was read last.
+        self.near_nuls = False
         #: The bytes just before the offset: if they are others now, it is another content.
         self.guard = guard
         # A line that is longer than allowed: where it begins, and its head if that cannot be read
@@ -149,11 +150,6 @@ class LineReader:
             return await self._skip(offset, final)
         return await self._read_lines(offset, final)
 
-    @property
-    def is_between_lines(self) -> bool:
-        """Whether the next line begins at the offset, and there were no NULs around."""
-        return not (self.skipped_to or self.blank_to or self._near_nuls)
-
     async def _read_lines(self, offset: int, final: bool) -> Reading:
         buffer = self._buffer.take()
         try:
@@ -163,7 +159,7 @@ class LineReader:
 
     async def _read_into(self, small: bytearray, offset: int, final: bool) -> Reading:
         start, guard, limit = offset, self.guard, self._buffer.max_line_bytes
-        wanted = min(_FEW_BYTES, limit + 1) if self._near_nuls else self._buffer.block_bytes
+        wanted = min(_FEW_BYTES, limit + 1) if self.near_nuls else self._buffer.block_bytes
         if self._content.compressed and self.run.begin == start < self.run.end:
             # Nobody fills them in, and going back to them would mean to begin again.
             start, guard = self.run.end, b""
@@ -184,11 +180,11 @@ class LineReader:
                     data = bytes(view[begin:cut])
                     # Nothing but the last bytes, also where a block is shorter than a mark.
                     self.guard = bytes(view[max(0, cut - MARK_BYTES) : cut]).rpartition(b"\0")[2]
-                    self._near_nuls = nul >= 0
+                    self.near_nuls = nul >= 0
                     return Block(data, start + len(data), mark_of(self.guard), start)
             # Where something follows the NULs, if that was read already.
             after = first_data(buffer, nul, count) if nul >= 0 else count
-            self._near_nuls = nul >= 0
+            self.near_nuls = nul >= 0
             if nul == begin:
                 if after < count:
                     self.run.passed(offset, start + after - begin)

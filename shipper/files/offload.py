@@ -3,12 +3,21 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from shipper.files.discovery import Scan
-from shipper.offload import in_a_thread
+from shipper.offload import ThreadPool
+
+#: So many walks of an input are made at the same time, which are mostly one after the other.
+_WALKS_OF_AN_INPUT = 2
 
 #: What walks of directories are handed to, to be made one after the other.
 Offload = Callable[[Sequence[Callable[[], Scan]]], Awaitable[list[Scan]]]
 
 
-async def walk_in_a_thread(walks: Sequence[Callable[[], Scan]]) -> list[Scan]:
-    """In one for all of them: each thread costs as much as a walk of a small directory."""
-    return await in_a_thread(lambda: [walk() for walk in walks])
+class WalkThreads:
+    """The threads that walk for one input; a mount that hangs holds these only. They are used
+    again: to make one costs as much as a walk of a small directory."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPool("walk", each=_WALKS_OF_AN_INPUT)
+
+    async def __call__(self, walks: Sequence[Callable[[], Scan]]) -> list[Scan]:
+        return await self._threads(lambda: [walk() for walk in walks])

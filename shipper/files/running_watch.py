@@ -27,6 +27,10 @@ class RunningWatch:
         self.completely = completely
         self.inode = inode
         self.stop = asyncio.Event()
+        #: Whether the directories are watched by now, and whether somebody asks at the moment
+        #: whether the path still leads there.
+        self.has_begun = False
+        self.is_looked_at = False
         #: Whether it ended by what somebody did in the directories, and why it failed.
         self.is_disturbed = False
         self.error: Exception | None = None

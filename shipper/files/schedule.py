@@ -38,6 +38,8 @@ class WalkSchedule:
         self.interval = interval
         #: The directories that the last walk went through.
         self.directories: Mapping[str, Inode] = {}
+        #: How many walks have ended.
+        self.walks = 0
         #: Is set when these are other ones than they were.
         self.moved = asyncio.Event()
 
@@ -77,6 +79,7 @@ class WalkSchedule:
     def end(self, cost: float, directories: Mapping[str, Inode]) -> None:
         """A walk ended. `cost`: what it and its consequences took, in seconds of a core."""
         self._cost = cost
+        self.walks += 1
         if directories != self.directories:
             self.directories = directories
             # Until these are watched, too.

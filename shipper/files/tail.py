@@ -326,9 +326,11 @@ class Tail:
         if found is None:
             return None
         block, facts = found
-        self.size, self.allocated = facts.size, facts.allocated
+        self.size = self.content.stored = facts.size
+        self.allocated = facts.allocated
         self._modified = self._compared = facts.modified
-        self._known.examined, self._end.seen = self.version, Seen(block.end, block.mark)
+        self._known.examined = Version(facts.size, facts.modified)
+        self._end.seen = Seen(block.end, block.mark)
         return block
 
     async def last_line_end(self) -> tuple[int, Mark] | None:

@@ -18,7 +18,7 @@ from shipper.files.kept_files import KeptFiles
 from shipper.files.lines import Rewritten
 from shipper.files.link_problems import LinkProblem
 from shipper.files.losses import LossReason
-from shipper.files.offload import Offload, walk_in_a_thread
+from shipper.files.offload import Offload, WalkThreads
 from shipper.files.overlaps import Overlaps
 from shipper.files.quota import Quota, QuotaInput
 from shipper.files.records import Recorded
@@ -66,12 +66,13 @@ class FileTracker:
         max_kept_bytes: int,
         commit: Commit,
         names: OptionNames = OWN_NAMES,
-        offload: Offload = walk_in_a_thread,
+        offload: Offload | None = None,
         other_places: Iterable[str] = (),
     ) -> None:
         """`max_kept_bytes`: of files that are deleted and not done; `commit`: saves what an input
-        has changed; `names`: what messages call the options; `offload`: who walks; `other_places`:
-        directories of logs in which links may be, although no input may walk them."""
+        has changed; `names`: what messages call the options; `offload`: who walks (None: threads of
+        each input); `other_places`: directories of logs in which links may be, although no input
+        may walk them."""
         self._names = names
         self._inputs = inputs
         self._filesystem = filesystem
@@ -110,7 +111,7 @@ class FileTracker:
         )
         self._scan_logs: dict[str, ScanLog] = {}
         self._overlaps = Overlaps(inputs, log)
-        self._offload = offload
+        self._offload = {source.input_id: offload or WalkThreads() for source in inputs}
         self._reports = {
             source.input_id: ScanReport(source.input_id, faults, log, names) for source in inputs
         }
@@ -175,7 +176,7 @@ class FileTracker:
         walks: list[Callable[[], Scan]] = [look]
         if source.compressed is not None:
             walks.append(source.compressed.scan)
-        found, *others = await self._offload(walks)
+        found, *others = await self._offload[source.input_id](walks)
         gzips = others[0] if others else None
         cost = found.cpu_seconds + (gzips.cpu_seconds if gzips else 0.0)
         problems: list[OSError] = []

@@ -145,7 +145,7 @@ class Watch:
     async def run(self) -> None:
         """Asks for a walk at once, and watches until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            works = [self._tick(), self._follow_directories()]
+            works = [self._tick(), self._look_at_watched(tasks), self._follow_directories()]
             if self._mounts is not None:
                 works.append(self._follow_mounts(self._mounts.subscribe()))
             works += [self._keep_watching(directory) for directory in self._directories]
@@ -157,6 +157,36 @@ class Watch:
             if self._schedule.is_due:
                 self._wake_up.wake(scan=True)
             await self._clock.sleep(self._schedule.interval)
+
+    async def _look_at_watched(self, tasks: asyncio.TaskGroup) -> None:
+        """Now and then: whether paths still lead to the directories that are watched."""
+        while True:
+            walks = self._schedule.walks
+            await self._clock.sleep(self._schedule.interval)
+            for directory, running in self._running.items():
+                if not running.has_begun or running.is_looked_at:
+                    continue
+                known = self._schedule.directories.get(directory)
+                if walks != self._schedule.walks and known == running.inode:
+                    self._confirm(directory, running)  # A walk has just seen it there.
+                else:
+                    look = self._look_at(directory, running)
+                    tasks.create_task(unless_cancelled_by_nobody(look))
+
+    async def _look_at(self, directory: str, running: RunningWatch) -> None:
+        """Ends a watch if the path leads to another directory by now."""
+        running.is_looked_at = True
+        found = await self._inode_at(directory)
+        running.is_looked_at = False
+        if found == running.inode:
+            self._confirm(directory, running)
+        else:
+            self._wake_up.wake(scan=True)
+            running.stop.set()
+
+    def _confirm(self, directory: str, running: RunningWatch) -> None:
+        if self._running.get(directory) is running and not running.stop.is_set():
+            self._schedule.watched(directory, completely=running.completely)
 
     async def _follow_directories(self) -> None:
         """Ends watches when other directories were walked than before: they begin anew."""
@@ -218,7 +248,7 @@ class Watch:
                     places, completely, watched, self._tell, self._wake_up.grew
                 )
                 try:
-                    await self._watch(directory, running)
+                    await self._watch(running)
                 except (FileNotFoundError, NotADirectoryError):
                     pass  # It has just gone.
                 except OSError as error:
@@ -240,32 +270,22 @@ class Watch:
 
     async def _until_moved(self, directory: str) -> None:
         """Waits until it is time to look at a directory again."""
-        await self._within_interval(self._moved[directory])
-        self._moved[directory].clear()
-
-    async def _within_interval(self, event: asyncio.Event) -> bool:
-        """Waits for the event, no longer than the interval; returns whether it happened."""
-        happened = asyncio.create_task(event.wait())
+        moved = asyncio.create_task(self._moved[directory].wait())
         passed = asyncio.create_task(self._clock.sleep(self._schedule.interval))
         try:
-            await asyncio.wait((happened, passed), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((moved, passed), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            happened.cancel()
+            moved.cancel()
             passed.cancel()
-        return event.is_set()
+        self._moved[directory].clear()
 
-    async def _watch(self, directory: str, running: RunningWatch) -> None:
+    async def _watch(self, running: RunningWatch) -> None:
         """Until it ends; raises what it fails by."""
         async with self._notifier.watching(running.places, running):
             # The watch is set up before the scan that this asks for can begin.
             self._wake_up.wake(scan=True)
-            while not await self._within_interval(running.stop):
-                # Now and then: whether the path still leads to the directory that is watched.
-                if await self._inode_at(directory) != running.inode:
-                    self._wake_up.wake(scan=True)
-                    running.stop.set()
-                elif not running.stop.is_set():
-                    self._schedule.watched(directory, completely=running.completely)
+            running.has_begun = True
+            await running.stop.wait()
         if running.error is not None:
             raise running.error
 

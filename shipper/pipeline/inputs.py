@@ -17,12 +17,13 @@ from shipper.documents.encoded import DROPPED
 from shipper.documents.filters import EventFilter, filter_of
 from shipper.documents.native import core
 from shipper.documents.processors.machine import Machine
-from shipper.files import inotify
+from shipper.files import inotify, timer
 from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs, gzips_of
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.inotify_notifier import InotifyNotifier
+from shipper.files.libc import has_calls
 from shipper.files.lines import ReadBuffer
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
@@ -199,7 +200,7 @@ class Inputs:
 
 def _notifier(clock: Clock) -> Notifier:
     """Who tells of changes in directories, for all inputs."""
-    if inotify.is_available():
+    if has_calls((*inotify.CALLS, *timer.CALLS)):
         return InotifyNotifier(clock)
     # Imported where it is needed: it takes 2 MB.
     from shipper.files.watchfiles_notifier import WatchfilesNotifier

@@ -10,7 +10,8 @@ sending them costs more, and the less the more of them there are.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -36,9 +37,13 @@ from shipper.pipeline.encoding import (
 )
 from shipper.pipeline.retries import Retries
 
-#: So many bytes do not wait for more. A block that was read whole is as large: it is cut at its
-#: last newline.
-ENOUGH = BLOCK_BYTES * 3 // 4
+#: So many bytes do not wait for more: encoding them begins with the caches full of something else,
+#: so the more at a time the better, and these take a few milliseconds.
+ENOUGH = 4 * BLOCK_BYTES
+
+#: Where files are read in turns, there is more to come: each block is encoded while it is in the
+#: CPU's caches. One that was read whole is as large: it is cut at its last newline.
+_A_BLOCK = BLOCK_BYTES * 3 // 4
 
 #: What is read of a file within so many seconds is encoded together.
 _TOGETHER = 1.0
@@ -75,7 +80,8 @@ class _Lines(Struct, eq=False):
         that has no time of its own gets that of the last reading."""
         last = self.readings[-1]
         is_next = last.end == reading.start and self.path == path
-        return isinstance(last, Block) and is_next and since - self.since < _TOGETHER
+        fits = self.held + len(reading.data) <= BLOCK_BYTES and since - self.since < _TOGETHER
+        return isinstance(last, Block) and is_next and fits
 
     def reading(self) -> ReadLines:
         """All of it, as if it had been read at once."""
@@ -124,9 +130,10 @@ class TakenLines:
         metrics: Metrics,
         log: Log,
         errors: InternalErrors,
+        on_enough: Callable[[], None],
     ) -> None:
         """`retries`: calls `try_again` after the pause for a file whose lines could not be
-        encoded."""
+        encoded. `on_enough` is called when they need not wait for more."""
         self._batcher = batcher
         self._budget = budget
         self._retries = retries
@@ -134,6 +141,7 @@ class TakenLines:
         self._metrics = metrics
         self._log = log
         self._errors = errors
+        self._on_enough = on_enough
         self._waiting = _Waiting()
         self._failed: dict[Tail, list[_Lines]] = {}
         # Some of them were set aside, and are to be tried again now.
@@ -141,6 +149,10 @@ class TakenLines:
         self._templates: WeakKeyDictionary[Tail, FileTemplate] = WeakKeyDictionary()
         #: Lines that were taken and have no outcome yet.
         self.in_flight_events = 0
+        # By input, since the metrics were read.
+        self._lines_read: Counter[str] = Counter()
+        self._bytes_read: Counter[str] = Counter()
+        metrics.before_reading(self._sum_up)
         batcher.fill_from(self)
 
     @property
@@ -150,8 +162,14 @@ class TakenLines:
 
     @property
     def is_enough(self) -> bool:
-        """Whether they need not wait for more."""
-        return self._waiting.held >= ENOUGH or self._have_waited
+        """Whether they need not wait for more, for who reads files in turns."""
+        return self._waiting.held >= _A_BLOCK or self._have_waited
+
+    def may_take(self, tail: Tail) -> bool:
+        """Whether lines of a file may be added now, before those of others and without waiting."""
+        budget = self._budget
+        may_wait = self._waiting.held < ENOUGH and not self._have_waited
+        return may_wait and budget.held < budget.limit and tail not in self._failed
 
     def has_failed(self, tail: Tail) -> bool:
         """Whether lines of a file are set aside: no more are to be read of it."""
@@ -167,33 +185,60 @@ class TakenLines:
         """Takes what was read: between the tail's offset and its start are NULs. From now on it is
         in flight. `since`: nothing of it is older (monotonic seconds). `new_file`: the path, if it
         is the first block of a new file."""
+        if isinstance(reading, Block) and self.extend(tail, reading, since):
+            return
         nuls, input_id = reading.start - tail.offset, source.files.input_id
         size = len(reading.head if isinstance(reading, CutLine) else reading.data)
         self._budget.hold(size)
-        lines = self._waiting.last.get(tail)
-        if lines and isinstance(reading, Block) and lines.takes(reading, tail.path, since):
-            tail.acks.extend(reading.end, reading.mark)
-            lines.read_at = self._clock.now()
-            lines.readings.append(reading)
-            lines.held += size
-            self._waiting.held += size
-        else:
-            now = self._clock.monotonic()
-            span = tail.acks.open(reading.end, reading.mark, tail.unread_since or now)
-            read_at = self._clock.now()
-            new = _Lines(source, tail, tail.path, since, read_at, new_file, [reading], span, size)
-            self._waiting.add(new)
-            self._batcher.waits()
-        count = reading.data.count(b"\n") if isinstance(reading, Block) else 1
-        self.in_flight_events += count
-        self._metrics.count("shipper_lines_read_total", count, input_id)
-        self._metrics.count("shipper_bytes_read_total", reading.end - reading.start, input_id)
+        now, read_at = self._clock.monotonic(), self._clock.now()
+        span = tail.acks.open(reading.end, reading.mark, tail.unread_since or now)
+        new = _Lines(source, tail, tail.path, since, read_at, new_file, [reading], span, size)
+        self._waiting.add(new)
+        self._batcher.waits()
+        lines = reading.data.count(b"\n") if isinstance(reading, Block) else 1
+        self.in_flight_events += lines
+        self._lines_read[input_id] += lines
+        self._bytes_read[input_id] += reading.end - reading.start
         if tail.unread_since is not None:
-            tail.unread_since = self._clock.monotonic() if tail.unread else None
+            tail.unread_since = now if tail.unread else None
         if nuls:
             self._metrics.count("shipper_nul_bytes_skipped_total", nuls, input_id)
         if isinstance(reading, CutLine):
             count_cut(reading, tail.path, self._metrics, self._log)
+        if self._waiting.held >= ENOUGH:
+            self._on_enough()
+
+    def extend(self, tail: Tail, block: Block, since: float) -> bool:
+        """Takes a block if it can be encoded together with what waits of the file already, as most
+        can; returns whether it did. `since`: as in `add`."""
+        lines = self._waiting.last.get(tail)
+        if lines is None or not lines.takes(block, tail.path, since):
+            return False
+        size, input_id = len(block.data), lines.source.files.input_id
+        self._budget.hold(size)
+        tail.acks.extend(block.end, block.mark)
+        lines.read_at = self._clock.now()
+        lines.readings.append(block)
+        lines.held += size
+        self._waiting.held += size
+        count = block.data.count(b"\n")
+        self.in_flight_events += count
+        self._lines_read[input_id] += count
+        self._bytes_read[input_id] += size
+        if tail.unread_since is not None:
+            tail.unread_since = self._clock.monotonic() if tail.unread else None
+        if self._waiting.held >= ENOUGH:
+            self._on_enough()
+        return True
+
+    def _sum_up(self) -> None:
+        for name, counted in (
+            ("shipper_lines_read_total", self._lines_read),
+            ("shipper_bytes_read_total", self._bytes_read),
+        ):
+            for input_id, amount in counted.items():
+                self._metrics.count(name, amount, input_id)
+            counted.clear()
 
     async def encode(self) -> None:
         """Encodes all that waits, and puts it into batches; waits for room for these."""
@@ -228,6 +273,7 @@ class TakenLines:
             self._waiting.add(lines)
             self._batcher.waits()
             self._have_waited = True
+            self._on_enough()
 
     def _set_aside(self, tail: Tail) -> None:
         for lines in self._waiting.of(tail):

@@ -150,6 +150,8 @@ def test_a_wheel_asks_no_more_of_a_machine_than_its_tag_says(made: Path, archite
     assert all((int(major), int(minor)) <= GLIBC for major, minor in versions)
     # The symbols of Python are in the process; of libraries, only those of glibc are everywhere.
     needed = set(re.findall(rb"(?<=\0)[\w.+-]+\.so[.\d]*(?=\0)", library))
+    # Some versions of Rust write the library's own name into it.
+    needed.discard(b"libshipper_native.so")
     assert {name.split(b".")[0].split(b"-")[0] for name in needed} <= {
         b"libc",
         b"libdl",

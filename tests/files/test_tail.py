@@ -622,6 +622,10 @@ def test_whole_lines_that_were_appended_are_taken_at_once_as_a_read_gives_them(
             assert not follower.tail.needs_examination
         assert fast.tail.seen == slow.tail.seen
         assert fast.tail.take() is None, "nothing is new"
+        # A look finds nothing else, either: nobody examines it again.
+        assert not fast.tail.look()
+        assert not fast.tail._stat_failed
+        assert fast.tail.version == fast.tail._known.examined
 
 
 @pytest.mark.parametrize(

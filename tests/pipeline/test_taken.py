@@ -147,10 +147,10 @@ def test_what_was_taken_is_shipped_whatever_becomes_of_the_file(how: str, tmp_pa
     run(world, story)
 
 
-def test_a_full_block_of_many_files_waits_for_nothing(tmp_path: Path) -> None:
+def test_enough_of_many_files_waits_for_nothing(tmp_path: Path) -> None:
     world = Growing(tmp_path)
-    others = [tmp_path / f"{number}.log" for number in range(4)]
-    count = ENOUGH // 4 // len(world.lines(1)) + 1
+    others = [tmp_path / f"{number}.log" for number in range(8)]
+    count = ENOUGH // 8 // len(world.lines(1)) + 1
 
     async def story() -> None:
         await world.begin()
@@ -164,7 +164,7 @@ def test_a_full_block_of_many_files_waits_for_nothing(tmp_path: Path) -> None:
             await world.write(count, path)
             assert world.budget.held == (number + 1) * count * len(world.lines(1))
         await settle()
-        assert world.encoded == [count] * 4
+        assert world.encoded == [count] * 8
         # They count compressed, or as they are sent, from now on.
         await world.batcher.flush()
         assert world.budget.held == sum(batch.held for batch in world.batches)
