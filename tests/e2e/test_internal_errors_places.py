@@ -81,6 +81,9 @@ NOT_REACHED = {
         "a mount, which takes root: tests/e2e/test_mounts.py",
         "shipper.files.watch:_follow_mounts:changed.wait()",
     ),
+    "shipper.files.watchfiles_notifier:": NotReached(
+        "where there is no inotify: tests/files/test_watch.py"
+    ),
     "shipper.files.mounts:_tell:": NotReached("the same", "shipper.files.mounts:run:self._tell"),
     "shipper.files.watch:_keep_watching:": NotReached(
         "a directory that is another one when its watch has ended",

@@ -137,7 +137,7 @@ def test_the_long_option_chooses_the_long_tests(tmp_path: Path) -> None:
 def test_programs_that_are_missing_are_named_loudly(tmp_path: Path) -> None:
     output = run_pytest(tmp_path, path=str(tmp_path))
     assert "!! NOT EVERYTHING WAS TESTED !!" in output
-    missing = "java, mvn, go, valgrind; tests marked helm, real_server and valgrind"
+    missing = "java, mvn, go, valgrind; tests marked helm and real_server and valgrind"
     assert f"not installed: {missing}" in output
 
 
