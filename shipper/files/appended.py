@@ -15,30 +15,39 @@ _NEWLINE = 10
 class AppendedLines:
     """Those of one log."""
 
-    __slots__ = ("_content", "_head", "_lines", "_most")
+    __slots__ = ("_buffer", "_content", "_head", "_lines")
 
     def __init__(self, content: Content, head: Head, lines: LineReader, buffer: ReadBuffer) -> None:
         """`head`: what the log was identified by; `lines`: reads it otherwise."""
         self._content = content
         self._head = head
         self._lines = lines
-        self._most = buffer.block_bytes
+        self._buffer = buffer
 
     def take(self, offset: int) -> tuple[Block, Appended] | None:
         """What was appended since all up to `offset` was read, as `LineReader.read` would give it.
         None: nothing was, or something else happened. Raises OSError as that."""
-        lines, head = self._lines, self._head
-        guard = lines.guard
-        if not guard or lines.skipped_to or lines.blank_to or lines.near_nuls:
+        lines = self._lines
+        if not lines.guard or lines.skipped_to or lines.blank_to or lines.near_nuls:
             return None  # The next line may begin elsewhere.
+        buffer = self._buffer.take()
+        try:
+            return self._take(offset, buffer)
+        finally:
+            self._buffer.give_back(buffer)
+
+    def _take(self, offset: int, buffer: bytearray) -> tuple[Block, Appended] | None:
+        head, guard = self._head, self._lines.guard
         begin = len(guard)
-        found = self._content.appended(
-            offset - begin, begin + self._most, head.start, len(head.data)
-        )
+        found = self._content.appended(buffer, offset - begin, head.start, len(head.data))
         if found is None or found.size <= offset or found.head != head.data:
             return None
-        data = found.data
-        if not data.startswith(guard) or data[-1] != _NEWLINE or data.find(0, begin) >= 0:
+        end = begin + found.size - offset
+        if end - begin > self._buffer.block_bytes or buffer[end - 1] != _NEWLINE:
             return None
-        lines.guard = guard = bytes(data[-MARK_BYTES:])
-        return Block(bytes(data[begin:]), found.size, mark_of(guard), offset), found
+        if not buffer.startswith(guard) or buffer.find(0, begin, end) >= 0:
+            return None
+        with memoryview(buffer) as view:
+            data = bytes(view[begin:end])
+        self._lines.guard = guard = bytes(buffer[max(0, end - MARK_BYTES) : end])
+        return Block(data, found.size, mark_of(guard), offset), found

@@ -69,7 +69,9 @@ class Content(Protocol):
         """Reads from `offset` on; returns how many bytes, 0 at the end. Fewer than fit into the
         view do not mean the end."""
 
-    def appended(self, offset: int, most: int, head_start: int, head_bytes: int) -> Appended | None:
+    def appended(
+        self, buffer: bytearray, offset: int, head_start: int, head_bytes: int
+    ) -> Appended | None:
         """As `FileSystem.appended`; None of what is compressed."""
 
     def peek(self, count: int, offset: int) -> bytes:
@@ -124,9 +126,11 @@ class PlainContent:
     def read(self, view: memoryview, offset: int) -> Awaitable[int]:
         return self._filesystem.read(self.descriptor, self._device, view, offset)
 
-    def appended(self, offset: int, most: int, head_start: int, head_bytes: int) -> Appended | None:
+    def appended(
+        self, buffer: bytearray, offset: int, head_start: int, head_bytes: int
+    ) -> Appended | None:
         return self._filesystem.appended(
-            self.descriptor, self._device, offset, most, head_start, head_bytes
+            self.descriptor, self._device, buffer, offset, head_start, head_bytes
         )
 
     def peek(self, count: int, offset: int) -> bytes:

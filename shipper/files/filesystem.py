@@ -73,9 +73,8 @@ class FileFacts(msgspec.Struct, frozen=True):
 
 
 class Appended(msgspec.Struct, frozen=True, gc=False):
-    """What was appended to a file."""
+    """What was appended to a file, up to its end."""
 
-    data: bytearray
     #: The bytes that it begins with.
     head: bytes
     #: As in `FileFacts`.
@@ -345,26 +344,27 @@ class FileSystem:
         self,
         descriptor: int,
         device: int,
+        buffer: bytearray,
         offset: int,
-        most: int,
         head_start: int,
         head_bytes: int,
     ) -> Appended | None:
-        """All that is in a file from `offset` on, if there is something, no more than `most` bytes,
-        and it is in the cache; otherwise None. With `head_bytes` from `head_start` on, which were
-        read a while ago, and so do not block."""
+        """Reads all that is in a file from `offset` on, if there is something, it fits into
+        `buffer`, and it is in the cache; otherwise None. With `head_bytes` from `head_start` on,
+        which were read a while ago, and so do not block."""
         found = os.fstat(descriptor)
         count = found.st_size - offset
-        if not 0 < count <= most:
+        if not 0 < count <= len(buffer):
             return None
-        flags, data = self._read_flags.get(device), bytearray(count)
+        flags = self._read_flags.get(device)
         if flags is None:
             flags = self._flags(device)
-        if os.preadv(descriptor, [data], offset, flags) != count:
-            return None
+        with memoryview(buffer)[:count] as view:
+            if os.preadv(descriptor, [view], offset, flags) != count:
+                return None
         head = os.pread(descriptor, head_bytes, head_start)
         allocated = min(found.st_size, 512 * found.st_blocks)
-        return Appended(data, head, found.st_size, found.st_mtime_ns, allocated)
+        return Appended(head, found.st_size, found.st_mtime_ns, allocated)
 
     def _flags(self, device: int) -> int:
         """Those of a read that does not wait for a device."""

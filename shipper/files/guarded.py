@@ -296,11 +296,11 @@ class GuardedFileSystem(FileSystem):
         self,
         descriptor: int,
         device: int,
+        buffer: bytearray,
         offset: int,
-        most: int,
         head_start: int,
         head_bytes: int,
     ) -> Appended | None:
         if self._devices and descriptor in self._devices:
             return None  # Nothing of it is had without waiting.
-        return super().appended(descriptor, device, offset, most, head_start, head_bytes)
+        return super().appended(descriptor, device, buffer, offset, head_start, head_bytes)

@@ -109,7 +109,7 @@ class GzipContent:
         view[:count] = self._window[begin : begin + count]
         return count
 
-    def appended(self, offset: int, most: int, head_start: int, head_bytes: int) -> None:
+    def appended(self, buffer: bytearray, offset: int, head_start: int, head_bytes: int) -> None:
         return None
 
     def peek(self, count: int, offset: int) -> bytes:

@@ -114,7 +114,9 @@ def test_a_cluster_dead_letters_secrets_and_pages(
     os.symlink(deep / "c.log", logs / "link.log")
     line = json.dumps({"refused": 1, "x": "x" * 10_000}).encode()
     for _ in range(5):
+        read = process.status()["lines_read"] + 60
         log_directory.append((line + b"\n" + b'{"good":1}\nnot JSON\n') * 20)
+        process.wait_until(lambda: process.status()["lines_read"] >= read, "they are read")  # noqa: B023
         process.wait_until_idle()
         # Not of a flood: dead letters are deleted.
         for path in Path(process.config["data_dir"]).glob("dead-letter.ndjson*"):

@@ -39,6 +39,11 @@ def test_a_truncation_in_place_at_any_time_takes_a_few_lines_at_the_most(
     cut_at = rng.uniform(0.2, 0.8)
     written: list[int] = []
     with log.open("ab", buffering=0) as file:
+
+        def write(number: int) -> None:
+            file.write(b'{"number":%d,"time":"2026-11-24T04:32:37Z"}\n' % number)
+            written.append(number)
+
         began = time.monotonic()
         for number in itertools.count():
             due = began + number / RATE
@@ -50,12 +55,17 @@ def test_a_truncation_in_place_at_any_time_takes_a_few_lines_at_the_most(
                 cut_at += rng.uniform(0.2, 0.8)
             if due - began > seconds:
                 break
-            file.write(b'{"number":%d,"time":"2026-11-24T04:32:37Z"}\n' % number)
-            written.append(number)
+            write(number)
+        write(number)  # Nothing takes the last one.
+
+    def arrived() -> set[int]:
+        # What was seen and is lost has documents of its own.
+        lines = [json.loads(each["message"]) for each in list(bulk_server.documents.values())]
+        return {line["number"] for line in lines if "number" in line}
+
+    bulk_server.wait_for(lambda: written[-1] in arrived())
     process.wait_until_idle()
-    documents = bulk_server.documents.values()
-    arrived = {json.loads(document["message"])["number"] for document in documents}
-    lost = set(written) - arrived
+    lost = set(written) - arrived()
     assert cuts >= seconds
     assert len(lost) / cuts <= MOST_LOST
     process.sigterm()

@@ -140,7 +140,7 @@ def test_each_call_on_a_mount_that_hangs_fails_at_once(
             call()
         assert raised.value.errno == errno.ETIMEDOUT, name
         assert raised.value.strerror == "no answer within 0.05 s: its mount hangs", name
-    assert mounted.appended(descriptor, device, 0, 100, 0, 4) is None
+    assert mounted.appended(descriptor, device, bytearray(100), 0, 0, 4) is None
     assert set(calls) | {"appended", "close", "read"} == {
         name
         for name, _ in inspect.getmembers(FileSystem, inspect.isfunction)

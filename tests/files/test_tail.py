@@ -9,7 +9,7 @@ import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -668,7 +668,7 @@ def test_a_file_that_is_not_read_to_its_end_is_left_to_a_read(path: Path) -> Non
 class NotCached(FileSystem):
     """What is read is on a disk."""
 
-    def appended(self, *args: int) -> None:
+    def appended(self, *args: Any) -> None:
         raise BlockingIOError
 
 

@@ -79,7 +79,7 @@ class Files(FileSystem):
         self.noticed[str(descriptor)] += 1
         return super().facts(descriptor)
 
-    def appended(self, descriptor: int, *args: int) -> Appended | None:
+    def appended(self, descriptor: int, *args: Any) -> Appended | None:
         if self.facts_fail or os.fstat(descriptor).st_ino in self.failing:
             raise OSError(errno.EIO, "Input/output error")
         self.noticed[str(descriptor)] += 1
