@@ -210,30 +210,3 @@ def test_the_places_of_long_and_half_lines_raise_and_each_is_there_once(
     assert process.metrics().uncounted_lines == 0
     assert process.sigterm() == 0
     assert any(place.startswith("shipper.files.lines:_read_rest") for place in raised(report))
-
-
-def test_the_places_of_a_memory_that_is_full_raise_and_each_line_is_there_once(
-    shipper: MakeShipper, bulk_server: BulkServer, tmp_path: Path, injected: Inject
-) -> None:
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    process = shipper(
-        {
-            "inputs": [{"id": "a", "paths": [f"{logs}/*.log"]}],
-            "output": {"bulk": {"max_events": 500}, "max_in_flight": 16},
-            "memory": {"max_bytes": "1MiB"},
-        }
-    )
-    report = injected(process, skip=SKIP)
-    lines = numbered("a", range(6000))
-    (logs / "a.log").write_bytes(as_bytes(lines))
-    bulk_server.down()
-    process.start()
-    process.wait_until(
-        lambda: process.metrics().value("shipper_in_flight_bytes") >= 2**20, "the memory is full"
-    )
-    bulk_server.up()
-    assert_all_there(process, bulk_server, set(lines))
-    assert process.sigterm() == 0
-    for place in ("harvest:_read_in_turns:self._taken.encode()", "budget:room:self._room.wait()"):
-        assert any(each.startswith(f"shipper.pipeline.{place}") for each in raised(report))
