@@ -194,8 +194,9 @@ def test_offsets_wait_for_an_answer_that_is_late(
     process.start()
     gate.wait_until_reached()
     log_directory.write(50)
-    # The second request is over; the first, with the bytes before it, is not.
-    bulk_server.wait_for(lambda: len(bulk_server.requests) >= 1)
+    # All are stored, and the answer to the first request, with the bytes before the others, is not
+    # there yet.
+    bulk_server.wait_for_lines(100)
     [file] = process.status()["files"]
     assert file["acknowledged"] == 0
     process.kill9()

@@ -274,7 +274,7 @@ def test_labels_pages_and_logs_that_a_stranger_fills(
     stderr = Stderr()
     daemon.start(stderr=stderr.descriptor)
     stderr.give_away()
-    speed = Speed(bulk_server, log_directory, 4000)
+    speed = Speed(bulk_server, log_directory, 20_000)
     series = len(daemon.get("/metrics")[1].splitlines())
     memory = resident(daemon.pid)
 

@@ -34,8 +34,10 @@ ALLOWED = {
     r"os\.stat shipper\.files\.filesystem:(status|size_in) < shipper\.files\.\w+:\S+": OF_A_LOG,
     r"os\.lstat shipper\.files\.filesystem:(is_link|directory_facts) < "
     r"shipper\.files\.\w+:\S+": OF_A_LOG,
-    r"\S+ shipper\.files\.filesystem:(open_private|lock_shared|remove_directory) < "
-    r"shipper\.files\.link_directory:\w+": OF_A_LOG,
+    r"\S+ shipper\.files\.filesystem:(open_private|lock_shared|is_locked_by_us_alone|"
+    r"remove_directory) < shipper\.files\.link_directory:\w+": OF_A_LOG,
+    r"fcntl\.flock shipper\.files\.filesystem:lock_shared < "
+    r"shipper\.files\.filesystem:is_locked_by_us_alone": OF_A_LOG,
     r"os\.(scandir|listdir) shipper\.files\.filesystem:names < "
     r"shipper\.files\.link_directory:\w+": OF_A_LOG,
     r"os\.lstat shipper\.files\.foreign_links:<genexpr> < .*": OF_A_LOG,
