@@ -183,7 +183,7 @@ def test_threads_that_a_hanging_mount_holds(
     daemon.executed_by = hanging_mount.command(behind, mountpoint)
     daemon.start()
     bulk_server.wait_for(lambda: len(bulk_server.documents) == HUNG_FILES)
-    speed, numbers = Speed(bulk_server, log_directory, 6000), itertools.count()
+    speed, numbers = Speed(bulk_server, log_directory, 20_000), itertools.count()
 
     @contextlib.contextmanager
     def stranger() -> Iterator[None]:
