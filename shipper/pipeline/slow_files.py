@@ -175,8 +175,12 @@ def _begin(work: Coroutine[Any, Any, _T]) -> "_T | asyncio.Task[_T]":
 
 
 async def _rest(work: Coroutine[Any, Any, _T], waits_for: Any) -> _T:
-    with cancelled_only_by_us():
-        return await _resumed(work, waits_for)
+    try:
+        with cancelled_only_by_us():
+            return await _resumed(work, waits_for)
+    finally:
+        # However it ended, its file is nobody's now, and not when a traceback is collected.
+        work.close()
 
 
 @types.coroutine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -99,6 +100,35 @@ def test_new_files_are_identified_beside_others_that_hang(world: Slow) -> None:
         assert len(await world.numbers()) == (FILES + 1) * LINES
 
     run(world, story)
+
+
+def test_a_file_is_nobodys_when_the_rest_of_the_work_on_it_fails(
+    world: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = []
+
+    def fail(*_: object) -> None:
+        failed.append(1)
+        raise MemoryError
+
+    async def story() -> None:
+        world.write(world.paths[0], 0)
+        with monkeypatch.context() as patches:
+            patches.setattr(slow_files, "_resumed", fail)
+            await world.scan()
+            await until(lambda: bool(failed))
+        world.answer()
+        await world.clock.advance(2)  # The pause after an internal error.
+        assert not any(tail.busy for tail in world.catalog.tails)
+        await world.scan()
+        await until(lambda: is_read(world))
+        assert await world.numbers() == list(range(LINES))
+
+    gc.disable()  # What holds the file is part of a cycle.
+    try:
+        run(world, story)
+    finally:
+        gc.enable()
 
 
 def test_nobody_waits_again_for_a_device_that_was_slow(
