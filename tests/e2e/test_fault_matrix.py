@@ -163,8 +163,9 @@ class Run:
         server.item_rates.update(dict.fromkeys(mode.items, SHARE))
         server.max_body_bytes = mode.max_body
 
-    def trouble(self) -> None:
-        """Have what is not a matter of chance go wrong, and heal, in the daemon that runs."""
+    def trouble(self, lines: int = 0) -> None:
+        """Have what is not a matter of chance go wrong, and heal, in the daemon that runs. So many
+        ``lines`` are written while connections are refused: all others may be there by then."""
         if self.mode.new_keys:
             refusals = self._answers(401)
             self._change_key()
@@ -172,6 +173,7 @@ class Run:
             self._write_key()
         if self.mode.outages:
             self.server.down()
+            self.logs.write(lines)
             self.daemon.wait_until(
                 lambda: self.daemon.metrics().value("shipper_retries_total", reason="connect") > 0,
                 "a connection was refused",
@@ -225,7 +227,7 @@ def test_nothing_is_lost_and_nothing_doubled(
     logs.write(LINES)
     run.daemon.start()
     logs.write(LINES)
-    run.trouble()
+    run.trouble(LINES)
     # Some are there, and others under way.
     bulk_server.wait_for_lines(LINES // 2)
     run.daemon.kill9()

@@ -4,6 +4,7 @@ to. The last module of its group (`tests.support.workers`)."""
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -145,6 +146,10 @@ NOT_REACHED = {
 }
 """The beginnings of places that no test reaches, or not each time."""
 
+IS_A_TURN = re.compile(r":asyncio\.sleep\(0\)#\d+$")
+"""A turn for other tasks after some milliseconds of work, which a fast machine does not need. The
+task ends when it raises, as by other places of the same loop."""
+
 MOST_NOT_REACHED, MOST_WITHOUT = 60, 90
 """With the tests that are `long`, and without: more would be another kind of test."""
 
@@ -164,7 +169,8 @@ def test_every_place_raised_or_has_a_reason_not_to() -> None:
     if report := os.environ.get("PLACES_REPORT"):
         with open(report, "w") as file:
             file.write("\n".join(sorted(left)))
-    unexplained = sorted(place for place in left if not place.startswith(tuple(NOT_REACHED)))
+    explained = (*NOT_REACHED, *(place for place in left if IS_A_TURN.search(place)))
+    unexplained = sorted(place for place in left if not place.startswith(explained))
     assert unexplained == []
     assert len(left) <= (MOST_NOT_REACHED if names(long=True) <= RAISED.keys() else MOST_WITHOUT)
 
