@@ -18,7 +18,7 @@ from shipper.demo.events import EventSource
 from shipper.documents.ecs import EcsDocuments
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.native import VARIABLE
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 
 _CONSTANTS: dict[str, object] = {

@@ -15,7 +15,7 @@ from shipper.demo.events import EventSource
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.processing import Processing
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 
 GUIDE = {

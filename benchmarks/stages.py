@@ -22,7 +22,8 @@ from shipper.config.inputs import Format, OnInvalid
 from shipper.documents.contributions import contributions_of
 from shipper.documents.encode import DocumentEncoder
 from shipper.files.content import PlainContent
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.identity import Identity
 from shipper.files.lines import Block, LineReader, ReadBuffer
 from shipper.output.elasticsearch.answers import verdict_of

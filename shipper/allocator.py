@@ -11,6 +11,8 @@ large directory took, and the interpreter lets one thread run at a time.
 
 import ctypes
 
+from shipper.libc import call, has_calls
+
 # mallopt(3); the numbers are those of glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
@@ -26,9 +28,7 @@ def keep_freed_memory() -> bool:
 
     Call it once, before threads are started.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    if not has_calls(["mallopt"]):
         return False
     settings = (
         (_M_TRIM_THRESHOLD, KEPT_BYTES),
@@ -36,15 +36,12 @@ def keep_freed_memory() -> bool:
         (_M_MMAP_THRESHOLD, KEPT_BYTES),
         (_M_ARENA_MAX, 1),
     )
-    return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) for name, value in settings)
+    return all(call("mallopt", ctypes.c_int(name), ctypes.c_int(value)) for name, value in settings)
 
 
 def give_back_freed_memory() -> None:
     """Gives back all that is free, wherever it is in the heap: what a start or a burst needed, and
     the quiet time after it does not. Takes some milliseconds. Does nothing where the C library
     cannot (musl)."""
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):
-        return
-    trim(ctypes.c_size_t(0))
+    if has_calls(["malloc_trim"]):
+        call("malloc_trim", ctypes.c_size_t(0))

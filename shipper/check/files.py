@@ -20,7 +20,8 @@ from shipper.config.model import Config
 from shipper.errors import reason_of
 from shipper.files.compressed import excluded_gzips, gzips_of
 from shipper.files.discovery import Scan, scan
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.opening import LogOpener, NotFollowedError
 from shipper.files.overlaps import shared_file, shared_glob
 from shipper.files.records import SUFFIX

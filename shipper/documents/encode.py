@@ -35,7 +35,7 @@ from shipper.documents.encoded import (
 from shipper.documents.filters import EventFilter, Run
 from shipper.documents.native import Native, OddLine
 from shipper.documents.parts import PARTS, TIME_PART, UnusualError, body_of, ordinary_parts
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 from shipper.foreign import path_text
 

@@ -18,7 +18,8 @@ from shipper.filebeat_registry.matching import FileFacts
 from shipper.files.archive import window
 from shipper.files.compressed import gzips_of
 from shipper.files.discovery import scan
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.found import Found
 from shipper.files.identity import HEAD_BYTES, Identity, identity_of, mark_of
 from shipper.files.opening import LogOpener, NotFollowedError

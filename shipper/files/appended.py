@@ -4,7 +4,7 @@ of the log; with these it is known that the content is still the same.
 """
 
 from shipper.files.content import Content
-from shipper.files.filesystem import Appended
+from shipper.files.facts import Appended
 from shipper.files.identity import MARK_BYTES, mark_of
 from shipper.files.lines import Block, LineReader, ReadBuffer
 from shipper.files.nuls import Head

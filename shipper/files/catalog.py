@@ -15,7 +15,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from shipper.clock import Clock
 from shipper.files.closing import ClosedFile, Closing
 from shipper.files.discovery import Scan, is_hidden
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.finding import Finding, untried
 from shipper.files.followed import FollowedFiles
 from shipper.files.found import Found

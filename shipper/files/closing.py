@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.files.copies import is_elsewhere
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.followed import FollowedFiles
 from shipper.files.identity import NO_IDENTITY, Identity
 from shipper.files.loss_recorder import LossRecorder

@@ -17,7 +17,8 @@ from shipper.files.archive import Ending
 from shipper.files.catalog import Catalog
 from shipper.files.content import Version
 from shipper.files.discovery import Scan, is_hidden, scan
-from shipper.files.filesystem import FileSystem, Inode, inode_in
+from shipper.files.facts import Inode, inode_in
+from shipper.files.filesystem import FileSystem
 from shipper.files.found import Found
 from shipper.files.globs import Globs
 from shipper.files.gzip_ends import Gzip, GzipEnds, finished_as

@@ -10,7 +10,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from shipper.files.archive import Ending
-from shipper.files.filesystem import Appended, FileFacts, FileSystem
+from shipper.files.facts import Appended, FileFacts
+from shipper.files.filesystem import FileSystem
 
 
 class Version(Struct, frozen=True, gc=False):

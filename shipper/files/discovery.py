@@ -11,7 +11,8 @@ from typing import Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.found import MAX_FILES, Found, FoundFiles, Settled
 from shipper.files.globs import Pattern
 from shipper.files.opening import Exclusion

@@ -12,14 +12,22 @@ import fcntl
 import os
 import stat
 import struct
-from collections.abc import Callable, Generator, Iterator
-from functools import cache, lru_cache
+from collections.abc import Generator, Iterator
 from itertools import islice
 
-import msgspec
 from msgspec.structs import replace
 
-from shipper.files.mount_table import TABLE, type_in_mounts
+from shipper.files.facts import (
+    Appended,
+    DirectoryFacts,
+    FileFacts,
+    Inode,
+    directory_facts,
+    file_facts,
+    inode_in,
+)
+from shipper.files.mount_table import file_system_of
+from shipper.libc import call, has_calls
 from shipper.offload import ThreadPool
 
 #: File systems that live in memory: reading them never waits for a device, and they know no
@@ -46,53 +54,6 @@ _BORN_SECONDS = 80
 
 # `struct flock` (fcntl(2)): kind, whence, start, length, process, and the padding at its end.
 _LOCK = "hhqqi4x"
-
-
-class Inode(msgspec.Struct, frozen=True, gc=False):
-    """What the kernel calls a file; used again for another one as soon as the first is gone."""
-
-    device: int
-    number: int
-
-
-class FileFacts(msgspec.Struct, frozen=True):
-    """What stat(2) says of a file."""
-
-    inode: Inode
-    size: int
-    #: Nanoseconds since the Unix epoch.
-    modified: int
-    #: What it takes of the disk, in bytes: holes take nothing.
-    allocated: int
-    #: Not a directory, a FIFO, a socket or a device.
-    is_regular: bool = True
-    #: How many names it has, ours included.
-    names: int = 1
-    #: Nanoseconds since the Unix epoch: when it was written, or a name of it came or went (ctime).
-    changed: int = 0
-
-
-class Appended(msgspec.Struct, frozen=True, gc=False):
-    """What was appended to a file, up to its end."""
-
-    #: The bytes that it begins with.
-    head: bytes
-    #: As in `FileFacts`.
-    size: int
-    modified: int
-    allocated: int
-
-
-class DirectoryFacts(msgspec.Struct, frozen=True):
-    """What stat(2) says of a directory."""
-
-    inode: Inode
-    #: Nanoseconds since the Unix epoch: when a name came or went last.
-    modified: int
-    #: Whether others than its owner may put names into it.
-    open_to_others: bool
-    #: Whether it is marked as one into which others could have put names (`make_private`).
-    marked: bool = False
 
 
 class FileSystem:
@@ -156,7 +117,7 @@ class FileSystem:
 
     def facts(self, descriptor: int) -> FileFacts:
         found = os.fstat(descriptor)
-        return _file_facts(found)
+        return file_facts(found)
 
     def has_writer(self, descriptor: int, device: int) -> bool | None:
         """Whether any process has the file open to write; None where the kernel does not say.
@@ -165,7 +126,7 @@ class FileSystem:
         gives it back at once. Who opens the file to write in between waits for that, and SIGIO is
         sent to us: ignore that signal, and ask only of files that have no name.
         """
-        if _file_system_of(device) in NETWORK_FILE_SYSTEMS:
+        if file_system_of(device) in NETWORK_FILE_SYSTEMS:
             return None
         try:
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -179,12 +140,13 @@ class FileSystem:
     def born(self, descriptor: int) -> int | None:
         """When the file came into being (nanoseconds since the Unix epoch), whatever was written
         since; None where the file system or the C library does not tell."""
-        statx = _statx()
-        if statx is None:
+        if not has_calls(["statx"]):
             return None
         found = ctypes.create_string_buffer(_STATX_BYTES)
-        wanted = ctypes.c_uint(_STATX_BTIME)
-        if statx(ctypes.c_int(descriptor), b"", ctypes.c_int(_AT_EMPTY_PATH), wanted, found):
+        here, wanted = ctypes.c_int(_AT_EMPTY_PATH), ctypes.c_uint(_STATX_BTIME)
+        try:
+            call("statx", ctypes.c_int(descriptor), b"", here, wanted, found)
+        except OSError:
             return None
         (mask,) = struct.unpack_from("=I", found)
         if not mask & _STATX_BTIME:
@@ -208,11 +170,11 @@ class FileSystem:
 
     def directory_facts(self, path: str) -> DirectoryFacts:
         """What stands at that path itself."""
-        return _directory_facts(os.lstat(path))
+        return directory_facts(os.lstat(path))
 
     def facts_of_directory(self, directory: int) -> DirectoryFacts:
         """The same, of an open directory."""
-        return _directory_facts(os.fstat(directory))
+        return directory_facts(os.fstat(directory))
 
     def make_private(self, directory: int, *, marked: bool) -> None:
         """Closes an open directory to everybody but its owner.
@@ -264,7 +226,7 @@ class FileSystem:
         """What stat(2) says of a name in an open directory itself. What is on another file system
         than the directory counts as no regular file."""
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        facts = _file_facts(found)
+        facts = file_facts(found)
         is_here = found.st_dev == os.fstat(directory).st_dev
         return facts if is_here else replace(facts, is_regular=False)
 
@@ -375,7 +337,7 @@ class FileSystem:
 
 
 def _flags_of(device: int) -> int:
-    return 0 if _file_system_of(device) in _MEMORY_FILE_SYSTEMS else os.RWF_NOWAIT
+    return 0 if file_system_of(device) in _MEMORY_FILE_SYSTEMS else os.RWF_NOWAIT
 
 
 def _within_largest(buffer: bytearray | memoryview, offset: int) -> bytearray | memoryview:
@@ -384,58 +346,3 @@ def _within_largest(buffer: bytearray | memoryview, offset: int) -> bytearray | 
     if offset <= _LARGEST_OFFSET - len(buffer):
         return buffer
     return memoryview(buffer)[: max(0, _LARGEST_OFFSET - offset)]
-
-
-def _directory_facts(found: os.stat_result) -> DirectoryFacts:
-    mode = stat.S_IMODE(found.st_mode)
-    return DirectoryFacts(
-        inode_in(found), found.st_mtime_ns, bool(mode & 0o022), bool(mode & stat.S_ISVTX)
-    )
-
-
-def _file_facts(found: os.stat_result) -> FileFacts:
-    # A block of stat(2) has 512 bytes, whatever those of the file system have.
-    allocated = min(found.st_size, 512 * found.st_blocks)
-    return FileFacts(
-        inode_in(found),
-        found.st_size,
-        found.st_mtime_ns,
-        allocated,
-        stat.S_ISREG(found.st_mode),
-        found.st_nlink,
-        found.st_ctime_ns,
-    )
-
-
-def inode_in(found: os.stat_result) -> Inode:
-    """Which file a result of stat(2) is of."""
-    return Inode(_device(found.st_dev), found.st_ino)
-
-
-@lru_cache(maxsize=64)
-def _device(number: int) -> int:
-    """The same object for the same number: there are many files, and few devices."""
-    return number
-
-
-@cache
-def _statx() -> Callable[..., int] | None:
-    """statx(2) of the C library; None where that has none."""
-    try:
-        function: Callable[..., int] = ctypes.CDLL(None, use_errno=True).statx
-    except (OSError, AttributeError):
-        return None
-    return function
-
-
-@cache
-def _file_system_of(device: int) -> str:
-    """The type of the file system of that device number (proc_pid_mountinfo(5)); empty if it is not
-    listed."""
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        # A carriage return in the name of a mount point ends no line.
-        with open(TABLE, encoding="utf-8", errors="replace", newline="\n") as table:
-            return type_in_mounts(table, wanted)
-    except OSError:
-        return ""

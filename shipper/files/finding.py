@@ -9,7 +9,8 @@ from shipper.clock import Clock
 from shipper.files.closing import Closing
 from shipper.files.content import Version
 from shipper.files.discovery import Scan, is_hidden
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.followed import FollowedFiles
 from shipper.files.found import PARKED
 from shipper.files.opening import LogOpener, NotFollowedError, OpenedLog

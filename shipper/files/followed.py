@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from shipper.clock import Clock
 from shipper.files.content import Content, PlainContent
 from shipper.files.copies import note_copied
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.gzip_content import GzipContent
 from shipper.files.lines import ReadBuffer
 from shipper.files.links import Links, NoLinks

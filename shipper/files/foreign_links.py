@@ -10,7 +10,8 @@ from enum import Enum
 
 from msgspec import Struct
 
-from shipper.files.filesystem import FileFacts, FileSystem, Inode
+from shipper.files.facts import FileFacts, Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.link_directory import DIRECTORY
 from shipper.files.link_names import LinkName, parse_link_name
 from shipper.logs import Log

@@ -23,7 +23,8 @@ from msgspec import Struct
 
 from shipper.clock import Clock
 from shipper.files.content import Content, PlainContent
-from shipper.files.filesystem import FileSystem, Inode, inode_in
+from shipper.files.facts import Inode, inode_in
+from shipper.files.filesystem import FileSystem
 from shipper.files.gzip_content import GzipContent
 from shipper.files.identity import Identity
 from shipper.files.lines import ReadBuffer

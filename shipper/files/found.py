@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from shipper.files.filesystem import Inode, inode_in
+from shipper.files.facts import Inode, inode_in
 
 #: So many files of one input are followed; of more those that were written to last.
 MAX_FILES = 50_000

@@ -21,14 +21,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from shipper.files.filesystem import (
-    NETWORK_FILE_SYSTEMS,
-    Appended,
-    DirectoryFacts,
-    FileFacts,
-    FileSystem,
-    Inode,
-)
+from shipper.files.facts import Appended, DirectoryFacts, FileFacts, Inode
+from shipper.files.filesystem import NETWORK_FILE_SYSTEMS, FileSystem
 from shipper.files.mount_table import mounted
 from shipper.files.mounts import open_mount_table
 from shipper.offload import Guard, HangsError

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from shipper.files.archive import Ending, GzipStream, Proof
-from shipper.files.filesystem import FileFacts, FileSystem
+from shipper.files.facts import FileFacts
+from shipper.files.filesystem import FileSystem
 
 #: More than this is not read of one gzip, in bytes of its content (16 GiB): a gzip of 16 MiB can
 #: hold as much.

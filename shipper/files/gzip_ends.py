@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from shipper.files.archive import Ending
 from shipper.files.catalog import Catalog
 from shipper.files.content import Version
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 from shipper.files.losses import LossReason
 from shipper.files.placement import Start

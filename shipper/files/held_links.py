@@ -5,7 +5,8 @@ from collections.abc import Callable, ItemsView
 
 import msgspec
 
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.link_directory import DIRECTORY, LinkDirectories, LinkDirectory
 from shipper.logs.events import LINK_REMOVE_FAILED, LogEvent
 

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from shipper.files.libc import call
+from shipper.libc import call
 
 MODIFY: Final = 0x00000002
 MOVED_FROM: Final = 0x00000040

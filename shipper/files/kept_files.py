@@ -13,8 +13,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from msgspec import Struct, field
 
 from shipper.files.catalog import Catalog, ClosedFile
+from shipper.files.facts import Inode
 from shipper.files.faults import FileErrors
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.foreign_links import ForeignLinks
 from shipper.files.globs import directory_of
 from shipper.files.link_problems import LinkProblem

@@ -2,7 +2,7 @@
 
 from msgspec import Struct, field
 
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.foreign_links import ForeignLink
 from shipper.files.link_names import OwnerToken
 

@@ -22,7 +22,8 @@ from itertools import islice
 from msgspec import Struct, field
 
 from shipper.clock import Clock
-from shipper.files.filesystem import DirectoryFacts, FileSystem, Inode
+from shipper.files.facts import DirectoryFacts, Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.link_names import OwnerToken, lock_number
 from shipper.logs.events import (
     LINK_DIRECTORY_ACCESS_FAILED,

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 
 
 class Links(Protocol):

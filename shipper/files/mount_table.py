@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 TABLE = "/proc/self/mountinfo"
@@ -46,3 +47,16 @@ def type_in_mounts(table: Iterable[str], device: str) -> str:
     not listed. What a line has that is no mount is passed over."""
     found = (mounted(line) for line in table)
     return next((each.kind for each in found if each and each.device == device), "")
+
+
+@cache
+def file_system_of(device: int) -> str:
+    """The type of the file system of that device number (proc_pid_mountinfo(5)); empty if it is not
+    listed."""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        # A carriage return in the name of a mount point ends no line.
+        with open(TABLE, encoding="utf-8", errors="replace", newline="\n") as table:
+            return type_in_mounts(table, wanted)
+    except OSError:
+        return ""

@@ -19,7 +19,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 
 #: So many descriptors, or a quarter of what the process may have, are no log's: they are for
 #: connections, the registry, the dead letter file, the admin server, and for listing directories.

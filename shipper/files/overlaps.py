@@ -7,7 +7,7 @@ match the same name some day is not asked.
 from collections.abc import Collection, Mapping, Sequence
 
 from shipper.files.discovery import Scan
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.tracked_input import TrackedInput
 from shipper.logs import Log
 from shipper.logs.events import INPUTS_OVERLAP

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.records import FileRecords
 from shipper.files.rows import RowId
 from shipper.files.tail import Tail

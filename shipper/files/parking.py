@@ -7,7 +7,7 @@ from os.path import dirname
 
 from shipper.clock import Clock
 from shipper.files.discovery import Scan
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.followed import FollowedFiles
 from shipper.files.quiet import SeenVersions
 from shipper.files.records import FileRecords

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from msgspec import Struct
 
 from shipper.files.catalog import Catalog
+from shipper.files.facts import Inode
 from shipper.files.faults import FileErrors
-from shipper.files.filesystem import Inode
 from shipper.files.lines import NoLine, Rewritten
 from shipper.files.losses import LossReason
 from shipper.files.measure import Unread

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from shipper.clock import Clock
 from shipper.files.changes import Changes, Unsaved
 from shipper.files.departed import Departed
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import NO_MARK, Identity
 from shipper.files.losses import Loss
 from shipper.files.packed import PackedRecords

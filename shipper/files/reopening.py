@@ -8,7 +8,8 @@ from itertools import islice
 
 from msgspec import Struct
 
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.followed import FollowedFiles
 from shipper.files.parked import WaitingFile
 from shipper.files.parking import Parking

@@ -14,7 +14,8 @@ import errno
 import os
 from collections.abc import Callable, Hashable
 
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.held_links import HeldLinks, Link
 from shipper.files.kept_links import Adopted, KeptFile, Reconciled
 from shipper.files.link_adoption import Adoption

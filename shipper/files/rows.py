@@ -14,7 +14,7 @@ from typing import NewType
 
 import msgspec
 
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import MARK_BYTES, NO_MARK, Identity, Mark
 from shipper.foreign import is_encodable
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.notifications import Changes
 
 #: How soon a watch ends, to begin anew, of which one of the directories below has gone, in seconds:

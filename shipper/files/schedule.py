@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping
 
 from shipper.clock import Clock
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 
 #: Seconds from the beginning of one walk to that of the next, at the least.
 SPACING = 0.5

@@ -17,7 +17,7 @@ from shipper.files.appended import AppendedLines
 from shipper.files.archive import Ending
 from shipper.files.comparison import Comparison
 from shipper.files.content import Content, Version, bytes_at
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identification import Identification
 from shipper.files.identity import NO_IDENTITY, NO_MARK, Identity, Mark, mark_of
 from shipper.files.incomplete import NO_LINE, IncompleteLine, LastIncomplete

@@ -5,7 +5,7 @@ is an event as any other; a timer of asyncio is an object each time, and sorted 
 import ctypes
 import os
 
-from shipper.files.libc import call
+from shipper.libc import call
 
 _CLOCK_MONOTONIC = 1
 

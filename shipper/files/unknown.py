@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import NO_IDENTITY, NO_MARK
 from shipper.files.losses import LossReason
 from shipper.files.records import SUFFIX

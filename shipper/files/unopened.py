@@ -21,7 +21,8 @@ from shipper.clock import Clock
 from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import Scan, is_hidden
-from shipper.files.filesystem import FileSystem, Inode, inode_in
+from shipper.files.facts import Inode, inode_in
+from shipper.files.filesystem import FileSystem
 from shipper.files.found import Found
 from shipper.files.loss_recorder import LossRecorder
 from shipper.files.losses import Loss, LossReason

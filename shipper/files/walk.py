@@ -21,7 +21,8 @@ from collections.abc import Callable
 
 from msgspec import Struct, field
 
-from shipper.files.filesystem import FileSystem, Inode, inode_in
+from shipper.files.facts import Inode, inode_in
+from shipper.files.filesystem import FileSystem
 from shipper.files.found import FoundFiles
 from shipper.files.globs import DOTS, Pattern, Places
 from shipper.files.opening import Exclusion

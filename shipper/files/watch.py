@@ -15,7 +15,7 @@ from functools import partial
 from msgspec import Struct, field
 
 from shipper.clock import Clock
-from shipper.files.filesystem import Inode, inode_in
+from shipper.files.facts import Inode, inode_in
 from shipper.files.globs import Pattern
 from shipper.files.mounts import MountChanges
 from shipper.files.notifications import Change, Changes, Notifier

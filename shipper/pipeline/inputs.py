@@ -23,7 +23,6 @@ from shipper.files.compressed import CompressedLogs, gzips_of
 from shipper.files.faults import FileErrors
 from shipper.files.filesystem import FileSystem
 from shipper.files.inotify_notifier import InotifyNotifier
-from shipper.files.libc import has_calls
 from shipper.files.lines import ReadBuffer
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner
@@ -36,6 +35,7 @@ from shipper.files.rows import LoadedRecords
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tracked_input import TrackedInput
 from shipper.files.watch import WakeUp, Watch
+from shipper.libc import has_calls
 from shipper.logs import Log
 from shipper.logs.events import DIRECTORY_WATCH_FAILED, NATIVE_CORE
 from shipper.metrics import Metrics

@@ -13,7 +13,8 @@ from shipper.files.adoption import AdoptingInput, Listing, list_links
 from shipper.files.compressed import excluded_gzips, gzips_of
 from shipper.files.database import FILE_NAME
 from shipper.files.discovery import scan
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.globs import Globs, directory_of
 from shipper.files.link_names import LinkOwner, OwnerToken
 from shipper.files.records import SUFFIX

@@ -26,7 +26,7 @@ from shipper.cli.shipper import main
 from shipper.clock import SystemClock
 from shipper.config.load import SEARCH_PATHS
 from shipper.documents.native import VARIABLE, core
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity, Mark
 from shipper.files.losses import Loss, LossReason
 from shipper.files.registry import FileRecord, Registry

@@ -33,7 +33,7 @@ from shipper.config.inputs import OnInvalid
 from shipper.demo.events import EventSource
 from shipper.documents.ecs import EcsDocuments
 from shipper.documents.encode import DocumentEncoder
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 
 source, hour = EventSource(random.Random(4)), 1_795_000_000_000_000_000

@@ -20,7 +20,7 @@ from shipper.documents.ecs import EcsDocuments
 from shipper.documents.ecs_rules import NOT_MAPPED
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 from tests.documents.test_encode import AWKWARD, POLICIES, block_of, events_of
 from tests.support.odd_events import NAMED, STAMP, odd_events

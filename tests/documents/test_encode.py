@@ -21,7 +21,7 @@ from shipper.config.inputs import OnInvalid
 from shipper.demo.events import KINDS, EventSource
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, FileTemplate
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 
 pytestmark = pytest.mark.usefixtures("way")

@@ -24,7 +24,7 @@ from shipper.documents.processors.chain import Chain
 from shipper.documents.processors.event import DroppedError, Event, Time
 from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.processing import Processing
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 
 pytestmark = pytest.mark.usefixtures("way")

@@ -18,7 +18,7 @@ from shipper.demo.events import KINDS, EventSource
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded
 from shipper.documents.filters import EventFilter, filter_of
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 
 TIME = "2026-11-24T04:32:37.123456789Z"

@@ -19,7 +19,7 @@ from shipper.documents.encode import DocumentEncoder
 from shipper.documents.native import VARIABLE, core
 from shipper.documents.processors.machine import Machine
 from shipper.documents.processors.processing import Processing
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 from tests.documents.test_encode import AWKWARD, block_of, ordinary
 from tests.fuzz_native.comparison import NOW, SETUPS, Count, Pair, Setup, block

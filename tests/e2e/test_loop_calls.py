@@ -41,7 +41,7 @@ ALLOWED = {
     r"os\.(scandir|listdir) shipper\.files\.filesystem:names < "
     r"shipper\.files\.link_directory:\w+": OF_A_LOG,
     r"os\.lstat shipper\.files\.foreign_links:<genexpr> < .*": OF_A_LOG,
-    r"open shipper\.files\.filesystem:_file_system_of < .*": "/proc/self/mountinfo",
+    r"open shipper\.files\.mount_table:file_system_of < .*": "/proc/self/mountinfo",
     r"open shipper\.files\.mounts:open_mount_table < .*": "/proc/self/mountinfo",
     r"open shipper\.admin\.descriptors:\w+ < .*": "/dev/null",
     r"socket\.getaddrinfo shipper\.admin\.listeners:listen < .*": "numbers only: AI_NUMERICHOST",

@@ -15,7 +15,7 @@ from shipper.demo.events import KINDS
 from shipper.documents.ecs import EcsDocuments
 from shipper.documents.ecs_rules import NOT_MAPPED
 from shipper.documents.encode import DocumentEncoder
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 from shipper.setup.ingest import PIPELINE_NAME, pipeline
 from tests.documents.test_encode import AWKWARD

@@ -26,7 +26,8 @@ from shipper.filebeat_registry.entries import Unused
 from shipper.filebeat_registry.importing import import_at_start, import_now, plan_import
 from shipper.filebeat_registry.plan import Decision, Plan
 from shipper.filebeat_registry.report import describe
-from shipper.files.filesystem import FileFacts, FileSystem, Inode
+from shipper.files.facts import FileFacts, Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.identity import NO_MARK, identity_of, mark_of
 from shipper.files.registry import FileRecord, Registry
 from tests.support.filebeat import (

@@ -20,7 +20,8 @@ from shipper.files.adoption import (
     decide,
     list_links,
 )
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.foreign_links import Obstacle
 from shipper.files.link_directory import LinkDirectories
 from shipper.files.link_names import LinkOwner, OwnerToken, link_name, parse_link_name

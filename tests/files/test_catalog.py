@@ -15,7 +15,8 @@ import pytest
 from shipper.files.ack import Span
 from shipper.files.catalog import Catalog, ClosedFile
 from shipper.files.discovery import scan
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.identity import identity_of
 from shipper.files.lines import Block, NoLine, ReadBuffer, Rewritten
 from shipper.files.placement import Start

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from shipper.files.discovery import Scan, is_hidden, scan, summary_of
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 
 
 def inode_of(path: Path) -> Inode:

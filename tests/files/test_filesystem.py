@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 
 
 @pytest.fixture

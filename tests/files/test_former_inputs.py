@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from shipper.files.filesystem import inode_in
+from shipper.files.facts import inode_in
 from shipper.files.former_inputs import FormerFiles, FormerInput, former_inputs, unmatched_files
 from shipper.files.identity import identity_of, mark_of
 from shipper.files.link_names import LinkOwner, link_name

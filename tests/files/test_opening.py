@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.opening import (
     RESERVED,
     ExcludedError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.overlaps import shared_file, shared_glob
 
 A, B = "/logs/a*.log", "/logs/b*.log"

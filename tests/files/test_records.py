@@ -13,7 +13,8 @@ from shipper.files.ack import AckTracker
 from shipper.files.changes import Changes
 from shipper.files.content import PlainContent
 from shipper.files.departed import MOST_BEGUN
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.identity import NO_MARK, Identity, Mark
 from shipper.files.lines import ReadBuffer
 from shipper.files.losses import Loss, LossReason

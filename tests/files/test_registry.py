@@ -17,7 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 from shipper.errors import RegistryError
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity, Mark
 from shipper.files.registry import FileRecord, Registry, RowId, read_records
 from tests.support.disk import no_file_larger_than

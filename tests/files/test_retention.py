@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from msgspec import field
 
-from shipper.files.filesystem import FileFacts, FileSystem, Inode
+from shipper.files.facts import FileFacts, Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.kept_links import Adopted
 from shipper.files.link_directory import SWEEP_SECONDS, LinkDirectories
 from shipper.files.link_names import LinkOwner, link_name, parse_link_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.schedule import SLOWEST, SPACING, WalkSchedule
 from tests.support.clock import ManualClock
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from shipper.errors import RegistryError
 from shipper.files.downgrade import downgrade
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import NO_MARK, Identity, Mark
 from shipper.files.losses import Loss, LossReason
 from shipper.files.registry import FileRecord, Registry, RowId, read_losses, read_records

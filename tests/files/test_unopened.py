@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from shipper.files import finding
 from shipper.files.catalog import Catalog
 from shipper.files.discovery import scan
-from shipper.files.filesystem import inode_in
+from shipper.files.facts import inode_in
 from shipper.files.losses import LossReason
 from shipper.files.unopened import UNREAD_FOR, UnopenedFiles
 from shipper.files.vanished import LOOKED_FOR

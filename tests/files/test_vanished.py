@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.lines import Rewritten
 from shipper.files.losses import LossReason
 from shipper.files.vanished import LOOKED_FOR, MOUNTED_WITHIN

@@ -23,7 +23,8 @@ from watchfiles import awatch
 import shipper.files.watch as watch_module
 from shipper.clock import Clock, SystemClock
 from shipper.files.discovery import scan
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.inotify_notifier import InotifyNotifier
 from shipper.files.mounts import MountChanges
 from shipper.files.notifications import Listener, Notifier

@@ -14,7 +14,7 @@ from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded
 from shipper.documents.filters import filter_of
 from shipper.documents.native import VARIABLE
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 from tests.fuzz_native.mutations import line
 

@@ -26,7 +26,8 @@ from shipper.documents.processors.machine import Machine
 from shipper.files import tracker
 from shipper.files.commits import RegistryThread
 from shipper.files.discovery import Scan
-from shipper.files.filesystem import FileFacts, FileSystem, Inode, inode_in
+from shipper.files.facts import FileFacts, Inode, inode_in
+from shipper.files.filesystem import FileSystem
 from shipper.files.found import Found
 from shipper.files.schedule import WalkSchedule
 from shipper.files.tracker import FileTracker

@@ -30,7 +30,8 @@ from shipper.daemon import Daemon
 from shipper.documents.processors.machine import Machine
 from shipper.files import tracker
 from shipper.files.discovery import Scan
-from shipper.files.filesystem import FileSystem, Inode
+from shipper.files.facts import Inode
+from shipper.files.filesystem import FileSystem
 from shipper.files.found import Found
 from shipper.files.notifications import Change
 from shipper.files.registry import Registry

@@ -20,7 +20,7 @@ from shipper.config.inputs import OnInvalid
 from shipper.documents.ecs import EcsDocuments
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, RefusedLine
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import Identity
 from shipper.output.appending import write_failure
 from shipper.output.dead_letter import (

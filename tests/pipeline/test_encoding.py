@@ -11,7 +11,7 @@ import pytest
 from shipper.config.inputs import OnInvalid
 from shipper.documents.encode import DocumentEncoder
 from shipper.documents.encoded import Encoded, FileTemplate
-from shipper.files.filesystem import Inode
+from shipper.files.facts import Inode
 from shipper.files.identity import NO_MARK, Identity
 from shipper.files.lines import Block, CutLine, HalfLine
 from shipper.pipeline.encoding import encode, encode_line_by_line

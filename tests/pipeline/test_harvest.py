@@ -23,8 +23,9 @@ from shipper.documents.processors.processing import Processing
 from shipper.files.catalog import Catalog
 from shipper.files.compressed import CompressedLogs
 from shipper.files.discovery import Scan
+from shipper.files.facts import Appended, FileFacts
 from shipper.files.faults import FileErrors
-from shipper.files.filesystem import Appended, FileFacts, FileSystem
+from shipper.files.filesystem import FileSystem
 from shipper.files.lines import BLOCK_BYTES, ReadBuffer
 from shipper.files.losses import LossReason
 from shipper.files.offload import Offload

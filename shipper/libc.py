@@ -1,4 +1,4 @@
-"""System calls for which Python has no function, through the C library."""
+"""What the C library has and Python has no function for."""
 
 import ctypes
 import os
