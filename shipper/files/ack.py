@@ -39,7 +39,9 @@ class AckTracker:
 
     __slots__ = ("_in_flight", "_on_advance", "mark", "offset", "opened")
 
-    def __init__(self, offset: int, mark: Mark, on_advance: Callable[[], None]) -> None:
+    def __init__(
+        self, offset: int, mark: Mark, on_advance: Callable[[], None] = lambda: None
+    ) -> None:
         """Begins at `offset`, up to which all is acknowledged; `on_advance` is called on change."""
         self.offset = offset
         self.mark = mark

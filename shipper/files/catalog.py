@@ -91,8 +91,6 @@ class Catalog:
             writers=self._writers,
             placement=self._placement,
         )
-        #: The file that stands at a path, if it is open.
-        self.at: Callable[[str], Tail | None] = self._files.at
         #: How a file ends.
         self.closing = Closing(input_id, self._files, self.records, clock, self._versions.is_final)
         self._finding = Finding(
@@ -145,6 +143,10 @@ class Catalog:
     def take_unreachable(self) -> list[Unreachable]:
         """As `Reopening.take_unreachable`."""
         return self._finding.reopening.take_unreachable()
+
+    def at(self, path: str) -> Tail | None:
+        """The file that stands at that path, if it is open."""
+        return self._files.at(path)
 
     def with_inode(self, inode: Inode) -> Tail | None:
         """The file with that inode, if it is open."""

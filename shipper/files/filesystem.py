@@ -318,11 +318,8 @@ class FileSystem:
         count = found.st_size - offset
         if not 0 < count <= len(buffer):
             return None
-        flags = self._read_flags.get(device)
-        if flags is None:
-            flags = self._flags(device)
         with memoryview(buffer)[:count] as view:
-            if os.preadv(descriptor, [view], offset, flags) != count:
+            if os.preadv(descriptor, [view], offset, self._flags(device)) != count:
                 return None
         head = os.pread(descriptor, head_bytes, head_start)
         allocated = min(found.st_size, 512 * found.st_blocks)
@@ -332,12 +329,9 @@ class FileSystem:
         """Those of a read that does not wait for a device."""
         flags = self._read_flags.get(device)
         if flags is None:
-            flags = self._read_flags[device] = _flags_of(device)
+            in_memory = file_system_of(device) in _MEMORY_FILE_SYSTEMS
+            flags = self._read_flags[device] = 0 if in_memory else os.RWF_NOWAIT
         return flags
-
-
-def _flags_of(device: int) -> int:
-    return 0 if file_system_of(device) in _MEMORY_FILE_SYSTEMS else os.RWF_NOWAIT
 
 
 def _within_largest(buffer: bytearray | memoryview, offset: int) -> bytearray | memoryview:

@@ -5,7 +5,7 @@ link as soon as it is open.
 
 import errno
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from msgspec.structs import replace
 
@@ -52,8 +52,6 @@ class FollowedFiles:
         self._placement = placement
         self._links: Links = NoLinks()
         self._by_path: dict[str, Tail] = {}
-        #: The file that stands at a path, if it is open.
-        self.at: Callable[[str], Tail | None] = self._by_path.get
         #: What appeared since the last scan began: what that saw of it is older.
         self.appeared: set[Inode] = set()
         #: Those that are open.
@@ -97,6 +95,10 @@ class FollowedFiles:
         if tail is not None:
             return tail.state is State.WAITING
         return inode in self.parked and not self.parked.is_placed(inode)
+
+    def at(self, path: str) -> Tail | None:
+        """The file that stands at that path, if it is open."""
+        return self._by_path.get(path)
 
     def is_there(self, path: str, inode: Inode) -> bool:
         """Whether a path leads to that file still, or may do."""

@@ -119,7 +119,7 @@ class Inotify:
 def events_in(data: bytes) -> list[Event]:
     """What was read."""
     events, at = [], 0
-    while at < len(data):
+    while at + _HEAD.size <= len(data):
         watch, mask, _, length = _HEAD.unpack_from(data, at)
         at += _HEAD.size + length
         name = data[at - length : at].rstrip(b"\0")

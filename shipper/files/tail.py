@@ -34,10 +34,6 @@ class State(Enum):
     DONE = "done"
 
 
-def _ignored() -> None:
-    """Nothing is acknowledged before the file begins to be read."""
-
-
 @dataclass(slots=True, eq=False, repr=False, weakref_slot=True)
 class Tail:
     """A file that is followed through one descriptor, from its discovery until it is finished."""
@@ -80,7 +76,7 @@ class Tail:
     gone: float | None = None
     #: Which file it is, and how far it is acknowledged; both are set by `begin`.
     identity: Identity = NO_IDENTITY
-    acks: AckTracker = field(default_factory=lambda: AckTracker(0, NO_MARK, on_advance=_ignored))
+    acks: AckTracker = field(default_factory=lambda: AckTracker(0, NO_MARK))
     # When the file was modified, and of which of its versions the guard was compared.
     _modified: int = 0
     _compared: int = 0

@@ -47,6 +47,12 @@ Commit = Callable[[TrackedInput], Awaitable[None]]
 #: How long the steps of a scan take before others have their turn, in seconds.
 _TURN_SECONDS = 0.001
 
+#: How often it is tried to give up what is too much and could not be given up, in seconds.
+_QUOTA_SECONDS = 0.5
+
+#: How long after the start nothing is given up, in seconds.
+_QUOTA_GRACE = 5.0
+
 #: So many files are linked, or found to be linked, before others have their turn.
 _LINKS_A_STEP = 100
 
@@ -76,6 +82,9 @@ class FileTracker:
         self._names = names
         self._inputs = inputs
         self._filesystem = filesystem
+        self._clock = clock
+        # When giving up may begin (monotonic seconds).
+        self._quota_from = clock.monotonic() + _QUOTA_GRACE
         self._faults = faults
         self._metrics = metrics
         self._log = log
@@ -291,6 +300,19 @@ class FileTracker:
         # A copy that was made of the old content may not be known yet.
         source.wake_up.wake(scan=True)
         return source.catalog.rewritten(tail)
+
+    async def keep_to_quota(self) -> None:
+        """Gives up what is too much, until it is cancelled; beside reading and looking: counting
+        lines takes time."""
+        # What an earlier process kept is given the time to be read, and to get through.
+        await self._clock.sleep(max(0.0, self._quota_from - self._clock.monotonic()))
+        while True:
+            await self.scanned.wait()
+            self.scanned.clear()
+            await self.obey_quota()
+            while self.quota.is_exceeded:
+                await self._clock.sleep(_QUOTA_SECONDS)
+                await self.obey_quota()
 
     async def obey_quota(self) -> None:
         """Gives up files that are removed and not finished, if they take too much."""

@@ -37,12 +37,6 @@ from shipper.pipeline.taken import TakenLines
 #: cost nothing, short enough that answers and notifications do not wait.
 _TURN_SECONDS = 0.004
 
-#: How often it is tried to give up what is too much and could not be given up, in seconds.
-_QUOTA_SECONDS = 0.5
-
-#: How long after the start nothing is given up, in seconds.
-_QUOTA_GRACE = 5.0
-
 #: So many files are looked through for something to read before others have their turn.
 _ENQUEUED_AT_ONCE = 1000
 
@@ -84,8 +78,6 @@ class Harvester:
         self._walk_due = {source.files.input_id: asyncio.Event() for source in inputs}
         self._sent_first = False
         self._first_start = first_start
-        # When giving up may begin (monotonic seconds).
-        self._quota_from = clock.monotonic() + _QUOTA_GRACE
         self._errors = errors
         self._retries: Retries[Input] = Retries(errors, clock, self._try_again)
         self._taken = TakenLines(
@@ -140,7 +132,7 @@ class Harvester:
             if not self._reads_no_more:
                 self._reading = tasks.create_task(kept(Where.FILE, self._read_round_robin))
             due = self._tracker.scanned.set
-            tasks.create_task(kept(Where.QUOTA, self._obey_quota, on_error=due))
+            tasks.create_task(kept(Where.QUOTA, self._tracker.keep_to_quota, on_error=due))
             tasks.create_task(kept(Where.FILE, self._retries.run))
 
     async def stop_reading(self) -> None:
@@ -150,18 +142,6 @@ class Harvester:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
-
-    async def _obey_quota(self) -> None:
-        """Gives up what is too much, beside reading and looking: counting lines takes time."""
-        # What an earlier process kept is given the time to be read, and to get through.
-        await self._clock.sleep(max(0.0, self._quota_from - self._clock.monotonic()))
-        while True:
-            await self._tracker.scanned.wait()
-            self._tracker.scanned.clear()
-            await self._tracker.obey_quota()
-            while self._tracker.quota.is_exceeded:
-                await self._clock.sleep(_QUOTA_SECONDS)
-                await self._tracker.obey_quota()
 
     async def _discover(self, source: Input) -> None:
         """Takes notice of what the watch tells, whatever a walk is waiting for."""

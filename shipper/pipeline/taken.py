@@ -167,9 +167,8 @@ class TakenLines:
 
     def may_take(self, tail: Tail) -> bool:
         """Whether lines of a file may be added now, before those of others and without waiting."""
-        budget = self._budget
         may_wait = self._waiting.held < ENOUGH and not self._have_waited
-        return may_wait and budget.held < budget.limit and tail not in self._failed
+        return may_wait and self._budget.has_room and tail not in self._failed
 
     def has_failed(self, tail: Tail) -> bool:
         """Whether lines of a file are set aside: no more are to be read of it."""
@@ -195,18 +194,11 @@ class TakenLines:
         new = _Lines(source, tail, tail.path, since, read_at, new_file, [reading], span, size)
         self._waiting.add(new)
         self._batcher.waits()
-        lines = reading.data.count(b"\n") if isinstance(reading, Block) else 1
-        self.in_flight_events += lines
-        self._lines_read[input_id] += lines
-        self._bytes_read[input_id] += reading.end - reading.start
-        if tail.unread_since is not None:
-            tail.unread_since = now if tail.unread else None
+        self._took(input_id, tail, reading)
         if nuls:
             self._metrics.count("shipper_nul_bytes_skipped_total", nuls, input_id)
         if isinstance(reading, CutLine):
             count_cut(reading, tail.path, self._metrics, self._log)
-        if self._waiting.held >= ENOUGH:
-            self._on_enough()
 
     def extend(self, tail: Tail, block: Block, since: float) -> bool:
         """Takes a block if it can be encoded together with what waits of the file already, as most
@@ -214,22 +206,25 @@ class TakenLines:
         lines = self._waiting.last.get(tail)
         if lines is None or not lines.takes(block, tail.path, since):
             return False
-        size, input_id = len(block.data), lines.source.files.input_id
+        size = len(block.data)
         self._budget.hold(size)
         tail.acks.extend(block.end, block.mark)
         lines.read_at = self._clock.now()
         lines.readings.append(block)
         lines.held += size
         self._waiting.held += size
-        count = block.data.count(b"\n")
-        self.in_flight_events += count
-        self._lines_read[input_id] += count
-        self._bytes_read[input_id] += size
+        self._took(lines.source.files.input_id, tail, block)
+        return True
+
+    def _took(self, input_id: str, tail: Tail, reading: ReadLines) -> None:
+        lines = reading.data.count(b"\n") if isinstance(reading, Block) else 1
+        self.in_flight_events += lines
+        self._lines_read[input_id] += lines
+        self._bytes_read[input_id] += reading.end - reading.start
         if tail.unread_since is not None:
             tail.unread_since = self._clock.monotonic() if tail.unread else None
         if self._waiting.held >= ENOUGH:
             self._on_enough()
-        return True
 
     def _sum_up(self) -> None:
         for name, counted in (

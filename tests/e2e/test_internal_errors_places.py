@@ -30,7 +30,7 @@ class NotReached:
 
 _READING = "shipper.pipeline.harvest:_read:self._slow.run"
 _EXAMINING = "shipper.pipeline.examine:run:self._examine"
-_QUOTA = "shipper.pipeline.harvest:_obey_quota:self._tracker.obey_quota"
+_QUOTA = "shipper.files.tracker:keep_to_quota:self.obey_quota"
 _SENDING = "shipper.output.elasticsearch.transport:post:self._post"
 
 NOT_REACHED = {

@@ -33,7 +33,7 @@ from shipper.files.schedule import WalkSchedule
 from shipper.files.tracker import FileTracker
 from shipper.files.watch import Watch
 from shipper.logs import Log
-from shipper.pipeline import harvest, inputs
+from shipper.pipeline import inputs
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -187,7 +187,7 @@ async def daemon(config: Path, *, clock: Clock, files: FixedFiles, log: Log) -> 
         mock.patch.object(inputs, "WalkSchedule", partial(_ToldSchedule, files.scans)),
         mock.patch.object(inputs, "Watch", _Ticks),
         # Time does not pass.
-        mock.patch.object(harvest, "_QUOTA_GRACE", 0.0),
+        mock.patch.object(tracker, "_QUOTA_GRACE", 0.0),
         # After each step, however fast the machine is.
         mock.patch.object(tracker, "_TURN_SECONDS", 0.0),
         mock.patch.object(stages, "FileTracker", partial(FileTracker, offload=_at_once)),

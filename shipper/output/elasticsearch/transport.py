@@ -6,13 +6,13 @@ A query parameter that a host does not know is omitted for that host from then o
 
 import email.utils
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, AbstractStreamWriter
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from shipper import __version__
@@ -36,6 +36,7 @@ from shipper.output.elasticsearch.failures import (
     wrong_fingerprint,
 )
 from shipper.output.elasticsearch.overdue import most_requests
+from shipper.output.elasticsearch.payload import BulkPayload
 from shipper.output.elasticsearch.proxy import Proxies, Proxy
 from shipper.output.elasticsearch.redaction import Redactor
 from shipper.output.elasticsearch.tls import Tls
@@ -72,7 +73,6 @@ _ANSWER_FOR_SINGLE = 2
 _CONNECT_SECONDS = 10.0
 #: For files of secrets and certificates: a mount that works takes milliseconds.
 _FILE_SECONDS = 5.0
-_WRITE_BYTES = 256 * 1024
 
 
 class HttpTransport:
@@ -176,7 +176,7 @@ class HttpTransport:
         limit = _ANSWER_BASE + body.events * _ANSWER_PER_EVENT
         if body.events == 1:
             limit += _ANSWER_FOR_SINGLE * sum(map(len, body.lines()))
-        return await self.request("POST", url, limit, headers, _BulkPayload(body))
+        return await self.request("POST", url, limit, headers, BulkPayload(body))
 
     async def probe(self, host: str) -> Answer:
         """Requests the root page. Raises TransportError if there is no answer."""
@@ -238,7 +238,7 @@ class HttpTransport:
                     if response.status == 407 and proxy is not None:
                         self._authorization.refused_by_proxy()
                         raise proxy_refuses(response.status).in_words_of(self._names)
-                    if response.status == 200 and isinstance(data, _BulkPayload):
+                    if response.status == 200 and isinstance(data, BulkPayload):
                         data.check_sent()
                     answer = Answer(
                         response.status,
@@ -352,58 +352,6 @@ async def _speaks_tls(session: aiohttp.ClientSession, target: URL) -> bool:
         return bool(await fetch_chain(session, address))
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
         return False
-
-
-class _BulkPayload(aiohttp.payload.Payload):
-    """A body that is written in pieces, so that a large one does not block the event loop."""
-
-    def __init__(self, body: Body) -> None:
-        super().__init__(body.chunks)
-        self._size = body.size
-        self._is_sent = False
-
-    def check_sent(self) -> None:
-        """Raises TransportError if an answer cannot be that to this body: the rest of it was not
-        sent when the answer came. It would be the answer to another request, or to none."""
-        if not self._is_sent:
-            raise TransportError("invalid_answer", "the host answered before the body was sent")
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        raise TypeError("a bulk body is not text")
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        unsent = self._size or 0
-        for piece in pieces(self._value):
-            unsent -= len(piece)
-            # Before it is written: the answer may come while it is.
-            self._is_sent = not unsent
-            await writer.write(piece)
-
-    async def write_with_length(
-        self, writer: AbstractStreamWriter, content_length: int | None
-    ) -> None:
-        await self.write(writer)
-
-
-def pieces(
-    chunks: Iterable[bytes | memoryview], most: int = _WRITE_BYTES
-) -> Iterator[bytes | memoryview]:
-    """The same bytes in pieces of at most so many: a chunk that is neither small nor too large is a
-    piece as it is; many small ones are one."""
-    small: list[bytes | memoryview] = []
-    size = 0
-    for chunk in chunks:
-        if small and size + len(chunk) > most:
-            yield b"".join(small)
-            small, size = [], 0
-        if len(chunk) <= most:
-            small.append(chunk)
-            size += len(chunk)
-            continue
-        for start in range(0, len(chunk), most):
-            yield chunk[start : start + most]
-    if size:
-        yield b"".join(small)
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

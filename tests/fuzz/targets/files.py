@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zlib
 from collections.abc import Awaitable, Coroutine
 from functools import cache
@@ -15,6 +16,7 @@ from shipper.files.content import PlainContent
 from shipper.files.discovery import scan
 from shipper.files.filesystem import FileSystem
 from shipper.files.globs import Globs, Pattern
+from shipper.files.inotify import events_in
 from shipper.files.lines import (
     Block,
     CutLine,
@@ -231,6 +233,16 @@ def check_mounts(data: bytes) -> None:
     assert each is None or each.number is None or each.number >= 0
 
 
+def check_notifications(data: bytes) -> None:
+    """What inotify says: names are any bytes."""
+    found = events_in(data)
+    assert len(found) <= len(data) // 16
+    for event in found:
+        name = os.fsencode(event.name)
+        assert name in data
+        assert not name.endswith(b"\0")
+
+
 def check_agent_id(data: bytes) -> None:
     place = directory() / "data"
     place.mkdir(exist_ok=True)
@@ -324,6 +336,17 @@ TARGETS = (
         check_mounts,
         (_MOUNTS, b"22 1 8:1 / /a\rb rw - ext4 x rw\n", b"\n"),
         (b" - ", b"\r", b"\n", b"8:1", b"\\040"),
+    ),
+    Target(
+        "notifications",
+        "inotify's events have any names, and come to an end",
+        check_notifications,
+        (
+            struct.pack("iIII", 1, 0x100, 0, 16) + b"tetragon.log".ljust(16, b"\0"),
+            struct.pack("iIII", 1, 2, 0, 16) + b"\xff\n.log".ljust(16, b"\0"),
+            struct.pack("iIII", -1, 0x4000, 0, 0) * 2,
+        ),
+        (struct.pack("I", 16), b"\xff" * 4, bytes(4)),
     ),
     Target(
         "agent_id",

@@ -22,10 +22,11 @@ from shipper.config.tls import TlsConfig, TlsVerify
 from shipper.config.units import Seconds, Secret
 from shipper.errors import ConfigError
 from shipper.output.elasticsearch.exchange import Answer, TransportError
+from shipper.output.elasticsearch.payload import pieces
 from shipper.output.elasticsearch.redaction import nothing_to_cut
 from shipper.output.elasticsearch.said import said
 from shipper.output.elasticsearch.tls import tls_context
-from shipper.output.elasticsearch.transport import HttpTransport, pieces
+from shipper.output.elasticsearch.transport import HttpTransport
 from shipper.pipeline.batch import Body
 from tests.output.elasticsearch.wire import (
     BODY,
